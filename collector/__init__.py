@@ -1,0 +1,1 @@
+"""Receive, journal, decode, normalise, sample, hand to exporters."""

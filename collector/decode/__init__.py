@@ -1,0 +1,5 @@
+"""OTLP bytes to columns (`schema.batch.SpanBatch`)."""
+
+from collector.decode.protobuf import decode, parse
+
+__all__ = ["decode", "parse"]

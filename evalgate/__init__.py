@@ -1,0 +1,1 @@
+"""Select, review, generate, run, gate."""

@@ -1,0 +1,143 @@
+"""The vocabulary of components: receivers, processors, exporters, extensions, and how one is declared.
+
+A component is a frozen config, a factory and one method. It is declared once, next to its config:
+
+    class DebugConfig(ComponentConfig):
+        verbosity: Literal["basic", "detailed"] = "basic"
+
+    @component("exporter", "debug", DebugConfig)
+    def debug(config: DebugConfig, context: Context) -> Exporter: ...
+
+and registered by an entry point of the group `otel_evalgate.components` named "<kind>/<type>", ours and a
+stranger's alike. Kinds and the shape of the configuration are those of the OpenTelemetry Collector
+(https://opentelemetry.io/docs/collector/configuration/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003 - pydantic and dataclasses read it at run time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schema.batch import SpanBatch
+
+ENTRY_POINTS = "otel_evalgate.components"
+
+ComponentKind = Literal["receiver", "processor", "exporter", "extension"]
+Signal = Literal["traces", "logs"]
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's configuration: immutable, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Journal(Protocol):
+    """Where receivers put what they accept."""
+
+    async def append(
+        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+    ) -> int:
+        """Return the record's sequence number once the bytes are durable (fdatasync), never before.
+
+        Raises:
+            Refused: nothing was kept; answer with its reason.
+
+        """
+
+
+class Exporter(Protocol):
+    """The end of a pipeline."""
+
+    async def start(self) -> None:
+        """Prepare (connect, migrate). May be retried by the caller after Retryable."""
+
+    async def export(self, batch: SpanBatch, token: str) -> None:
+        """Return when the batch is durable at the destination. The same token is stored once.
+
+        Raises:
+            Retryable: try the same batch with the same token again.
+            Permanent: trying again cannot help; the batch goes to quarantine.
+
+        """
+
+    async def shutdown(self) -> None:
+        """Release everything. Safe to call without start, and twice."""
+
+
+class Processor(Protocol):
+    """A pure step over columns. A plain function may be a processor."""
+
+    def __call__(self, batch: SpanBatch) -> SpanBatch:
+        """Return the batch with what this step derives. Never raises for an individual span."""
+
+
+class Receiver(Protocol):
+    """Where bytes come in."""
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigError naming the address when it is taken."""
+
+    async def shutdown(self) -> None:
+        """Stop listening, answer what is in flight. Safe to call without start, and twice."""
+
+
+@runtime_checkable
+class Extension(Protocol):
+    """Something that lives beside the pipelines in the same process."""
+
+    async def start(self) -> None:
+        """Begin. Raises ConfigError when it cannot."""
+
+    async def shutdown(self) -> None:
+        """End. Safe to call without start, and twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the service hands to a factory."""
+
+    name: str
+    """The component's id in the configuration, e.g. "clickhouse" or "clickhouse/eu"."""
+    data_dir: Path
+    """Folder for whatever the component keeps on disk."""
+    journal: Journal | None = None
+    """Set for receivers."""
+    dsn: str | None = None
+    """The database of the service: that of its first ClickHouse exporter; set for extensions."""
+    status: Callable[[], dict[str, Any]] = dict
+    """The state of the service, for health checks and pages."""
+
+
+C_contra = TypeVar("C_contra", bound=ComponentConfig, contravariant=True)
+C = TypeVar("C", bound=ComponentConfig)
+
+
+@dataclass(frozen=True)
+class Component(Generic[C]):
+    """A declared component: what the entry point resolves to."""
+
+    kind: ComponentKind
+    name: str
+    """The type in the configuration: `otlp` in `otlp` and `otlp/internal`."""
+    config: type[C]
+    factory: Callable[[C, Context], Any]
+
+    def __call__(self, config: C, context: Context) -> Any:
+        """Make an instance. Nothing starts yet."""
+        return self.factory(config, context)
+
+
+def component(kind: ComponentKind, name: str, config: type[C]) -> Callable[[Callable[[C, Context], Any]], Component[C]]:
+    """Declare a component: decorate its factory, register the name by entry point."""
+
+    def declare(factory: Callable[[C, Context], Any]) -> Component[C]:
+        return Component(kind, name, config, factory)
+
+    return declare
