@@ -1,0 +1,191 @@
+"""A case: one input that real traffic taught us, and what is known about a right answer to it.
+
+    {"case_id": "case-1f0c...", "content_hash": "<sha256>",
+     "input": {"messages": [{"role", "parts"}...], "text": "..."},
+     "observed": {"output": "...", "tool_calls": [{"name", "arguments"}...]},
+     "expected": {"output": "..." or null},
+     "verdict": "bad", "failure_mode": "policy_hallucination", "feature": null, "tags": [],
+     "provenance": {"trace_id", "span_id", "annotation_id", "annotator", "labelled_at", "service", "start_time",
+                    "sample_weight"}}
+
+`verdict` is a person's word on the observed output. Session and user stay in the trace; a case is a file that is
+committed and read by many. A case may be written by hand: `{"input": "Where is my parcel?"}` is one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from schema.fields import Fields, Malformed
+from schema.hashing import content_hash, short_hash
+from schema.verdict import Verdict, failure_mode_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class CaseInput:
+    """What the application was asked; messages in the canonical form of `normalized/1`, system text left out."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    text: str | None
+    """The last user message as plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the application did in production."""
+
+    output: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    """{name, arguments}, in the order of the calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a case came from. All empty for a case that was written by hand."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    annotation_id: str | None = None
+    annotator: str | None = None
+    labelled_at: str | None = None
+    """ISO 8601, UTC."""
+    service: str | None = None
+    start_time: str | None = None
+    """ISO 8601, UTC: when the trace began."""
+    sample_weight: float | None = None
+    """1 / the probability with which the trace was kept for review."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case."""
+
+    case_id: str
+    input: CaseInput
+    observed: Observed = Observed()
+    expected_output: str | None = None
+    verdict: Verdict | None = None
+    failure_mode: str | None = None
+    feature: str | None = None
+    tags: tuple[str, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of what is judged: input, expected output, verdict and failure mode; not of where it came from."""
+        return content_hash(
+            {
+                "input": _input_json(self.input),
+                "expected": {"output": self.expected_output},
+                "verdict": self.verdict,
+                "failure_mode": self.failure_mode,
+            }
+        )
+
+
+def case_id_of(trace_id: str, span_id: str) -> str:
+    """Return the id of the case made from a trace, or from one span of it: the same each time."""
+    return "case-" + hashlib.sha256(f"{trace_id}:{span_id}".encode("ascii")).hexdigest()[:16]
+
+
+def dataset_version(cases: Iterable[Case]) -> str:
+    """Return the version of a set of cases; the order does not matter."""
+    return short_hash(sorted((c.case_id, c.content_hash) for c in cases))
+
+
+def case_to_json(case: Case) -> dict[str, Any]:
+    """Return the JSON object of a case; keys in the order people read them."""
+    return {
+        "case_id": case.case_id,
+        "input": _input_json(case.input),
+        "observed": {"output": case.observed.output, "tool_calls": [dict(c) for c in case.observed.tool_calls]},
+        "expected": {"output": case.expected_output},
+        "verdict": case.verdict,
+        "failure_mode": case.failure_mode,
+        "feature": case.feature,
+        "tags": list(case.tags),
+        "provenance": asdict(case.provenance),
+        "content_hash": case.content_hash,
+    }
+
+
+def parse_case(value: Any) -> Case:
+    """Read a case. Its content hash is computed anew: files are edited by people.
+
+    Raises:
+        ValueError: in words for the author of the line.
+
+    """
+    fields = Fields(value, "a case")
+    observed = Fields(fields.mapping("observed"), "observed")
+    expected = Fields(fields.mapping("expected"), "expected")
+    provenance = Fields(fields.mapping("provenance"), "provenance")
+    spelled = fields.optional_text("verdict")
+    fields.any("content_hash")
+    asked = _parse_input(fields.any("input"))
+    case_id = fields.optional_text("case_id")
+    case = Case(
+        case_id=case_id or "case-" + short_hash(_input_json(asked)),
+        input=asked,
+        observed=Observed(observed.optional_text("output"), observed.objects("tool_calls")),
+        expected_output=expected.optional_text("output"),
+        verdict=Verdict(spelled) if spelled else None,
+        failure_mode=failure_mode_of(fields.optional_text("failure_mode")),
+        feature=fields.optional_text("feature"),
+        tags=fields.texts("tags"),
+        provenance=parse_provenance(provenance),
+    )
+    for part in (fields, observed, expected, provenance):
+        part.close()
+    return case
+
+
+def parse_provenance(fields: Fields) -> Provenance:
+    """Read where a case came from; the caller closes the fields."""
+    return Provenance(
+        trace_id=fields.optional_text("trace_id"),
+        span_id=fields.optional_text("span_id"),
+        annotation_id=fields.optional_text("annotation_id"),
+        annotator=fields.optional_text("annotator"),
+        labelled_at=fields.optional_text("labelled_at"),
+        service=fields.optional_text("service"),
+        start_time=fields.optional_text("start_time"),
+        sample_weight=fields.optional_number("sample_weight"),
+    )
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text parts of a canonical message, joined by newlines."""
+    parts = message.get("parts") or ()
+    return "\n".join(str(p["content"]) for p in parts if p.get("type") == "text" and p.get("content") is not None)
+
+
+def _input_json(asked: CaseInput) -> dict[str, Any]:
+    return {"messages": [dict(m) for m in asked.messages], "text": asked.text}
+
+
+def _parse_input(value: Any) -> CaseInput:
+    if isinstance(value, str) and value.strip():
+        return CaseInput(({"role": "user", "parts": [{"type": "text", "content": value}]},), value)
+    if value is None or value == "":
+        raise ValueError("a case lacks 'input'")
+    fields = Fields(value, "input")
+    messages = fields.objects("messages")
+    for message in messages:
+        parts = message.get("parts")
+        if not isinstance(message.get("role"), str) or not isinstance(parts, list):
+            raise Malformed('input: each message must be {"role": ..., "parts": [...]}')
+        if not all(isinstance(p, dict) for p in parts):
+            raise ValueError('input: each part must be an object such as {"type": "text", "content": ...}')
+    text = fields.optional_text("text")
+    fields.close()
+    if not messages and not text:
+        raise ValueError("input has neither messages nor text")
+    if text is None:
+        text = next((message_text(m) for m in reversed(messages) if m["role"] == "user"), None)
+    return CaseInput(messages, text)
