@@ -50,6 +50,7 @@ CANONICAL = pa.schema(
         ("request_model", pa.string()),
         ("response_model", pa.string()),
         ("response_id", pa.string()),
+        ("service_tier", pa.string()),
         ("streaming", pa.bool_()),
         ("input_tokens", pa.int64()),
         ("output_tokens", pa.int64()),
@@ -77,8 +78,14 @@ CANONICAL = pa.schema(
         ("feature", pa.string()),
         ("environment", pa.string()),
         ("release", pa.string()),
+        ("prompt_name", pa.string()),
+        ("prompt_version", pa.string()),
         ("tags", STRINGS),
         ("metadata", pa.string()),  # JSON object
+        ("defects", STRINGS),  # what is wrong with the record itself: truncated_content, withheld_content, ...
+        # cost
+        ("cost_usd", pa.float64()),  # of counted calls
+        ("price_source", pa.string()),
         # failure
         ("failing", pa.bool_()),
         ("failure_reasons", STRINGS),
