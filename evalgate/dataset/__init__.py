@@ -1,0 +1,1 @@
+"""Datasets: files of cases in the user's repository, versioned by content."""

@@ -1,0 +1,206 @@
+"""Datasets on disk.
+
+    evals/datasets/refunds.jsonl        one case per line, sorted by case id
+    evals/datasets/refunds.meta.json    name, criteria, and every version that was built
+
+A version is the hash of what the cases say, so an edit by hand is a new version too; the meta file tells which
+versions were built. Nothing here needs a database.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalgate.errors import BadInput
+from evalgate.files import read_json, read_jsonl, to_json, to_json_line, write_atomic
+from schema.case import case_to_json, dataset_version, parse_case
+from schema.fields import Fields, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from schema.case import Case
+
+DATASETS = Path("evals/datasets")
+META_SCHEMA = "evalgate/dataset/1"
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Cases of one file, in its order."""
+
+    name: str
+    path: Path
+    cases: tuple[Case, ...]
+
+    @property
+    def version(self) -> str:
+        """Hash over what the cases say."""
+        return dataset_version(self.cases)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One build."""
+
+    version: str
+    at: str
+    cases: int
+    added: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the meta file tells of a dataset; versions from the oldest."""
+
+    name: str
+    criteria: str | None
+    versions: tuple[Version, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a build did to a dataset."""
+
+    dataset: Dataset
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: int
+
+
+def check_name(name: str) -> str:
+    """Return a dataset name that is safe as a file name.
+
+    Raises:
+        BadInput: it is not.
+
+    """
+    if not NAME.fullmatch(name) or name.endswith((".jsonl", ".json")):
+        raise BadInput(f"{name!r} cannot name a dataset: letters, digits, '.', '_' and '-' only, without an extension")
+    return name
+
+
+def list_names(root: Path = DATASETS) -> list[str]:
+    """Return the names of the datasets of a project."""
+    return sorted(p.name.removesuffix(".jsonl") for p in root.glob("*.jsonl")) if root.is_dir() else []
+
+
+def load(name_or_file: str, root: Path = DATASETS) -> Dataset:
+    """Read a dataset by name, or any .jsonl file of cases.
+
+    Raises:
+        BadInput: no such dataset; a line that is no case; two cases with one id.
+
+    """
+    if name_or_file.endswith(".jsonl") or "/" in name_or_file:
+        path = Path(name_or_file)
+        if not path.is_file():
+            raise BadInput(f"there is no file {path}")
+        return Dataset(path.name.removesuffix(".jsonl"), path, read_cases(path))
+    path = root / f"{check_name(name_or_file)}.jsonl"
+    if not path.is_file():
+        names = list_names(root)
+        hint = (
+            did_you_mean(name_or_file, names) if names else f" Make one: evalgate dataset build --name {name_or_file}"
+        )
+        raise BadInput(f"there is no dataset {name_or_file!r} in {root}.{hint}")
+    return Dataset(name_or_file, path, read_cases(path))
+
+
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """Read every case of a file, or none.
+
+    Raises:
+        BadInput: naming file and line.
+
+    """
+    cases: dict[str, Case] = {}
+    lines: dict[str, int] = {}
+    for number, value in read_jsonl(path):
+        try:
+            if isinstance(value, ValueError):
+                raise value
+            case = parse_case(value)
+        except ValueError as e:
+            raise BadInput(f"{path} line {number}: {e}") from None
+        if case.case_id in cases:
+            raise BadInput(
+                f"{path} line {number}: the case {case.case_id} stands in line {lines[case.case_id]} already"
+            )
+        cases[case.case_id] = case
+        lines[case.case_id] = number
+    return tuple(cases.values())
+
+
+def read_meta(name: str, root: Path = DATASETS) -> Meta:
+    """Read the meta file; a dataset without one (written by hand) has no criteria and no versions.
+
+    Raises:
+        BadInput: the file is not what it should be.
+
+    """
+    path = root / f"{name}.meta.json"
+    if not path.exists():
+        return Meta(name, None, ())
+    try:
+        fields = Fields(read_json(path), "a dataset's meta file")
+        versions = tuple(_version(v) for v in fields.objects("versions"))
+        return Meta(fields.text("name"), fields.optional_text("criteria"), versions)
+    except ValueError as e:
+        raise BadInput(f"{path}: {e}") from None
+
+
+def add_cases(name: str, cases: Iterable[Case], *, criteria: str | None, at: datetime, root: Path = DATASETS) -> Change:
+    """Add cases to a dataset, making it if need be; a case whose id is there replaces its line.
+
+    Building twice from the same cases changes nothing, versions included.
+
+    Raises:
+        BadInput: the existing file cannot be read or written.
+
+    """
+    path = root / f"{check_name(name)}.jsonl"
+    before = {c.case_id: c for c in read_cases(path)} if path.exists() else {}
+    given = {c.case_id: c for c in cases}
+    added = tuple(sorted(given.keys() - before.keys()))
+    changed = tuple(sorted(i for i in given.keys() & before.keys() if given[i] != before[i]))
+    merged = before | given
+    dataset = Dataset(name, path, tuple(merged[i] for i in sorted(merged)))
+    meta = read_meta(name, root)
+    versions = meta.versions
+    if not versions or versions[-1].version != dataset.version:
+        stamp = at.isoformat(timespec="seconds")
+        versions = (*versions, Version(dataset.version, stamp, len(dataset.cases), len(added), len(changed)))
+    if added or changed or not path.exists():
+        write_atomic(path, "".join(to_json_line(case_to_json(c)) + "\n" for c in dataset.cases))
+    after = Meta(name, meta.criteria if criteria is None else criteria, versions)
+    if after != meta:
+        write_atomic(root / f"{name}.meta.json", to_json(_meta_json(after)))
+    return Change(dataset, added, changed, len(given) - len(added) - len(changed))
+
+
+def _meta_json(meta: Meta) -> dict[str, Any]:
+    return {
+        "schema": META_SCHEMA,
+        "name": meta.name,
+        "criteria": meta.criteria,
+        "version": meta.versions[-1].version,
+        "versions": [asdict(v) for v in meta.versions],
+    }
+
+
+def _version(value: dict[str, Any]) -> Version:
+    fields = Fields(value, "a version")
+    return Version(
+        version=fields.text("version"),
+        at=fields.text("at"),
+        cases=fields.optional_int("cases") or 0,
+        added=fields.optional_int("added") or 0,
+        changed=fields.optional_int("changed") or 0,
+    )

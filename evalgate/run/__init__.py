@@ -1,0 +1,1 @@
+"""Run a dataset against a target and judge what comes back."""

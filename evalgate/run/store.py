@@ -1,0 +1,48 @@
+"""Runs on disk: .evalgate/runs/<run_id>.json, and latest.json, a copy of the last one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalgate.errors import BadInput
+from evalgate.files import read_json, to_json, write_atomic
+from schema.run import parse_run, run_to_json
+
+if TYPE_CHECKING:
+    from schema.run import Run
+
+RUNS = Path(".evalgate/runs")
+LATEST = "latest"
+
+
+def save_run(run: Run, root: Path = RUNS) -> Path:
+    """Write the run and make it the latest; return its path."""
+    text = to_json(run_to_json(run))
+    path = root / f"{run.run_id}.json"
+    write_atomic(path, text)
+    write_atomic(root / f"{LATEST}.json", text)
+    return path
+
+
+def load_run(reference: str = LATEST, root: Path = RUNS) -> tuple[Path, Run]:
+    """Read a run by path, by id, or the latest.
+
+    Raises:
+        BadInput: there is none, or the file is no run.
+
+    """
+    path = Path(reference)
+    if not reference.endswith(".json"):
+        path = root / f"{reference}.json"
+    if not path.is_file():
+        if reference == LATEST:
+            raise BadInput(f"there is no run in {root}. Make one: evalgate run --dataset NAME --target TARGET")
+        known = sorted(p.stem for p in root.glob("*.json")) if root.is_dir() else []
+        raise BadInput(
+            f"there is no run {reference!r} ({path}). " + (f"Known: {', '.join(known[-5:])}" if known else "")
+        )
+    try:
+        return path, parse_run(read_json(path))
+    except ValueError as e:
+        raise BadInput(f"{path} is not a run: {e}") from None

@@ -1,0 +1,115 @@
+"""What people and programs read: plain text, tables, JSON.
+
+Span content is data. Everything printed goes through `clean`, so that no control character, ANSI escape, bidirectional
+override or markup in it can act on the terminal. Colour and boxes appear on a terminal only; NO_COLOR is honoured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Control characters except tab and newline, bidirectional controls, lone surrogates, tags."""
+
+INDENT_CHARS = 2
+
+
+def clean(text: str) -> str:
+    """Return the text with every character that could act on a terminal shown as its code."""
+    return UNSAFE.sub(_show, text)
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """Return clean text on one line, cut at `limit` characters with an ellipsis."""
+    line = clean(" ".join(text.split()))
+    return line if limit is None or len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def safe_json(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON in which no character can act on a terminal."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=str)
+    return UNSAFE.sub(_json_escape, text)
+
+
+def _show(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{int.from_bytes(units[i : i + 2], 'big'):04x}" for i in range(0, len(units), 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Where a command speaks: results on `out`, remarks on `err`."""
+
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+
+    @property
+    def is_rich(self) -> bool:
+        """Whether a person looks at `out` right now."""
+        return self.out.isatty() and os.environ.get("TERM") != "dumb"
+
+    def say(self, text: str = "", *, style: str = "") -> None:
+        """Print clean text on `out`."""
+        if style and self.is_rich:
+            from rich.console import Console  # noqa: PLC0415 - rich costs 0.1 s and is needed on terminals only
+            from rich.text import Text  # noqa: PLC0415
+
+            Console(file=self.out, soft_wrap=True, highlight=False).print(Text(clean(text), style))
+        else:
+            self.out.write(clean(text) + "\n")
+
+    def note(self, text: str) -> None:
+        """Print a remark on `err`."""
+        self.err.write(clean(text) + "\n")
+
+    def emit(self, value: Any) -> None:
+        """Print one JSON document on one line."""
+        self.out.write(safe_json(value) + "\n")
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table: boxes on a terminal, columns of plain text elsewhere. Cells are one line each."""
+        cells = [[one_line(c) for c in row] for row in rows]
+        if self.is_rich:
+            from rich.console import Console  # noqa: PLC0415 - as above
+            from rich.table import Table  # noqa: PLC0415
+            from rich.text import Text  # noqa: PLC0415
+
+            table = Table(box=None, header_style="bold", pad_edge=False)
+            for name in header:
+                table.add_column(Text(name), overflow="fold")
+            for row in cells:
+                table.add_row(*(Text(c) for c in row))
+            Console(file=self.out).print(table)
+            return
+        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        for line in ([h.upper() for h in header], *cells):
+            self.out.write("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() + "\n")
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show a bar on `err` while it is a terminal; yields what to call after each step."""
+        if not self.err.isatty() or os.environ.get("TERM") == "dumb":
+            yield lambda: None
+            return
+        from rich.console import Console  # noqa: PLC0415 - as above
+        from rich.progress import Progress  # noqa: PLC0415
+
+        with Progress(console=Console(file=self.err), transient=True) as bar:
+            task = bar.add_task(clean(what).replace("[", r"\["), total=total)
+            yield lambda: bar.advance(task)
