@@ -1,0 +1,306 @@
+"""The database behind one small class, embedded or served: `connect(dsn) -> Database`.
+
+Everything goes through clickhouse-connect, so the same SQL and the same Python run on chdb in this process, on
+another process's embedded database (its HTTP interface, found through the lock file) and on a ClickHouse server.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+
+from exporters.clickhouse.dsn import EMBEDDED_DATABASE, IDENTIFIER, EmbeddedDsn, ServerDsn, parse_dsn
+from exporters.clickhouse.faults import DRIVER_FAULTS, classify
+from exporters.clickhouse.lock import DatabaseLock
+from schema.errors import ConfigError, DatabaseOwned, Retryable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    import pyarrow as pa
+    from clickhouse_connect.driver.client import Client
+
+INSERT_SETTINGS: dict[str, Any] = {
+    "async_insert": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # One INSERT is one block: a failure half-way must leave nothing behind.
+    "max_insert_threads": 1,
+    "min_insert_block_size_rows": 100_000_000,
+    "min_insert_block_size_bytes": 4 << 30,
+}
+CONNECT_TIMEOUT_S = 10
+QUERY_TIMEOUT_S = 300
+OWNER_USER = "evalgate"
+"""The user under which this machine's other processes speak to the owner of an embedded database."""
+
+UNKNOWN_DATABASE = 81
+TOKEN = re.compile(r"[A-Za-z0-9_.:/+=-]{1,400}")
+PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*:")
+
+
+class Database:
+    """An open connection. Usable from several threads; calls on one embedded connection run one after another.
+
+    Every method raises Retryable (no way to the database, or it is overloaded) or Permanent (the statement or the
+    rows are wrong), with ClickHouse's own words.
+    """
+
+    def __init__(self, client: Client, url: str, *, lock: DatabaseLock | None = None) -> None:
+        self._client = client
+        self._lock = lock
+        self.url = url
+        """Where this connection goes; never holds a password."""
+
+    @property
+    def lock(self) -> DatabaseLock | None:
+        """Return this process's share of the embedded database; None when another process or a server has it."""
+        return self._lock
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether the engine runs in this process."""
+        return self._lock is not None
+
+    def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+        """Return all rows; `{name:Type}` in the SQL is bound by the server. Times are aware, in UTC or their zone."""
+        with self._faults():
+            result = self._client.query(sql, parameters=_bound(sql, parameters))
+            return [dict(row) for row in result.named_results()]
+
+    def arrow(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        """Return all rows as one Arrow table; binding as in `rows`."""
+        with self._faults():
+            return self._client.query_arrow(sql, parameters=_bound(sql, parameters), use_strings=True)
+
+    def raw(
+        self,
+        sql: str | bytes,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        form: str | None = None,
+    ) -> bytes:
+        """Return the bytes of the answer in ClickHouse's format `form`; nothing is parsed on the way."""
+        with self._faults():
+            return self._client.raw_query(
+                sql,  # type: ignore[arg-type]  # the embedded backend takes bytes, as data may follow the statement
+                parameters=dict(parameters or {}),
+                settings=dict(settings or {}),
+                fmt=form,
+            )
+
+    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Run one statement that has no result."""
+        with self._faults():
+            self._client.command(sql, parameters=_bound(sql, parameters))
+
+    def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows that all have the same keys. Never deduplicated: two equal rows are two rows."""
+        if not rows:
+            return
+        columns = list(rows[0])
+        for name in (table, *columns):
+            _identifier(name)
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise ValueError(f"rows for {table} differ in their columns; the first has {columns}")
+        data = [[row[c] for c in columns] for row in rows]
+        with self._faults():
+            self._client.insert(
+                table, data, column_names=columns, settings={**INSERT_SETTINGS, "insert_deduplicate": 0}
+            )
+
+    def insert_arrow(self, table: str, batch: pa.RecordBatch | pa.Table, token: str) -> None:
+        """Insert columns as one block; the same token on the same table is stored once, its views included.
+
+        Rows of one call should have one receive date: ClickHouse deduplicates per partition. Errors of this method
+        never quote data.
+        """
+        if batch.num_rows == 0:
+            return
+        if not TOKEN.fullmatch(token):
+            raise ValueError("a deduplication token is 1 to 400 characters of A-Z a-z 0-9 _ . : / + = -")
+        for name in (table, *batch.schema.names):
+            _identifier(name, dotted=True)
+        settings = {**INSERT_SETTINGS, "insert_deduplicate": 1, "insert_deduplication_token": f"{token}/{table}"}
+        with self._faults(quote=False):
+            if self.embedded:
+                self._insert_from_memory(table, batch, settings)
+            else:
+                self._client.insert_arrow(table, _as_table(batch), settings=settings)
+
+    def _insert_from_memory(self, table: str, batch: pa.RecordBatch | pa.Table, settings: dict[str, Any]) -> None:
+        """Let chdb read the columns where they lie.
+
+        It finds the variable by name in the calling frames. Twice as fast as the driver's way, which writes the
+        content of spans to a temporary file.
+        """
+        evalgate_insert_block = _as_table(batch)
+        columns = ", ".join(f"`{name}`" for name in evalgate_insert_block.column_names)
+        statement = f"INSERT INTO `{table}` ({columns}) SELECT {columns} FROM Python(evalgate_insert_block)"  # noqa: S608 - names passed _identifier
+        self._client.command(statement, settings=settings)
+
+    def close(self) -> None:
+        """Give the connection back; the last one of this process frees the embedded database. Safe to call twice."""
+        self._client.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _faults(self, *, quote: bool = True) -> _Faults:
+        return _Faults(self.url, quote=quote)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Faults:
+    """Turns the driver's errors into Retryable and Permanent."""
+
+    def __init__(self, where: str, *, quote: bool) -> None:
+        self._where = where
+        self._quote = quote
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, DRIVER_FAULTS):
+            raise classify(error, self._where, quote=self._quote) from (error if self._quote else None)
+
+
+def connect(dsn: str, *, create_database: bool = False) -> Database:
+    """Open the database that a DSN names (see `exporters.clickhouse.dsn`).
+
+    An embedded database is opened in this process, or, when another process owns it and serves it, through that
+    process. Its folder is created; a server's database only with `create_database`.
+
+    Raises:
+        ConfigError: the DSN is wrong, names no existing database, or the embedded engine is not installed.
+        DatabaseOwned: another process owns the embedded database and does not serve it.
+        Retryable: no way there at the moment.
+        Permanent: the server refused.
+
+    """
+    target = parse_dsn(dsn)
+    if isinstance(target, ServerDsn):
+        return Database(_server_client(target, create_database=create_database), str(target))
+    try:
+        lock = DatabaseLock.acquire(target.path)
+    except DatabaseOwned as owned:
+        return _through_owner(target, owned)
+    try:
+        return Database(_embedded_client(target), str(target), lock=lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _through_owner(target: EmbeddedDsn, owned: DatabaseOwned) -> Database:
+    from exporters.clickhouse.lock import read_owner  # noqa: PLC0415 - only on this path
+
+    owner = read_owner(target.path)
+    if owner is None:
+        raise Retryable(f"the process that had {target.path} open is just ending; try again") from owned
+    if owner.url is None:
+        raise owned
+    parts = urlsplit(owner.url)
+    server = ServerDsn(
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 8123,
+        user=OWNER_USER,
+        password=owner.token,
+        database=target.database,
+    )
+    return Database(_server_client(server, create_database=False), f"{target} (open in process {owner.pid})")
+
+
+def _embedded_client(target: EmbeddedDsn) -> Client:
+    target.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with _Faults(str(target), quote=True):
+            client = clickhouse_connect.get_client(interface="chdb", path=str(target.path), tz_mode="aware")
+    except ImportError:
+        raise ConfigError(
+            "the embedded database is not installed: pip install 'otel-evalgate[embedded]', "
+            "or set EVALGATE_DSN to the URL of a ClickHouse server"
+        ) from None
+    try:
+        client.command(f"CREATE DATABASE IF NOT EXISTS `{target.database}`")
+        client.database = target.database
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _server_client(target: ServerDsn, *, create_database: bool) -> Client:
+    if create_database:
+        with _Faults(str(target), quote=True):
+            client = _http(target, None)
+            try:
+                client.command(f"CREATE DATABASE IF NOT EXISTS `{target.database}`")
+            finally:
+                client.close()
+    try:
+        with _Faults(str(target), quote=True):
+            return _http(target, target.database)
+    except Retryable as e:
+        if getattr(e.__cause__, "code", None) != UNKNOWN_DATABASE:
+            raise
+        raise ConfigError(
+            f"the server has no database {target.database!r}: start the collector against it once "
+            "(it creates the schema), or correct the DSN"
+        ) from None
+
+
+def _http(target: ServerDsn, database: str | None) -> Client:
+    return clickhouse_connect.get_client(
+        host=target.host,
+        port=target.port,
+        secure=target.secure,
+        username=target.user,
+        password=target.password,
+        database=database,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        send_receive_timeout=QUERY_TIMEOUT_S,
+        # One connection object is used by several threads; a session would forbid that.
+        autogenerate_session_id=False,
+        tz_mode="aware",
+    )
+
+
+def _as_table(batch: pa.RecordBatch | pa.Table) -> pa.Table:
+    """Return the columns as a table of one chunk: one chunk is one block."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy; only inserts need it
+
+    table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    return table.combine_chunks()
+
+
+def _bound(sql: str, parameters: Mapping[str, object] | None) -> dict[str, Any] | None:
+    """Return the parameters, all of them placeholders of the server: the driver would paste others into the text."""
+    if not parameters:
+        return None
+    names = set(PLACEHOLDER.findall(sql))
+    if missing := sorted(set(parameters) - names):
+        raise ValueError(f"the SQL has no {{name:Type}} placeholder for: {', '.join(missing)}")
+    return dict(parameters)
+
+
+def _identifier(name: str, *, dotted: bool = False) -> None:
+    for part in name.split(".") if dotted else (name,):
+        if not IDENTIFIER.fullmatch(part):
+            raise ValueError(f"{name!r} is not a name of a table or column")
+
+
+__all__ = ["EMBEDDED_DATABASE", "Database", "connect"]

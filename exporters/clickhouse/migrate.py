@@ -1,0 +1,126 @@
+"""Bring a database to the schema of this version.
+
+`migrations/NNNN_name.sql` are applied in the order of their names; the table `migrations` remembers which were. Each
+statement may be run again (IF NOT EXISTS, OR REPLACE), so a migration that was cut short is simply run again. A
+statement ends with a semicolon at the end of a line.
+
+The same text serves one server and a cluster: `${on_cluster}`, `${replicated}` and `${durable}` stand for what differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING
+
+from schema.errors import ConfigError, Permanent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporters.clickhouse.connect import Database
+
+STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
+COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+
+SINGLE = {
+    "on_cluster": "",
+    "replicated": "",
+    # The window is what makes a token store once, on tables and on the targets of materialised views alike; without
+    # the two fsyncs a part that was acknowledged can be lost with the power.
+    "durable": "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1",
+}
+"""What the placeholders mean on one server and in the embedded database."""
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS migrations ${on_cluster}
+(name String, checksum String, applied_at DateTime64(6, 'UTC'))
+ENGINE = ${replicated}MergeTree ORDER BY name
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its name, the hash of its text and its statements."""
+
+    name: str
+    checksum: str
+    statements: tuple[str, ...]
+
+
+def load() -> tuple[Migration, ...]:
+    """Return the migrations of this version, in order."""
+    files = (f for f in resources.files("exporters.clickhouse").joinpath("migrations").iterdir())
+    return tuple(
+        _read(f.name.removesuffix(".sql"), f.read_text("utf-8"))
+        for f in sorted(files, key=lambda f: f.name)
+        if f.name.endswith(".sql")
+    )
+
+
+def migrate(
+    db: Database,
+    *,
+    dry_run: bool = False,
+    migrations: Sequence[Migration] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> list[str]:
+    """Apply what is missing and return its names, in order; `dry_run` only returns them.
+
+    Raises:
+        ConfigError: the database was made by a newer version, or an applied migration has another text.
+        Retryable, Permanent: ClickHouse refused a statement; what was applied stays, and is skipped next time.
+
+    """
+    known = load() if migrations is None else tuple(migrations)
+    applied = _applied(db)
+    _check(known, applied, db.url)
+    missing = [m for m in known if m.name not in applied]
+    if dry_run or not missing:
+        return [m.name for m in missing]
+    db.command(_fill(TABLE))
+    for migration in missing:
+        for number, statement in enumerate(migration.statements, 1):
+            try:
+                db.command(statement)
+            except Permanent as e:
+                raise Permanent(f"migration {migration.name}, statement {number}: {e}") from e
+        db.insert_rows("migrations", [{"name": migration.name, "checksum": migration.checksum, "applied_at": now()}])
+    return [m.name for m in missing]
+
+
+def _applied(db: Database) -> dict[str, str]:
+    exists = db.rows("SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'migrations'")
+    if not exists:
+        return {}
+    return {r["name"]: r["checksum"] for r in db.rows("SELECT name, checksum FROM migrations ORDER BY applied_at")}
+
+
+def _check(known: Sequence[Migration], applied: dict[str, str], where: str) -> None:
+    if newer := sorted(set(applied) - {m.name for m in known}):
+        raise ConfigError(
+            f"{where} has migrations that this version does not know ({', '.join(newer)}): upgrade otel-evalgate"
+        )
+    changed = [m.name for m in known if applied.get(m.name, m.checksum) != m.checksum]
+    if changed:
+        raise ConfigError(
+            f"{where} was made with another text of migration {', '.join(changed)}: it belongs to a development "
+            "version. Use another database, or export what you need and remove this one"
+        )
+
+
+def _read(name: str, text: str) -> Migration:
+    statements = (s.strip() for s in STATEMENT_END.split(_fill(text)))
+    return Migration(
+        name,
+        hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        tuple(s for s in statements if COMMENT.sub("", s).strip()),
+    )
+
+
+def _fill(text: str) -> str:
+    return Template(text).substitute(SINGLE)

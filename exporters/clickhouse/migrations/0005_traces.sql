@@ -1,0 +1,171 @@
+-- Traces: partial sums per insert, merged in the background and again at reading.
+--
+-- A trace may come in many inserts, over hours, with its feedback before or after it: so there is nothing here but
+-- functions that do not care about order. What is unknown is NULL and ignored by min, max and argMin.
+CREATE TABLE IF NOT EXISTS trace_parts ${on_cluster}
+(
+    tenant LowCardinality(String),
+    received_hour DateTime('UTC'),
+    trace_id FixedString(16) CODEC(ZSTD(1)),
+    received_at SimpleAggregateFunction(min, Nullable(DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    start_time SimpleAggregateFunction(min, Nullable(DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    end_time SimpleAggregateFunction(max, Nullable(DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    span_count SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    error_count SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    llm_calls SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    input_tokens SimpleAggregateFunction(sum, Nullable(Int64)) CODEC(ZSTD(1)),
+    output_tokens SimpleAggregateFunction(sum, Nullable(Int64)) CODEC(ZSTD(1)),
+    -- Of the root where it is known, else of the earliest span: the key is (is not the root, start).
+    root_name AggregateFunction(argMin, String, Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    service_name AggregateFunction(argMin, String, Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    session_id AggregateFunction(argMin, Nullable(String), Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    user_id AggregateFunction(argMin, Nullable(String), Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    agent_name AggregateFunction(argMin, Nullable(String), Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    feature AggregateFunction(argMin, Nullable(String), Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    environment AggregateFunction(argMin, Nullable(String), Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    release AggregateFunction(argMin, Nullable(String), Tuple(Bool, DateTime64(9, 'UTC'))) CODEC(ZSTD(1)),
+    failing SimpleAggregateFunction(max, Bool),
+    failure_reasons SimpleAggregateFunction(groupUniqArrayArray, Array(String)) CODEC(ZSTD(1)),
+    baseline SimpleAggregateFunction(max, Bool),
+    baseline_rate SimpleAggregateFunction(max, Nullable(Float64)) CODEC(ZSTD(1)),
+
+    INDEX trace_id_hex lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ${replicated}AggregatingMergeTree
+PARTITION BY toDate(received_hour)
+ORDER BY (tenant, received_hour, trace_id)
+SETTINGS ${durable};
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_spans ${on_cluster} TO trace_parts AS
+SELECT
+    tenant,
+    received_hour,
+    trace_id,
+    min(s_received_at) AS received_at,
+    min(s_start_time) AS start_time,
+    max(s_end_time) AS end_time,
+    count() AS span_count,
+    countIf(s_error) AS error_count,
+    countIf(s_counted) AS llm_calls,
+    sumIf(s_input_tokens, s_counted) AS input_tokens,
+    sumIf(s_output_tokens, s_counted) AS output_tokens,
+    argMinState(s_name, rank) AS root_name,
+    argMinState(s_service_name, rank) AS service_name,
+    argMinState(s_session_id, rank) AS session_id,
+    argMinState(s_user_id, rank) AS user_id,
+    argMinState(s_agent_name, rank) AS agent_name,
+    argMinState(s_feature, rank) AS feature,
+    argMinState(s_environment, rank) AS environment,
+    argMinState(s_release, rank) AS release,
+    max(s_failing) AS failing,
+    groupUniqArrayArray(s_failure_reasons) AS failure_reasons,
+    max(s_baseline) AS baseline,
+    max(s_baseline_rate) AS baseline_rate
+FROM
+(
+    SELECT
+        tenant,
+        toStartOfHour(toDateTime(received_at, 'UTC')) AS received_hour,
+        trace_id,
+        toNullable(received_at) AS s_received_at,
+        toNullable(start_time) AS s_start_time,
+        toNullable(end_time) AS s_end_time,
+        (parent_span_id != toFixedString('', 8), start_time)::Tuple(Bool, DateTime64(9, 'UTC')) AS rank,
+        toString(name) AS s_name,
+        toString(service_name) AS s_service_name,
+        CAST(session_id, 'Nullable(String)') AS s_session_id,
+        CAST(user_id, 'Nullable(String)') AS s_user_id,
+        CAST(agent_name, 'Nullable(String)') AS s_agent_name,
+        CAST(feature, 'Nullable(String)') AS s_feature,
+        CAST(environment, 'Nullable(String)') AS s_environment,
+        CAST(release, 'Nullable(String)') AS s_release,
+        ifNull(error, status_code = 'error') AS s_error,
+        ifNull(counted, false) AS s_counted,
+        input_tokens AS s_input_tokens,
+        output_tokens AS s_output_tokens,
+        ifNull(failing, false) AS s_failing,
+        CAST(failure_reasons, 'Array(String)') AS s_failure_reasons,
+        ifNull(baseline, false) AS s_baseline,
+        baseline_rate AS s_baseline_rate
+    FROM spans
+)
+GROUP BY tenant, received_hour, trace_id;
+
+-- A thumbs-down makes the trace failing, whenever it comes.
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_feedback ${on_cluster} TO trace_parts AS
+SELECT
+    tenant,
+    received_hour,
+    trace_id,
+    true AS failing,
+    groupUniqArray(reason) AS failure_reasons
+FROM
+(
+    SELECT
+        tenant,
+        toStartOfHour(toDateTime(received_at, 'UTC')) AS received_hour,
+        toFixedString(unhex(trace_id), 16) AS trace_id,
+        concat('feedback:', name) AS reason
+    FROM feedback
+    WHERE polarity = 'negative' AND match(trace_id, '^[0-9a-f]{32}$$')
+)
+GROUP BY tenant, received_hour, trace_id;
+
+CREATE OR REPLACE VIEW traces ${on_cluster} AS
+SELECT
+    tenant,
+    lower(hex(id)) AS trace_id,
+    assumeNotNull(t_start_time) AS start_time,
+    assumeNotNull(t_end_time) AS end_time,
+    (toUnixTimestamp64Nano(end_time) - toUnixTimestamp64Nano(start_time)) / 1e6 AS duration_ms,
+    t_root_name AS root_name,
+    t_service_name AS service_name,
+    t_span_count AS span_count,
+    t_error_count AS error_count,
+    t_llm_calls AS llm_calls,
+    t_input_tokens AS input_tokens,
+    t_output_tokens AS output_tokens,
+    t_session_id AS session_id,
+    t_user_id AS user_id,
+    t_agent_name AS agent_name,
+    t_feature AS feature,
+    t_environment AS environment,
+    t_release AS release,
+    t_failing AS failing,
+    arraySort(t_failure_reasons) AS failure_reasons,
+    t_baseline AS baseline,
+    ifNull(t_baseline_rate, 0.) AS baseline_rate,
+    CAST(t_failing OR t_baseline, 'Bool') AS flagged,
+    multiIf(t_failing, 1., t_baseline, 1. / ifNull(nullIf(t_baseline_rate, 0.), 1.), 0.) AS sample_weight,
+    assumeNotNull(t_received_at) AS received_at
+FROM
+(
+    SELECT
+        tenant,
+        trace_id AS id,
+        min(start_time) AS t_start_time,
+        max(end_time) AS t_end_time,
+        argMinMerge(root_name) AS t_root_name,
+        argMinMerge(service_name) AS t_service_name,
+        sum(span_count) AS t_span_count,
+        sum(error_count) AS t_error_count,
+        sum(llm_calls) AS t_llm_calls,
+        sum(input_tokens) AS t_input_tokens,
+        sum(output_tokens) AS t_output_tokens,
+        argMinMerge(session_id) AS t_session_id,
+        argMinMerge(user_id) AS t_user_id,
+        argMinMerge(agent_name) AS t_agent_name,
+        argMinMerge(feature) AS t_feature,
+        argMinMerge(environment) AS t_environment,
+        argMinMerge(release) AS t_release,
+        max(failing) AS t_failing,
+        groupUniqArrayArray(failure_reasons) AS t_failure_reasons,
+        max(baseline) AS t_baseline,
+        max(baseline_rate) AS t_baseline_rate,
+        min(received_at) AS t_received_at
+    FROM trace_parts
+    GROUP BY tenant, id
+)
+WHERE t_span_count > 0;
+
+CREATE OR REPLACE VIEW flagged_traces ${on_cluster} AS SELECT * FROM traces WHERE flagged;

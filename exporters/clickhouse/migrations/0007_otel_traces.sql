@@ -1,0 +1,38 @@
+-- The columns of the OpenTelemetry Collector's ClickHouse exporter, so that its dashboards work.
+-- Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, traces table. SampleRate as HyperDX reads it.
+CREATE OR REPLACE VIEW otel_traces ${on_cluster} AS
+SELECT
+    start_time AS Timestamp,
+    lower(hex(trace_id)) AS TraceId,
+    lower(hex(span_id)) AS SpanId,
+    if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS ParentSpanId,
+    trace_state AS TraceState,
+    name AS SpanName,
+    CAST(initcap(wire_kind), 'LowCardinality(String)') AS SpanKind,
+    service_name AS ServiceName,
+    resource_attributes AS ResourceAttributes,
+    scope_name AS ScopeName,
+    CAST(scope_version, 'String') AS ScopeVersion,
+    span_attributes AS SpanAttributes,
+    duration_ns AS Duration,
+    CAST(initcap(status_code), 'LowCardinality(String)') AS StatusCode,
+    status_message AS StatusMessage,
+    events.time AS `Events.Timestamp`,
+    events.name AS `Events.Name`,
+    events.attributes AS `Events.Attributes`,
+    links.trace_id AS `Links.TraceId`,
+    links.span_id AS `Links.SpanId`,
+    links.trace_state AS `Links.TraceState`,
+    links.attributes AS `Links.Attributes`,
+    greatest(toUInt64OrZero(span_attributes['SampleRate']), 1) AS SampleRate,
+    tenant
+FROM spans;
+
+CREATE OR REPLACE VIEW otel_traces_trace_id_ts ${on_cluster} AS
+SELECT
+    lower(hex(trace_id)) AS TraceId,
+    toDateTime(assumeNotNull(min(trace_parts.start_time)), 'UTC') AS Start,
+    toDateTime(assumeNotNull(max(trace_parts.end_time)), 'UTC') AS End
+FROM trace_parts
+WHERE isNotNull(trace_parts.start_time)
+GROUP BY tenant, trace_id;
