@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import SpanContext
 
+    from .agent import Reply
     from .model import Model, Request, Response
 
 Outcome = Literal["fine", "policy_hallucination", "tool_loop", "unhandled_tool_error", "provider_error", "cut_short"]
@@ -171,6 +172,10 @@ class ImpatientProvider:
         return self.model.complete(request, on_text)
 
 
+def _scripted_model(seed: str) -> Model:
+    return ScriptedModel(seed, SECONDS_PER_TOKEN)
+
+
 @dataclass(slots=True)
 class Simulation:
     """Lets customers talk to the agent of one release."""
@@ -179,9 +184,10 @@ class Simulation:
     release: str
     telemetry: Telemetry
     ids: SeededIds
-    seconds_per_token: float = SECONDS_PER_TOKEN
+    model: Callable[[str], Model] = _scripted_model
+    """Makes the model of a visit from a seed of its own."""
     sleep: Callable[[float], None] = time.sleep
-    traces: int = 0
+    replies: list[Reply] = field(default_factory=list)
     _thumbs: list[tuple[Line, SpanContext, str | None]] = field(default_factory=list)
 
     def run(self, visits: Sequence[Visit]) -> None:
@@ -191,16 +197,21 @@ class Simulation:
         for line, about, response_id in self._thumbs:
             feedback(self.telemetry.logger, about, response_id, liked=line.thumb == "up", comment=line.comment)
 
+    @property
+    def thumbs(self) -> int:
+        """Return how many customers have said what they think."""
+        return len(self._thumbs)
+
     def _visit(self, visit: Visit) -> None:
-        scripted = ScriptedModel(f"{self.seed}/{visit.session_id}", self.seconds_per_token, self.sleep)
+        model = self.model(f"{self.seed}/{visit.session_id}")
         turn = Turn(visit.session_id, visit.user_id, visit.feature)
         streams = visit.feature == "chat_widget"
-        agent = Agent(self.telemetry, scripted, self.release, turn, streams=streams, sleep=self.sleep)
+        agent = Agent(self.telemetry, model, self.release, turn, streams=streams, sleep=self.sleep)
         for n, line in enumerate(visit.lines):
             self.ids.begin(visit.session_id, n)
-            agent.model = ImpatientProvider(scripted, line.provider_errors) if line.provider_errors else scripted
+            agent.model = ImpatientProvider(model, line.provider_errors) if line.provider_errors else model
             reply = agent.answer(line.text)
-            self.traces += 1
+            self.replies.append(reply)
             if line.thumb:
                 self._thumbs.append((line, reply.span_context, reply.response_id))
 
@@ -219,7 +230,7 @@ def main() -> None:
         simulation.run(plan(args.seed)[part - 1 :: parts])
     finally:
         simulation.telemetry.shutdown()
-    print(f"{simulation.traces} traces of release {args.release} sent")
+    print(f"release {args.release}: {len(simulation.replies)} traces, {simulation.thumbs} thumbs sent")
 
 
 def _part(text: str) -> tuple[int, int]:
