@@ -1,0 +1,130 @@
+"""The one way from a request's bytes into the journal, for every transport.
+
+budget ─▶ validate (large bodies in a thread) ─▶ journal.append ─▶ Outcome
+   └──────────┴── Refused: nothing was kept, every outcome is counted ──┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated, validate
+from schema.errors import Reason, Refused
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from collector.decode.validate import Encoding
+    from schema.component import Journal, Signal
+
+logger = logging.getLogger(__name__)
+
+TENANT = "default"
+"""The one tenant, until keys name others."""
+INLINE_BYTES = 64 << 10
+"""Bodies up to this are validated on the event loop: handing one to a thread costs about as much (measured: 60 µs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request that was not refused as a whole."""
+
+    accepted: int
+    refused: int = 0
+    message: str = ""
+
+
+class Budget:
+    """Bytes of requests in memory at once, over all transports of a receiver. Used on the event loop alone."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._taken_bytes = 0
+
+    @property
+    def taken_bytes(self) -> int:
+        """Bytes in use now."""
+        return self._taken_bytes
+
+    def take(self, n_bytes: int) -> None:
+        """Count bytes in; every success must be matched by `give`.
+
+        Raises:
+            Refused: UNAVAILABLE when that would be too many; nothing was counted.
+
+        """
+        if self._taken_bytes + n_bytes > self._limit_bytes:
+            raise Refused(
+                Reason.UNAVAILABLE,
+                f"{self._taken_bytes} bytes of requests are in flight; the limit is {self._limit_bytes}; try again",
+                retry_after_s=1.0,
+            )
+        self._taken_bytes += n_bytes
+
+    def give(self, n_bytes: int) -> None:
+        """Count bytes out."""
+        self._taken_bytes -= n_bytes
+
+
+class Intake:
+    """Validates and journals. `counts` says what became of every request: (signal, outcome or reason) → number."""
+
+    def __init__(self, journal: Journal, executor: Executor, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._journal = journal
+        self._executor = executor
+        self._limits = limits
+        self.counts: Counter[tuple[Signal, str]] = Counter()
+
+    async def take(self, signal: Signal, body: bytes, *, encoding: Encoding, gzip: bool) -> Outcome:
+        """Return once what was accepted is durable.
+
+        Raises:
+            Refused: nothing was kept. Whatever else goes wrong before that is logged and becomes UNAVAILABLE, which
+                senders retry.
+
+        """
+        try:
+            outcome = await self._take(signal, body, encoding, gzip=gzip)
+        except Refused as e:
+            self.count_refused(signal, e.reason)
+            raise
+        except Exception as e:  # noqa: BLE001 - whatever it is, the sender must keep its spans
+            log_bug(e)
+            self.count_refused(signal, Reason.UNAVAILABLE)
+            raise Refused(Reason.UNAVAILABLE, "the request could not be kept; try again") from None
+        self.counts[signal, "accepted"] += outcome.accepted
+        self.counts[signal, "refused"] += outcome.refused
+        return outcome
+
+    def count_refused(self, signal: Signal, reason: Reason) -> None:
+        """Count a request that was refused as a whole; a transport calls this where it refuses one itself."""
+        self.counts[signal, reason.value] += 1
+
+    async def _take(self, signal: Signal, body: bytes, encoding: Encoding, *, gzip: bool) -> Outcome:
+        if not body and not gzip and encoding == "protobuf":
+            return Outcome(0)
+        valid = await self._validate(signal, body, encoding, gzip=gzip)
+        if valid.accepted:
+            await self._journal.append(TENANT, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip)
+        return Outcome(valid.accepted, valid.refused, valid.message)
+
+    async def _validate(self, signal: Signal, body: bytes, encoding: Encoding, *, gzip: bool) -> Validated:
+        # A small gzipped body may inflate to a large one.
+        if len(body) <= INLINE_BYTES and not gzip:
+            return validate(body, signal, encoding=encoding, gzip=False, limits=self._limits)
+
+        def work() -> Validated:
+            return validate(body, signal, encoding=encoding, gzip=gzip, limits=self._limits)
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def log_bug(error: BaseException) -> None:
+    """Log where an unforeseen error came from, without its text: that may quote content."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("a request could not be kept: %s\n%s", type(error).__name__, where)

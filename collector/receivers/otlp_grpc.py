@@ -1,0 +1,160 @@
+"""OTLP/gRPC: raw bytes in, without a message object of ours per request.
+
+gRPC itself inflates (gzip, deflate) and enforces the message limit on the inflated size (measured with 300 MiB of
+zeros: refused at 5 MB of memory), and answers RESOURCE_EXHAUSTED without RetryInfo, as the specification wants.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+import grpc.aio
+
+from collector.receivers import answers
+from schema.errors import ConfigError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from collector.receivers.intake import Budget, Intake
+    from schema.component import Signal
+
+    Context = grpc.aio.ServicerContext[bytes, bytes]
+    Handler = Callable[[bytes, Context], Awaitable[bytes]]
+
+EXPORTS: dict[str, Signal] = {
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
+    "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "logs",
+}
+METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+NO_METRICS = "metrics are not taken, only traces and logs; turn the metrics exporter off (OTEL_METRICS_EXPORTER=none)"
+STATUS_DETAILS = "grpc-status-details-bin"
+STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class GrpcServer:
+    """The server of one address. Everything runs on the event loop that called `start`."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        budget: Budget,
+        *,
+        endpoint: str,
+        max_message_bytes: int,
+        max_concurrent_streams: int,
+        max_metadata_bytes: int,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._endpoint = endpoint
+        self._handlers = _Handlers(intake, budget, jitter)
+        self._options = (
+            ("grpc.so_reuseport", 0),  # else two processes would share the port, each with half of the spans
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_concurrent_streams", max_concurrent_streams),
+            ("grpc.max_metadata_size", max_metadata_bytes),
+            ("grpc.absolute_max_metadata_size", max_metadata_bytes),
+        )
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> str:
+        """Listen, and return the bound address.
+
+        Raises:
+            ConfigError: the address is taken or is none of this machine's.
+
+        """
+        server = grpc.aio.server(options=self._options)
+        server.add_generic_rpc_handlers((self._handlers,))
+        try:
+            port = server.add_insecure_port(self._endpoint)
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            await server.stop(None)
+            raise ConfigError(
+                f"receiver otlp: cannot listen for gRPC on {self._endpoint}: {_why(self._endpoint)}. "
+                "Stop what uses it, or set another protocols.grpc.endpoint."
+            )
+        await server.start()
+        self._server = server
+        return f"{self._endpoint.rpartition(':')[0]}:{port}"
+
+    async def shutdown(self, grace_s: float) -> None:
+        """Refuse new requests at once, answer those in flight within `grace_s`. Safe without start, and twice."""
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(grace_s)
+
+
+def _why(endpoint: str) -> str:
+    """Return why an address cannot be bound: gRPC does not say, so try it ourselves."""
+    host, _, port = endpoint.rpartition(":")
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as e:
+        return e.strerror or str(e)
+    return "the address was taken a moment ago"
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    """Answers every method: the two of OTLP, and a word of help for others."""
+
+    def __init__(self, intake: Intake, budget: Budget, jitter: Callable[[], float]) -> None:
+        self._intake = intake
+        self._budget = budget
+        self._jitter = jitter
+        self._exports = {path: _raw(self._export(signal)) for path, signal in EXPORTS.items()}
+        self._metrics = _raw(_unimplemented(NO_METRICS))
+        self._other = _raw(_unimplemented(f"no such method; this server has {' and '.join(EXPORTS)}"))
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        method = handler_call_details.method
+        return self._exports.get(method) or (self._metrics if method == METRICS else self._other)
+
+    def _export(self, signal: Signal) -> Handler:
+        accepted = answers.success(signal).SerializeToString()
+
+        async def export(body: bytes, context: Context) -> bytes:
+            try:
+                self._budget.take(len(body))
+            except Refused as e:
+                self._intake.count_refused(signal, e.reason)
+                await self._abort(context, e)
+            try:
+                outcome = await self._intake.take(signal, body, encoding="protobuf", gzip=False)
+            except Refused as e:
+                await self._abort(context, e)
+            finally:
+                self._budget.give(len(body))
+            if outcome.refused or outcome.message:
+                return answers.success(signal, outcome.refused, outcome.message).SerializeToString()
+            return accepted
+
+        return export
+
+    async def _abort(self, context: Context, refused: Refused) -> NoReturn:
+        status = answers.status(refused, answers.delay_s(refused, self._jitter()))
+        details = ((STATUS_DETAILS, status.SerializeToString()),)
+        await context.abort(STATUS_CODES[status.code], status.message, details)
+        raise AssertionError  # abort raises; its stub does not say so
+
+
+def _raw(handler: Handler) -> Any:
+    return grpc.unary_unary_rpc_method_handler(handler)
+
+
+def _unimplemented(message: str) -> Handler:
+    async def answer(_body: bytes, context: Context) -> bytes:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
+        return b""
+
+    return answer

@@ -1,0 +1,194 @@
+"""OTLP/HTTP: which requests live here, and how they are answered.
+
+An answer, good or bad, is in the encoding of the request; the body of a bad one is a `google.rpc.Status`
+(OTLP specification, "OTLP/HTTP Response").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+from email.utils import formatdate
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from google.rpc import code_pb2
+from google.rpc.status_pb2 import Status
+
+from collector.receivers import answers
+from collector.receivers.http_connection import HttpConnection, HttpLimits, Request, Response, Shared
+from collector.receivers.intake import log_bug
+from collector.receivers.otlp_grpc import NO_METRICS
+from schema.errors import ConfigError, Reason, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from collector.decode.validate import Encoding
+    from collector.receivers.intake import Budget, Intake
+    from schema.component import Signal
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+ENCODINGS: Mapping[str, Encoding] = MappingProxyType({PROTOBUF: "protobuf", JSON: "json"})
+CONTENT_TYPES: Mapping[Encoding, str] = MappingProxyType({"protobuf": PROTOBUF, "json": JSON})
+GZIP_CODINGS = frozenset({"gzip", "x-gzip"})
+GRPC_CODES: Mapping[int, int] = MappingProxyType(
+    {
+        400: code_pb2.INVALID_ARGUMENT,
+        404: code_pb2.UNIMPLEMENTED,
+        405: code_pb2.UNIMPLEMENTED,
+        408: code_pb2.DEADLINE_EXCEEDED,
+        413: code_pb2.RESOURCE_EXHAUSTED,
+        415: code_pb2.UNIMPLEMENTED,
+        431: code_pb2.RESOURCE_EXHAUSTED,
+        503: code_pb2.UNAVAILABLE,
+    }
+)
+SWEEP_S = 0.5
+"""How often deadlines are looked at: one timer for all connections, none per request."""
+BACKLOG = 1024
+
+
+class OtlpHttp:
+    """The application behind the connections (`http_connection.Application`)."""
+
+    def __init__(
+        self, intake: Intake, paths: Mapping[str, Signal], *, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._intake = intake
+        self._paths = paths
+        self._jitter = jitter
+        self._lives_here = " and ".join(f"POST {path}" for path in paths)
+
+    def admit(self, request: Request) -> Response | None:
+        """Refuse what no body can make good."""
+        if request.path not in self._paths:
+            text = NO_METRICS if request.path.rstrip("/").endswith("/metrics") else "nothing lives at this path"
+            return self.broken(request, 404, f"{text}; this is an OTLP/HTTP receiver: {self._lives_here}")
+        if request.method != "POST":
+            return self.broken(request, 405, "use POST", ("allow", "POST"))
+        signal = self._paths[request.path]
+        if _content_type(request) not in ENCODINGS:
+            self._intake.count_refused(signal, Reason.UNSUPPORTED_MEDIA_TYPE)
+            return self.broken(request, 415, f"send Content-Type {PROTOBUF} or {JSON}")
+        if _coding(request) not in GZIP_CODINGS | {"", "identity"}:
+            self._intake.count_refused(signal, Reason.UNSUPPORTED_MEDIA_TYPE)
+            return self.broken(
+                request, 415, "send Content-Encoding gzip, or none", ("accept-encoding", "gzip, identity")
+            )
+        return None
+
+    async def respond(self, request: Request) -> Response:
+        """Take a whole request that was admitted."""
+        signal, encoding = self._paths[request.path], ENCODINGS[_content_type(request)]
+        try:
+            outcome = await self._intake.take(
+                signal, request.body, encoding=encoding, gzip=_coding(request) in GZIP_CODINGS
+            )
+        except Refused as e:
+            return self._refusal(request, e)
+        except Exception as e:  # noqa: BLE001 - the connection needs an answer whatever happens
+            log_bug(e)
+            return self._refusal(request, Refused(Reason.UNAVAILABLE, "the request could not be answered; try again"))
+        body = answers.encode(answers.success(signal, outcome.refused, outcome.message), encoding)
+        return Response(200, CONTENT_TYPES[encoding], body)
+
+    def refuse(self, request: Request, refused: Refused) -> Response:
+        """Return the answer to a request there is no room for, and count it."""
+        if signal := self._paths.get(request.path):
+            self._intake.count_refused(signal, refused.reason)
+        return self._refusal(request, refused)
+
+    def broken(self, request: Request, status: int, message: str, *headers: tuple[str, str]) -> Response:
+        """Return the answer to what is not a proper request, or over a limit."""
+        if status == 413 and (signal := self._paths.get(request.path)):
+            self._intake.count_refused(signal, Reason.TOO_LARGE)
+        if status == 503:
+            headers = (("retry-after", answers.retry_after_header(answers.RETRY_AFTER_S)),)
+        return self._response(request, status, Status(code=GRPC_CODES[status], message=message), headers)
+
+    def _refusal(self, request: Request, refused: Refused) -> Response:
+        delay = answers.delay_s(refused, self._jitter())
+        headers = () if delay is None else (("retry-after", answers.retry_after_header(delay)),)
+        return self._response(request, answers.CODES[refused.reason].http, answers.status(refused, delay), headers)
+
+    def _response(self, request: Request, status: int, body: Status, headers: tuple[tuple[str, str], ...]) -> Response:
+        # JSON for whoever did not say protobuf: a person with a browser or curl, more often than not.
+        encoding = ENCODINGS.get(_content_type(request), "json")
+        return Response(status, CONTENT_TYPES[encoding], answers.encode(body, encoding), headers)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def _coding(request: Request) -> str:
+    return request.headers.get(b"content-encoding", b"").strip().lower().decode("latin-1")
+
+
+class HttpServer:
+    """The server of one address. Everything runs on the event loop that called `start`."""
+
+    def __init__(
+        self, intake: Intake, budget: Budget, *, endpoint: str, paths: Mapping[str, Signal], limits: HttpLimits
+    ) -> None:
+        self._endpoint = endpoint
+        self._shared = Shared(OtlpHttp(intake, paths), limits, budget)
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listen, and return the bound address.
+
+        Raises:
+            ConfigError: the address is taken or is none of this machine's.
+
+        """
+        loop = asyncio.get_running_loop()
+        host, _, port = self._endpoint.rpartition(":")
+        try:
+            server = await loop.create_server(
+                lambda: HttpConnection(self._shared, loop), host.strip("[]") or None, int(port), backlog=BACKLOG
+            )
+        except OSError as e:
+            reason = os.strerror(e.errno) if e.errno and not isinstance(e, socket.gaierror) else e.strerror or str(e)
+            raise ConfigError(
+                f"receiver otlp: cannot listen for HTTP on {self._endpoint}: {reason}. "
+                "Stop what uses it, or set another protocols.http.endpoint."
+            ) from None
+        self._server = server
+        self._tick()
+        self._sweep = loop.create_task(self._sweep_for_ever())
+        return f"{host}:{server.sockets[0].getsockname()[1]}"
+
+    async def shutdown(self, grace_s: float) -> None:
+        """Stop listening, answer what is in flight within `grace_s`. Safe without start, and twice."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        self._shared.closing = True
+        work = [task for c in list(self._shared.connections) if (task := c.drain()) is not None]
+        if work:
+            await asyncio.wait(work, timeout=grace_s)
+        for connection in list(self._shared.connections):
+            connection.cut()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweep
+
+    async def _sweep_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._tick()
+            now = loop.time()
+            for connection in list(self._shared.connections):
+                connection.expire(now)
+
+    def _tick(self) -> None:
+        self._shared.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
