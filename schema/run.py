@@ -205,6 +205,9 @@ def parse_run(value: Any) -> Run:
     )
     fields.mapping("summary")
     fields.close()
+    ids = Counter(r.case_id for r in run.results)
+    if twice := [i for i, n in ids.items() if n > 1]:
+        raise ValueError(f"the case {twice[0]} stands there twice")
     return run
 
 

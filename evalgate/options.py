@@ -1,0 +1,60 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from evalgate.errors import BadInput
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
+Dsn = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        envvar="EVALGATE_DSN",
+        help="The database: chdb:///PATH or http(s)://user:pass@host:port/database.  [default: .evalgate/data/db here]",
+        show_default=False,
+    ),
+]
+Since = Annotated[
+    str | None, typer.Option("--since", help="Only from then on: 30m, 24h, 7d, 2w, or a date such as 2026-11-20.")
+]
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def new_app(help_text: str, **settings: Any) -> typer.Typer:
+    """Return an app with the conventions of this command line."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **settings,
+    )
+
+
+def since_time(text: str | None, now: datetime) -> datetime | None:
+    """Return the moment that `--since` names; a date without a zone is UTC.
+
+    Raises:
+        BadInput: it names none.
+
+    """
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    if unit in UNITS and number.isascii() and number.isdigit():
+        try:
+            return now - timedelta(**{UNITS[unit]: int(number)})
+        except OverflowError:
+            raise BadInput(f"--since {text!r} is too long ago") from None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"--since {text!r} is not a time; write 30m, 24h, 7d, 2w or a date such as 2026-11-20") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

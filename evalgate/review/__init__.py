@@ -1,0 +1,1 @@
+"""What people say of traces, and the cases that come of it."""

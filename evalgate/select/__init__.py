@@ -1,0 +1,1 @@
+"""Find the traces that are worth a person's time, and read them."""
