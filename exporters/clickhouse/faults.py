@@ -60,6 +60,17 @@ RETRYABLE_CODES = frozenset(
         1002,  # UNKNOWN_EXCEPTION
     }
 )
+NAMING_CODES = frozenset(
+    {
+        16,  # NO_SUCH_COLUMN_IN_TABLE
+        60,  # UNKNOWN_TABLE
+        81,  # UNKNOWN_DATABASE
+        497,  # ACCESS_DENIED
+        516,  # AUTHENTICATION_FAILED
+    }
+)
+"""Their texts hold names of the schema, never data."""
+
 DRIVER_FAULTS: tuple[type[Exception], ...] = (DriverError, HTTPError, OSError)
 """What the driver lets through; everything else is a fault of ours and stays as it is."""
 
@@ -77,7 +88,7 @@ def classify(error: Exception, where: str, *, quote: bool = True) -> EvalgateErr
         permanent = isinstance(error, DriverError) and not isinstance(error, InterfaceError) and not _transport(error)
     else:
         name = getattr(error, "name", None) or "error"
-        what = f"{where}: {_text(error)}" if quote else f"{where} answered {name} (code {code})"
+        what = f"{where}: {_text(error)}" if quote or code in NAMING_CODES else f"{where} answered {name} (code {code})"
         permanent = code not in RETRYABLE_CODES
     return Permanent(what) if permanent else Retryable(what)
 

@@ -1,0 +1,103 @@
+"""The exporter `clickhouse`: batches become rows, each block once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from exporters.clickhouse.connect import Database, connect
+from exporters.clickhouse.dsn import default_dsn, parse_dsn
+from exporters.clickhouse.migrate import migrate
+from exporters.clickhouse.rows import blocks
+from schema.component import ComponentConfig, Context, component
+from schema.errors import ConfigError, Retryable
+
+if TYPE_CHECKING:
+    from schema.batch import SpanBatch
+
+
+class ClickHouseConfig(ComponentConfig):
+    """Where the rows go."""
+
+    dsn: str | None = None
+    """`chdb:///ABSOLUTE/PATH` or `http(s)://user:password@host:port/database`. Unset: the DSN of the service, then
+    EVALGATE_DSN, then the embedded database in `.evalgate/data/db` below the current directory."""
+
+    create_schema: bool = True
+    """Create the database and bring its schema up to date at start. Off: whoever runs migrations by hand."""
+
+
+class ClickHouseExporter:
+    """Writes spans, log records, feedback and the ledger. One batch at a time: the journal hands them out in order."""
+
+    def __init__(self, dsn: str, *, create_schema: bool = True) -> None:
+        parse_dsn(dsn)  # a wrong DSN is an error of the configuration, before anything starts
+        self._dsn = dsn
+        self._create_schema = create_schema
+        self._db: Database | None = None
+
+    @property
+    def database(self) -> Database | None:
+        """Return the open database, for status queries; None before start."""
+        return self._db
+
+    async def start(self) -> None:
+        """Connect and migrate.
+
+        Raises:
+            Retryable: the database cannot be reached now, or another process owns the embedded one.
+            ConfigError: it has another schema, or the engine is not installed.
+
+        """
+        if self._db is None:
+            self._db = await asyncio.to_thread(self._open)
+
+    def _open(self) -> Database:
+        db = connect(self._dsn, create_database=self._create_schema)
+        try:
+            missing = migrate(db, dry_run=not self._create_schema)
+            _complete(missing, db.url, create_schema=self._create_schema)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    async def export(self, batch: SpanBatch, token: str) -> None:
+        """Insert the batch; done when every row is on disk.
+
+        One INSERT per table and day of receipt, each with a deduplication token made of `token`, table and day: what
+        an earlier try stored is not stored again. The ledger comes last, so it never counts what is not there.
+
+        Raises:
+            Retryable: not everything could be stored; call again with the same batch and token.
+            Permanent: ClickHouse does not take these rows.
+
+        """
+        if self._db is None:
+            raise Retryable("the exporter is not started")
+        await asyncio.to_thread(self._insert, self._db, batch, token)
+
+    @staticmethod
+    def _insert(db: Database, batch: SpanBatch, token: str) -> None:
+        for block in blocks(batch):
+            db.insert_arrow(block.table, block.rows, f"{token}/{block.day}")
+
+    async def shutdown(self) -> None:
+        """Close the connection; the embedded database is free for others then."""
+        db, self._db = self._db, None
+        if db is not None:
+            await asyncio.to_thread(db.close)
+
+
+def _complete(missing: list[str], where: str, *, create_schema: bool) -> None:
+    if missing and not create_schema:
+        raise ConfigError(
+            f"{where} lacks the migrations {', '.join(missing)} and create_schema is off: "
+            "run them, or set create_schema: true"
+        )
+
+
+@component("exporter", "clickhouse", ClickHouseConfig)
+def clickhouse(config: ClickHouseConfig, context: Context) -> ClickHouseExporter:
+    """Make the exporter; nothing is opened yet."""
+    return ClickHouseExporter(config.dsn or context.dsn or default_dsn(), create_schema=config.create_schema)

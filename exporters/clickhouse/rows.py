@@ -1,0 +1,231 @@
+"""A batch as rows of the tables: `SpanBatch` to one Arrow table per ClickHouse table and day of receipt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from exporters.clickhouse.maps import attribute_maps, attribute_texts, offsets
+from exporters.clickhouse.times import log_times, span_times, timestamps
+from schema.anyvalue import dump_json
+from schema.span import CANONICAL, FEEDBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from schema.batch import AttributeTable, SpanBatch
+
+DAY_NS = 86_400_000_000_000
+MINUTE_NS = 60_000_000_000
+
+WIRE_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+"""SpanKind of opentelemetry-proto trace.proto, by number; an unknown number counts as unspecified."""
+STATUS_CODES = ("unset", "ok", "error")
+"""Status.StatusCode of opentelemetry-proto trace.proto, by number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What one INSERT takes: rows of one table and one day of receipt, so of one partition."""
+
+    table: str
+    day: int
+    """Days since 1970-01-01 of the receipt, UTC."""
+    rows: pa.Table
+
+
+def blocks(batch: SpanBatch) -> Iterator[Block]:
+    """Yield the blocks of a batch, the ledger last: it counts what the blocks before it hold.
+
+    The same batch gives the same blocks in the same order.
+    """
+    received = batch.origins.received_unix_ns
+    yield from _by_day("spans", received[batch.origin], lambda: span_rows(batch))
+    yield from _by_day("events", received[batch.logs.origin], lambda: event_rows(batch))
+    origin = np.array([f["origin"] for f in batch.feedback], np.int32)
+    yield from _by_day("feedback", received[origin], lambda: feedback_rows(batch))
+    minutes = ledger_rows(batch)
+    at = minutes["minute"].cast(pa.int64()).to_numpy().astype(np.uint64) * np.uint64(1_000_000_000)
+    yield from _by_day("ledger", at, lambda: minutes)
+
+
+def span_rows(batch: SpanBatch) -> pa.Table:
+    """Return the rows of table `spans`, in the order of the batch."""
+    n = len(batch)
+    received = batch.origins.received_unix_ns[batch.origin]
+    times = span_times(batch.start_unix_ns, batch.end_unix_ns, received)
+    resource, scope = pa.array(batch.resource), pa.array(batch.scope)
+    columns: dict[str, pa.Array] = {
+        "tenant": _take(batch.origins.tenant, batch.origin),
+        "trace_id": _fixed(batch.trace_id),
+        "span_id": _fixed(batch.span_id),
+        "parent_span_id": _fixed(batch.parent_span_id),
+        "received_at": timestamps(received),
+        "start_time": times.start,
+        "end_time": times.end,
+        "duration_ns": times.duration_ns,
+        "time_faults": times.faults,
+        "name": batch.name,
+        "wire_kind": _names(WIRE_KINDS, batch.kind),
+        "status_code": _names(STATUS_CODES, batch.status_code),
+        "status_message": batch.status_message,
+        "trace_state": batch.trace_state,
+        "flags": pa.array(batch.flags),
+        "scope_name": batch.scopes.name.take(scope),
+        "scope_version": batch.scopes.version.take(scope),
+    }
+    for column in CANONICAL:
+        columns[column.name] = _derived(batch.columns.get(column.name), column.type, n)
+    columns["service_name"] = pc.coalesce(columns["service_name"], _service(batch, batch.resource))
+    columns["span_attributes"] = attribute_maps(batch.attributes, n)
+    columns["resource_attributes"] = attribute_maps(batch.resources.attributes, len(batch.resources.schema_url)).take(
+        resource
+    )
+    columns["scope_attributes"] = attribute_maps(batch.scopes.attributes, len(batch.scopes.name)).take(scope)
+    columns |= _span_events(batch, n) | _span_links(batch, n)
+    return pa.table(columns)
+
+
+def event_rows(batch: SpanBatch) -> pa.Table:
+    """Return the rows of table `events`: the log records of the batch."""
+    logs = batch.logs
+    received = batch.origins.received_unix_ns[logs.origin]
+    time, faults = log_times(logs.time_unix_ns, logs.observed_unix_ns, received)
+    resources = attribute_maps(batch.resources.attributes, len(batch.resources.schema_url))
+    return pa.table(
+        {
+            "tenant": _take(batch.origins.tenant, logs.origin),
+            "trace_id": _fixed(logs.trace_id),
+            "span_id": _fixed(logs.span_id),
+            "received_at": timestamps(received),
+            "time": time,
+            "time_faults": faults,
+            "event_name": logs.event_name,
+            "severity_number": pa.array(logs.severity_number),
+            "severity_text": logs.severity_text,
+            "body": _bodies(logs.body, len(logs)),
+            "attributes": attribute_maps(logs.attributes, len(logs)),
+            "resource_attributes": resources.take(pa.array(logs.resource)),
+            "scope_name": batch.scopes.name.take(pa.array(logs.scope)),
+            "service_name": _service(batch, logs.resource),
+        }
+    )
+
+
+def feedback_rows(batch: SpanBatch) -> pa.Table:
+    """Return the rows of table `feedback`; an unknown id, name, source or polarity is ''."""
+    found = pa.Table.from_pylist([dict(f) for f in batch.feedback], FEEDBACK)
+    origin = found["origin"].to_numpy()
+    columns: dict[str, pa.Array] = {
+        "tenant": _take(batch.origins.tenant, origin),
+        "received_at": timestamps(batch.origins.received_unix_ns[origin]),
+        "time_unix_ns": pc.fill_null(found["time_unix_ns"], 0),
+    }
+    for name in ("trace_id", "span_id", "name", "source", "polarity"):
+        columns[name] = pc.fill_null(found[name], "")
+    for name in ("response_id", "session_id", "value", "label", "comment"):
+        columns[name] = found[name]
+    return pa.table(columns)
+
+
+def ledger_rows(batch: SpanBatch) -> pa.Table:
+    """Return how many spans and log records of which tenant and minute of receipt are stored with this batch."""
+    counts: Counter[tuple[str, int, str]] = Counter()
+    minute = (batch.origins.received_unix_ns // np.uint64(MINUTE_NS)).tolist()
+    for signal, origin in (("traces", batch.origin), ("logs", batch.logs.origin)):
+        for row, count in enumerate(np.bincount(origin, minlength=len(minute)).tolist()):
+            if count:
+                counts[batch.origins.tenant[row], minute[row], signal] += count
+    keys = sorted(counts)
+    return pa.table(
+        {
+            "tenant": pa.array([k[0] for k in keys], pa.string()),
+            "minute": pa.array([k[1] * 60 for k in keys], pa.int64()).view(pa.timestamp("s", "UTC")),
+            "signal": pa.array([k[2] for k in keys], pa.string()),
+            "state": pa.array(["stored"] * len(keys), pa.string()),
+            "reason": pa.array([""] * len(keys), pa.string()),
+            "count": pa.array([counts[k] for k in keys], pa.uint64()),
+        }
+    )
+
+
+def _by_day(table: str, received: NDArray[np.uint64], rows: Callable[[], pa.Table]) -> Iterator[Block]:
+    if len(received) == 0:
+        return
+    day = received // np.uint64(DAY_NS)
+    whole = rows()
+    for one in np.unique(day).tolist():
+        where = np.flatnonzero(day == one)
+        yield Block(table, one, whole if len(where) == len(day) else whole.take(pa.array(where)))
+
+
+def _span_events(batch: SpanBatch, n: int) -> dict[str, pa.Array]:
+    events = batch.events
+    ends = offsets(events.owner, n)
+    attributes = attribute_maps(events.attributes, len(events.owner))
+    return {
+        "events.time": pa.ListArray.from_arrays(ends, timestamps(events.time_unix_ns)),
+        "events.name": pa.ListArray.from_arrays(ends, events.name),
+        "events.attributes": pa.ListArray.from_arrays(ends, attributes),
+    }
+
+
+def _span_links(batch: SpanBatch, n: int) -> dict[str, pa.Array]:
+    links = batch.links
+    ends = offsets(links.owner, n)
+    attributes = attribute_maps(links.attributes, len(links.owner))
+    return {
+        "links.trace_id": pa.ListArray.from_arrays(ends, _hex(links.trace_id)),
+        "links.span_id": pa.ListArray.from_arrays(ends, _hex(links.span_id)),
+        "links.trace_state": pa.ListArray.from_arrays(ends, links.trace_state),
+        "links.attributes": pa.ListArray.from_arrays(ends, attributes),
+    }
+
+
+def _derived(column: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
+    """Return a processor's column; nulls where it did not run. A list cannot be null in ClickHouse: it is empty."""
+    array = pa.nulls(n, kind) if column is None else column.cast(kind)
+    return pc.coalesce(array, pa.scalar([], kind)) if pa.types.is_list(kind) else array
+
+
+def _service(batch: SpanBatch, resource: NDArray[np.int32]) -> pa.Array:
+    """Return `service.name` of each row's resource, '' where it has none."""
+    attributes = batch.resources.attributes
+    names = [""] * len(batch.resources.schema_url)
+    if "service.name" in attributes.keys:
+        texts = attribute_texts(attributes)
+        for row in np.flatnonzero(attributes.key == attributes.keys.index("service.name")).tolist():
+            names[attributes.owner[row]] = texts[row].as_py()
+    return pa.array(names, pa.string()).take(pa.array(resource))
+
+
+def _bodies(table: AttributeTable, n: int) -> pa.Array:
+    """Return each log record's body as JSON text, '' where it has none."""
+    bodies = [""] * n
+    for row, owner in enumerate(table.owner.tolist()):
+        bodies[owner] = dump_json(table.value(row))
+    return pa.array(bodies, pa.string())
+
+
+def _fixed(ids: NDArray[np.uint8]) -> pa.Array:
+    rows, width = ids.shape
+    return pa.Array.from_buffers(pa.binary(width), rows, [None, pa.py_buffer(np.ascontiguousarray(ids).tobytes())])
+
+
+def _hex(ids: NDArray[np.uint8]) -> pa.Array:
+    return pa.array([row.tobytes().hex() if row.any() else "" for row in ids], pa.string())
+
+
+def _take(values: tuple[str, ...], index: NDArray[np.int32]) -> pa.Array:
+    return pa.array(values, pa.string()).take(pa.array(index))
+
+
+def _names(names: tuple[str, ...], number: NDArray[np.uint8]) -> pa.Array:
+    return _take(names, np.where(number < len(names), number, 0).astype(np.int32))
