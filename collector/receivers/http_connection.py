@@ -14,7 +14,7 @@ import asyncio
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -149,8 +149,8 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a first request, unless there are too many connections."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server gives
-        self._transport = transport
+        # uvloop's transports have the methods without the base class.
+        self._transport = cast("asyncio.Transport", transport)
         connections, limits = self._shared.connections, self._shared.limits
         if len(connections) >= limits.max_connections:
             self._deaf = True
