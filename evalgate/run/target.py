@@ -1,7 +1,8 @@
 """Targets: what a run sends its cases to.
 
     python:package.module:function      called with the case as a dict, in this process
-    python:path/to/file.py:function     the same, from a file; its folder and the current one are importable
+    python:path/to/file.py:function     the same, from a file; its folder (of a file in a package: that of the package)
+                                        and the current one are importable
     cmd:program --flag                  the case as JSON on stdin, the output as text or JSON on stdout; never a shell
     file:outputs.jsonl                  {"case_id", "output", "tool_calls"?} per line: outputs made elsewhere
 
@@ -211,6 +212,8 @@ def _load_function(rest: str) -> Callable[[dict[str, Any]], Any]:
 def _import_file(path: Path) -> Any:
     if not path.is_file():
         raise BadInput(f"--target: there is no file {path}")
+    if (path.resolve().parent / "__init__.py").is_file():
+        return _import_from_package(path.resolve())
     _importable(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(f"evalgate_target_{path.stem}", path)
     if spec is None or spec.loader is None:
@@ -219,6 +222,15 @@ def _import_file(path: Path) -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _import_from_package(path: Path) -> Any:
+    """Import a file of a package by its dotted name, so that its relative imports work."""
+    top, name = path.parent, path.stem
+    while (top / "__init__.py").is_file():
+        top, name = top.parent, f"{top.name}.{name}"
+    _importable(top)
+    return importlib.import_module(name)
 
 
 def _importable(folder: Path) -> None:

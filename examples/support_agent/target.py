@@ -29,7 +29,8 @@ def fixed(case: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(case: Mapping[str, Any], release: str) -> dict[str, Any]:
-    *history, last = [_message(m) for m in case["input"]["messages"]]
+    asked = case["input"]
+    *history, last = [_message(m) for m in asked["messages"]] or [Message("user", asked["text"])]
     agent = Agent(silent(release), ScriptedModel(), release, Turn("eval", "eval", "eval"), history=history)
     reply = agent.answer(last.text)
     return {

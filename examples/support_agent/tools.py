@@ -54,7 +54,7 @@ def lookup_order(order_id: str) -> dict[str, Any]:
     number = int(order_id)
     if number < 1000:
         return {"order_id": order_id, "found": False}
-    item, price = _ITEMS[number % len(_ITEMS)]
+    item, price = _ITEMS[number // 3 % len(_ITEMS)]
     if number % 10 == 3:
         return {"order_id": order_id, "found": True, "item": item, "status": "syncing"}
     status = "delivered" if number // 10 % 10 < _DELIVERED else "shipped"
