@@ -69,6 +69,8 @@ class Response:
     content_type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    head_only: bool = False
+    """Send the headers without the body: the request was HEAD."""
 
 
 @dataclass(slots=True)
@@ -155,7 +157,7 @@ class HttpConnection(asyncio.Protocol):
         if len(connections) >= limits.max_connections:
             self._deaf = True
             message = f"{limits.max_connections} connections are open, the most this server keeps; try again"
-            self._write(self._shared.application.broken(Request(), 503, message), keep_alive=False, without_body=False)
+            self._write(self._shared.application.broken(Request(), 503, message), keep_alive=False)
             transport.close()
             return
         connections.add(self)
@@ -182,10 +184,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as e:
-            # An offer we do not take (RFC 9110, 7.8), as Java's client makes with h2c: go on with HTTP/1.1.
-            self._parser = httptools.HttpRequestParser(self)
-            if rest := data[e.args[0] :]:
-                self.data_received(rest)
+            self._decline_upgrade(data[e.args[0] :])
             return
         except httptools.HttpParserError as e:
             if isinstance(e, httptools.HttpParserCallbackError) and e.__context__ is not None:
@@ -196,6 +195,26 @@ class HttpConnection(asyncio.Protocol):
             self._head_bytes = 0
         elif self._head_bytes > self._shared.limits.max_header_bytes:
             self._fail(431, f"the headers are longer than {self._shared.limits.max_header_bytes} bytes")
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Go on with HTTP/1.1, as a server may (RFC 9110, 7.8): Java's client offers h2c with its first POST.
+
+        httptools takes every offer, and the body for another protocol. So a new parser reads the head without it.
+        """
+        if (incoming := self._incoming) is None or self._deaf:
+            return
+        request = incoming.request
+        if request.method == "CONNECT":
+            self._fail(405, "use POST")
+            return
+        headers = b"".join(b"%b: %b\r\n" % h for h in request.headers.items() if h[0] != b"upgrade")
+        version = self._parser.get_http_version()
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(
+            b"%b %b HTTP/%b\r\n%b\r\n" % (request.method.encode(), incoming.target, version.encode(), headers)
+        )
+        if rest:
+            self.data_received(rest)
 
     # from the parser
 
@@ -233,6 +252,8 @@ class HttpConnection(asyncio.Protocol):
         request, shared = incoming.request, self._shared
         request.method = self._parser.get_method().decode("ascii")
         request.path = _path(incoming.target)
+        if self._parser.should_upgrade():
+            return
         incoming.in_body = True
         incoming.started_at = self._loop.time()
         incoming.keep_alive = self._parser.should_keep_alive()
@@ -273,7 +294,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Queue the whole request."""
         incoming = self._incoming
-        if self._deaf or incoming is None:
+        if self._deaf or incoming is None or self._parser.should_upgrade():
             return
         self._incoming = None
         self._head_bytes = 0
@@ -296,17 +317,15 @@ class HttpConnection(asyncio.Protocol):
         shared = self._shared
         while self._queue:
             item, budget_bytes, keep_alive = self._queue.popleft()
-            method = ""
             if isinstance(item, Response):
                 response = item
             else:
-                method = item.method
                 try:
                     response = await shared.application.respond(item)
                 finally:
                     shared.budget.give(budget_bytes)
             keep_alive = keep_alive and not shared.closing
-            self._write(response, keep_alive=keep_alive, without_body=method == "HEAD")
+            self._write(response, keep_alive=keep_alive)
             if not keep_alive:
                 self._close()
                 break
@@ -319,7 +338,7 @@ class HttpConnection(asyncio.Protocol):
                 shared.limits.idle_timeout_s if self._incoming is None else shared.limits.body_timeout_s
             )
 
-    def _write(self, response: Response, *, keep_alive: bool, without_body: bool) -> None:
+    def _write(self, response: Response, *, keep_alive: bool) -> None:
         if self._transport.is_closing():
             return
         head = [
@@ -329,7 +348,7 @@ class HttpConnection(asyncio.Protocol):
         ]
         head += [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers]
         head.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        if not without_body:
+        if not response.head_only:
             head.append(response.body)
         self._transport.write(b"".join(head))
 

@@ -118,7 +118,8 @@ class OtlpHttp:
     def _response(self, request: Request, status: int, body: Status, headers: tuple[tuple[str, str], ...]) -> Response:
         # JSON for whoever did not say protobuf: a person with a browser or curl, more often than not.
         encoding = ENCODINGS.get(_content_type(request), "json")
-        return Response(status, CONTENT_TYPES[encoding], answers.encode(body, encoding), headers)
+        whole = answers.encode(body, encoding)
+        return Response(status, CONTENT_TYPES[encoding], whole, headers, head_only=request.method == "HEAD")
 
 
 def _content_type(request: Request) -> str:

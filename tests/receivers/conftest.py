@@ -118,7 +118,6 @@ class Running:
     receiver: OtlpReceiver
     journal: MemoryJournal
     loop: EventLoopThread
-    channels: list[grpc.Channel] = field(default_factory=list)
 
     def address(self, name: str) -> tuple[str, int]:
         host, _, port = self.receiver.endpoints[name].rpartition(":")
@@ -257,7 +256,7 @@ def held_journal() -> HeldJournal:
 
 @pytest.fixture
 def start(event_loop_thread: EventLoopThread, tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start receivers; each is shut down after the test. Keywords go into protocols.http, the rest as given."""
+    """Start receivers of both protocols or `only` one; each is shut down after the test."""
     running: list[Running] = []
 
     def begin(
@@ -266,15 +265,15 @@ def start(event_loop_thread: EventLoopThread, tmp_path: Path) -> Iterator[Callab
         loop: EventLoopThread | None = None,
         grpc: dict[str, Any] | None = None,
         http: dict[str, Any] | None = None,
+        only: str | None = None,
         **settings: Any,
     ) -> Running:
         journal, loop = journal or MemoryJournal(), loop or event_loop_thread
         protocols = {
-            "grpc": {"endpoint": "127.0.0.1:0", **(grpc or {})},
-            "http": {"endpoint": "127.0.0.1:0", **(http or {})},
+            name: {"endpoint": "127.0.0.1:0", **(config or {})}
+            for name, config in (("grpc", grpc), ("http", http))
+            if only in (None, name)
         }
-        if grpc is None and http is not None and http.pop("alone", False):
-            del protocols["grpc"]
         config = OtlpConfig.model_validate({"protocols": protocols, **settings})
         receiver = otlp(config, Context("otlp", tmp_path, journal))
         loop.run(receiver.start())
