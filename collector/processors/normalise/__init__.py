@@ -1,0 +1,37 @@
+"""Every GenAI dialect to the canonical columns of `schema.span.CANONICAL`.
+
+    sources ─▶ kinds ─▶ columns ─▶ converters (marked spans only) ─▶ tokens, errors ─▶ calls, sessions ─▶ feedback
+
+The table `schema/genai.toml` says which key means what; `docs/dialects.md` says how to add one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.processors.normalise.pipeline import canonical
+from schema.component import ComponentConfig, component
+
+if TYPE_CHECKING:
+    from schema.batch import SpanBatch
+    from schema.component import Context, Processor
+
+
+class NormaliseConfig(ComponentConfig):
+    """Settings of the normaliser."""
+
+    lower_is_better: dict[str, bool] = {}
+    """Feedback scores, by name, where a low number is good; see `schema.polarity`."""
+
+
+@component("processor", "normalise", NormaliseConfig)
+def normalise(config: NormaliseConfig, context: Context) -> Processor:  # noqa: ARG001 - the shape of a factory
+    """Make the processor; it keeps no state."""
+
+    def process(batch: SpanBatch) -> SpanBatch:
+        return canonical(batch, lower_is_better=config.lower_is_better)
+
+    return process
+
+
+__all__ = ["NormaliseConfig", "canonical", "normalise"]

@@ -1,0 +1,74 @@
+"""Kind and operation of every span, and the names of providers: small vocabularies, decided on distinct values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from collector.processors.normalise.columns import codes, sparse
+from collector.processors.normalise.scalars import Source, fill, owners_of
+from schema.span import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from schema.dialect import Dialects
+
+KINDS = tuple(Kind)
+NO_KIND = -1
+
+
+def translate(column: pa.Array, meaning: Callable[[str], Any], type_: pa.DataType) -> pa.Array:
+    """Return the column with each distinct value replaced; None makes null."""
+    number, values = codes(column)
+    meant = pa.array([*(meaning(v) for v in values), None], type_)
+    return meant.take(pa.array(np.where(number < 0, len(values), number)))
+
+
+def find_kinds(n: int, sources: Sequence[Source], table: Dialects) -> NDArray[np.int64]:
+    """Return the index into KINDS of every span: by its marks, else by the keys it has, else OTHER."""
+    kind = np.full(n, NO_KIND, np.int64)
+    for mark in table.kinds:
+        stated = fill(n, sources, [mark.key], pa.string()).values
+        if stated.null_count == n:
+            continue
+        said = _indices(stated, mark.values)
+        kind = np.where(kind == NO_KIND, said, kind)
+    if (kind == NO_KIND).any():
+        for rule in table.presence:
+            has, lacks = np.zeros(n, np.bool_), np.ones(n, np.bool_)
+            for source in sources:
+                has |= owners_of(n, source, frozenset(rule.with_any).__contains__)
+                lacks &= ~owners_of(n, source, frozenset(rule.without).__contains__)
+            kind = np.where((kind == NO_KIND) & has & lacks, KINDS.index(rule.kind), kind)
+    return np.where(kind == NO_KIND, KINDS.index(Kind.OTHER), kind)
+
+
+def _indices(stated: pa.Array, values: Mapping[str, Kind]) -> NDArray[np.int64]:
+    number, distinct = codes(stated)
+    index = [KINDS.index(values[v.lower()]) if v.lower() in values else NO_KIND for v in distinct]
+    return np.asarray([*index, NO_KIND], np.int64)[number]
+
+
+def kind_column(kind: NDArray[np.int64]) -> pa.Array:
+    """Return the column span_kind."""
+    return pa.array([str(k) for k in KINDS]).take(pa.array(kind))
+
+
+def find_operations(n: int, sources: Sequence[Source], kind: NDArray[np.int64], table: Dialects) -> pa.Array:
+    """Return the well-known operation: as stated where it belongs to the span's kind, else the kind's own."""
+    stated = fill(n, sources, table.operations.keys, pa.string()).values
+    number, distinct = codes(stated)
+    kinds = {v: k for m in table.kinds if m.key in table.operations.keys for v, k in m.values.items()}
+    pairs, back = np.unique(np.stack([kind, number]), axis=1, return_inverse=True)
+    meant: list[str | None] = []
+    for k, v in pairs.T.tolist():
+        said = distinct[v].lower() if v >= 0 else None
+        belongs = said is not None and (kinds.get(said) in (None, KINDS[k], Kind.OTHER))
+        known = table.operations.values.get(said) if said is not None and belongs else None
+        meant.append(known or table.operations.of_kind.get(KINDS[k]))
+    return pa.array(meant, pa.string()).take(pa.array(back.ravel())) if n else sparse(0, {}, pa.string())

@@ -1,0 +1,104 @@
+"""Run the content converters on the spans that need them, and on no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from collector.processors.normalise.content import convert_content
+from collector.processors.normalise.labels import convert_labels
+from collector.processors.normalise.literal import read_value
+from collector.processors.normalise.scalars import Source, owners_of
+from collector.processors.normalise.settings import convert_settings
+from collector.processors.normalise.subject import Event, Subject
+from collector.processors.normalise.tooling import convert_tool
+from collector.processors.normalise.usage import convert_usage
+from collector.processors.normalise.view import View
+from schema.anyvalue import dump_json, to_text
+from schema.span import CANONICAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from schema.batch import SpanBatch
+    from schema.dialect import Dialects
+
+CONVERTERS = (convert_content, convert_tool, convert_settings, convert_usage, convert_labels)
+DETAILS = "gen_ai.client.inference.operation.details"
+NOT_JSON = frozenset({"input_text", "output_text"})
+
+
+def convert_marked(
+    batch: SpanBatch, table: Dialects, kinds: Sequence[str], columns: Mapping[str, pa.Array]
+) -> dict[str, dict[int, Any]]:
+    """Return canonical column -> row -> value as that column's type takes it, for the rows where one was found."""
+    events = _events(batch)
+    found: dict[str, dict[int, Any]] = {}
+    names, scopes = batch.name, batch.scopes.name
+    for row in np.flatnonzero(_marked(batch, table, events)).tolist():
+        own = events.get(row, [])
+        details = {k: v for e in own if e.name == DETAILS for k, v in e.fields.items()}
+        subject = Subject(
+            view=View(batch.attributes, batch.attributes.rows(row), details),
+            kind=kinds[row],
+            name=names[row].as_py(),
+            scope_name=scopes[int(batch.scope[row])].as_py() or "",
+            events=[e for e in own if e.name != DETAILS],
+            known={k: columns[k][row].as_py() for k in ("input_tokens", "output_tokens")},
+            table=table,
+        )
+        for convert in CONVERTERS:
+            convert(subject)
+        for column, value in subject.found.items():
+            found.setdefault(column, {})[row] = _stored(column, value)
+    return found
+
+
+def _stored(column: str, value: Any) -> Any:
+    if column not in CANONICAL.names or not CANONICAL.field(column).type.equals("string"):
+        return value
+    if isinstance(value, tuple):
+        return dump_json(value[0])
+    if isinstance(value, (dict, list)):
+        return dump_json(value)
+    return to_text(value)
+
+
+def _marked(batch: SpanBatch, table: Dialects, events: Mapping[int, Any]) -> NDArray[np.bool_]:
+    """Return which spans carry something that only a converter can read."""
+    whole = {k for keys in table.content.values() for k in keys if not k.endswith(".")}
+    whole |= set(table.finish.keys)
+    whole |= {p + s for p in table.params.prefixes for s in table.params.names} | {"ai.operationId"}
+    prefixes = tuple(k for keys in table.content.values() for k in keys if k.endswith("."))
+    wanted = frozenset(whole)
+    marked = owners_of(len(batch), Source(batch.attributes), lambda k: k in wanted or k.startswith(prefixes))
+    if events:
+        marked[list(events)] = True
+    return marked
+
+
+def _events(batch: SpanBatch) -> dict[int, list[Event]]:
+    """Return the GenAI events of each span: its own, then log records that name it, by time."""
+    by_row: dict[int, list[Event]] = {}
+    table = batch.events
+    for e in np.flatnonzero(_genai(table.name)).tolist():
+        fields = table.attributes.of(e)
+        by_row.setdefault(int(table.owner[e]), []).append(Event(table.name[e].as_py(), fields))
+    logs = batch.logs
+    order = np.argsort(logs.time_unix_ns, kind="stable")
+    for r in order[_genai(logs.event_name)[order] & (logs.span_row[order] >= 0)].tolist():
+        body = read_value(logs.body.of(r).get("body"))
+        fields = {**logs.attributes.of(r), **(body if isinstance(body, dict) else {"content": body})}
+        by_row.setdefault(int(logs.span_row[r]), []).append(Event(logs.event_name[r].as_py(), fields))
+    return by_row
+
+
+def _genai(names: pa.Array) -> NDArray[np.bool_]:
+    if len(names) == 0:
+        return np.zeros(0, np.bool_)
+    return np.asarray(pc.starts_with(names, "gen_ai.").to_numpy(zero_copy_only=False), np.bool_)

@@ -1,0 +1,66 @@
+"""Whether an operation failed, however the dialect says so: status, exception event, error type, level."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.processors.normalise.columns import coalesce, valid
+from collector.processors.normalise.scalars import Source, fill
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from schema.batch import SpanBatch
+
+OK, ERROR = 1, 2
+BAD_LEVELS = ("error", "fatal", "critical")
+BAD_TOOL_STATUS = ("error", "failure", "failed")
+OTHER = "_OTHER"
+"""The conventions' error type for "failed, nothing else known"."""
+
+
+def error_columns(batch: SpanBatch, columns: dict[str, pa.Array], stated_type: pa.Array) -> dict[str, pa.Array]:
+    """Return error, error_type and error_message.
+
+    An exception event counts unless the status says OK: recording a handled exception is not a failure.
+    `stated_type` is error.type as sent, `_OTHER` included.
+    """
+    n = len(batch)
+    exceptions = _exceptions(batch)
+    raised = np.zeros(n, np.bool_)
+    raised[exceptions[exceptions >= 0]] = True
+    failed = (batch.status_code == ERROR) | (raised & (batch.status_code != OK)) | valid(stated_type)
+    failed |= _among(columns["level"], BAD_LEVELS) | _among(columns["tool_status"], BAD_TOOL_STATUS)
+    thrown = Source(batch.events.attributes, exceptions)
+    type_ = coalesce(columns["error_type"], fill(n, [thrown], ["exception.type"], pa.string()).values)
+    message = _not_empty(batch.status_message)
+    message = coalesce(message, fill(n, [thrown], ["exception.message"], pa.string()).values)
+    message = coalesce(message, columns["error_message"])
+    nothing = pa.nulls(n, pa.string())
+    at = pa.array(failed)
+    return {
+        "error": at,
+        "error_type": pc.if_else(at, coalesce(type_, stated_type), nothing),
+        "error_message": pc.if_else(at, message, nothing),
+    }
+
+
+def _exceptions(batch: SpanBatch) -> NDArray[np.int64]:
+    """Return the owner of every exception event, -1 for other events."""
+    if len(batch.events.owner) == 0:
+        return np.zeros(0, np.int64)
+    is_exception = pc.equal(batch.events.name, "exception").to_numpy(zero_copy_only=False)
+    return np.where(is_exception, batch.events.owner, -1).astype(np.int64)
+
+
+def _among(column: pa.Array, words: tuple[str, ...]) -> NDArray[np.bool_]:
+    found = pc.is_in(pc.utf8_lower(column), value_set=pa.array(words))
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _not_empty(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(column, ""), pa.nulls(len(column), pa.string()), column)

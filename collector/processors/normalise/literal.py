@@ -1,0 +1,127 @@
+"""Text to the value it holds: JSON, JSON that was cut off, or a Python literal.
+
+Instrumentations put JSON in strings, JSON in JSON, `repr()` of Python values, and cut all of them at attribute length
+limits, sometimes inside an escape. Reading never raises: text that is none of these is itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+import numpy as np
+import orjson
+
+MAX_DEPTH = 64
+"""Nesting that is still read; deeper text stays text. Ours: far above real payloads, far below recursion limits."""
+MAX_LITERAL_CHARS = 100_000
+"""Longest text tried as a Python literal: its parser is some 50 times slower than JSON's."""
+MAX_CUTS = 16
+"""How many places a cut-off JSON text is tried to be closed at, from its end backwards."""
+
+STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|"|[\[\]{},]', re.DOTALL)
+CLOSER = {"[": "]", "{": "}"}
+PARTIAL_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+OPENING, CLOSING = np.frombuffer(b"[{", np.uint8), np.frombuffer(b"]}", np.uint8)
+
+
+def read_value(text: Any) -> Any:
+    """Return the value that a string holds; anything that is no such string comes back as it is."""
+    return read_marked(text)[0]
+
+
+def read_marked(text: Any) -> tuple[Any, bool]:
+    """As `read_value`, with True where the text was cut off and only its whole part is returned."""
+    if not isinstance(text, str):
+        return text, False
+    start = text.lstrip()[:1]
+    if not start or start not in '[{"(' or _depth(text) > MAX_DEPTH:
+        return text, False
+    try:
+        return orjson.loads(text), False
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text), False  # takes NaN and lone surrogates, which orjson refuses
+    except (ValueError, RecursionError):
+        pass
+    if start == '"':
+        return text, False
+    literal = _python_literal(text)
+    if literal is not None:
+        return literal, False
+    repaired = _close(text) if start != "(" else None
+    return (text, False) if repaired is None else (repaired, True)
+
+
+def read_json_object(text: Any) -> dict[str, Any]:
+    """Return the object that a string holds or the dict that was sent; {} where it is something else."""
+    value = read_value(text)
+    return value if isinstance(value, dict) else {}
+
+
+def _depth(text: str) -> int:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return 0
+    marks = np.frombuffer(STRING.sub("", text).encode("utf-8", "replace"), np.uint8)
+    steps = np.isin(marks, OPENING).astype(np.int32) - np.isin(marks, CLOSING)
+    return int(steps.cumsum().max(initial=0))
+
+
+def _python_literal(text: str) -> Any:
+    if len(text) > MAX_LITERAL_CHARS:
+        return None
+    try:
+        return _plain(ast.literal_eval(text.strip()))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (str, bool, int, float, bytes)):
+        return value
+    return str(value)
+
+
+def _close(text: str) -> Any:
+    """Close JSON that ends too early; None where it is not that."""
+    open_brackets: list[str] = []
+    cuts: list[tuple[int, str]] = []
+    unfinished = None
+    for token in TOKEN.finditer(text):
+        mark = token[0]
+        if mark in CLOSER:
+            open_brackets.append(CLOSER[mark])
+            cuts.append((token.end(), "".join(reversed(open_brackets))))
+        elif mark in "]}":
+            if not open_brackets or open_brackets.pop() != mark:
+                return None
+            cuts.append((token.end(), "".join(reversed(open_brackets))))
+        elif mark == ",":
+            cuts.append((token.start(), "".join(reversed(open_brackets))))
+        elif mark == '"':
+            unfinished = token.start()
+            break
+    if not open_brackets:
+        return None
+    closers = "".join(reversed(open_brackets))
+    if unfinished is not None and (whole := _load(PARTIAL_ESCAPE.sub("", text) + '"' + closers)) is not None:
+        return whole
+    for end, brackets in [(len(text), closers), *reversed(cuts[-MAX_CUTS:])]:
+        if (whole := _load(text[:end] + brackets)) is not None:
+            return whole
+    return None
+
+
+def _load(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None

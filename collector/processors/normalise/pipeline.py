@@ -1,0 +1,239 @@
+"""The steps of normalising one batch, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.processors.normalise.classify import KINDS, find_kinds, find_operations, kind_column, translate
+from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, sparse, valid
+from collector.processors.normalise.convert import convert_marked
+from collector.processors.normalise.failing import error_columns
+from collector.processors.normalise.feedback import find_feedback
+from collector.processors.normalise.scalars import Column, Source, fill
+from collector.processors.normalise.structure import find_calls, read_tree, shared
+from collector.processors.normalise.usage import EXCLUDES_CACHE, EXCLUDES_REASONING, TOKENS, inclusive
+from schema.dialect import Dialects, dialects
+from schema.span import CANONICAL, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from schema.batch import SpanBatch
+
+DETAILS = "gen_ai.client.inference.operation.details"
+WHOLE_TRACE = ("session_id", "user_id", "feature")
+TOOL_COLUMNS = ("tool_name", "tool_call_id")
+JSON_COLUMNS = (
+    "request_params",
+    "system_instructions",
+    "input_messages",
+    "output_messages",
+    "tool_arguments",
+    "tool_result",
+    "metadata",
+)
+BORROWED = (
+    "request_model",
+    "response_model",
+    "response_id",
+    "streaming",
+    "provider",
+    "finish_reasons",
+    "request_params",
+)
+"""What a counted span takes from another record of the same call where it lacks it; tokens besides."""
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch under way. Columns are replaced, never changed."""
+
+    batch: SpanBatch
+    table: Dialects
+    sources: Sequence[Source]
+    kind: NDArray[np.int64]
+    filled: dict[str, Column]
+    columns: dict[str, pa.Array]
+
+    def is_kind(self, *kinds: Kind) -> NDArray[np.bool_]:
+        """Return which spans are of one of these kinds."""
+        return np.isin(self.kind, [KINDS.index(k) for k in kinds])
+
+
+def canonical(
+    batch: SpanBatch, *, table: Dialects | None = None, lower_is_better: Mapping[str, bool] | None = None
+) -> SpanBatch:
+    """Return the batch with every canonical column up to `metadata`, and its feedback. Pure."""
+    work = _start(batch, table or dialects())
+    stated_error_type = work.columns["error_type"]
+    _drop_placeholders(work)
+    converted = convert_marked(batch, work.table, [str(KINDS[k]) for k in work.kind.tolist()], work.columns)
+    _merge(work, converted)
+    _models(work)
+    work.columns |= error_columns(batch, work.columns, stated_error_type)
+    _tokens(work, converted)
+    _scope_tool_columns(work)
+    tree = read_tree(batch)
+    for name in WHOLE_TRACE:
+        work.columns[name] = shared(Column(work.columns[name], work.filled[name].precedence), tree)
+    calls = find_calls(batch, work.columns, tree, _in_scopes(batch, work.table.usage.native_scopes))
+    work.columns["counted"] = pa.array(calls.counted)
+    _borrow(work, calls.twins)
+    feedback = find_feedback(batch, work.table, work.columns["session_id"], lower_is_better or {})
+    done = {f.name: work.columns[f.name] for f in CANONICAL if f.name in work.columns}
+    return replace(batch.with_columns(done), columns=MappingProxyType({**batch.columns, **done}), feedback=feedback)
+
+
+def _start(batch: SpanBatch, table: Dialects) -> Work:
+    n = len(batch)
+    sources = _sources(batch)
+    kind = find_kinds(n, sources, table)
+    filled = {name: fill(n, sources, keys, _type(name)) for name, keys in table.columns.items()}
+    columns = {name: column.values for name, column in filled.items()}
+    resource = Source(batch.resources.attributes)
+    count = len(batch.resources.schema_url)
+    for name, keys in table.resource.items():
+        said = fill(count, [resource], keys, pa.string()).values
+        of_span = borrow(said, batch.resource.astype(np.int64))
+        columns[name] = coalesce(columns[name], of_span) if name in columns else of_span
+    columns["span_kind"] = kind_column(kind)
+    columns["operation"] = find_operations(n, sources, kind, table)
+    columns["provider"] = translate(columns["provider"], table.providers.canonical, pa.string())
+    return Work(batch, table, sources, kind, filled, columns)
+
+
+def _type(name: str) -> pa.DataType:
+    if name in CANONICAL.names:
+        return CANONICAL.field(name).type
+    return pa.int64() if name == "total_tokens" else pa.string()
+
+
+def _sources(batch: SpanBatch) -> list[Source]:
+    """Return where keys are looked for: the span, then its operation-details events, then its log records."""
+    sources = [Source(batch.attributes)]
+    events, logs = batch.events, batch.logs
+    if len(events.owner) and (at := pc.equal(events.name, DETAILS).to_numpy(zero_copy_only=False)).any():
+        sources.append(Source(events.attributes, np.where(at, events.owner, -1).astype(np.int64)))
+    if len(logs) and (logs.span_row >= 0).any():
+        about_call = pc.starts_with(logs.event_name, "gen_ai.").to_numpy(zero_copy_only=False)
+        sources.append(Source(logs.attributes, np.where(about_call, logs.span_row, -1).astype(np.int64)))
+    return sources
+
+
+def _drop_placeholders(work: Work) -> None:
+    for name, words in work.table.placeholders.items():
+        column = work.columns[name]
+        says_none = pc.is_in(column, value_set=pa.array(sorted(words), pa.string()))
+        work.columns[name] = clear(column, says_none.to_numpy(zero_copy_only=False))
+    made_up = _in_scopes(work.batch, work.table.generated_conversation_scopes)
+    keys = work.table.columns["session_id"]
+    by_key = np.isin(
+        work.filled["session_id"].precedence, [keys.index(k) for k in work.table.generated_conversation_keys]
+    )
+    work.columns["session_id"] = clear(work.columns["session_id"], made_up & by_key)
+
+
+def _in_scopes(batch: SpanBatch, prefixes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which spans come from a scope whose name starts so."""
+    if len(batch) == 0 or not prefixes:
+        return np.zeros(len(batch), np.bool_)
+    of_scope = [str(name).startswith(tuple(prefixes)) for name in batch.scopes.name.to_pylist()]
+    return np.asarray(of_scope, np.bool_)[batch.scope]
+
+
+def _merge(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
+    """Put what converters found where single keys said nothing."""
+    n = len(work.batch)
+    for name in (*JSON_COLUMNS, "finish_reasons", "tags", "input_text", "output_text"):
+        work.columns[name] = sparse(n, converted.get(name, {}), CANONICAL.field(name).type)
+    for name, values in converted.items():
+        if name in work.filled:
+            work.columns[name] = coalesce(work.columns[name], sparse(n, values, work.columns[name].type))
+
+
+def _models(work: Work) -> None:
+    """Sort out keys that hold the model asked for or the one that answered, depending on the emitter."""
+    c = work.columns
+    none = pa.nulls(len(work.batch), pa.string())
+    answered = valid(c["output_tokens"]) | valid(c["output_messages"])
+    either = c["either_model"]
+    says_response = pc.equal(either, c["response_model"]).fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    of_response = says_response | (valid(c["request_model"]) & answered)
+    latest = c["latest_model"]
+    asked = coalesce(pc.if_else(pa.array(of_response), none, either), pc.if_else(pa.array(answered), none, latest))
+    replied = coalesce(pc.if_else(pa.array(of_response), either, none), pc.if_else(pa.array(answered), latest, none))
+    c["request_model"] = _without_prefix(coalesce(c["request_model"], asked), c["provider"], work.table)
+    c["response_model"] = coalesce(c["response_model"], replied)
+
+
+def _without_prefix(models: pa.Array, provider: pa.Array, table: Dialects) -> pa.Array:
+    """Drop a router's "<provider>/" where it repeats the provider the span names."""
+    number, distinct = codes(models)
+    slashed = [i for i, m in enumerate(distinct) if "/" in m]
+    rows = np.flatnonzero(np.isin(number, slashed)).tolist()
+    bare = {}
+    for row in rows:
+        prefix, _, rest = distinct[number[row]].partition("/")
+        if rest and table.providers.canonical(prefix) == provider[row].as_py():
+            bare[row] = rest
+    return patch(models, bare)
+
+
+def _tokens(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
+    n = len(work.batch)
+    marks = []
+    for name in (EXCLUDES_CACHE, EXCLUDES_REASONING):
+        rows = np.zeros(n, np.bool_)
+        rows[list(converted.get(name, {}))] = True
+        marks.append(rows)
+    habit = _in_scopes(work.batch, work.table.usage.exclusive_input_scopes)
+    plain_total = clear(work.columns["total_tokens"], habit)  # its total leaves the cached part out too
+    work.columns |= inclusive({**work.columns, "total_tokens": plain_total}, marks[0] | habit, marks[1])
+    failed = work.columns["error"].to_numpy(zero_copy_only=False)
+    zero = failed.copy()
+    for name in TOKENS[:2]:
+        zero &= work.columns[name].fill_null(0).to_numpy(zero_copy_only=False) == 0
+    for name in TOKENS:  # a failed call that reports 0 tokens had no usage to report
+        work.columns[name] = clear(work.columns[name], zero)
+    nothing = failed & ~valid(work.columns["output_tokens"]) & ~valid(work.columns["output_messages"])
+    echoed = pc.equal(work.columns["request_model"], work.columns["response_model"]).fill_null(False)  # noqa: FBT003
+    echo = nothing & echoed.to_numpy(zero_copy_only=False)
+    work.columns["response_model"] = clear(work.columns["response_model"], echo)
+
+
+def _scope_tool_columns(work: Work) -> None:
+    """Keep a tool's name and call id on tool spans alone: some emitters put them on the model call."""
+    not_tool = ~work.is_kind(Kind.TOOL)
+    for name in TOOL_COLUMNS:
+        work.columns[name] = clear(work.columns[name], not_tool)
+    unnamed = work.is_kind(Kind.AGENT) & ~valid(work.columns["agent_name"])
+    entity = clear(work.columns["entity_name"], ~unnamed)
+    work.columns["agent_name"] = coalesce(work.columns["agent_name"], entity)
+
+
+def _borrow(work: Work, twins: Sequence[tuple[int, tuple[int, ...]]]) -> None:
+    """Give the counted span of a call what only another record of it says; the client library's tokens win."""
+    if not twins:
+        return
+    n = len(work.batch)
+    native = _in_scopes(work.batch, work.table.usage.native_scopes)
+    for name in (*TOKENS, *BORROWED):
+        column = work.columns[name]
+        known = valid(column)
+        source = np.arange(n)
+        for row, others in twins:
+            giver = next((o for o in others if known[o]), -1)
+            if giver >= 0 and (not known[row] or (name in TOKENS and native[giver] and not native[row])):
+                source[row] = giver
+        work.columns[name] = borrow(column, source.astype(np.int64))
+
+
+__all__ = ["canonical"]

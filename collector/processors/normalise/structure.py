@@ -1,0 +1,307 @@
+"""The shape of traces: which span records which provider call, and what holds for a whole trace.
+
+Works on row numbers and codes. A batch may hold a trace only in part; what is decided here is right for the spans at
+hand and is never worse when the rest comes in another batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from collector.processors.normalise.columns import borrow, codes, figures, valid
+from schema.span import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from collector.processors.normalise.scalars import Column
+    from schema.batch import SpanBatch
+
+CLIENT = 3
+"""SpanKind on the wire: a call that leaves the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Who is whose parent, by row."""
+
+    first: NDArray[np.int64]
+    """The first row with the same trace and span id: a span that was delivered twice is one node."""
+    parent: NDArray[np.int64]
+    """Row of the parent, -1 where it is not in the batch."""
+    trace: NDArray[np.int64]
+    """Number of the trace."""
+
+
+def read_tree(batch: SpanBatch) -> Tree:
+    """Join spans to their parents by id."""
+    n = len(batch)
+    if n == 0:
+        none = np.zeros(0, np.int64)
+        return Tree(none, none, none)
+    own = _keys(batch.trace_id, batch.span_id)
+    above = _keys(batch.trace_id, batch.parent_span_id)
+    distinct, first, back = np.unique(own, return_index=True, return_inverse=True)
+    at = np.minimum(np.searchsorted(distinct, above), len(distinct) - 1)
+    found = (distinct[at] == above) & batch.parent_span_id.any(axis=1)
+    _, trace = np.unique(_void(batch.trace_id), return_inverse=True)
+    parent = np.where(found, first[at], -1)
+    rows = first[back]
+    return Tree(rows.astype(np.int64), np.where(parent == rows, -1, parent).astype(np.int64), trace.astype(np.int64))
+
+
+def _keys(trace: NDArray[np.uint8], span: NDArray[np.uint8]) -> NDArray[np.void]:
+    return _void(np.concatenate([trace, span], axis=1))
+
+
+def _void(ids: NDArray[np.uint8]) -> NDArray[np.void]:
+    return np.ascontiguousarray(ids).view(np.dtype((np.void, ids.shape[1]))).ravel()
+
+
+def shared(column: Column, tree: Tree) -> pa.Array:
+    """Return the column with what holds for the trace in every span of it.
+
+    The best key of the trace decides (its precedence); where that key has several values, a span without its own
+    takes the nearest ancestor's, and stays null when no ancestor has one.
+    """
+    number, _ = codes(column.values)
+    n = len(number)
+    known = np.flatnonzero(number >= 0)
+    if len(known) == 0 or n == 0:
+        return column.values
+    order = known[np.lexsort((known, column.precedence[known], tree.trace[known]))]
+    trace = tree.trace[order]
+    starts = np.flatnonzero(np.concatenate([[True], trace[1:] != trace[:-1]]))
+    best = np.full(int(tree.trace.max()) + 1, -1, np.int64)
+    best[trace[starts]] = order[starts]
+    source = best[tree.trace]
+    rival = known[
+        (number[known] != number[source[known]]) & (column.precedence[known] == column.precedence[source[known]])
+    ]
+    for t in np.unique(tree.trace[rival]):
+        rows = np.flatnonzero(tree.trace == t)
+        of_best = column.precedence[rows] == column.precedence[best[t]]
+        source[rows] = np.where(of_best & (number[rows] >= 0), rows, -1)
+        for row in rows[source[rows] < 0]:
+            source[row] = next((a for a in _ancestors(int(row), tree) if source[a] == a), -1)
+    return borrow(column.values, source)
+
+
+def _ancestors(row: int, tree: Tree) -> Iterable[int]:
+    seen = {row}
+    row = int(tree.parent[row])
+    while row >= 0 and row not in seen:
+        yield row
+        seen.add(row)
+        row = int(tree.parent[row])
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Which spans record the provider calls of a batch."""
+
+    counted: NDArray[np.bool_]
+    twins: Sequence[tuple[int, tuple[int, ...]]]
+    """(counted row, other rows that record the same call, those to be trusted on tokens first)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    """What is compared between records of one call, by row."""
+
+    answered: NDArray[np.bool_]
+    has_usage: NDArray[np.bool_]
+    has_content: NDArray[np.bool_]
+    details: NDArray[np.int64]
+    native: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    response_id: NDArray[np.int64]
+    model: NDArray[np.int64]
+    given: NDArray[np.int64]
+    start: NDArray[np.uint64]
+    end: NDArray[np.uint64]
+    scope: NDArray[np.int64]
+
+
+def find_calls(batch: SpanBatch, columns: dict[str, pa.Array], tree: Tree, native: NDArray[np.bool_]) -> Calls:
+    """Decide for every provider call which one span records it.
+
+    Spans of one call are found by: the same response id, in the same trace or at the same time; a model span inside a
+    model span; a record written when a stream ended, beside its request; two instrumentations failing side by side.
+    """
+    n = len(batch)
+    kind, kinds = codes(columns["span_kind"])
+    calling = np.isin(kind, [i for i, k in enumerate(kinds) if k in (Kind.LLM, Kind.EMBEDDING)])
+    nodes = np.flatnonzero(calling & (tree.first == np.arange(n)))
+    counted = np.zeros(n, np.bool_)
+    twins: list[tuple[int, tuple[int, ...]]] = []
+    if len(nodes):
+        traits = _traits(batch, columns, native)
+        if len(nodes) == 1:
+            counted[nodes] = True
+        else:
+            for group, is_counted in _groups(nodes.tolist(), tree, traits):
+                ranked = sorted(group, key=lambda r: _rank(r, traits), reverse=True)
+                counted[ranked[0]] = is_counted
+                if len(ranked) > 1 and is_counted:
+                    trusted = sorted(ranked[1:], key=lambda r: (bool(traits.native[r]), r), reverse=True)
+                    twins.append((ranked[0], tuple(trusted)))
+    _count_remote_agents(batch, columns, tree, calling, counted)
+    return Calls(counted[tree.first] if n else counted, twins)
+
+
+def _traits(batch: SpanBatch, columns: dict[str, pa.Array], native: NDArray[np.bool_]) -> _Traits:
+    has = {
+        name: valid(columns[name])
+        for name in (
+            "input_tokens",
+            "output_tokens",
+            "cache_read_tokens",
+            "cache_write_tokens",
+            "reasoning_tokens",
+            "output_messages",
+            "input_messages",
+            "response_id",
+        )
+    }
+    _, failed = figures(columns["error"].cast("int64"))
+    failed &= columns["error"].fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - Arrow's own signature
+    usage = has["input_tokens"] | has["output_tokens"]
+    return _Traits(
+        answered=usage | has["output_messages"] | has["response_id"] | failed,
+        has_usage=usage,
+        has_content=has["output_messages"] | has["input_messages"],
+        details=np.asarray(sum(has[k].astype(np.int64) for k in list(has)[:5]), np.int64),
+        native=native,
+        failed=failed,
+        response_id=codes(columns["response_id"])[0],
+        model=codes(columns["request_model"])[0],
+        given=codes(columns["input_messages"])[0],
+        start=batch.start_unix_ns,
+        end=batch.end_unix_ns,
+        scope=codes(batch.scopes.name)[0][batch.scope] if len(batch.scopes.name) else np.zeros(len(batch), np.int64),
+    )
+
+
+def _rank(row: int, t: _Traits) -> tuple[bool, bool, int, int]:
+    return bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row]), -row
+
+
+def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int], bool]]:
+    """Yield (rows of one call, True) and (a wrapper's row, False)."""
+    leader = {row: row for row in nodes}
+
+    def find(row: int) -> int:
+        while leader[row] != row:
+            row = leader[row]
+        return row
+
+    def join(a: int, b: int) -> None:
+        leader[find(b)] = find(a)
+
+    for a, b in _same_response(nodes, tree, t):
+        join(a, b)
+    inner: dict[int, list[int]] = {}
+    for row in nodes:
+        above = next((a for a in _ancestors(row, tree) if a in leader), None)
+        if above is not None and find(above) != find(row):
+            inner.setdefault(above, []).append(row)
+    wrappers = set()
+    for above, rows in inner.items():
+        calls = {find(r) for r in rows}
+        if len(calls) == 1:
+            join(calls.pop(), above)
+        else:
+            wrappers.add(above)
+    for a, b in [*_late_records(nodes, tree, t), *_failing_side_by_side(nodes, tree, t)]:
+        join(a, b)
+    groups: dict[int, list[int]] = {}
+    for row in nodes:
+        groups.setdefault(find(row), []).append(row)
+    for rows in groups.values():
+        yield rows, not wrappers.issuperset(rows)
+
+
+def _same_response(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[int, int]]:
+    """Yield pairs with one response id; over two traces they must overlap in time, since ids do collide."""
+    by_id: dict[int, list[int]] = {}
+    for row in nodes:
+        if t.response_id[row] >= 0:
+            by_id.setdefault(int(t.response_id[row]), []).append(row)
+    for rows in by_id.values():
+        for i, b in enumerate(rows):
+            for a in rows[:i]:
+                overlap = t.start[a] <= t.end[b] and t.start[b] <= t.end[a]
+                if tree.trace[a] == tree.trace[b] or overlap:
+                    yield a, b
+                    break
+
+
+def _late_records(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[int, int]]:
+    """Yield (record, request) where a request without any answer is followed by a record of the very same request."""
+    requests = [r for r in nodes if not t.answered[r] and t.given[r] >= 0]
+    if not requests:
+        return
+    records: dict[tuple[int, int, int], list[int]] = {}
+    for row in nodes:
+        if t.answered[row]:
+            records.setdefault(_asked(row, t), []).append(row)
+    for request in requests:
+        candidates = records.get(_asked(request, t), [])
+        for record in candidates:
+            if t.start[record] >= t.start[request] and _beside(record, request, tree):
+                candidates.remove(record)
+                yield record, request
+                break
+
+
+def _asked(row: int, t: _Traits) -> tuple[int, int, int]:
+    return int(t.given[row]), int(t.model[row]), int(t.scope[row])
+
+
+def _beside(a: int, b: int, tree: Tree) -> bool:
+    """Tell siblings, parent and child, or two roots."""
+    pa_, pb = int(tree.parent[a]), int(tree.parent[b])
+    return (tree.trace[a] == tree.trace[b] and pa_ == pb) or pa_ == b or (pa_ < 0 and pb < 0)
+
+
+def _failing_side_by_side(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[int, int]]:
+    """Yield pairs of siblings of two instrumentations that failed on one model at one time: no id can join them."""
+    families: dict[tuple[int, int], list[int]] = {}
+    for row in nodes:
+        if t.failed[row] and t.response_id[row] < 0 and tree.parent[row] >= 0:
+            families.setdefault((int(tree.parent[row]), int(t.model[row])), []).append(row)
+    for rows in families.values():
+        for i, b in enumerate(rows):
+            for a in rows[:i]:
+                if t.scope[a] != t.scope[b] and (_within(a, b, t) or _within(b, a, t)):
+                    yield a, b
+                    break
+
+
+def _within(a: int, b: int, t: _Traits) -> bool:
+    return bool(t.start[b] <= t.start[a] and t.end[a] <= t.end[b])
+
+
+def _count_remote_agents(
+    batch: SpanBatch,
+    columns: dict[str, pa.Array],
+    tree: Tree,
+    calling: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+) -> None:
+    """Count an agent that runs elsewhere (SpanKind CLIENT) and reports usage that no model span below it does."""
+    kind, kinds = codes(columns["span_kind"])
+    agents = np.isin(kind, [i for i, k in enumerate(kinds) if k == Kind.AGENT]) & (batch.kind == CLIENT)
+    agents &= valid(columns["input_tokens"]) | valid(columns["output_tokens"])
+    candidates = np.flatnonzero(agents & (tree.first == np.arange(len(batch))))
+    if len(candidates) == 0:
+        return
+    above_calls = {a for row in np.flatnonzero(calling) for a in _ancestors(int(row), tree)}
+    counted[[c for c in candidates.tolist() if c not in above_calls]] = True

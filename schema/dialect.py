@@ -1,0 +1,194 @@
+"""The table of dialects, `genai.toml`, as typed values.
+
+What each section means is said in the file. Nothing here knows a library: a new dialect is a new entry there.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from schema.span import FinishReason, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Keys = tuple[str, ...]
+"""Attribute keys in order of precedence."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindMark:
+    """An attribute that states the kind; values in lower case."""
+
+    key: str
+    values: Mapping[str, Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class KindPresence:
+    """A kind told by which keys are there, where no mark speaks."""
+
+    kind: Kind
+    with_any: Keys
+    without: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """How operations are called; `values` in lower case."""
+
+    keys: Keys
+    values: Mapping[str, str]
+    of_kind: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """OpenTelemetry's well-known provider names and what others call them, in lower case."""
+
+    names: Mapping[str, str]
+    suffixes: Keys
+    frameworks: frozenset[str]
+
+    def canonical(self, raw: str) -> str | None:
+        """Return the well-known name, an unknown provider's own name, or None for a framework."""
+        name = raw.strip().lower()
+        for suffix in self.suffixes:
+            if name.endswith(suffix) and name not in self.names:
+                name = name.removesuffix(suffix)
+                break
+        if not name or name in self.frameworks:
+            return None
+        return self.names.get(name, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Finish reasons: keys, and spelling in lower case -> class."""
+
+    keys: Keys
+    values: Mapping[str, FinishReason]
+
+    def canonical(self, raw: Any) -> FinishReason | None:
+        """Return the class of one spelling; None if unknown."""
+        if not isinstance(raw, str):
+            return None
+        # LangChain and Google print enums as "FinishReason.STOP"
+        return self.values.get(raw.strip().rpartition(".")[2].lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Request parameters: prefixes of their keys, spelling -> canonical name, defaults an emitter makes up."""
+
+    prefixes: Keys
+    names: Mapping[str, str]
+    invented: tuple[tuple[str, Mapping[str, float]], ...]
+    """(prefix of the scope name, parameter -> made-up value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Paths of figures inside usage objects, and which shapes exclude one figure from another."""
+
+    paths: Mapping[str, Keys]
+    cache_excluded_by: frozenset[str]
+    reasoning_excluded_by: frozenset[str]
+    exclusive_input_scopes: Keys
+    native_scopes: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackKeys:
+    """Attributes by which applications report feedback."""
+
+    keys: Keys
+    comment_keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Dialects:
+    """The whole table."""
+
+    kinds: tuple[KindMark, ...]
+    presence: tuple[KindPresence, ...]
+    operations: Operations
+    columns: Mapping[str, Keys]
+    """Canonical or working column -> keys."""
+    resource: Mapping[str, Keys]
+    placeholders: Mapping[str, frozenset[str]]
+    generated_conversation_scopes: Keys
+    generated_conversation_keys: frozenset[str]
+    providers: Providers
+    finish: Finish
+    params: Params
+    content: Mapping[str, Keys]
+    metadata_noise_names: frozenset[str]
+    metadata_noise_prefixes: Keys
+    usage: Usage
+    feedback: FeedbackKeys
+
+
+@cache
+def dialects() -> Dialects:
+    """Return the table shipped with the package; read once, immutable."""
+    return parse((files("schema") / "genai.toml").read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> Dialects:
+    """Read a table. Raises KeyError or ValueError naming what is wrong: the file is the package's own."""
+    t = tomllib.loads(text)
+    columns = dict(t["columns"])
+    columns |= columns.pop("working")
+    return Dialects(
+        kinds=tuple(KindMark(k["key"], MappingProxyType(_kinds(k["values"]))) for k in t["kind"]),
+        presence=tuple(KindPresence(Kind(p["kind"]), tuple(p["with"]), tuple(p["without"])) for p in t["presence"]),
+        operations=Operations(
+            tuple(t["operation"]["keys"]),
+            MappingProxyType(t["operation"]["values"]),
+            MappingProxyType(t["operation"]["of_kind"]),
+        ),
+        columns=_keys(columns),
+        resource=_keys(t["resource"]),
+        placeholders=MappingProxyType({k: frozenset(v) for k, v in t["placeholders"].items()}),
+        generated_conversation_scopes=tuple(t["generated_conversation"]["scopes"]),
+        generated_conversation_keys=frozenset(t["generated_conversation"]["keys"]),
+        providers=Providers(
+            MappingProxyType(t["provider"]["names"]),
+            tuple(t["provider"]["suffixes"]),
+            frozenset(t["provider"]["frameworks"]),
+        ),
+        finish=Finish(
+            tuple(t["finish"]["keys"]),
+            MappingProxyType({k: FinishReason(v) for k, v in t["finish"]["values"].items()}),
+        ),
+        params=Params(
+            tuple(t["params"]["prefixes"]),
+            MappingProxyType(t["params"]["names"]),
+            tuple((i["scope"], MappingProxyType(i["defaults"])) for i in t["params"]["invented"]),
+        ),
+        content=_keys(t["content"]),
+        metadata_noise_names=frozenset(t["metadata_noise"]["names"]),
+        metadata_noise_prefixes=tuple(t["metadata_noise"]["prefixes"]),
+        usage=Usage(
+            _keys(t["usage"]),
+            frozenset(t["usage_excludes"]["cache_from_input"]),
+            frozenset(t["usage_excludes"]["reasoning_from_output"]),
+            tuple(e["scope"] for e in t["exclusive_input"]),
+            tuple(t["native"]["scopes"]),
+        ),
+        feedback=FeedbackKeys(tuple(t["feedback"]["keys"]), tuple(t["feedback"]["comment_keys"])),
+    )
+
+
+def _keys(section: dict[str, list[str]]) -> Mapping[str, Keys]:
+    return MappingProxyType({name: tuple(keys) for name, keys in section.items()})
+
+
+def _kinds(values: dict[str, str]) -> dict[str, Kind]:
+    return {value: Kind(kind) for value, kind in values.items()}
