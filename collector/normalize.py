@@ -1,4 +1,4 @@
-"""`evalgate normalize`: what would you make of this payload?
+"""The command `evalgate normalize`: what would you make of this payload.
 
 Prints the document `normalized/1` (docs/normalized.md) for OTLP bodies as they came from the wire: protobuf or JSON,
 gzipped or not, traces or logs. What a body is, its content tells; a name that says it (".json", ".logs.") is believed

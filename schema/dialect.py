@@ -39,6 +39,14 @@ class KindPresence:
 
 
 @dataclass(frozen=True, slots=True)
+class KindNames:
+    """A kind told by how the name begins, within scopes that begin so; the last resort."""
+
+    scope: str
+    names: Mapping[str, Kind]
+
+
+@dataclass(frozen=True, slots=True)
 class Operations:
     """How operations are called; `values` in lower case."""
 
@@ -117,6 +125,7 @@ class Dialects:
 
     kinds: tuple[KindMark, ...]
     presence: tuple[KindPresence, ...]
+    named: tuple[KindNames, ...]
     operations: Operations
     columns: Mapping[str, Keys]
     """Canonical or working column -> keys."""
@@ -148,6 +157,7 @@ def parse(text: str) -> Dialects:
     return Dialects(
         kinds=tuple(KindMark(k["key"], MappingProxyType(_kinds(k["values"]))) for k in t["kind"]),
         presence=tuple(KindPresence(Kind(p["kind"]), tuple(p["with"]), tuple(p["without"])) for p in t["presence"]),
+        named=tuple(KindNames(x["scope"], MappingProxyType(_kinds(x["names"]))) for x in t["named"]),
         operations=Operations(
             tuple(t["operation"]["keys"]),
             MappingProxyType(t["operation"]["values"]),

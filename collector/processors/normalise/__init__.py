@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from collector.processors.normalise.pipeline import canonical
 from schema.component import ComponentConfig, component
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class NormaliseConfig(ComponentConfig):
     """Settings of the normaliser."""
 
-    lower_is_better: dict[str, bool] = {}
+    lower_is_better: dict[str, bool] = Field(default_factory=dict)
     """Feedback scores, by name, where a low number is good; see `schema.polarity`."""
 
 

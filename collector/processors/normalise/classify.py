@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from collector.processors.normalise.columns import codes, sparse
 from collector.processors.normalise.scalars import Source, fill, owners_of
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from schema.batch import SpanBatch
     from schema.dialect import Dialects
 
 KINDS = tuple(Kind)
@@ -29,8 +31,9 @@ def translate(column: pa.Array, meaning: Callable[[str], Any], type_: pa.DataTyp
     return meant.take(pa.array(np.where(number < 0, len(values), number)))
 
 
-def find_kinds(n: int, sources: Sequence[Source], table: Dialects) -> NDArray[np.int64]:
-    """Return the index into KINDS of every span: by its marks, else by the keys it has, else OTHER."""
+def find_kinds(batch: SpanBatch, sources: Sequence[Source], table: Dialects) -> NDArray[np.int64]:
+    """Return the index into KINDS of every span: by its marks, else the keys it has, else its name, else OTHER."""
+    n = len(batch)
     kind = np.full(n, NO_KIND, np.int64)
     for mark in table.kinds:
         stated = fill(n, sources, [mark.key], pa.string()).values
@@ -45,7 +48,22 @@ def find_kinds(n: int, sources: Sequence[Source], table: Dialects) -> NDArray[np
                 has |= owners_of(n, source, frozenset(rule.with_any).__contains__)
                 lacks &= ~owners_of(n, source, frozenset(rule.without).__contains__)
             kind = np.where((kind == NO_KIND) & has & lacks, KINDS.index(rule.kind), kind)
+        kind = np.where(kind == NO_KIND, _by_name(batch, table), kind)
     return np.where(kind == NO_KIND, KINDS.index(Kind.OTHER), kind)
+
+
+def _by_name(batch: SpanBatch, table: Dialects) -> NDArray[np.int64]:
+    kind = np.full(len(batch), NO_KIND, np.int64)
+    scopes = batch.scopes.name.to_pylist()
+    for rule in table.named:
+        of_scope = np.asarray([str(s).startswith(rule.scope) for s in scopes], np.bool_)
+        if not of_scope.any():
+            continue
+        inside = of_scope[batch.scope]
+        for start, meant in rule.names.items():
+            begins = pc.starts_with(batch.name, start).to_numpy(zero_copy_only=False)
+            kind = np.where(inside & begins & (kind == NO_KIND), KINDS.index(meant), kind)
+    return kind
 
 
 def _indices(stated: pa.Array, values: Mapping[str, Kind]) -> NDArray[np.int64]:

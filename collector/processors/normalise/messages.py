@@ -59,7 +59,7 @@ def read_messages(value: Any, role: str = "user") -> list[Message]:
 
 
 def _read(value: Any, role: str) -> list[Message]:
-    if value is None or value == "" or value == []:
+    if value in (None, "", []):
         return []
     if isinstance(value, dict):
         return [m] if (m := read_message(value, role)) else []
@@ -147,6 +147,8 @@ def _parts(item: dict[str, Any], role: str) -> list[Part]:
     body = item.get("parts", item.get("contents", item.get("content")))
     call_id = item.get("tool_call_id")
     if role == "tool" and not _holds_tool_results(body):
+        if call_id is None and _is_definition(body):
+            return parts  # LangChain's callbacks list the tools on offer as messages of role tool
         response = body if body is not None else item.get("output")
         if response is None and call_id is None and not item.get("tool_calls"):
             return parts
@@ -157,6 +159,11 @@ def _parts(item: dict[str, Any], role: str) -> list[Part]:
         parts.append({"type": "refusal", "content": item["refusal"]})
     parts += _tool_calls(item)
     return parts
+
+
+def _is_definition(body: Any) -> bool:
+    function = body.get("function") if isinstance(body, dict) else None
+    return isinstance(function, dict) and "parameters" in function
 
 
 def _holds_tool_results(body: Any) -> bool:

@@ -95,7 +95,7 @@ def canonical(
 def _start(batch: SpanBatch, table: Dialects) -> Work:
     n = len(batch)
     sources = _sources(batch)
-    kind = find_kinds(n, sources, table)
+    kind = find_kinds(batch, sources, table)
     filled = {name: fill(n, sources, keys, _type(name)) for name, keys in table.columns.items()}
     columns = {name: column.values for name, column in filled.items()}
     resource = Source(batch.resources.attributes)
