@@ -1,13 +1,152 @@
-"""Commands of this room."""
+"""`evalgate dataset`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import Annotated
 
-if TYPE_CHECKING:
-    import typer
+import typer
+
+from evalgate.database import open_database
+from evalgate.dataset.build import Filters, choose
+from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
+from evalgate.errors import BadInput
+from evalgate.options import Dsn, Json, Since, new_app, since_time
+from evalgate.review.cases import list_cases
+from evalgate.terminal import Terminal, one_line
+from schema.case import case_to_json
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    del app
+    group = new_app("Datasets: promoted cases as files in your repository, versioned by content.")
+    group.command("build")(build)
+    group.command("list")(list_)
+    group.command("show")(show)
+    app.add_typer(group, name="dataset")
+
+
+def build(
+    *,
+    name: Annotated[str, typer.Option("--name", help="Its name; the file is evals/datasets/NAME.jsonl.")],
+    criteria: Annotated[str | None, typer.Option(help="What a good answer is here, in your words.")] = None,
+    feature: Annotated[str | None, typer.Option(help="Only cases of this feature.")] = None,
+    failure_mode: Annotated[str | None, typer.Option(help="Only cases of this failure mode.")] = None,
+    since: Since = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="No more than N cases, the same ones each time.")] = None,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Add promoted cases to a dataset. Quarantined cases never get in; what is there stays."""
+    terminal, now = Terminal(), datetime.now(UTC)
+    check_name(name)
+    filters = Filters(feature, failure_mode, since_time(since, now), sample)
+    with open_database(dsn) as database:
+        choice = choose(list_cases(database), filters)
+    left_out = f"{choice.quarantined} quarantined and {choice.rejected} rejected cases left out"
+    if not choice.cases:
+        hint = "promote them: evalgate cases promote --all" if choice.quarantined else "label traces: evalgate label"
+        raise BadInput(f"no promoted case fits, so nothing was built ({left_out}); {hint}")
+    change = add_cases(name, choice.cases, criteria=criteria, at=now)
+    dataset = change.dataset
+    if json:
+        terminal.emit(
+            {
+                "name": name,
+                "path": str(dataset.path),
+                "version": dataset.version,
+                "cases": len(dataset.cases),
+                "added": list(change.added),
+                "changed": list(change.changed),
+                "unchanged": change.unchanged,
+                "left_out": {
+                    "quarantined": choice.quarantined,
+                    "rejected": choice.rejected,
+                    "unsampled": choice.unsampled,
+                },
+            }
+        )
+        return
+    counts = f"{len(change.added)} added, {len(change.changed)} changed, {change.unchanged} unchanged"
+    terminal.say(f"{name}: version {dataset.version}, {len(dataset.cases)} cases ({counts})")
+    terminal.say(f"{left_out}{f', {choice.unsampled} not drawn' if choice.unsampled else ''}")
+    terminal.say(f"written to {dataset.path}; commit it")
+    terminal.say(f"next: evalgate run --dataset {name} --target python:module:function")
+
+
+def list_(*, json: Json = False) -> None:
+    """List the datasets of this folder."""
+    terminal = Terminal()
+    items = []
+    for name in list_names():
+        dataset, meta = load(name), read_meta(name)
+        built = any(v.version == dataset.version for v in meta.versions)
+        items.append(
+            {
+                "name": name,
+                "version": dataset.version,
+                "cases": len(dataset.cases),
+                "built": built,
+                "versions": len(meta.versions),
+                "criteria": meta.criteria,
+            }
+        )
+    if json:
+        terminal.emit(items)
+    elif not items:
+        terminal.say(f"No datasets in {DATASETS}. Build one from promoted cases: evalgate dataset build --name NAME")
+    else:
+        terminal.table(
+            ("dataset", "version", "cases", "criteria"),
+            [
+                (
+                    str(i["name"]),
+                    str(i["version"]) + ("" if i["built"] else " (edited by hand)"),
+                    str(i["cases"]),
+                    one_line(str(i["criteria"] or ""), 60),
+                )
+                for i in items
+            ],
+        )
+
+
+def show(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name, or a .jsonl file.")], *, json: Json = False
+) -> None:
+    """Show the cases of a dataset and its versions."""
+    terminal = Terminal()
+    found = load(dataset)
+    meta = read_meta(found.name, found.path.parent)
+    if json:
+        terminal.emit(
+            {
+                "name": found.name,
+                "path": str(found.path),
+                "version": found.version,
+                "criteria": meta.criteria,
+                "versions": [{"version": v.version, "at": v.at, "cases": v.cases} for v in meta.versions],
+                "cases": [case_to_json(c) for c in found.cases],
+            }
+        )
+        return
+    terminal.say(f"{found.name}: version {found.version}, {len(found.cases)} cases, {found.path}")
+    if meta.criteria:
+        terminal.say(f"criteria: {one_line(meta.criteria)}")
+    if found.cases:
+        terminal.table(
+            ("case", "verdict", "failure mode", "trace", "asked"),
+            [
+                (
+                    c.case_id,
+                    c.verdict or "",
+                    c.failure_mode or "",
+                    (c.provenance.trace_id or "")[:16],
+                    one_line(c.input.text or "", 60),
+                )
+                for c in found.cases
+            ],
+        )
+    for v in meta.versions:
+        terminal.say(f"version {v.version}  {v.at[:19].replace('T', ' ')}  {v.cases} cases, {v.added} added")
+    if meta.versions and meta.versions[-1].version != found.version:
+        terminal.say("the file was edited by hand since the last build")

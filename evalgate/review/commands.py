@@ -1,13 +1,269 @@
-"""Commands of this room."""
+"""`evalgate label` and `evalgate cases`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import getpass
+import sys
+from datetime import UTC, datetime
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalgate.database import open_database
+from evalgate.errors import BadInput
+from evalgate.options import Dsn, Json, Since, new_app, since_time
+from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
+from evalgate.review.labels import Faulty, draft, read_labels, save, undo, unlabelled
+from evalgate.review.show import print_case
+from evalgate.terminal import Terminal, one_line
+from schema.case import case_to_json
 
 if TYPE_CHECKING:
-    import typer
+    from evalgate.database import Database
+    from evalgate.review.cases import CaseRow
+    from evalgate.review.labels import Draft
+
+MAX_FAULTS_SHOWN = 20
+
+Annotator = Annotated[
+    str | None, typer.Option("--annotator", help="Whose word it is.  [default: your user name]", show_default=False)
+]
+Actor = Annotated[
+    str | None, typer.Option("--actor", help="Who decides this.  [default: your user name]", show_default=False)
+]
+Mode = Annotated[str | None, typer.Option("--failure-mode", help="Only of this failure mode.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    del app
+    app.command("label")(label)
+    cases = new_app("Cases: made by labels, quarantined until a person promotes them.")
+    cases.command("list")(cases_list)
+    cases.command("show")(cases_show)
+    cases.command("promote")(cases_promote)
+    cases.command("reject")(cases_reject)
+    app.add_typer(cases, name="cases")
+
+
+def label(
+    *,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help='Import labels: one {"trace_id", "verdict", "failure_mode"?, "corrected_output"?, "comment"?, '
+            '"span_id"?, "annotator"?} per line.',
+        ),
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="With --from: save what is right.")] = False,
+    undo_count: Annotated[int, typer.Option("--undo", min=0, help="Undo your last N labels.", metavar="N")] = 0,
+    annotator: Annotator = None,
+    since: Since = None,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Say of flagged traces what was wrong: by keyboard, or from a file. Every label makes a quarantined case."""
+    terminal, who = Terminal(), annotator or _user()
+    if source is not None and undo_count:
+        raise BadInput("--from and --undo exclude each other")
+    with open_database(dsn) as database:
+        if source is not None:
+            _import(terminal, database, source, who, partial=partial, json=json)
+        elif undo_count:
+            _undo(terminal, database, undo_count, who, json=json)
+        elif json:
+            raise BadInput("label --json needs --from or --undo")
+        elif not sys.stdin.isatty():
+            raise BadInput("label by keyboard needs a terminal; import labels with --from FILE.jsonl")
+        else:
+            _walk(terminal, database, who, since_time(since, datetime.now(UTC)))
+
+
+def cases_list(
+    *,
+    status: Annotated[CaseStatus | None, typer.Option(help="Only these.")] = None,
+    failure_mode: Mode = None,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """List cases and where they stand."""
+    terminal = Terminal()
+    with open_database(dsn) as database:
+        rows = list_cases(database, status=status, failure_mode=failure_mode)
+    if json:
+        terminal.emit([{"status": r.status, "created_at": r.created_at, **case_to_json(r.case)} for r in rows])
+        return
+    if not rows:
+        terminal.say("No cases. Label flagged traces to make some: evalgate label")
+        return
+    terminal.table(
+        ("case", "status", "verdict", "failure mode", "trace", "asked"),
+        [
+            (
+                r.case.case_id,
+                r.status,
+                r.case.verdict or "",
+                r.case.failure_mode or "",
+                (r.case.provenance.trace_id or "")[:16],
+                one_line(r.case.input.text or "", 60),
+            )
+            for r in rows
+        ],
+    )
+    counts = ", ".join(f"{sum(r.status is s for r in rows)} {s}" for s in CaseStatus)
+    terminal.say(f"{len(rows)} cases: {counts}")
+    if any(r.status is CaseStatus.QUARANTINED for r in rows):
+        terminal.say("next: evalgate cases promote ID…|--all")
+
+
+def cases_show(
+    case: Annotated[str, typer.Argument(help="A case id, or the beginning of one.")],
+    *,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Read one case and what happened to it."""
+    terminal = Terminal()
+    with open_database(dsn) as database:
+        row = find_case(database, case)
+        history = case_history(database, row.case.case_id)
+    if json:
+        terminal.emit({"status": row.status, **case_to_json(row.case), "history": history})
+    else:
+        print_case(terminal, row, history)
+
+
+def cases_promote(
+    cases: Annotated[list[str] | None, typer.Argument(help="Case ids, or the beginnings of some.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Every quarantined case.")] = False,
+    failure_mode: Mode = None,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    actor: Actor = None,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Let quarantined cases into datasets."""
+    terminal = Terminal()
+    with open_database(dsn) as database:
+        chosen = _choose(database, cases or [], everything=everything, failure_mode=failure_mode)
+        new = [r for r in chosen if r.status is not CaseStatus.PROMOTED]
+        record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=actor or _user(), reason=reason)
+    _tell(terminal, "promoted", new, len(chosen) - len(new), json=json)
+    if not json and new:
+        terminal.say("next: evalgate dataset build --name NAME")
+
+
+def cases_reject(
+    cases: Annotated[list[str], typer.Argument(help="Case ids, or the beginnings of some.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    actor: Actor = None,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Keep cases out of datasets that are built from now on."""
+    terminal = Terminal()
+    with open_database(dsn) as database:
+        chosen = _choose(database, cases, everything=False, failure_mode=None)
+        new = [r for r in chosen if r.status is not CaseStatus.REJECTED]
+        record(database, [r.case for r in new], CaseEvent.REJECTED, actor=actor or _user(), reason=reason)
+    _tell(terminal, "rejected", new, len(chosen) - len(new), json=json)
+
+
+def _choose(database: Database, prefixes: list[str], *, everything: bool, failure_mode: str | None) -> list[CaseRow]:
+    if everything == bool(prefixes):
+        raise BadInput("name cases, or say --all for every quarantined one (--failure-mode narrows it)")
+    if everything:
+        return list_cases(database, status=CaseStatus.QUARANTINED, failure_mode=failure_mode)
+    found = [find_case(database, p) for p in prefixes]
+    return list({r.case.case_id: r for r in found if failure_mode in (None, r.case.failure_mode)}.values())
+
+
+def _tell(terminal: Terminal, verb: str, new: list[CaseRow], already: int, *, json: bool) -> None:
+    if json:
+        terminal.emit({verb: [r.case.case_id for r in new], "already": already})
+        return
+    terminal.say(f"{verb}: {len(new)}{f' ({already} were already)' if already else ''}")
+
+
+def _import(terminal: Terminal, database: Database, source: Path, who: str, *, partial: bool, json: bool) -> None:
+    labels, faulty = read_labels(source, who)
+    drafts: list[Draft] = []
+    lines: dict[tuple[str, str, str], int] = {}
+    with terminal.progress("reading traces", len(labels)) as step:
+        for number, item in labels:
+            try:
+                made = draft(database, item)
+                key = (made.annotation.label.trace_id, made.annotation.label.span_id, item.annotator)
+                if key in lines:
+                    raise BadInput(f"labels the trace of line {lines[key]} again")  # noqa: TRY301 - one place words it
+                lines[key] = number
+                drafts.append(made)
+            except BadInput as e:
+                faulty.append(Faulty(number, str(e)))
+            step()
+    faulty.sort(key=lambda f: f.line)
+    for f in faulty[:MAX_FAULTS_SHOWN]:
+        terminal.note(f"{source} line {f.line}: {one_line(f.message)}")
+    if len(faulty) > MAX_FAULTS_SHOWN:
+        terminal.note(f"… and {len(faulty) - MAX_FAULTS_SHOWN} more lines")
+    if faulty and not partial:
+        lines_read = len({*(n for n, _ in labels), *(f.line for f in faulty)})
+        raise BadInput(
+            f"nothing was saved: {len(faulty)} of {lines_read} lines are wrong. Correct them, or say --partial"
+        )
+    if not drafts:
+        raise BadInput(f"{source} holds no label that could be saved")
+    saved = save(database, drafts)
+    if json:
+        terminal.emit(
+            {
+                "saved": saved.labels,
+                "repeated": saved.repeated,
+                "faulty": [{"line": f.line, "message": f.message} for f in faulty],
+                "cases": list(saved.cases),
+                "without_case": saved.without_case,
+            }
+        )
+        return
+    terminal.say(f"{saved.labels} labels saved{f', {saved.repeated} were there already' if saved.repeated else ''}")
+    if saved.cases:
+        terminal.say(f"{len(saved.cases)} cases quarantined until promoted")
+    if saved.without_case:
+        terminal.say(f"{saved.without_case} labels make no case: their traces hold no input that could be sent again")
+    terminal.say("next: evalgate cases list")
+
+
+def _undo(terminal: Terminal, database: Database, count: int, who: str, *, json: bool) -> None:
+    undone = undo(database, count, who)
+    if json:
+        terminal.emit({"undone": [a.label.trace_id for a in undone]})
+        return
+    for a in undone:
+        mode = f", {a.label.failure_mode}" if a.label.failure_mode else ""
+        terminal.say(f"undone: {a.label.verdict}{mode} of trace {a.label.trace_id}")
+
+
+def _walk(terminal: Terminal, database: Database, who: str, since: datetime | None) -> None:
+    from evalgate.review.keys import TerminalKeys  # noqa: PLC0415 - termios exists on POSIX only
+    from evalgate.review.walk import Walk  # noqa: PLC0415
+
+    waiting = unlabelled(database, since)
+    if not waiting:
+        terminal.say("Nothing to label: every flagged trace has a label, or there is none (evalgate traces).")
+        return
+    tally = Walk(database, terminal, TerminalKeys(), who).run(waiting)
+    kept = tally.labelled - tally.undone
+    terminal.say(f"\n{kept} labelled, {tally.skipped} skipped, {max(0, len(waiting) - kept)} to go")
+    if kept > 0:
+        terminal.say("next: evalgate cases list")
+
+
+def _user() -> str:
+    """Return the name of the person at the keyboard."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a user database
+        return "unknown"

@@ -1,13 +1,120 @@
-"""Commands of this room."""
+"""`evalgate traces`, `evalgate traces show`, `evalgate query`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import Annotated
 
-if TYPE_CHECKING:
-    import typer
+import typer
+
+from evalgate.database import open_database
+from evalgate.options import Dsn, Json, Since, new_app, since_time
+from evalgate.select.query import QueryFormat, run_query
+from evalgate.select.show import duration, print_trace, trace_json
+from evalgate.select.traces import count_traces, list_traces, load_trace, resolve_trace, row_json
+from evalgate.select.where import parse_where
+from evalgate.terminal import Terminal, one_line
+
+NOTHING_YET = (
+    "No traces yet. Start the collector (evalgate up) and point an app at it:\n"
+    "  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"
+    "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    del app
+    group = new_app("List traces, flagged ones first with the reason; 'traces show ID' reads one.")
+    group.callback(invoke_without_command=True)(traces)
+    group.command("show")(show)
+    app.add_typer(group, name="traces", no_args_is_help=False)
+    app.command("query")(query)
+
+
+def traces(
+    context: typer.Context,
+    *,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="A condition such as 'duration_ms > 2000'; repeat it for more.")
+    ] = None,
+    failing: Annotated[bool, typer.Option("--failing", help="Only those that failed.")] = False,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Only those worth a look: failing, or sampled.")] = False,
+    service: Annotated[str | None, typer.Option(help="Only of this service.")] = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """List traces, flagged ones first with the reason; 'traces show ID' reads one."""
+    if context.invoked_subcommand is not None:
+        return
+    conditions = parse_where(where or ())
+    if failing:
+        conditions = conditions.and_("failing", "=", "true")
+    if flagged:
+        conditions = conditions.and_("flagged", "=", "true")
+    if service is not None:
+        conditions = conditions.and_("service_name", "=", service)
+    if (start := since_time(since, datetime.now(UTC))) is not None:
+        conditions = conditions.and_("start_time", ">=", start.isoformat())
+    terminal = Terminal()
+    with open_database(dsn) as database:
+        rows = list_traces(database, conditions, limit)
+        totals = count_traces(database, conditions)
+    if json:
+        counts = {"traces": totals.traces, "failing": totals.failing, "flagged": totals.flagged}
+        terminal.emit({**counts, "shown": len(rows), "rows": [row_json(r) for r in rows]})
+    elif not rows and not conditions.sql:
+        terminal.say(NOTHING_YET)
+    else:
+        if rows:
+            terminal.table(
+                ("trace", "started (UTC)", "service", "name", "took", "spans", "why"),
+                [
+                    (
+                        r.trace_id[:16],
+                        r.start_time[:19].replace("T", " "),
+                        one_line(r.service_name, 24),
+                        one_line(r.root_name, 32),
+                        duration(r.duration_ms),
+                        str(r.span_count),
+                        one_line(r.why, 60),
+                    )
+                    for r in rows
+                ],
+            )
+        more = "" if len(rows) == totals.traces else f", {len(rows)} shown (--limit)"
+        terminal.say(f"{totals.traces} traces, {totals.flagged} flagged, {totals.failing} failing{more}")
+        if rows:
+            terminal.say("next: evalgate traces show ID, evalgate label")
+
+
+def show(
+    trace: Annotated[str, typer.Argument(help="A trace id, or the beginning of one.")],
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Do not cut long texts.")] = False,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Read one trace: the tree of spans, the conversation, what failed and with which input."""
+    terminal = Terminal()
+    with open_database(dsn) as database:
+        found = load_trace(database, resolve_trace(database, trace))
+    if json:
+        terminal.emit(trace_json(found))
+    else:
+        print_trace(terminal, found, full=full)
+
+
+def query(
+    statement: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, SHOW, DESCRIBE or EXPLAIN.")],
+    *,
+    query_format: Annotated[QueryFormat, typer.Option("--format", help="How to print.")] = QueryFormat.TABLE,
+    limit: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many rows at most.")] = 1000,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Ask the database something: the tables and views of docs/schema.md, in ClickHouse's SQL."""
+    terminal = Terminal()
+    with open_database(dsn) as database:
+        run_query(terminal, database, statement, QueryFormat.JSON if json else query_format, limit)

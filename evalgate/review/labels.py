@@ -1,0 +1,232 @@
+"""Labels: saved append-only, each with its case; undone by a further row."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from evalgate.database import TENANT, sql
+from evalgate.errors import BadInput
+from evalgate.files import read_jsonl
+from evalgate.review.cases import (
+    CaseEvent,
+    by_id,
+    list_cases,
+    make_case,
+    needs_creating,
+    record,
+    relabelled,
+)
+from evalgate.select.traces import load_trace, resolve_trace
+from evalgate.select.where import unix_ns
+from schema.case import case_id_of
+from schema.verdict import Annotation, Label, Verdict, parse_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from evalgate.database import Database
+    from evalgate.review.cases import CaseRow
+    from schema.case import Case
+
+
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
+def new_annotation_id() -> str:
+    """Return 32 random hex digits."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A label that is sure to be saved: its trace exists."""
+
+    annotation: Annotation
+    case: Case | None
+    """None: the trace holds no input that could be sent again; the label is kept all the same."""
+    repeated: bool
+    """The same annotator's latest label of this trace says exactly this already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What saving did."""
+
+    labels: int
+    repeated: int
+    cases: tuple[str, ...]
+    """Ids of the cases that are quarantined now because of it."""
+    without_case: int
+    """Labels of traces that hold no input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A line of a label file that cannot be saved."""
+
+    line: int
+    message: str
+
+
+def read_labels(path: Path, annotator: str) -> tuple[list[tuple[int, Label]], list[Faulty]]:
+    """Read a label file: what is right with its line numbers, and what is wrong."""
+    labels: list[tuple[int, Label]] = []
+    faulty: list[Faulty] = []
+    for number, value in read_jsonl(path):
+        try:
+            if isinstance(value, ValueError):
+                raise value
+            label = parse_label(value)
+            labels.append((number, label if label.annotator else replace(label, annotator=annotator)))
+        except ValueError as e:
+            faulty.append(Faulty(number, str(e)))
+    return labels, faulty
+
+
+def draft(
+    database: Database,
+    label: Label,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    new_id: Callable[[], str] = new_annotation_id,
+) -> Draft:
+    """Find the trace (and span) a label means and make its case. Nothing is written.
+
+    Raises:
+        BadInput: there is no such trace or span, or it cannot be told which.
+
+    """
+    trace = load_trace(database, resolve_trace(database, label.trace_id))
+    span_id = _resolve_span([s.span_id for s in trace.spans], label.span_id)
+    label = replace(label, trace_id=trace.row.trace_id, span_id=span_id)
+    mine = [x for x in trace.labels if x["annotator"] == label.annotator and x["span_id"] == span_id]
+    repeated = bool(mine) and _label(mine[-1], label.trace_id) == label
+    annotation = Annotation(mine[-1]["annotation_id"] if repeated else new_id(), now(), label)
+    return Draft(annotation, make_case(trace, annotation), repeated)
+
+
+def save(database: Database, drafts: Sequence[Draft]) -> Saved:
+    """Save labels and their cases. Saving the same again changes nothing, and repairs what was cut short."""
+    drafts = _in_time(drafts)
+    fresh = [d for d in drafts if not d.repeated]
+    database.insert_rows("annotations", [_row(d.annotation, undone=0) for d in fresh])
+    known = by_id(list_cases(database)) if drafts else {}
+    # Of two labels of one trace the later one counts.
+    latest = {d.case.case_id: (d.case, not d.repeated) for d in drafts if d.case is not None}
+    cases = [case for i, (case, is_new) in latest.items() if needs_creating(case, known.get(i), fresh=is_new)]
+    for annotator in sorted({c.provenance.annotator or "" for c in cases}):
+        own = [c for c in cases if (c.provenance.annotator or "") == annotator]
+        record(database, own, CaseEvent.CREATED, actor=annotator, reason="labelled")
+    without_case = sum(d.case is None for d in drafts)
+    return Saved(len(fresh), len(drafts) - len(fresh), tuple(c.case_id for c in cases), without_case)
+
+
+def undo(database: Database, count: int, annotator: str, *, now: Callable[[], datetime] = utc_now) -> list[Annotation]:
+    """Undo the last labels of an annotator; return them, the latest first.
+
+    The case goes back to what the label before says; where there is none, it is rejected.
+
+    Raises:
+        BadInput: this annotator has no label that stands.
+
+    """
+    bound = {"tenant": TENANT, "annotator": annotator, "limit": count}
+    rows = database.rows(sql(__package__, "latest_labels"), bound)
+    if not rows:
+        others = database.rows(sql(__package__, "annotators"), {"tenant": TENANT})
+        words = ", ".join(f"{r['annotator'] or '(nobody)'} {r['labels']}" for r in others)
+        hint = f" There are labels by: {words} (--annotator)" if words else ""
+        raise BadInput(f"there is no label by {annotator!r} to undo.{hint}")
+    undone = [
+        Annotation(r["annotation_id"], now() + timedelta(microseconds=i), _label(r, r["trace_id"]))
+        for i, r in enumerate(rows)
+    ]
+    database.insert_rows("annotations", [_row(a, undone=1) for a in undone])
+    known = by_id(list_cases(database))
+    for trace_id, span_id in dict.fromkeys((a.label.trace_id, a.label.span_id) for a in undone):
+        case = known.get(case_id_of(trace_id, span_id))
+        if case is not None:
+            _restore(database, case, annotator)
+    return undone
+
+
+def unlabelled(database: Database, since: datetime | None = None) -> list[str]:
+    """Return the flagged traces that nobody has labelled, failing ones first."""
+    start = unix_ns(since) if since else 0
+    rows = database.rows(sql(__package__, "unlabelled"), {"tenant": TENANT, "since_unix_ns": start})
+    return [str(r["trace_id"]) for r in rows]
+
+
+def failure_modes(database: Database) -> list[str]:
+    """Return the failure modes that people have named, the frequent ones first."""
+    return [str(r["failure_mode"]) for r in database.rows(sql(__package__, "modes"), {"tenant": TENANT})]
+
+
+def _restore(database: Database, known: CaseRow, actor: str) -> None:
+    """Make the case say what the labels that stand say."""
+    provenance = known.case.provenance
+    trace = load_trace(database, provenance.trace_id or "")
+    standing = [x for x in trace.labels if x["span_id"] == (provenance.span_id or "")]
+    if not standing:
+        record(database, [known.case], CaseEvent.REJECTED, actor=actor, reason="label undone")
+        return
+    label = _label(standing[-1], trace.row.trace_id)
+    at = datetime.fromtimestamp(standing[-1]["created_unix_us"] / 1e6, UTC)
+    case = relabelled(known.case, Annotation(standing[-1]["annotation_id"], at, label))
+    if case.content_hash != known.case.content_hash:
+        record(database, [case], CaseEvent.CREATED, actor=actor, reason="a later label was undone")
+
+
+def _resolve_span(known: Sequence[str], prefix: str) -> str:
+    if not prefix:
+        return ""
+    found = [s for s in known if s.startswith(prefix)]
+    if len(found) != 1:
+        raise BadInput(f"{'no span' if not found else 'more than one span'} of the trace begins with {prefix}")
+    return found[0]
+
+
+def _in_time(drafts: Sequence[Draft]) -> list[Draft]:
+    """Return the drafts with times that differ, in their order: the latest label of a trace is told by time."""
+    moved: list[Draft] = []
+    for d in drafts:
+        at = d.annotation.created_at
+        if moved and at <= moved[-1].annotation.created_at:
+            at = moved[-1].annotation.created_at + timedelta(microseconds=1)
+        moved.append(replace(d, annotation=replace(d.annotation, created_at=at)))
+    return moved
+
+
+def _row(annotation: Annotation, *, undone: int) -> dict[str, Any]:
+    label = annotation.label
+    return {
+        "tenant": TENANT,
+        "annotation_id": annotation.annotation_id,
+        "created_at": annotation.created_at,
+        "trace_id": label.trace_id,
+        "span_id": label.span_id,
+        "verdict": str(label.verdict),
+        "failure_mode": label.failure_mode or "",
+        "corrected_output": label.corrected_output,
+        "comment": label.comment,
+        "annotator": label.annotator,
+        "undone": undone,
+    }
+
+
+def _label(row: Mapping[str, Any], trace_id: str) -> Label:
+    return Label(
+        trace_id=trace_id,
+        span_id=row["span_id"],
+        verdict=Verdict(row["verdict"]),
+        failure_mode=row["failure_mode"] or None,
+        corrected_output=row["corrected_output"],
+        comment=row["comment"],
+        annotator=row["annotator"],
+    )

@@ -1,0 +1,29 @@
+-- Traces as the list shows them: what failed first, then what was sampled, then the rest; the latest first.
+SELECT
+    trace_id,
+    toUnixTimestamp64Nano(start_time) AS start_unix_ns,
+    duration_ms,
+    root_name,
+    service_name,
+    span_count,
+    error_count,
+    llm_calls,
+    input_tokens,
+    output_tokens,
+    cost_usd,
+    session_id,
+    user_id,
+    agent_name,
+    feature,
+    environment,
+    release,
+    failing,
+    failure_reasons,
+    baseline,
+    baseline_rate,
+    flagged,
+    sample_weight
+FROM traces
+WHERE tenant = {tenant:String} /* conditions */
+ORDER BY failing DESC, flagged DESC, start_time DESC, trace_id
+LIMIT {limit:UInt32}
