@@ -103,5 +103,5 @@ def _text(error: Exception) -> str:
     """Return the server's own words on one line, without the driver's prefix and the version."""
     text = " ".join(str(error).split())
     text = text[max(text.find("Code: "), 0) :]
-    text = text.split(" (version ")[0].removeprefix("Code: ")
+    text = text.split(" (version ")[0].split(" (for url ")[0].removeprefix("Code: ")
     return text[:MESSAGE_CHARS]

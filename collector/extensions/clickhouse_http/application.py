@@ -1,0 +1,206 @@
+"""The ASGI application: a request in, the engine's bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import uuid
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from collector.extensions.clickhouse_http.admission import Identity, foreign, identify
+from collector.extensions.clickhouse_http.request import (
+    Statement,
+    content_type,
+    decode_body,
+    encode_answer,
+    read_statement,
+)
+from exporters.clickhouse.engine import Answer, EngineError
+from exporters.clickhouse.fence import Fence, check_settings
+from schema.errors import Reason, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from exporters.clickhouse.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+PINGS = frozenset({"/ping", "/replicas_status"})
+READ_ONLY_METHODS = frozenset({"GET", "HEAD"})
+REFUSALS: Mapping[Reason, tuple[int, int, str]] = MappingProxyType(
+    {
+        # ClickHouse's own error for each, src/Common/ErrorCodes.cpp
+        Reason.BAD_DATA: (400, 62, "SYNTAX_ERROR"),
+        Reason.TOO_LARGE: (413, 307, "TOO_MANY_BYTES"),
+        Reason.UNSUPPORTED_MEDIA_TYPE: (415, 48, "NOT_IMPLEMENTED"),
+        Reason.FORBIDDEN: (403, 497, "ACCESS_DENIED"),
+        Reason.UNAUTHENTICATED: (403, 516, "AUTHENTICATION_FAILED"),
+        Reason.UNAVAILABLE: (503, 202, "TOO_MANY_SIMULTANEOUS_QUERIES"),
+    }
+)
+STATUS_OF_CODE: Mapping[int, int] = MappingProxyType(
+    {60: 404, 81: 404, 46: 404, 47: 404, 62: 400, 115: 400, 53: 400, 27: 400, 6: 400, 36: 400, 42: 400, 43: 400}
+    | {158: 413, 396: 413, 307: 413, 159: 408, 241: 500, 497: 403, 516: 403, 164: 403, 456: 400, 457: 400}
+)
+"""HTTP status of ClickHouse errors, as src/Server/HTTP/exceptionCodeToHTTPStatus.cpp has them; all others 500."""
+
+AUTHORISE = "give the user default without a password, or the token of the lock file as the password of user evalgate"
+EXECUTION_TIME = "max_execution_time"
+DECIMAL = re.compile(r"\d+(\.\d+)?")
+
+
+class Application:
+    """ClickHouse's HTTP interface over one engine."""
+
+    def __init__(
+        self, engine: Engine, *, hosts: frozenset[str], max_body_bytes: int, max_execution_time_s: float, name: str
+    ) -> None:
+        self._engine = engine
+        self._hosts = hosts
+        self._max_body_bytes = max_body_bytes
+        self._max_execution_time_s = max_execution_time_s
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        query_id = str(uuid.uuid4())
+        try:
+            response = await self._answer(request)
+        except Refused as e:
+            status, code, word = REFUSALS.get(e.reason, (500, 1002, "UNKNOWN_EXCEPTION"))
+            response = _problem(status, code, f"Code: {code}. DB::Exception: {e}. ({word})")
+        except EngineError as e:
+            response = _problem(STATUS_OF_CODE.get(e.code, 500), e.code, str(e))
+        except Exception:
+            # The texts of statements may hold content of spans: the log has the place only.
+            logger.exception("a bug: request %s got no answer", query_id)
+            response = _problem(500, 1002, "Code: 1002. DB::Exception: internal error. (UNKNOWN_EXCEPTION)")
+        response.headers["x-clickhouse-query-id"] = query_id
+        response.headers["x-clickhouse-server-display-name"] = self._name
+        response.headers["x-content-type-options"] = "nosniff"
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if reason := foreign(request.headers, self._hosts):
+            raise Refused(Reason.FORBIDDEN, reason)
+        if request.url.path in PINGS:
+            return Response("Ok.\n", media_type="text/plain")
+        if request.url.path != "/":
+            return _problem(404, 60, "There is no such path here; this is ClickHouse's HTTP interface: GET or POST /")
+        if request.method not in READ_ONLY_METHODS | {"POST"}:
+            return _problem(405, 48, "use GET or POST", {"allow": "GET, HEAD, POST"})
+        url = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        identity = identify(request.headers, url, self._engine.lock.owner.token)
+        if identity is None:
+            raise Refused(Reason.UNAUTHENTICATED, f"these credentials are not known here: {AUTHORISE}")
+        statement = await self._statement(request, url)
+        if not statement.text.strip():
+            return Response("Ok.\n", media_type="text/plain")
+        answer, form = await asyncio.to_thread(self._run, statement, identity, request.method)
+        return _success(answer, form, request.headers.get("accept-encoding", "") if _compressed(url) else "")
+
+    async def _statement(self, request: Request, url: Mapping[str, str]) -> Statement:
+        if any(url.get(name) == "1" for name in ("compress", "decompress")):
+            raise Refused(
+                Reason.UNSUPPORTED_MEDIA_TYPE,
+                "the native compression (compress=1) is not spoken here: use HTTP compression, or none",
+            )
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            raise Refused(Reason.UNSUPPORTED_MEDIA_TYPE, "external data (multipart forms) are not taken here")
+        body = b"" if request.method in READ_ONLY_METHODS else await self._body(request)
+        coding = request.headers.get("content-encoding", "")
+        if body and coding:
+            body = await asyncio.to_thread(decode_body, body, coding, self._max_body_bytes)
+        return read_statement(url, request.headers, body)
+
+    async def _body(self, request: Request) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > self._max_body_bytes:
+                raise Refused(
+                    Reason.TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes (max_body_bytes)"
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _run(self, statement: Statement, identity: Identity, method: str) -> tuple[Answer, str | None]:
+        """Run in a thread: the fence, then the statement."""
+        form, text, settings = statement.answer_format, statement.text, dict(statement.settings)
+        database = statement.database if statement.database not in (None, "default") else self._engine.database
+        if method in READ_ONLY_METHODS and form is None:
+            raise Refused(Reason.FORBIDDEN, "GET only reads; send statements that change something by POST")
+        if identity is Identity.READER:
+            if isinstance(text, bytes):
+                raise Refused(Reason.FORBIDDEN, f"an INSERT needs credentials: {AUTHORISE}")
+            if database not in (self._engine.database, "system", "information_schema"):
+                raise Refused(Reason.FORBIDDEN, f"the only database here is {self._engine.database!r}")
+            settings = self._reader_settings(settings)
+            text = self._fence(statement.parameters).check(text)
+        answer = self._engine.execute(
+            text, statement.format, parameters=statement.parameters, settings=settings, database=database
+        )
+        return answer, form
+
+    def _reader_settings(self, settings: dict[str, str]) -> dict[str, str]:
+        """Keep what a reader may set; the time limit only shorter."""
+        limit = settings.pop(EXECUTION_TIME, "")
+        check_settings(settings)
+        if DECIMAL.fullmatch(limit) and 0 < float(limit) < self._max_execution_time_s:
+            settings[EXECUTION_TIME] = limit
+        return settings
+
+    def _fence(self, parameters: Mapping[str, str]) -> Fence:
+        def explain(statement: str) -> str:
+            answer = self._engine.execute(f"EXPLAIN AST {statement}", "TSVRaw", parameters=parameters)
+            return answer.body.decode("utf-8", "replace")
+
+        return Fence(self._engine.database, explain)
+
+
+def _compressed(url: Mapping[str, str]) -> bool:
+    return url.get("enable_http_compression") == "1"
+
+
+def _success(answer: Answer, form: str | None, accepted: str) -> Response:
+    body, coding = encode_answer(answer.body, accepted)
+    summary = {
+        "read_rows": str(answer.rows_read),
+        "read_bytes": str(answer.bytes_read),
+        "written_rows": str(answer.rows_written),
+        "written_bytes": str(answer.bytes_written),
+        "result_bytes": str(len(answer.body)),
+        "elapsed_ns": str(int(answer.elapsed_s * 1e9)),
+    }
+    headers = {"content-type": content_type(form), "x-clickhouse-summary": json.dumps(summary)}
+    if form is not None:
+        headers["x-clickhouse-format"] = form
+    if coding is not None:
+        headers["content-encoding"] = coding
+    return Response(body, headers=headers)
+
+
+def _problem(status: int, code: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        text + "\n",
+        status,
+        {
+            "content-type": "text/plain; charset=UTF-8",
+            "x-clickhouse-exception-code": str(code),
+            **(headers or {}),
+        },
+    )

@@ -1,0 +1,287 @@
+"""Which SQL a reader without credentials may run: one statement that only reads, and only our tables.
+
+`readonly` is no fence in the embedded engine: `file('/etc/passwd')`, `url(…)`, `INTO OUTFILE`, `KILL QUERY` and
+`Python(variable)` all work under it. So a statement must pass twice, each time by allow-list:
+
+1. as sqlglot reads it: exactly one SELECT (or UNION of them), its tables, table functions and settings known;
+2. as ClickHouse itself reads it (`EXPLAIN AST`): the same tables and functions again, so that nothing can hide where
+   two parsers differ. That second reading is a call to the engine, which would run every statement of a list: texts
+   with a semicolon inside are therefore refused before.
+
+SHOW, DESCRIBE, EXISTS and EXPLAIN have few shapes and are matched as such.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from schema.errors import Reason, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAX_STATEMENT_CHARS = 256 << 10
+
+TABLE_FUNCTIONS = frozenset(
+    {"generaterandom", "generateseries", "generate_series", "null", "numbers", "numbers_mt", "values", "view"}
+    | {"zeros", "zeros_mt"}
+)
+"""They make rows out of nothing, or out of a subquery that is itself checked."""
+
+SYSTEM_TABLES = frozenset(
+    {
+        "aggregate_function_combinators",
+        "asynchronous_metrics",
+        "build_options",
+        "codecs",
+        "collations",
+        "columns",
+        "contributors",
+        "data_skipping_indices",
+        "data_type_families",
+        "databases",
+        "events",
+        "formats",
+        "functions",
+        "keywords",
+        "licenses",
+        "merges",
+        "metrics",
+        "mutations",
+        "numbers",
+        "numbers_mt",
+        "one",
+        "parts",
+        "parts_columns",
+        "settings",
+        "table_engines",
+        "table_functions",
+        "tables",
+        "time_zones",
+        "zeros",
+        "zeros_mt",
+    }
+)
+
+DENIED_FUNCTION = re.compile(
+    r"file|dict(get|has|isin).*|joinget.*|hascolumnintable|catboostevaluate|evalmlmethod|naivebayesclassifier"
+    r"|sleep.*|logtrace|generateserialid|addressto.*|showcertificate|getclienthttpheader|getserversetting|getmacro"
+    r"|filesystem.*|serveruuid|ai[a-z]+|ai_.*|.*external.*"
+)
+"""Ordinary functions that read files, other tables or the server's environment, wait, or call out; lower case."""
+
+SETTINGS = frozenset(
+    {
+        "cast_keep_nullable",
+        "cast_string_to_dynamic_use_inference",
+        "count_distinct_implementation",
+        "date_time_input_format",
+        "date_time_output_format",
+        "enable_http_compression",
+        "extremes",
+        "format_csv_delimiter",
+        "group_by_use_nulls",
+        "http_zlib_compression_level",
+        "join_algorithm",
+        "join_use_nulls",
+        "max_block_size",
+        "max_result_rows",
+        "max_rows_to_read",
+        "optimize_read_in_order",
+        "prefer_column_name_to_alias",
+        "result_overflow_mode",
+        "session_timezone",
+        "totals_mode",
+        "transform_null_in",
+        "union_default_mode",
+        "use_skip_indexes",
+    }
+)
+OUTPUT_SETTING = re.compile(r"output_format_(?!schema)(arrow|binary|csv|decimal|json|markdown|native|orc|parquet|pretty"
+                            r"|sql_insert|tsv|values|write_statistics|xml)(_[a-z0-9_]+)?")  # fmt: skip
+"""Settings of formats; `output_format_schema` would write a file."""
+
+NAME = r"(?:[A-Za-z_]\w*|`[A-Za-z_]\w*`|\"[A-Za-z_]\w*\")"
+QUALIFIED = rf"(?:{NAME}\.)?{NAME}"
+TEXT = r"'[^'\\]*'"
+FORMAT = r"(?:\s+FORMAT\s+\w+)?"
+SHAPES = tuple(
+    re.compile(shape + FORMAT, re.IGNORECASE)
+    for shape in (
+        rf"SHOW\s+(?:FULL\s+)?TABLES(?:\s+(?:FROM|IN)\s+(?P<a>{NAME}))?(?:\s+(?:NOT\s+)?I?LIKE\s+{TEXT})?(?:\s+LIMIT\s+\d+)?",
+        rf"SHOW\s+DATABASES(?:\s+(?:NOT\s+)?I?LIKE\s+{TEXT})?(?:\s+LIMIT\s+\d+)?",
+        rf"SHOW\s+CREATE\s+(?:TABLE\s+|VIEW\s+)?(?P<t>{QUALIFIED})",
+        rf"SHOW\s+(?:EXTENDED\s+)?(?:FULL\s+)?COLUMNS\s+(?:FROM|IN)\s+(?P<t>{QUALIFIED})(?:\s+(?:NOT\s+)?I?LIKE\s+{TEXT})?",
+        rf"DESC(?:RIBE)?\s+(?:TABLE\s+)?(?P<t>{QUALIFIED})",
+        rf"EXISTS\s+(?:TABLE\s+|VIEW\s+)?(?P<t>{QUALIFIED})",
+        rf"EXISTS\s+DATABASE\s+{NAME}",
+    )
+)
+EXPLAIN = re.compile(
+    r"EXPLAIN(?:\s+(?:AST|SYNTAX|PLAN|PIPELINE|ESTIMATE|QUERY\s+TREE))?(?:\s+[a-z_]+\s*=\s*\d+\s*,?)*\s+(?=SELECT|WITH|\()",
+    re.IGNORECASE,
+)
+SELECTS = re.compile(r"[\s(]*(SELECT|WITH)\b", re.IGNORECASE)
+WORDS = re.compile(r"\b(OUTFILE|INFILE)\b|:\s*Identifier\s*\}", re.IGNORECASE)
+
+AST_TABLE = re.compile(r"\s*TableIdentifier (?P<name>.+?)(?: \(alias .*\))?(?: \(children \d+\))?")
+AST_FUNCTION = re.compile(r"\s*Function (?P<name>\S+?)(?: \(alias .*\))?(?: \(children \d+\))?")
+AST_IDENTIFIER = re.compile(r"\s*Identifier (?P<name>.+?)(?: \(alias .*\))?(?: \(children \d+\))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What may be read: every table and view of `database`, and the harmless part of ClickHouse's own tables."""
+
+    database: str
+    explain: Callable[[str], str]
+    """Return what the engine answers to `EXPLAIN AST` followed by the statement."""
+
+    def check(self, sql: str) -> str:
+        """Return the statement to run: the text without a closing semicolon.
+
+        Raises:
+            Refused: FORBIDDEN, naming what is not allowed.
+            Permanent: the engine does not understand the statement; its own words.
+
+        """
+        statement = sql.strip().rstrip(";").strip()
+        if len(statement) > MAX_STATEMENT_CHARS:
+            raise _no(f"statements of more than {MAX_STATEMENT_CHARS} characters")
+        if ";" in statement or "\0" in statement:
+            raise _no("several statements, or a semicolon inside one (bind the text as a parameter: {name:String})")
+        if match := WORDS.search(statement):
+            raise _no(repr(match[0]))
+        if any(self._shape(match) for shape in SHAPES if (match := shape.fullmatch(statement))):
+            return statement
+        selects = statement[match.end() :] if (match := EXPLAIN.match(statement)) else statement
+        if not SELECTS.match(selects):
+            raise _no("statements other than SELECT, WITH, SHOW, DESCRIBE, EXISTS and EXPLAIN of a SELECT")
+        settings = self._check_reading(selects)
+        self._check_engine_reading(self.explain(selects), settings)
+        return statement
+
+    def _shape(self, match: re.Match[str]) -> bool:
+        groups = match.groupdict()
+        if name := groups.get("t"):
+            self._table(name.replace("`", "").replace('"', ""))
+        if database := groups.get("a"):
+            self._qualifier(database.strip('`"'))
+        return True
+
+    def _check_reading(self, sql: str) -> int:
+        """Check the statement as sqlglot reads it; return how many SETTINGS clauses it has."""
+        tree = _parse(sql)
+        for table in tree.find_all(exp.Table):
+            self._source(table)
+        for function in tree.find_all(exp.Anonymous):
+            if not isinstance(function.parent, exp.Table):
+                _function(str(function.this))
+        clauses = 0
+        for query in tree.find_all(exp.Query):
+            if settings := query.args.get("settings"):
+                clauses += 1
+                check_settings(_setting_names(settings))
+        return clauses
+
+    def _source(self, table: exp.Table) -> None:
+        if isinstance(table.this, exp.Identifier):
+            self._table(f"{table.db}.{table.name}" if table.db else table.name)
+        elif isinstance(table.this, exp.Anonymous):
+            _table_function(str(table.this.this))
+        else:
+            _table_function(table.this.key)
+
+    def _check_engine_reading(self, ast: str, settings: int) -> None:
+        """Check the statement as ClickHouse reads it: one line per node, children indented."""
+        before = ""
+        for line in ast.splitlines():
+            if match := AST_TABLE.fullmatch(line):
+                self._table(match["name"])
+            elif match := AST_FUNCTION.fullmatch(line):
+                if before.lstrip().startswith("TableExpression"):
+                    _table_function(match["name"])
+                else:
+                    _function(match["name"])
+            elif match := AST_IDENTIFIER.fullmatch(line):
+                self._perhaps_table(match["name"])
+            elif line.strip() == "Set":
+                settings -= 1
+            before = line
+        if settings:
+            raise _no("a SETTINGS clause in this place")
+
+    def _perhaps_table(self, name: str) -> None:
+        """Check an identifier: on the right of IN it may be a table. Only a qualified one can leave our database."""
+        qualifier, dot, rest = name.partition(".")
+        if dot and qualifier.lower() in ("default", "system", "information_schema") and not rest.isidentifier():
+            raise _no(f"the name {name[:80]!r}")
+        if dot and qualifier.lower() == "system":
+            self._table(name)
+
+    def _table(self, name: str) -> None:
+        qualifier, dot, table = name.rpartition(".")
+        if not dot:
+            # Unqualified names resolve in our own database, which holds nothing but tables of ours.
+            return
+        self._qualifier(qualifier)
+        if qualifier == "system" and table not in SYSTEM_TABLES:
+            raise _no(f"the table system.{table[:80]}")
+
+    def _qualifier(self, database: str) -> None:
+        if database not in (self.database, "system") and database.lower() != "information_schema":
+            raise _no(f"the database {database[:80]!r} (this one is {self.database!r})")
+
+
+def check_settings(names: Iterable[str]) -> None:
+    """Refuse settings that could lift limits, reach files or change what a statement may do."""
+    for name in names:
+        if name not in SETTINGS and not OUTPUT_SETTING.fullmatch(name):
+            raise _no(f"the setting {name[:80]!r}")
+
+
+def _parse(sql: str) -> exp.Query:
+    # What sqlglot cannot read it would log and keep as an opaque command: that is a refusal here, not a log line.
+    log = logging.getLogger("sqlglot")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        trees = sqlglot.parse(sql, dialect="clickhouse")
+    except (SqlglotError, RecursionError) as e:
+        first = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise _no(f"statements that cannot be checked ({first[:200]})") from None
+    finally:
+        log.setLevel(level)
+    tree = trees[0] if len(trees) == 1 else None
+    if not isinstance(tree, exp.Query) or tree.find(exp.Command, exp.DML, exp.DDL):
+        raise _no("statements other than one SELECT")
+    return tree
+
+
+def _setting_names(settings: list[exp.Expression]) -> list[str]:
+    return [s.this.name if isinstance(s, exp.EQ) else s.sql("clickhouse") for s in settings]
+
+
+def _table_function(name: str) -> None:
+    if name.lower() not in TABLE_FUNCTIONS:
+        raise _no(f"the table function {name[:80]}()")
+
+
+def _function(name: str) -> None:
+    if DENIED_FUNCTION.fullmatch(name.lower()):
+        raise _no(f"the function {name[:80]}()")
+
+
+def _no(what: str) -> Refused:
+    return Refused(
+        Reason.FORBIDDEN,
+        f"without credentials this endpoint does not take {what}. It reads this database only; the commands of "
+        "evalgate, and whoever holds the token of the lock file, may do more",
+    )
