@@ -127,6 +127,8 @@ class _Traits:
     start: NDArray[np.uint64]
     end: NDArray[np.uint64]
     scope: NDArray[np.int64]
+    begins_anew: NDArray[np.bool_]
+    """Tools and agents: a model call below one is no record of a model call above it."""
 
 
 def find_calls(batch: SpanBatch, columns: dict[str, pa.Array], tree: Tree, native: NDArray[np.bool_]) -> Calls:
@@ -142,12 +144,13 @@ def find_calls(batch: SpanBatch, columns: dict[str, pa.Array], tree: Tree, nativ
     counted = np.zeros(n, np.bool_)
     twins: list[tuple[int, tuple[int, ...]]] = []
     if len(nodes):
-        traits = _traits(batch, columns, native)
+        own_call = np.isin(kind, [i for i, k in enumerate(kinds) if k in (Kind.TOOL, Kind.AGENT)])
+        traits = _traits(batch, columns, native, own_call)
         if len(nodes) == 1:
             counted[nodes] = True
         else:
             for group, is_counted in _groups(nodes.tolist(), tree, traits):
-                ranked = sorted(group, key=lambda r: _rank(r, traits), reverse=True)
+                ranked = sorted(group, key=lambda r: _rank(r, tree, traits), reverse=True)
                 counted[ranked[0]] = is_counted
                 if len(ranked) > 1 and is_counted:
                     trusted = sorted(ranked[1:], key=lambda r: (bool(traits.native[r]), r), reverse=True)
@@ -156,7 +159,9 @@ def find_calls(batch: SpanBatch, columns: dict[str, pa.Array], tree: Tree, nativ
     return Calls(counted[tree.first] if n else counted, twins)
 
 
-def _traits(batch: SpanBatch, columns: dict[str, pa.Array], native: NDArray[np.bool_]) -> _Traits:
+def _traits(
+    batch: SpanBatch, columns: dict[str, pa.Array], native: NDArray[np.bool_], begins_anew: NDArray[np.bool_]
+) -> _Traits:
     has = {
         name: valid(columns[name])
         for name in (
@@ -186,11 +191,13 @@ def _traits(batch: SpanBatch, columns: dict[str, pa.Array], native: NDArray[np.b
         start=batch.start_unix_ns,
         end=batch.end_unix_ns,
         scope=codes(batch.scopes.name)[0][batch.scope] if len(batch.scopes.name) else np.zeros(len(batch), np.int64),
+        begins_anew=begins_anew,
     )
 
 
-def _rank(row: int, t: _Traits) -> tuple[bool, bool, int, int]:
-    return bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row]), -row
+def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, int, int]:
+    depth = sum(1 for _ in _ancestors(row, tree))
+    return bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row]), depth, -row
 
 
 def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int], bool]]:
@@ -209,8 +216,8 @@ def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int
         join(a, b)
     inner: dict[int, list[int]] = {}
     for row in nodes:
-        above = next((a for a in _ancestors(row, tree) if a in leader), None)
-        if above is not None and find(above) != find(row):
+        above = next((a for a in _ancestors(row, tree) if a in leader or t.begins_anew[a]), -1)
+        if above in leader and find(above) != find(row):
             inner.setdefault(above, []).append(row)
     wrappers = set()
     for above, rows in inner.items():

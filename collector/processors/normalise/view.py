@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from schema.batch import AttributeTable
 
 
+WITHHELD = frozenset({"", "__REDACTED__"})
+"""What stands for content that was not sent; the second is OpenInference's (its configuration specification)."""
+
+
 class View:
     """The attributes of one owner; of equal keys the last wins. `extra` stands in for keys it lacks."""
 
@@ -42,10 +46,12 @@ class View:
     def first(self, keys: Sequence[str]) -> Any:
         """Return the value as sent of the first key that has one that is not empty."""
         for key in keys:
-            if key in self and (value := self.get(key)) not in (None, ""):
+            value = self.get(key) if key in self else None
+            if value is not None and not (isinstance(value, str) and value in WITHHELD):
                 return value
         return None
 
     def under(self, prefix: str) -> list[tuple[str, Any]]:
-        """Return (rest of the key, value) of every key with this prefix."""
-        return [(k[len(prefix) :], self.get(k)) for k in self.keys() if k.startswith(prefix)]
+        """Return (rest of the key, value) of every key with this prefix, what was withheld left out."""
+        found = ((k[len(prefix) :], self.get(k)) for k in self.keys() if k.startswith(prefix))
+        return [(k, v) for k, v in found if not (isinstance(v, str) and v == "__REDACTED__")]
