@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING, Annotated
@@ -130,7 +131,7 @@ def _unexpected(terminal: Terminal, error: Exception) -> int:
             terminal.note(f"evalgate: {text}{hint}")
         return ERROR
     if os.environ.get("EVALGATE_DEBUG"):
-        raise error
+        traceback.print_exception(error)
     terminal.note(
         f"evalgate: internal error: {one_line(f'{type(error).__name__}: {error}')}. "
         "Set EVALGATE_DEBUG=1 to see where, and please report it"

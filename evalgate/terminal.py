@@ -82,8 +82,11 @@ class Terminal:
         """Print one JSON document on one line."""
         self.out.write(safe_json(value) + "\n")
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table: boxes on a terminal, columns of plain text elsewhere. Cells are one line each."""
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *, verbatim: bool = False) -> None:
+        """Print a table: laid out by rich on a terminal, columns of plain text elsewhere. Cells are one line each.
+
+        `verbatim` names are names of columns; others are our words and stand in capitals in plain text.
+        """
         cells = [[one_line(c) for c in row] for row in rows]
         if self.is_rich:
             from rich.console import Console  # noqa: PLC0415 - as above
@@ -92,13 +95,14 @@ class Terminal:
 
             table = Table(box=None, header_style="bold", pad_edge=False)
             for name in header:
-                table.add_column(Text(name), overflow="fold")
+                table.add_column(Text(one_line(name)), overflow="fold")
             for row in cells:
                 table.add_row(*(Text(c) for c in row))
             Console(file=self.out).print(table)
             return
-        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-        for line in ([h.upper() for h in header], *cells):
+        names = [one_line(h) if verbatim else h.upper() for h in header]
+        widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+        for line in (names, *cells):
             self.out.write("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() + "\n")
 
     @contextmanager

@@ -210,11 +210,16 @@ def _load_function(rest: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def _import_file(path: Path) -> Any:
+    """Import a file: as part of its package if its folder is one, else by itself."""
     if not path.is_file():
         raise BadInput(f"--target: there is no file {path}")
-    if (path.resolve().parent / "__init__.py").is_file():
-        return _import_from_package(path.resolve())
-    _importable(path.resolve().parent)
+    root, names = path.resolve().parent, [path.stem]
+    while (root / "__init__.py").is_file():
+        names.insert(0, root.name)
+        root = root.parent
+    _importable(root)
+    if len(names) > 1:
+        return importlib.import_module(".".join(names))
     spec = importlib.util.spec_from_file_location(f"evalgate_target_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise BadInput(f"--target: {path} is not a Python file")
@@ -222,15 +227,6 @@ def _import_file(path: Path) -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _import_from_package(path: Path) -> Any:
-    """Import a file of a package by its dotted name, so that its relative imports work."""
-    top, name = path.parent, path.stem
-    while (top / "__init__.py").is_file():
-        top, name = top.parent, f"{top.name}.{name}"
-    _importable(top)
-    return importlib.import_module(name)
 
 
 def _importable(folder: Path) -> None:

@@ -56,7 +56,7 @@ def run_query(terminal: Terminal, database: Database, statement: str, form: Quer
             terminal.emit({"columns": answer.names, "rows": rows, "cut": answer.is_cut})
         case QueryFormat.TABLE:
             cells = [["NULL" if v == NULL else one_line(str(v), CELL_CHARS) for v in row] for row in answer.rows]
-            terminal.table(answer.names, cells)
+            terminal.table(answer.names, cells, verbatim=True)
         case _:
             _print_separated(terminal, answer, "," if form is QueryFormat.CSV else "\t")
     if answer.is_cut:
@@ -106,11 +106,8 @@ def reading_statement(text: str) -> str:
     words = [t.text.upper() for t in tokens if t.token_type is not TokenType.STRING]
     if any(pair == ("INTO", "OUTFILE") for pair in pairwise(words)):
         raise BadInput("evalgate query does not write files; redirect its output: --format csv > FILE")
-    depth = 0
-    for token, following in pairwise(tokens):
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth == 0 and token.text.upper() == "FORMAT" and following.token_type is TokenType.VAR:
-            raise BadInput("leave out FORMAT; say how to print with --format table, json, csv or tsv")
+    if words[-2 - len(ends) : -1 - len(ends)] == ["FORMAT"]:
+        raise BadInput("leave out FORMAT; say how to print with --format table, json, csv or tsv")
     return text[: ends[0].start] if ends else text
 
 

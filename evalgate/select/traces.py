@@ -133,7 +133,7 @@ def count_traces(database: Database, where: Where) -> Totals:
     """Return how many there are."""
     text = sql(__package__, "totals").replace("/* conditions */", where.sql)
     (row,) = database.rows(text, {"tenant": TENANT, **where.parameters})
-    return Totals(**row)
+    return Totals(row["n_traces"], row["n_failing"], row["n_flagged"])
 
 
 def resolve_trace(database: Database, prefix: str) -> str:

@@ -1,4 +1,4 @@
--- How many traces meet the conditions of the list.
-SELECT count() AS traces, countIf(failing) AS failing, countIf(flagged) AS flagged
+-- How many traces meet the conditions of the list. (An alias like the column would stand for it in WHERE.)
+SELECT count() AS n_traces, countIf(failing) AS n_failing, countIf(flagged) AS n_flagged
 FROM traces
 WHERE tenant = {tenant:String} /* conditions */

@@ -107,10 +107,11 @@ FROM
     SELECT
         tenant,
         toStartOfHour(toDateTime(received_at, 'UTC')) AS received_hour,
-        toFixedString(unhex(trace_id), 16) AS trace_id,
+        toFixedString(unhex(feedback.trace_id), 16) AS trace_id,
         concat('feedback:', name) AS reason
     FROM feedback
-    WHERE polarity = 'negative' AND match(trace_id, '^[0-9a-f]{32}$$')
+    -- Qualified: the alias would stand for the column here.
+    WHERE polarity = 'negative' AND match(feedback.trace_id, '^[0-9a-f]{32}$$')
 )
 GROUP BY tenant, received_hour, trace_id;
 
