@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 """Nesting of brackets that is still read, far above any real payload."""
-MAX_BRACKETS = 2_000_000
-"""Objects and arrays of a body: 20 000 spans of 30 attributes have 1.2 million. An empty one is 64 bytes in memory."""
+MAX_BRACKETS = 1_000_000
+"""Objects and arrays of a body: 8192 spans of 30 attributes have half of that. An empty one is 64 bytes in memory."""
 
 REQUESTS: Mapping[Signal, type[ExportTraceServiceRequest | ExportLogsServiceRequest]] = MappingProxyType(
     {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
@@ -43,11 +43,11 @@ JSON_TYPES = MappingProxyType(
 ID_FIELDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
 
-def to_message(body: bytes, signal: Signal) -> Any:
+def to_message(body: bytes, signal: Signal, *, max_members: int | None = None) -> Any:
     """Return the request message of an OTLP/JSON body.
 
     Raises:
-        Refused: BAD_DATA, saying which part is wrong.
+        Refused: BAD_DATA, saying which part is wrong, or that there are more than `max_members` spans or log records.
 
     """
     depth, brackets = _shape(body)
@@ -65,8 +65,17 @@ def to_message(body: bytes, signal: Signal) -> Any:
     if not isinstance(document, dict):
         raise Refused(Reason.BAD_DATA, f"the body is JSON, but a {type(document).__name__} and not an object")
     try:
-        for item in _with_ids(document):
-            _hex_to_base64(item)
+        members = [member for group in _groups(document) for member in group]
+        if max_members is not None and len(members) > max_members:
+            what = "spans" if signal == "traces" else "log records"
+            raise Refused(
+                Reason.BAD_DATA,
+                f"the request holds {len(members)} {what}; the limit is {max_members}; send smaller batches",
+            )
+        for member in members:
+            _hex_to_base64(member)
+            for link in _list(member, "links"):
+                _hex_to_base64(link)
         return json_format.ParseDict(document, REQUESTS[signal](), ignore_unknown_fields=True)
     except (json_format.ParseError, TypeError, AttributeError, RecursionError, ValueError) as e:
         raise Refused(Reason.BAD_DATA, f"the body is JSON, but not an OTLP {signal} request: {_where(e)}") from None
@@ -80,16 +89,14 @@ def _shape(body: bytes) -> tuple[int, int]:
     return int(steps.cumsum(dtype=np.int32).max(initial=0)), int(opening.sum())
 
 
-def _with_ids(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every span, link and log record of a request."""
+def _groups(document: dict[str, Any]) -> Iterator[list[Any]]:
+    """Yield the lists of spans and of log records of a request."""
     for resource in _list(document, "resourceSpans", "resource_spans"):
         for scope in _list(resource, "scopeSpans", "scope_spans"):
-            for span in _list(scope, "spans"):
-                yield span
-                yield from _list(span, "links")
+            yield _list(scope, "spans")
     for resource in _list(document, "resourceLogs", "resource_logs"):
         for scope in _list(resource, "scopeLogs", "scope_logs"):
-            yield from _list(scope, "logRecords", "log_records")
+            yield _list(scope, "logRecords", "log_records")
 
 
 def _list(document: Any, *names: str) -> list[Any]:

@@ -79,7 +79,7 @@ def validate(
         )
     plain = gunzip(body, limits.max_inflated_bytes) if gzip else body
     tally = _Tally(signal, limits, few_items=len(plain) <= 2 * limits.max_items)
-    for message in _messages(plain, signal, encoding):
+    for message in _messages(plain, signal, encoding, limits):
         tally.add(message)
     accepted = tally.spans - tally.refused
     if not tally.refused:
@@ -88,10 +88,10 @@ def validate(
     return Validated(kept, "protobuf", gzip=False, accepted=accepted, refused=tally.refused, message=tally.message())
 
 
-def _messages(plain: bytes, signal: Signal, encoding: Encoding) -> Iterator[Any]:
+def _messages(plain: bytes, signal: Signal, encoding: Encoding, limits: Limits) -> Iterator[Any]:
     """Yield request messages that together are the request."""
     if encoding == "json":
-        yield to_message(plain, signal)
+        yield to_message(plain, signal, max_members=limits.max_spans)
         return
     request = REQUESTS[signal]
     for fragment in fragments(plain, signal):

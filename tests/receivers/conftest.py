@@ -145,7 +145,8 @@ class Running:
         )
         with channel:
             try:
-                answer = channel.unary_unary(method)(body, timeout=30)
+                export: Callable[..., bytes] = channel.unary_unary(method)
+                answer = export(body, timeout=30)
             except grpc.RpcError as e:
                 return _grpc_error(e)
         return _accepted(RESPONSES[signal].FromString(answer), None)
@@ -250,6 +251,11 @@ def as_json() -> Callable[[Any], bytes]:
 
 
 @pytest.fixture
+def journal() -> MemoryJournal:
+    return MemoryJournal()
+
+
+@pytest.fixture
 def held_journal() -> HeldJournal:
     return HeldJournal()
 
@@ -287,7 +293,7 @@ def start(event_loop_thread: EventLoopThread, tmp_path: Path) -> Iterator[Callab
 
 @pytest.fixture
 def receiver(start: Callable[..., Running]) -> Running:
-    """A receiver of both protocols with its defaults."""
+    """Start a receiver of both protocols with its defaults."""
     return start()
 
 

@@ -167,7 +167,7 @@ def test_a_body_over_the_limit_is_refused_for_good_also_after_decompression(
         (Reason.UNSUPPORTED_MEDIA_TYPE, code_pb2.UNIMPLEMENTED, 415, False),
     ],
 )
-def test_each_reason_has_its_one_answer(
+def test_each_reason_has_its_one_answer(  # noqa: PLR0917 - the row of the table
     receiver: Running,
     transport: Transport,
     make_request: Callable[..., Any],

@@ -245,6 +245,20 @@ def test_an_upgrade_offer_is_not_taken_and_the_connection_goes_on(
     assert len(running.journal.records) == 2
 
 
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"CONNECT x:1 HTTP/1.1\r\n\r\n", b"405"),
+        (b"GET /v1/traces HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", b"405"),
+    ],
+)
+def test_other_protocols_are_not_spoken(serve: Callable[..., Running], request_head: bytes, status: bytes) -> None:
+    with connect(serve()) as sock:
+        sock.sendall(request_head)
+        sock.shutdown(socket.SHUT_WR)
+        assert read_all(sock).startswith(b"HTTP/1.1 " + status)
+
+
 def test_100_continue_comes_before_the_body_and_a_refusal_instead_of_it(serve: Callable[..., Running]) -> None:
     running = serve(max_body_bytes=10)
     with connect(running) as sock:
@@ -277,7 +291,9 @@ def test_too_large_by_its_header_is_refused_at_once_and_the_sender_can_read_it(
 def test_too_large_in_chunks_is_refused_while_reading(serve: Callable[..., Running]) -> None:
     running = serve(max_body_bytes=1000)
     with connect(running) as sock:
-        sock.sendall(b"POST /v1/traces HTTP/1.1\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+        sock.sendall(
+            b"POST /v1/traces HTTP/1.1\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
         for _ in range(3):
             sock.sendall(b"1f4\r\n" + b"x" * 500 + b"\r\n")
         assert read_all(sock).startswith(b"HTTP/1.1 413 ")
@@ -339,7 +355,7 @@ def test_a_body_that_keeps_coming_may_take_longer_than_its_timeout(
     request = post(body, close=True)
     with connect(running) as sock, connect(running) as stalled:
         sock.sendall(request[:4500])
-        stalled.sendall(request[:-len(body)])
+        stalled.sendall(request[: -len(body)])
         assert read_all(stalled).startswith(b"HTTP/1.1 408 ")  # by now the timeout itself has passed
         sock.sendall(request[4500:])
         assert read_all(sock).startswith(b"HTTP/1.1 200 ")
