@@ -25,6 +25,12 @@ STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|"|[\[\]{},]', re.DOTALL)
 CLOSER = {"[": "]", "{": "}"}
 PARTIAL_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+REMNANT = re.compile(
+    r"""\s*,?\s*(?:"(?:[^"\\]|\\.)*+(?:"\s*:?|\\?)\s*)?  # a key, whole or cut
+    (?:-?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]*)?|t(?:ru?)?|f(?:al?|als)?|nu?l?)\s*\Z""",  # a cut number or word
+    re.VERBOSE | re.DOTALL,
+)
+"""What may follow the last whole value of JSON that was cut off; text that merely begins with a bracket has more."""
 OPENING, CLOSING = np.frombuffer(b"[{", np.uint8), np.frombuffer(b"]}", np.uint8)
 
 
@@ -116,7 +122,7 @@ def _close(text: str) -> Any:
         return whole
     for end, brackets in [(len(text), closers), *reversed(cuts[-MAX_CUTS:])]:
         if (whole := _load(text[:end] + brackets)) is not None:
-            return whole
+            return whole if whole and REMNANT.match(text, end) else None
     return None
 
 
