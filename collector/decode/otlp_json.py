@@ -35,7 +35,8 @@ REQUESTS: Mapping[Signal, type[ExportTraceServiceRequest | ExportLogsServiceRequ
     {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
 )
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-OPENING, CLOSING = np.frombuffer(b"[{", np.uint8), np.frombuffer(b"]}", np.uint8)
+OPENING = b"[{"
+NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 FAILED_FIELD = re.compile(r"Failed to parse (\w{1,64}) field: ")
 JSON_TYPES = MappingProxyType(
     {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
@@ -50,14 +51,7 @@ def to_message(body: bytes, signal: Signal, *, max_members: int | None = None) -
         Refused: BAD_DATA, saying which part is wrong, or that there are more than `max_members` spans or log records.
 
     """
-    depth, brackets = _shape(body)
-    if depth > MAX_DEPTH:
-        raise Refused(Reason.BAD_DATA, f"JSON is nested {depth} deep; the limit is {MAX_DEPTH}")
-    if brackets > MAX_BRACKETS:
-        raise Refused(
-            Reason.BAD_DATA,
-            f"JSON holds {brackets} objects and arrays; the limit is {MAX_BRACKETS}; send smaller batches",
-        )
+    _check_shape(body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as e:
@@ -81,12 +75,20 @@ def to_message(body: bytes, signal: Signal, *, max_members: int | None = None) -
         raise Refused(Reason.BAD_DATA, f"the body is JSON, but not an OTLP {signal} request: {_where(e)}") from None
 
 
-def _shape(body: bytes) -> tuple[int, int]:
-    """Return how deep brackets nest and how many open, outside strings, without parsing."""
-    marks = np.frombuffer(STRING.sub(b"", body), np.uint8)
-    opening = np.isin(marks, OPENING)
-    steps = opening.astype(np.int8) - np.isin(marks, CLOSING)
-    return int(steps.cumsum(dtype=np.int32).max(initial=0)), int(opening.sum())
+def _check_shape(body: bytes) -> None:
+    """Refuse what nests too deep or opens too many brackets, without parsing; all else is the parser's to judge."""
+    brackets = STRING.sub(b"", body).translate(None, NO_BRACKETS)
+    n = brackets.count(b"{") + brackets.count(b"[")
+    if n > MAX_BRACKETS:
+        raise Refused(
+            Reason.BAD_DATA, f"JSON holds {n} objects and arrays; the limit is {MAX_BRACKETS}; send smaller batches"
+        )
+    if len(brackets) > 2 * n:  # more close than open: not JSON
+        return
+    marks = np.frombuffer(brackets, np.uint8)
+    steps = np.where((marks == OPENING[0]) | (marks == OPENING[1]), np.int32(1), np.int32(-1))
+    if (depth := int(steps.cumsum().max(initial=0))) > MAX_DEPTH:
+        raise Refused(Reason.BAD_DATA, f"JSON is nested {depth} deep; the limit is {MAX_DEPTH}")
 
 
 def _groups(document: dict[str, Any]) -> Iterator[list[Any]]:

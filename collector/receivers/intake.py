@@ -11,7 +11,7 @@ import logging
 import traceback
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated, validate
 from schema.errors import Reason, Refused
@@ -71,14 +71,20 @@ class Budget:
         self._taken_bytes -= n_bytes
 
 
-class Intake:
-    """Validates and journals. `counts` says what became of every request: (signal, outcome or reason) → number."""
+Counts: TypeAlias = "Counter[tuple[Signal, str]]"
+"""What became of what was sent: "accepted" and "refused" count spans or log records, a reason counts requests."""
 
-    def __init__(self, journal: Journal, executor: Executor, limits: Limits = DEFAULT_LIMITS) -> None:
+
+class Intake:
+    """Validates and journals for one transport; `counts` may be shared with another."""
+
+    def __init__(
+        self, journal: Journal, executor: Executor, limits: Limits = DEFAULT_LIMITS, counts: Counts | None = None
+    ) -> None:
         self._journal = journal
         self._executor = executor
         self._limits = limits
-        self.counts: Counter[tuple[Signal, str]] = Counter()
+        self.counts: Counts = Counter() if counts is None else counts
 
     async def take(self, signal: Signal, body: bytes, *, encoding: Encoding, gzip: bool) -> Outcome:
         """Return once what was accepted is durable.

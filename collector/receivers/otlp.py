@@ -16,23 +16,19 @@ A protocol that is left out is not served; one that is named without a value has
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from collector.decode.validate import Limits
 from collector.receivers.http_connection import HttpLimits
-from collector.receivers.intake import Budget, Intake
+from collector.receivers.intake import Budget, Counts, Intake
 from collector.receivers.otlp_grpc import GrpcServer
 from collector.receivers.otlp_http import HttpServer
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from schema.component import Signal
 
 MIB = 1 << 20
 VALIDATORS = 2
@@ -154,16 +150,10 @@ class OtlpReceiver:
         self._journal = context.journal
         self._servers: list[GrpcServer | HttpServer] = []
         self._executor: ThreadPoolExecutor | None = None
-        self._intake: Intake | None = None
+        self.counts: Counts = Counter()
+        """What became of what was sent, over both protocols."""
         self.endpoints: dict[str, str] = {}
         """After start: "grpc" and "http" → the bound host:port."""
-
-    @property
-    def counts(self) -> Counter[tuple[Signal, str]]:
-        """Spans and log records accepted and refused, and requests refused by reason, since start."""
-        if self._intake is None:
-            raise RuntimeError("the receiver was never started")
-        return self._intake.counts
 
     async def start(self) -> None:
         """Listen on every configured protocol, or on none.
@@ -173,21 +163,22 @@ class OtlpReceiver:
 
         """
         self._executor = ThreadPoolExecutor(VALIDATORS, thread_name_prefix="otlp-validate")
-        http, grpc = self._config.protocols.http, self._config.protocols.grpc
-        limits = Limits(
-            max_inflated_bytes=http.max_inflated_bytes if http else MIB * (grpc.max_recv_msg_size_mib if grpc else 64),
-            max_spans=self._config.max_spans_per_request,
-        )
-        self._intake = Intake(self._journal, self._executor, limits)
         budget = Budget(self._config.max_in_flight_bytes)
         try:
-            if http:
-                await self._listen("http", _http_server(self._intake, budget, http))
-            if grpc:
-                await self._listen("grpc", _grpc_server(self._intake, budget, grpc))
+            if http := self._config.protocols.http:
+                intake = self._intake(http.max_inflated_bytes)
+                await self._listen("http", _http_server(intake, budget, http))
+            if grpc := self._config.protocols.grpc:
+                intake = self._intake(grpc.max_recv_msg_size_mib * MIB)
+                await self._listen("grpc", _grpc_server(intake, budget, grpc))
         except BaseException:
             await self.shutdown()
             raise
+
+    def _intake(self, max_inflated_bytes: int) -> Intake:
+        assert self._executor is not None  # noqa: S101 - start made it
+        limits = Limits(max_inflated_bytes=max_inflated_bytes, max_spans=self._config.max_spans_per_request)
+        return Intake(self._journal, self._executor, limits, self.counts)
 
     async def _listen(self, name: str, server: GrpcServer | HttpServer) -> None:
         self.endpoints[name] = await server.start()

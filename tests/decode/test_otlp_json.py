@@ -172,6 +172,7 @@ def test_the_depth_limit_is_exact() -> None:
     to_message(deep(MAX_DEPTH), "traces")
     assert f"nested {MAX_DEPTH + 1} deep" in refusal(deep(MAX_DEPTH + 1))
     assert "deep" in refusal(b"[" * 100_000)
+    assert "not valid JSON" in refusal(b"]" * 100_000)
     assert "deep" in refusal(b'{"a":' * 100_000)
 
 

@@ -253,9 +253,9 @@ JSON_SPANS = """b'{"resourceSpans":[{"scopeSpans":[{"spans":[%s{}]}]}]}'"""
         ("in_request(field(2, SPAN + field(9, b'') * 4_000_000))", "protobuf", 48 << 20),
         ("in_request(field(2, SPAN + field(9, b'') * 9_000) * 400)", "protobuf", 48 << 20),
         ("in_request(field(2, SPAN + field(9, field(2, field(5, field(1, b'') * 4_000_000)))))", "protobuf", 48 << 20),
-        (JSON_SPANS % "' + b'{},' * 4_000_000 + b'", "json", 160 << 20),
-        (JSON_SPANS % """' + b'{"name":7},' * 900_000 + b'""", "json", 360 << 20),
-        ("b'[' * 8_000_000", "json", 160 << 20),
+        (JSON_SPANS % "' + b'{},' * 4_000_000 + b'", "json", 48 << 20),
+        (JSON_SPANS % """' + b'{"name":7},' * 900_000 + b'""", "json", 320 << 20),
+        ("b'[' * 8_000_000", "json", 48 << 20),
     ],
     ids=["spans", "attributes", "spans of attributes", "values", "JSON objects", "JSON spans", "JSON brackets"],
 )

