@@ -15,7 +15,7 @@ from collector.processors.normalise.settings import convert_settings
 from collector.processors.normalise.subject import Event, Subject
 from collector.processors.normalise.tooling import convert_tool
 from collector.processors.normalise.usage import convert_usage
-from collector.processors.normalise.view import View
+from collector.processors.normalise.view import PrefixIndex, View
 from schema.anyvalue import dump_json, to_text
 from schema.span import CANONICAL
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CONVERTERS = (convert_content, convert_tool, convert_settings, convert_usage, convert_labels)
 DETAILS = "gen_ai.client.inference.operation.details"
-NOT_JSON = frozenset({"input_text", "output_text"})
+TEXT_COLUMNS = frozenset(f.name for f in CANONICAL if f.type.equals("string"))
 
 
 def convert_marked(
@@ -38,13 +38,14 @@ def convert_marked(
 ) -> dict[str, dict[int, Any]]:
     """Return canonical column -> row -> value as that column's type takes it, for the rows where one was found."""
     events = _events(batch)
+    index = PrefixIndex(batch.attributes.keys, _prefixes(table))
     found: dict[str, dict[int, Any]] = {}
     names, scopes = batch.name, batch.scopes.name
     for row in np.flatnonzero(_marked(batch, table, events)).tolist():
         own = events.get(row, [])
         details = {k: v for e in own if e.name == DETAILS for k, v in e.fields.items()}
         subject = Subject(
-            view=View(batch.attributes, batch.attributes.rows(row), details),
+            view=View(batch.attributes, batch.attributes.rows(row), details, index),
             kind=kinds[row],
             name=names[row].as_py(),
             scope_name=scopes[int(batch.scope[row])].as_py() or "",
@@ -60,13 +61,18 @@ def convert_marked(
 
 
 def _stored(column: str, value: Any) -> Any:
-    if column not in CANONICAL.names or not CANONICAL.field(column).type.equals("string"):
+    if column not in TEXT_COLUMNS:
         return value
     if isinstance(value, tuple):
         return dump_json(value[0])
     if isinstance(value, (dict, list)):
         return dump_json(value)
     return to_text(value)
+
+
+def _prefixes(table: Dialects) -> list[str]:
+    ours = [k for keys in table.content.values() for k in keys if k.endswith(".")]
+    return [*ours, *table.params.prefixes]
 
 
 def _marked(batch: SpanBatch, table: Dialects, events: Mapping[int, Any]) -> NDArray[np.bool_]:

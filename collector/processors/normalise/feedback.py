@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from collector.processors.normalise.indexed import unflatten
 from collector.processors.normalise.literal import read_value
 from collector.processors.normalise.scalars import Source, owners_of
-from collector.processors.normalise.view import View
+from collector.processors.normalise.view import PrefixIndex, View
 from schema.anyvalue import dump_json, to_text
 from schema.polarity import polarity
 
@@ -39,6 +39,7 @@ def find_feedback(
     """Return rows of `schema.span.FEEDBACK` in order of spans, then log records."""
     ids = [h[:2] for h in batch.hex_ids()] if _any(batch, table) else []
     rows: list[Row] = []
+    index = PrefixIndex(batch.attributes.keys, (*ANNOTATIONS, *NUMBERED))
     for row in _marked(batch, table):
         where = {
             "origin": int(batch.origin[row]),
@@ -47,7 +48,7 @@ def find_feedback(
             "span_id": ids[row][1],
             "session_id": sessions[row].as_py(),
         }
-        view = View(batch.attributes, batch.attributes.rows(row))
+        view = View(batch.attributes, batch.attributes.rows(row), index=index)
         parent = batch.parent_span_id[row]
         annotated = {**where, "span_id": parent.tobytes().hex() if parent.any() else where["span_id"]}
         rows += [{**annotated, **f} for f in _logfire(view)]

@@ -7,32 +7,56 @@ from typing import TYPE_CHECKING, Any
 from collector.processors.normalise.literal import read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from schema.batch import AttributeTable
-
 
 WITHHELD = frozenset({"", "__REDACTED__"})
 """What stands for content that was not sent; the second is OpenInference's (its configuration specification)."""
 
 
+class PrefixIndex:
+    """Which keys of one attribute table begin with which of the prefixes that converters ask for.
+
+    Made once for a batch, so that no span is searched for prefixes it has no keys of.
+    """
+
+    __slots__ = ("groups",)
+
+    def __init__(self, keys: Sequence[str], prefixes: Sequence[str]) -> None:
+        self.groups: dict[int, tuple[tuple[str, str], ...]] = {}
+        """Number of a key -> (prefix, rest of the key) for every prefix it begins with."""
+        for number, key in enumerate(keys):
+            if found := tuple((p, key[len(p) :]) for p in prefixes if key.startswith(p)):
+                self.groups[number] = found
+
+
 class View:
     """The attributes of one owner; of equal keys the last wins. `extra` stands in for keys it lacks."""
 
-    __slots__ = ("_extra", "_rows", "_table")
+    __slots__ = ("_extra", "_groups", "_rows", "_table")
 
-    def __init__(self, table: AttributeTable, rows: Iterable[int], extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        table: AttributeTable,
+        rows: Iterable[int],
+        extra: Mapping[str, Any] | None = None,
+        index: PrefixIndex | None = None,
+    ) -> None:
         self._table = table
-        self._rows = {table.keys[table.key[r]]: r for r in rows}
         self._extra = extra or {}
+        self._rows: dict[str, int] = {}
+        self._groups: dict[str, dict[str, int]] = {}
+        key = table.key
+        for row in rows:
+            number = int(key[row])
+            self._rows[table.keys[number]] = row
+            if index is not None and number in index.groups:
+                for prefix, rest in index.groups[number]:
+                    self._groups.setdefault(prefix, {})[rest] = row
 
     def __contains__(self, key: str) -> bool:
         return key in self._rows or key in self._extra
-
-    def keys(self) -> Iterator[str]:
-        """Yield every key once."""
-        yield from self._rows
-        yield from (k for k in self._extra if k not in self._rows)
 
     def get(self, key: str) -> Any:
         """Return the value as sent, or None."""
@@ -52,6 +76,7 @@ class View:
         return None
 
     def under(self, prefix: str) -> list[tuple[str, Any]]:
-        """Return (rest of the key, value) of every key with this prefix, what was withheld left out."""
-        found = ((k[len(prefix) :], self.get(k)) for k in self.keys() if k.startswith(prefix))
-        return [(k, v) for k, v in found if not (isinstance(v, str) and v == "__REDACTED__")]
+        """Return (rest of the key, value) of every key with this prefix of the index, what was withheld left out."""
+        found = [(rest, self._table.value(row)) for rest, row in self._groups.get(prefix, {}).items()]
+        found += [(k[len(prefix) :], v) for k, v in self._extra.items() if k.startswith(prefix) and k not in self._rows]
+        return [(k, v) for k, v in found if not (isinstance(v, str) and v in WITHHELD)]
