@@ -92,6 +92,7 @@ class Walk:
         self.console.print(f"[dim]{time.monotonic() - self.started_s:6.1f} s  altogether[/]")
 
     def _shown(self, command: str, env: Mapping[str, str] | None) -> Sequence[str]:
+        self.console.print()
         for name, value in (env or {}).items():
             self.console.print(f"[bold green]$[/] [bold]export {name}={escape(value)}[/]")
         self.console.print(f"[bold green]$[/] [bold]{escape(command)}[/]", soft_wrap=True)

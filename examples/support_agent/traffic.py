@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .model import Model, Request, Response
 
 Outcome = Literal["fine", "policy_hallucination", "tool_loop", "unhandled_tool_error", "provider_error", "cut_short"]
-SECONDS_PER_TOKEN: Final = 0.0004
+SECONDS_PER_TOKEN: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
