@@ -1,0 +1,111 @@
+"""The few file-system calls on which durability rests, in one place, so that tests can make each of them fail."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRITE_CHUNK_BYTES = 8 << 20
+
+
+class Fs:
+    """The real file system. Every method raises OSError as the system call does."""
+
+    def create(self, path: Path, size_bytes: int) -> int:
+        """Return the descriptor of a new file of `size_bytes` allocated zero bytes, readable by its owner alone."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _allocate(fd, size_bytes)
+        except OSError:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+        return fd
+
+    def open(self, path: Path, *, writable: bool = False) -> int:
+        """Return a descriptor of an existing file."""
+        return os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+
+    def close(self, fd: int) -> None:
+        """Close without a promise about what was not synced."""
+        os.close(fd)
+
+    def read(self, fd: int, length: int, offset: int) -> bytes:
+        """Return up to `length` bytes; fewer only at the end of the file."""
+        pieces: list[bytes] = []
+        while length > 0:
+            piece = os.pread(fd, length, offset)
+            if not piece:
+                break
+            pieces.append(piece)
+            offset += len(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def write(self, fd: int, data: bytes, offset: int) -> None:
+        """Write everything; a short write goes on where it ended."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(fd, view[:WRITE_CHUNK_BYTES], offset)
+            offset += written
+            view = view[written:]
+
+    def sync(self, fd: int) -> None:
+        """Return when the bytes of the file are on the medium."""
+        if sys.platform == "darwin":
+            # fsync on macOS stops at the drive's cache (fcntl(2), F_FULLFSYNC).
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fdatasync(fd)
+
+    def sync_directory(self, path: Path) -> None:
+        """Return when the names in a directory are on the medium."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def truncate(self, fd: int, size_bytes: int) -> None:
+        """Cut the file; what was allocated behind is given back."""
+        os.ftruncate(fd, size_bytes)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file."""
+        path.unlink()
+
+    def write_file(self, path: Path, data: bytes) -> None:
+        """Replace a whole file: the old content or the new is there after a crash, never a mixture.
+
+        Temporary file, sync, rename, sync of the directory.
+        """
+        temporary = path.with_name(path.name + ".tmp")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self.write(fd, data, 0)
+            self.sync(fd)
+        finally:
+            os.close(fd)
+        temporary.replace(path)
+        self.sync_directory(path.parent)
+
+
+def _allocate(fd: int, size_bytes: int) -> None:
+    """Reserve the space now, so that a full disk shows before an acknowledgement and not in it."""
+    if sys.platform == "darwin":
+        os.ftruncate(fd, size_bytes)
+        return
+    try:
+        os.posix_fallocate(fd, 0, size_bytes)
+    except OSError as e:
+        if e.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        os.ftruncate(fd, size_bytes)

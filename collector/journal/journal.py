@@ -1,0 +1,406 @@
+"""The journal: what was acknowledged is on disk, in order, until it is delivered.
+
+Invariants
+  * `append` returns after the record, and the name of its file, are synced; one sync serves a whole group.
+  * Nothing acknowledged is ever removed before it is confirmed (stored by every exporter) or kept in quarantine.
+  * The cut of a batch is on disk before the batch is handed out; a replay hands out the same batch with the same token.
+  * Full or ill, the journal refuses before it accepts; it never accepts and drops.
+
+One process owns a journal (flock); inside it, one event loop. Layout of the files: layout.py, cursor.py, quarantine.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from collector.journal import cursor as cursors
+from collector.journal.cursor import Cursor
+from collector.journal.fs import Fs
+from collector.journal.layout import pack_flags
+from collector.journal.lock import DirectoryLock
+from collector.journal.quarantine import Quarantine
+from collector.journal.reader import Batch, Limits, Position, Reader, token_of
+from collector.journal.recover import Recovered, recover
+from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
+from schema.errors import ConfigError, Reason, Refused, Retryable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from collector.journal.record import Record
+    from schema.component import Signal
+
+log = logging.getLogger(__name__)
+
+GROUP_BYTES: Final = 1 << 20
+GROUP_WAITERS: Final = 64
+FULL_AT: Final = 0.8
+"""Part of the budget at which requests are refused; the rest is room for what is under way."""
+MAX_TENANT_BYTES: Final = 255
+MAX_SYNC_FAILURES: Final = 2
+RETRY_WHEN_FULL_S: Final = 5.0
+RETRY_WHEN_ILL_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOptions:
+    """How a journal is kept."""
+
+    directory: Path
+    max_bytes: int
+    segment_bytes: int = 64 << 20
+    sync: bool = True
+    group_linger_s: float = 0.005
+    """How long the first waiter of a group waits for company."""
+    max_pending_bytes: int = 256 << 20
+    """Of bodies in memory that wait for a sync."""
+    batch_bytes: int = 64 << 20
+    batch_records: int = 10_000
+    batch_linger_s: float = 0.2
+    """How long the first record of a batch waits for company."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    entry: Entry
+    done: asyncio.Future[int]
+
+
+class Journal:
+    """A journal that is open. Made by `open`; every method belongs to the loop that opened it."""
+
+    def __init__(
+        self,
+        options: JournalOptions,
+        fs: Fs,
+        now_unix_ns: Callable[[], int],
+        lock: DirectoryLock,
+        recovered: Recovered,
+    ) -> None:
+        self.options = options
+        self.id = recovered.journal_id
+        self._fs = fs
+        self._now_unix_ns = now_unix_ns
+        self._lock = lock
+        self._quarantine = Quarantine(fs, options.directory, self.id)
+        self._reader = Reader(fs, self._quarantine, self.id, now_unix_ns)
+        self._writer = Writer(
+            fs,
+            options.directory,
+            self.id,
+            next_sequence=recovered.next_sequence,
+            next_segment=recovered.next_segment,
+            segment_bytes=options.segment_bytes,
+            sync=options.sync,
+        )
+        self._segments = recovered.segments
+        self._durable = recovered.next_sequence
+        self._position = recovered.position
+        self._cut = recovered.cut
+        self._unread_bytes = sum(s.end for s in self._segments)
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = self._pending_bytes = 0
+        self._arrived, self._group_full, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._closing = self._draining = False
+        self._sync_failures = 0
+        self.failed = asyncio.Event()
+        """Set when syncs fail again and again: the disk cannot be trusted and the process should end."""
+        self._committer = ThreadPoolExecutor(1, "journal-commit")
+        self._commits: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, options: JournalOptions, *, fs: Fs | None = None, now_unix_ns: Callable[[], int] = time.time_ns
+    ) -> Journal:
+        """Take the directory, recover what is in it, and be ready for `append` and `next_batch`.
+
+        Raises:
+            ConfigError: the directory cannot be used, is in use, or holds another format; nothing was changed.
+
+        """
+        fs = fs or Fs()
+        directory = options.directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = DirectoryLock.take(directory)
+        except OSError as e:
+            raise ConfigError(
+                f"the journal directory {directory} cannot be used: {e.strerror or e}. "
+                "Make it writable, or name another as service.journal.directory."
+            ) from None
+        try:
+            state = await asyncio.to_thread(recover, fs, directory, now_unix_ns)
+        except OSError as e:
+            lock.release()
+            raise ConfigError(f"the journal in {directory} cannot be read: {e}") from None
+        except BaseException:
+            lock.release()
+            raise
+        journal = cls(options, fs, now_unix_ns, lock, state)
+        journal._commits = asyncio.create_task(journal._commit_loop(), name="journal-commit")
+        return journal
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    async def append(
+        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+    ) -> int:
+        """Return the record's sequence once it is durable.
+
+        Raises:
+            Refused: nothing was kept.
+
+        """
+        entry = Entry(tenant.encode(), pack_flags(signal, encoding, gzip=gzip), self._now_unix_ns(), body)
+        self._admit(entry)
+        waiting = _Waiting(entry, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._waiting_bytes += entry.size_bytes
+        self._pending_bytes += entry.size_bytes
+        self._arrived.set()
+        if self._waiting_bytes >= GROUP_BYTES or len(self._waiting) >= GROUP_WAITERS:
+            self._group_full.set()
+        return await waiting.done
+
+    def _admit(self, entry: Entry) -> None:
+        if self._closing:
+            raise Refused(Reason.UNAVAILABLE, "the service is shutting down", retry_after_s=RETRY_WHEN_ILL_S)
+        if len(entry.tenant) > MAX_TENANT_BYTES:
+            raise Refused(Reason.BAD_DATA, f"the tenant's name has more than {MAX_TENANT_BYTES} bytes")
+        largest = self.options.segment_bytes - MAX_OVERHEAD_BYTES
+        if len(entry.body) > largest:
+            raise Refused(
+                Reason.TOO_LARGE,
+                f"the body has {len(entry.body)} bytes; a segment of the journal holds {largest}; send smaller batches",
+            )
+        if self._pending_bytes + entry.size_bytes > self.options.max_pending_bytes:
+            raise Refused(
+                Reason.UNAVAILABLE, "too much is waiting for the disk; try again", retry_after_s=RETRY_WHEN_ILL_S
+            )
+        if self.used_bytes + entry.size_bytes > FULL_AT * self.options.max_bytes:
+            raise Refused(
+                Reason.UNAVAILABLE,
+                f"the journal is full: {self.used_bytes} of {self.options.max_bytes} bytes wait for delivery",
+                retry_after_s=RETRY_WHEN_FULL_S,
+            )
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of records on disk and on their way there."""
+        return sum(s.end for s in self._segments) + self._pending_bytes
+
+    async def _commit_loop(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if not self._waiting:
+                # Only `close` wakes the loop with nothing to write.
+                return
+            if not self._closing:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.options.group_linger_s):
+                        await self._group_full.wait()
+            group, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            if not self._closing:
+                self._arrived.clear()
+                self._group_full.clear()
+            await self._commit(group)
+
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        entries = [w.entry for w in group]
+        commit = partial(self._writer.commit, entries, now_unix_ns=self._now_unix_ns())
+        try:
+            committed = await asyncio.get_running_loop().run_in_executor(self._committer, commit)
+        except BaseException:
+            # A fault of ours, not of the disk. Whether the group is on disk is unknown: it must not be acknowledged,
+            # and nothing more may be written behind it.
+            self.failed.set()
+            self._closing = True
+            _refuse((*group, *self._waiting), "the journal failed", RETRY_WHEN_ILL_S)
+            raise
+        self._pending_bytes -= sum(e.size_bytes for e in entries)
+        self._settle_group(group, committed)
+
+    def _settle_group(self, group: Sequence[_Waiting], committed: Committed) -> None:
+        merged = {s.number: s for s in (*self._segments, *committed.segments)}
+        self._segments = tuple(merged[n] for n in sorted(merged))
+        first, self._durable = self._durable, self._durable + committed.durable
+        for sequence, waiting in enumerate(group[: committed.durable], first):
+            self._unread_bytes += waiting.entry.size_bytes
+            if not waiting.done.done():
+                waiting.done.set_result(sequence)
+        if committed.durable:
+            self._sync_failures = 0
+            self._changed.set()
+        if committed.error is None:
+            return
+        log.error("the journal could not write: %s; %d requests refused", committed.error, len(group))
+        self._sync_failures += 1
+        if self._sync_failures >= MAX_SYNC_FAILURES and not committed.is_full:
+            self.failed.set()
+        _refuse(
+            group[committed.durable :],
+            f"the journal could not write: {committed.error.strerror or committed.error}",
+            RETRY_WHEN_FULL_S if committed.is_full else RETRY_WHEN_ILL_S,
+        )
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    async def next_batch(self) -> Batch | None:
+        """Return the next batch, once there is one; None when draining and everything has been handed out.
+
+        The batch before must have been confirmed.
+
+        Raises:
+            Retryable: the disk refuses to be read, or the cut cannot be made durable; call again.
+
+        """
+        while True:
+            while self._durable <= self._position.sequence:
+                if self._draining:
+                    return None
+                self._changed.clear()
+                await self._changed.wait()
+            if self._cut is None:
+                await self._linger()
+            try:
+                batch = await self._cut_batch()
+            except OSError as e:
+                raise Retryable(f"the journal cannot be read: {e}") from e
+            if batch is not None:
+                return batch
+
+    async def _linger(self) -> None:
+        """Wait for company, unless a whole batch is there already."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.options.batch_linger_s):
+                while self._unread_bytes < self.options.batch_bytes and not self._draining:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    async def _cut_batch(self) -> Batch | None:
+        """Return a batch whose cut is durable, or None after stepping over damage."""
+        limits = Limits(self.options.batch_bytes, self.options.batch_records)
+        start = self._position
+        records, end = await asyncio.to_thread(
+            self._reader.collect, start, self._segments, self._durable, limits, self._cut
+        )
+        if not records:
+            await asyncio.to_thread(self._store, end, cut=None)
+            self._position, self._cut = end, None
+            return None
+        if self._cut is None:
+            await asyncio.to_thread(self._store, start, cut=end.sequence - 1)
+            self._cut = end.sequence - 1
+        token = await asyncio.to_thread(token_of, self.id, records)
+        return Batch(records, token, end)
+
+    async def confirm(self, batch: Batch) -> None:
+        """Record that a batch is durable at every exporter, or in quarantine; its segments may go.
+
+        Raises:
+            Retryable: that cannot be made durable now; call again.
+
+        """
+        try:
+            await asyncio.to_thread(self._store, batch.end, cut=None)
+        except OSError as e:
+            raise Retryable(f"the journal's cursor cannot be written: {e}") from e
+        self._position, self._cut = batch.end, None
+        self._unread_bytes = max(0, self._unread_bytes - sum(len(r.body) for r in batch.records))
+        if self._position.sequence >= self._durable:
+            self._unread_bytes = 0
+        await asyncio.to_thread(self._remove, self._delivered())
+
+    def _delivered(self) -> list[Segment]:
+        """Take the segments that hold nothing unconfirmed off the list; the newest always stays."""
+        delivered = [
+            s
+            for s, following in zip(self._segments, self._segments[1:], strict=False)
+            if following.first_sequence <= self._position.sequence
+        ]
+        self._segments = self._segments[len(delivered) :]
+        return delivered
+
+    def _remove(self, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            try:
+                self._fs.unlink(segment.path)
+            except OSError as e:
+                # It is delivered: after a restart it is found before the cursor and removed then.
+                log.warning("the delivered segment %s cannot be removed: %s", segment.path, e)
+
+    async def quarantine(self, records: Sequence[Record], reason: str) -> Path:
+        """Keep records that cannot be delivered, durably.
+
+        Raises:
+            Retryable: they cannot be written now; call again.
+
+        """
+        try:
+            path = await asyncio.to_thread(
+                self._quarantine.keep_records, records, reason=reason, at_unix_ns=self._now_unix_ns()
+            )
+        except OSError as e:
+            raise Retryable(f"the quarantine cannot be written: {e}") from e
+        log.error("%d records are in quarantine: %s (%s)", len(records), reason, path)
+        return path
+
+    def _store(self, position: Position, *, cut: int | None) -> None:
+        cursors.store(
+            self._fs,
+            self.options.directory,
+            Cursor(self.id.hex(), position.sequence, position.segment, position.offset, cut),
+        )
+
+    # -- around --------------------------------------------------------------------------------------------------
+
+    def refuse(self) -> None:
+        """Refuse requests from now on; those that wait are still committed."""
+        self._closing = True
+        self._group_full.set()
+
+    def drain(self) -> None:
+        """Let `next_batch` return None once everything durable has been handed out, without lingering."""
+        self._draining = True
+        self._changed.set()
+
+    async def close(self) -> None:
+        """Commit what waits, seal the segment, release the directory. Safe twice."""
+        self.refuse()
+        self._arrived.set()
+        if self._commits is not None:
+            commits, self._commits = self._commits, None
+            await asyncio.gather(commits, return_exceptions=True)
+            await asyncio.get_running_loop().run_in_executor(self._committer, self._writer.close)
+        self._committer.shutdown()
+        self._lock.release()
+
+    def status(self) -> dict[str, Any]:
+        """Return counts for health checks and pages."""
+        return {
+            "id": self.id.hex(),
+            "directory": str(self.options.directory),
+            "next_sequence": self._durable,
+            "confirmed_sequence": self._position.sequence,
+            "backlog_records": self._durable - self._position.sequence,
+            "segments": len(self._segments),
+            "used_bytes": self.used_bytes,
+            "max_bytes": self.options.max_bytes,
+            "damaged_bytes": self._reader.damaged_bytes,
+            "lost_records": self._reader.lost_records,
+            "failed": self.failed.is_set(),
+        }
+
+
+def _refuse(group: Sequence[_Waiting], message: str, retry_after_s: float) -> None:
+    for waiting in group:
+        if not waiting.done.done():
+            waiting.done.set_exception(Refused(Reason.UNAVAILABLE, message, retry_after_s=retry_after_s))

@@ -1,0 +1,335 @@
+"""Write segments: create, append with one sync per group, seal; and recover the last one after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from collector.journal.layout import (
+    HEADER_BYTES,
+    NAME,
+    RECORD_BYTES,
+    TRAILER_BYTES,
+    TYPE_REQUEST,
+    RawRecord,
+    SegmentHeader,
+    UnknownVersion,
+    pack_record,
+    pack_trailer,
+    seed,
+    segment_name,
+    unpack_header,
+)
+from collector.journal.scan import Damage, Tail, Window, add_crc, scan
+from schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from collector.journal.fs import Fs
+
+MAX_OVERHEAD_BYTES: Final = HEADER_BYTES + TRAILER_BYTES + RECORD_BYTES + 0xFFFF
+"""What a record costs beside its body, at most, in a segment of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What is known of one segment file."""
+
+    path: Path
+    number: int
+    first_sequence: int
+    end: int
+    """Durable bytes, counted from the start of the file; the reader goes no further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request on its way into the journal."""
+
+    tenant: bytes
+    flags: int
+    received_unix_ns: int
+    body: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return RECORD_BYTES + len(self.tenant) + len(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The outcome of one group."""
+
+    durable: int
+    """How many of the entries are on the medium, from the first on."""
+    segments: tuple[Segment, ...]
+    """The segments touched, in order, as they now are; the last is the one being written."""
+    error: OSError | None
+    """Why the others are not."""
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether space ran out, which is no sign of an ill disk."""
+        return self.error is not None and self.error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Writer:
+    """Appends groups of entries to the newest segment. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        fs: Fs,
+        directory: Path,
+        journal_id: bytes,
+        *,
+        next_sequence: int,
+        next_segment: int,
+        segment_bytes: int,
+        sync: bool,
+    ) -> None:
+        self._fs = fs
+        self._directory = directory
+        self._journal_id = journal_id
+        self.next_sequence = next_sequence
+        self._next_segment = next_segment
+        self._segment_bytes = segment_bytes
+        self._sync = sync
+        self._fd: int | None = None
+        self._segment: Segment | None = None
+        self._seed = 0
+        self._count = 0
+        self._crcs = 0
+
+    def commit(self, entries: Sequence[Entry], *, now_unix_ns: int) -> Committed:
+        """Write entries and sync; what does not fit goes to a new segment. Never raises OSError."""
+        touched: dict[int, Segment] = {}
+        durable = 0
+        try:
+            while durable < len(entries):
+                if not self._fits(entries[durable]):
+                    if self._fd is not None:
+                        sealed = self._seal()
+                        touched[sealed.number] = sealed
+                    self._create(now_unix_ns)
+                taken = self._append(entries[durable:])
+                durable += taken
+                segment = self._current()
+                touched[segment.number] = segment
+        except OSError as e:
+            self._abandon()
+            return Committed(durable, tuple(touched.values()), e)
+        return Committed(durable, tuple(touched.values()), None)
+
+    def close(self) -> Segment | None:
+        """Seal the segment being written, or do nothing. What is acknowledged is safe without it."""
+        if self._fd is None:
+            return None
+        try:
+            return self._seal()
+        except OSError:
+            self._abandon()
+            return None
+
+    def _current(self) -> Segment:
+        if self._segment is None:
+            raise RuntimeError("no segment is open")
+        return self._segment
+
+    def _fits(self, entry: Entry) -> bool:
+        return self._segment is not None and self._segment.end + entry.size_bytes + TRAILER_BYTES <= self._segment_bytes
+
+    def _create(self, now_unix_ns: int) -> None:
+        header = SegmentHeader(self._journal_id, self._next_segment, self.next_sequence, now_unix_ns)
+        path = self._directory / segment_name(header.segment, header.first_sequence)
+        with contextlib.suppress(FileNotFoundError):
+            # Left behind by an attempt that failed before any record was in it.
+            self._fs.unlink(path)
+        fd = self._fs.create(path, self._segment_bytes)
+        try:
+            self._fs.write(fd, header.pack(), 0)
+            if self._sync:
+                self._fs.sync(fd)
+                self._fs.sync_directory(self._directory)
+        except OSError:
+            self._fs.close(fd)
+            raise
+        self._fd = fd
+        self._segment = Segment(path, header.segment, header.first_sequence, HEADER_BYTES)
+        self._seed = seed(self._journal_id, header.segment)
+        self._count = self._crcs = 0
+        self._next_segment += 1
+
+    def _append(self, entries: Sequence[Entry]) -> int:
+        """Write as many entries as fit, sync, and return their number."""
+        segment = self._current()
+        end, sequence, crcs = segment.end, self.next_sequence, self._crcs
+        pieces: list[bytes] = []
+        for taken, entry in enumerate(entries):
+            if taken and end + entry.size_bytes + TRAILER_BYTES > self._segment_bytes:
+                break
+            head, crc = pack_record(
+                sequence,
+                TYPE_REQUEST,
+                entry.flags,
+                tenant=entry.tenant,
+                received_unix_ns=entry.received_unix_ns,
+                body=entry.body,
+                seed=self._seed,
+            )
+            pieces += (head, entry.body)
+            crcs = add_crc(crcs, crc)
+            end += entry.size_bytes
+            sequence += 1
+        self._write_synced(b"".join(pieces), segment.end)
+        written = sequence - self.next_sequence
+        self._segment = replace(segment, end=end)
+        self.next_sequence, self._crcs = sequence, crcs
+        self._count += written
+        return written
+
+    def _seal(self) -> Segment:
+        segment = self._current()
+        trailer = pack_trailer(self.next_sequence, self._count, self._crcs, seed=self._seed)
+        fd = self._write_synced(trailer, segment.end)
+        # Only space is given back: the cut needs no sync.
+        self._fs.truncate(fd, segment.end + len(trailer))
+        self._fs.close(fd)
+        self._fd = self._segment = None
+        return segment
+
+    def _write_synced(self, data: bytes, offset: int) -> int:
+        if self._fd is None:
+            raise RuntimeError("no segment is open")
+        self._fs.write(self._fd, data, offset)
+        if self._sync:
+            self._fs.sync(self._fd)
+        return self._fd
+
+    def _abandon(self) -> None:
+        """Give up the segment after a failed write or sync, at its last durable byte; the next group opens a new one.
+
+        After a failed sync the page cache may say what the medium does not ("fsyncgate", PostgreSQL 2018): asking again
+        proves nothing. Records written behind that byte were refused to their senders; they carry sequences that the
+        next segment takes again, which is how a reader knows them.
+        """
+        if self._fd is None or self._segment is None:
+            return
+        fd, segment = self._fd, self._segment
+        self._fd = self._segment = None
+        with contextlib.suppress(OSError):
+            self._fs.truncate(fd, segment.end)
+        with contextlib.suppress(OSError):
+            self._fs.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """A segment as found on disk at start."""
+
+    segment: Segment
+    journal_id: bytes | None
+    """From the header; None when the header is damaged."""
+    problem: str = ""
+
+
+def find_segments(fs: Fs, directory: Path) -> list[SegmentFile]:
+    """Return the segments of a directory in order; `end` is the size of the file.
+
+    Raises:
+        ConfigError: a segment was written in another format.
+
+    """
+    found: list[SegmentFile] = []
+    for path in sorted(directory.iterdir()):
+        if not (match := NAME.fullmatch(path.name)):
+            continue
+        fd = fs.open(path)
+        try:
+            head = fs.read(fd, HEADER_BYTES, 0)
+        finally:
+            fs.close(fd)
+        segment = Segment(path, int(match[1]), int(match[2]), path.stat().st_size)
+        try:
+            header = unpack_header(head)
+        except UnknownVersion as e:
+            raise ConfigError(f"{path}: {e}. Drain the journal with the program that wrote it, then start.") from None
+        except ValueError as e:
+            found.append(SegmentFile(segment, None, str(e)))
+        else:
+            found.append(SegmentFile(segment, header.journal_id))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The last segment after a crash."""
+
+    segment: Segment
+    next_sequence: int
+    records: int
+    tail: Tail
+    torn: bytes
+    """What stood behind the last good record and does not verify; empty after a clean stop."""
+
+
+def recover_last(fs: Fs, segment: Segment, journal_id: bytes) -> Recovered:
+    """Find the end of the last segment, and seal it there when it is not sealed.
+
+    Bytes behind the last good record were never acknowledged, or are damaged beyond telling: they are returned in
+    `torn`, to be kept by the caller before `seal_recovered` cuts them off.
+    """
+    fd = fs.open(segment.path)
+    try:
+        window = Window(fs, fd, segment.end)
+        next_sequence, records = segment.first_sequence, 0
+        tail = Tail(HEADER_BYTES, "zeros")
+        for item in scan(window, seed=seed(journal_id, segment.number), sequence=segment.first_sequence):
+            if isinstance(item, RawRecord):
+                next_sequence, records = item.sequence + 1, records + 1
+            elif isinstance(item, Tail):
+                tail = item
+        torn = b"" if tail.how != "torn" else fs.read(fd, segment.end - tail.offset, tail.offset).rstrip(b"\0")
+    finally:
+        fs.close(fd)
+    return Recovered(replace(segment, end=tail.offset), next_sequence, records, tail, torn)
+
+
+def seal_recovered(fs: Fs, recovered: Recovered, journal_id: bytes) -> None:
+    """Cut a recovered segment at its end and write its trailer, so that it is never the last unsealed one again."""
+    if recovered.tail.how == "sealed":
+        return
+    segment = recovered.segment
+    start = seed(journal_id, segment.number)
+    count = crcs = 0
+    fd = fs.open(segment.path, writable=True)
+    try:
+        for item in scan(Window(fs, fd, segment.end), seed=start, sequence=segment.first_sequence):
+            if isinstance(item, RawRecord):
+                count, crcs = count + 1, add_crc(crcs, item.crc)
+        fs.truncate(fd, segment.end)
+        fs.write(fd, pack_trailer(recovered.next_sequence, count, crcs, seed=start), segment.end)
+        fs.sync(fd)
+    finally:
+        fs.close(fd)
+
+
+def read_segment(
+    fs: Fs, segment: Segment, journal_id: bytes, *, sequence: int, offset: int, before: int | None
+) -> Iterator[RawRecord | Damage | Tail]:
+    """Yield what a segment holds from a position on; the file is open while the iterator lives."""
+    fd = fs.open(segment.path)
+    try:
+        yield from scan(
+            Window(fs, fd, segment.end),
+            seed=seed(journal_id, segment.number),
+            sequence=sequence,
+            offset=offset or HEADER_BYTES,
+            before=before,
+        )
+    finally:
+        fs.close(fd)
