@@ -76,7 +76,12 @@ def _from_indexed(subject: Subject) -> None:
 
 
 def _as_messages(nested: list[Any]) -> list[Any]:
-    return [{"role": None, **n} if isinstance(n, dict) and "message" not in n else n for n in nested]
+    return [_as_message(n) if isinstance(n, dict) and "message" not in n else n for n in nested]
+
+
+def _as_message(item: dict[str, Any]) -> dict[str, Any]:
+    inner = item.get("prompt", item.get("completion"))
+    return {"role": None, "content": inner.get("text")} if isinstance(inner, dict) else {"role": None, **item}
 
 
 def _from_conversation(subject: Subject) -> None:
@@ -117,6 +122,8 @@ def _attribute_events(subject: Subject) -> Sequence[Event]:
 
 
 def _read_event(name: str, fields: Any, given: list[Message], answered: list[Message]) -> None:
+    if isinstance(packed := read_value(fields.get("gen_ai.event.content")), dict):  # Azure's and Semantic Kernel's
+        fields = {**fields, **packed}
     if name in MESSAGE_EVENTS:
         given += _event_message(fields, MESSAGE_EVENTS[name])
     elif name == "gen_ai.choice":

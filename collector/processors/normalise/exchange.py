@@ -14,10 +14,15 @@ from collector.processors.normalise.messages import Message, read_message, read_
 
 REQUEST_KEYS = frozenset({"messages", "contents", "input", "prompt", "instructions", "system", "system_instruction"})
 RESPONSE_KEYS = ("choices", "candidates", "generations", "output", "content", "messages")
-PARAM_HOLDERS = ("config", "generation_config", "generationConfig", "kwargs", "invocation_params", "parameters")
+PARAM_HOLDERS = (
+    *("config", "generation_config", "generationConfig", "inferenceConfig", "options"),
+    *("kwargs", "invocation_params", "parameters"),
+)
 MODEL_KEYS = ("model", "model_name", "model_version", "modelVersion", "modelId")
 USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "token_usage", "tokenUsage")
 ID_KEYS = ("id", "response_id", "responseId")
+STOP_KEYS = ("finish_reason", "stop_reason", "finishReason", "stopReason")
+OLLAMA_USAGE = ("prompt_eval_count", "eval_count")
 
 
 @dataclass(slots=True)
@@ -115,7 +120,9 @@ def read_response(value: Any) -> Response | None:
     if not isinstance(value, dict):
         return None
     if isinstance(value.get("message"), dict) and not isinstance(value.get("choices"), list):
-        return Response(messages=read_messages([value], "assistant"), usage=_usage(value))
+        return _wrapped_message(value)
+    if isinstance(value.get("combined_chunk_content"), str):  # Logfire's record of a stream
+        return Response(messages=read_messages(value["combined_chunk_content"], "assistant"))
     if "tool_calls" in value or "role" in value or not any(value.get(k) is not None for k in RESPONSE_KEYS):
         return _plain_message(value)
     found = Response(model=first_text(value, MODEL_KEYS), usage=_usage(value))
@@ -126,6 +133,17 @@ def read_response(value: Any) -> Response | None:
         return None
     found.response_id = first_text(value, ID_KEYS)
     return found
+
+
+def _wrapped_message(value: dict[str, Any]) -> Response:
+    """Read {"message": {...}} with the rest beside it: Ollama, Cohere, Logfire."""
+    return Response(
+        messages=read_messages([value], "assistant"),
+        model=first_text(value, MODEL_KEYS),
+        response_id=first_text(value, ID_KEYS),
+        finish_reasons=_reasons([value.get("finish_reason"), value.get("done_reason")]),
+        usage=_usage(value) or ({k: value[k] for k in OLLAMA_USAGE if k in value}),
+    )
 
 
 def _plain_message(value: dict[str, Any]) -> Response | None:
@@ -159,7 +177,7 @@ def _provider(value: dict[str, Any], found: Response) -> None:
         return
     body = next((value[k] for k in ("content", "messages", "output") if value.get(k) is not None), None)
     found.messages = read_messages(body, "assistant")
-    found.finish_reasons = _reasons([value.get("finish_reason"), value.get("stop_reason"), value.get("finishReason")])
+    found.finish_reasons = _reasons(value.get(k) for k in STOP_KEYS)
 
 
 def _joined(messages: list[Message]) -> list[Message]:

@@ -18,6 +18,8 @@ MAX_DEPTH = 64
 """Nesting that is still read; deeper text stays text. Ours: far above real payloads, far below recursion limits."""
 MAX_LITERAL_CHARS = 100_000
 """Longest text tried as a Python literal: its parser is some 50 times slower than JSON's."""
+MAX_LAYERS = 3
+"""How often JSON is unpacked from a JSON string."""
 MAX_CUTS = 16
 """How many places a cut-off JSON text is tried to be closed at, from its end backwards."""
 
@@ -41,6 +43,15 @@ def read_value(text: Any) -> Any:
 
 def read_marked(text: Any) -> tuple[Any, bool]:
     """As `read_value`, with True where the text was cut off and only its whole part is returned."""
+    value, truncated = _read_once(text)
+    for _ in range(MAX_LAYERS):
+        if not isinstance(value, str) or value is text or value[:1] not in '[{"':
+            break
+        value, truncated = _read_once(value)
+    return value, truncated
+
+
+def _read_once(text: Any) -> tuple[Any, bool]:
     if not isinstance(text, str):
         return text, False
     start = text.lstrip()[:1]

@@ -55,7 +55,8 @@ def read_messages(value: Any, role: str = "user") -> list[Message]:
     messages = _settle(_read(value, role))
     if truncated and messages:
         messages[-1]["truncated"] = True
-    return messages
+        return messages
+    return messages if any(m["parts"] for m in messages) else []  # roles alone: the content was withheld
 
 
 def _read(value: Any, role: str) -> list[Message]:
@@ -119,7 +120,9 @@ def read_message(item: dict[str, Any], role: str = "user") -> Message | None:
     message: Message = {"role": who, "parts": _parts(item, who)}
     if isinstance(item.get("name"), str) and item["name"] and who != "tool":
         message["name"] = item["name"]
-    return _with_finish(message, item.get("finish_reason")) if message["parts"] or said else None
+    if not message["parts"] and (who == "tool" or not said):
+        return None
+    return _with_finish(message, item.get("finish_reason"))
 
 
 def _with_finish(message: Message | None, reason: Any) -> Message | None:

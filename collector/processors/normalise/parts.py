@@ -137,11 +137,11 @@ def _block_text(block: Any) -> str | None:
     return block["text"] if block.get("type") in TEXT_TYPES or set(block) == {"text"} else None
 
 
-def _reasoning(block: Part) -> Part:
+def _reasoning(block: Part) -> Part | None:
     said = next((block[k] for k in ("content", "thinking", "text", "summary", "data") if block.get(k)), "")
     if isinstance(said, list):
         said = "\n".join(str(s.get("text", "")) if isinstance(s, dict) else str(s) for s in said)
-    return {"type": "reasoning", "content": said}
+    return {"type": "reasoning", "content": said} if said else None
 
 
 def _untyped(block: Part) -> Part | None:

@@ -17,7 +17,13 @@ from collector.processors.normalise.failing import error_columns
 from collector.processors.normalise.feedback import find_feedback
 from collector.processors.normalise.scalars import Column, Source, fill
 from collector.processors.normalise.structure import find_calls, read_tree, shared
-from collector.processors.normalise.usage import EXCLUDES_CACHE, EXCLUDES_REASONING, TOKENS, inclusive
+from collector.processors.normalise.usage import (
+    EXCLUDES_CACHE,
+    EXCLUDES_REASONING,
+    TOKENS,
+    TOTAL_IS_ADDED_UP,
+    inclusive,
+)
 from schema.dialect import Dialects, dialects
 from schema.span import CANONICAL, Kind
 
@@ -190,13 +196,13 @@ def _without_prefix(models: pa.Array, provider: pa.Array, table: Dialects) -> pa
 def _tokens(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
     n = len(work.batch)
     marks = []
-    for name in (EXCLUDES_CACHE, EXCLUDES_REASONING):
+    for name in (EXCLUDES_CACHE, EXCLUDES_REASONING, TOTAL_IS_ADDED_UP):
         rows = np.zeros(n, np.bool_)
         rows[list(converted.get(name, {}))] = True
         marks.append(rows)
     habit = _in_scopes(work.batch, work.table.usage.exclusive_input_scopes)
-    plain_total = clear(work.columns["total_tokens"], habit)  # its total leaves the cached part out too
-    work.columns |= inclusive({**work.columns, "total_tokens": plain_total}, marks[0] | habit, marks[1])
+    total = clear(work.columns["total_tokens"], habit | marks[2])  # a total that leaves the cached part out too
+    work.columns |= inclusive({**work.columns, "total_tokens": total}, marks[0] | habit, marks[1])
     failed = work.columns["error"].to_numpy(zero_copy_only=False)
     zero = failed.copy()
     for name in TOKENS[:2]:

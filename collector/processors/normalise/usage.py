@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from collector.processors.normalise.subject import Subject
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+TOTAL_IS_ADDED_UP = "total_is_added_up"
 EXCLUDES_CACHE, EXCLUDES_REASONING = "input_excludes_cache", "output_excludes_reasoning"
 
 
 def convert_usage(subject: Subject) -> None:
     """Find token figures in usage objects: what single keys did not tell, and the total that proves the habit."""
+    wire = subject.response.usage if subject.response is not None else None
     for raw in _objects(subject):
         told = _read(subject, raw)
         same = all(
@@ -39,7 +41,12 @@ def convert_usage(subject: Subject) -> None:
         if same and any(told.get(k) is not None for k in TOKENS[:2]):
             subject.put("total_tokens", told.get("total_tokens"))
             usage = subject.table.usage
-            subject.put(EXCLUDES_CACHE, bool(usage.cache_excluded_by & raw.keys()) or None)
+            excluded = bool(usage.cache_excluded_by & raw.keys())
+            subject.put(EXCLUDES_CACHE, excluded or None)
+            if excluded and raw is wire and "total_tokens" not in told:
+                # the provider's own figures exclude the cache and have no total: one that a library added up from them
+                # proves nothing
+                subject.put(TOTAL_IS_ADDED_UP, True)  # noqa: FBT003 - a fact's value
             subject.put(EXCLUDES_REASONING, bool(usage.reasoning_excluded_by & raw.keys()) or None)
 
 
