@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 TENANT = "default"
 """The one tenant, until keys name others."""
 INLINE_BYTES = 64 << 10
-"""Bodies up to this are validated on the event loop: handing one to a thread costs about as much (measured: 60 µs)."""
+"""Bodies up to this are validated on the event loop: 60 µs, where handing one to a thread costs 24 (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,8 @@ class Intake:
             self.count_refused(signal, Reason.UNAVAILABLE)
             raise Refused(Reason.UNAVAILABLE, "the request could not be kept; try again") from None
         self.counts[signal, "accepted"] += outcome.accepted
-        self.counts[signal, "refused"] += outcome.refused
+        if outcome.refused:
+            self.counts[signal, "refused"] += outcome.refused
         return outcome
 
     def count_refused(self, signal: Signal, reason: Reason) -> None:
