@@ -7,6 +7,7 @@ another process's embedded database (its HTTP interface, found through the lock 
 from __future__ import annotations
 
 import re
+import uuid
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 INSERT_SETTINGS: dict[str, Any] = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # From memory every column arrives as nullable, and what cannot be cast is null: that must fail, not become 0 or "".
+    "insert_null_as_default": 0,
     # One INSERT is one block: a failure half-way must leave nothing behind.
     "max_insert_threads": 1,
     "min_insert_block_size_rows": 100_000_000,
@@ -108,10 +111,10 @@ class Database:
         if any(row.keys() != rows[0].keys() for row in rows):
             raise ValueError(f"rows for {table} differ in their columns; the first has {columns}")
         data = [[row[c] for c in columns] for row in rows]
+        # Without a token of its own, a block equal to an earlier one is dropped, insert_deduplicate = 0 or not.
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": f"rows/{uuid.uuid4()}"}
         with self._faults():
-            self._client.insert(
-                table, data, column_names=columns, settings={**INSERT_SETTINGS, "insert_deduplicate": 0}
-            )
+            self._client.insert(table, data, column_names=columns, settings=settings)
 
     def insert_arrow(self, table: str, batch: pa.RecordBatch | pa.Table, token: str) -> None:
         """Insert columns as one block; the same token on the same table is stored once, its views included.

@@ -1,0 +1,132 @@
+"""Databases for tests: the embedded ClickHouse and a real server, each test in a database of its own.
+
+    db            a migrated `Database`; the test runs twice, on chdb and on the server
+    dsn           the DSN of an empty database, as above
+    embedded_db   a migrated `Database` on chdb alone, for what does not touch SQL
+    embedded_dsn  its DSN
+    clickhouse_server   the URL of the server
+
+One process has one embedded engine, so all embedded databases of a run lie in one folder, and a test that opens
+another folder in this process must not use these fixtures at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporters.clickhouse.connect import Database, connect
+from exporters.clickhouse.migrate import migrate
+from tests.tools.fetch_chserver import Unavailable, library, supported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVER_START_TIMEOUT_S = 60.0
+TOOLS = Path(__file__).parent / "tools"
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a real ClickHouse server that lives as long as the test run."""
+    try:
+        lib = library()
+    except Unavailable as e:
+        if supported() and os.environ.get("CI") == "true":
+            pytest.fail(f"the ClickHouse server for tests is missing: {e}")
+        pytest.skip(str(e))
+    folder = tmp_path_factory.mktemp("chserver")
+    port, tcp = free_port(), free_port()
+    command = [sys.executable, str(TOOLS / "chserver.py"), "--lib", str(lib), "--path", str(folder / "data")]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--http-port", str(port), "--tcp-port", str(tcp)], stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        _await_ping(process, port, folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def _embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("chdb") / "db"
+
+
+@pytest.fixture
+def embedded_dsn(_embedded_folder: Path) -> Iterator[str]:
+    """Return the DSN of an empty embedded database."""
+    dsn = f"chdb://{_embedded_folder}?database={_fresh_name()}"
+    yield dsn
+    _drop(dsn)
+
+
+@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])
+def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return the DSN of an empty database: once embedded, once on the server."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("embedded_dsn")
+        return
+    dsn = f"{request.getfixturevalue('clickhouse_server')}/{_fresh_name()}"
+    connect(dsn, create_database=True).close()
+    yield dsn
+    _drop(dsn)
+
+
+@pytest.fixture
+def db(dsn: str) -> Iterator[Database]:
+    """Return an open, migrated database: once embedded, once on the server."""
+    with connect(dsn, create_database=True) as database:
+        migrate(database)
+        yield database
+
+
+@pytest.fixture
+def embedded_db(embedded_dsn: str) -> Iterator[Database]:
+    """Return an open, migrated embedded database."""
+    with connect(embedded_dsn) as database:
+        migrate(database)
+        yield database
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _fresh_name() -> str:
+    return f"t_{uuid.uuid4().hex}"
+
+
+def _drop(dsn: str) -> None:
+    with connect(dsn, create_database=True) as database:
+        name = database.rows("SELECT currentDatabase() AS name")[0]["name"]
+        database.command(f"DROP DATABASE `{name}` SYNC")
+
+
+def _await_ping(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + SERVER_START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"the ClickHouse server ended at once: {log.read_text(errors='replace')[-2000:]}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/ping")
+            if connection.getresponse().read() == b"Ok.\n":
+                return
+        time.sleep(0.05)
+    pytest.fail(f"the ClickHouse server did not answer within {SERVER_START_TIMEOUT_S} s")
