@@ -1,0 +1,14 @@
+-- Which attribute keys each instrumentation sent, and on how many spans.
+SELECT
+    scope_name,
+    scope_version,
+    key,
+    count() AS spans,
+    lower(hex(any(trace_id))) AS example_trace,
+    toUnixTimestamp64Nano(max(received_at)) AS last_seen_unix_ns
+FROM spans
+ARRAY JOIN mapKeys(span_attributes) AS key
+WHERE tenant = {tenant:String} AND received_at >= fromUnixTimestamp64Nano({since_ns:Int64})
+GROUP BY scope_name, scope_version, key
+ORDER BY spans DESC, key
+LIMIT {limit:UInt32}

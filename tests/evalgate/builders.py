@@ -1,0 +1,86 @@
+"""Cases, evaluators, runs and projects for tests."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from schema.case import Provenance
+from schema.evaluator import Score
+from schema.run import DatasetUsed, ErrorKind, EvaluatorUsed, Result, Run, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+WINDOW = """\
+id: refund-window
+failure_mode: policy_hallucination
+rule: {type: not_contains, text: 90 days}
+"""
+
+
+def result(
+    case_id: str,
+    *,
+    passed: bool | None = True,
+    evaluator: str = "e",
+    error: ErrorKind | None = None,
+    content_hash: str = "h",
+    failure_mode: str = "m",
+    trace_id: str | None = None,
+) -> Result:
+    """Return a result with one score, none (passed=None), or an error."""
+    scores = () if passed is None or error else (Score(evaluator, float(passed), passed, "because"),)
+    return Result(
+        case_id=case_id,
+        content_hash=content_hash,
+        failure_mode=failure_mode,
+        provenance=Provenance(trace_id=trace_id),
+        input_text="asked",
+        output="said",
+        tool_calls=(),
+        scores=scores,
+        error=RunError(error, "broke") if error else None,
+        duration_ms=1.0,
+    )
+
+
+def run_of(results: Iterable[Result], evaluators: Sequence[EvaluatorUsed] | None = None, version: str = "v1") -> Run:
+    """Return a run of these results, by default judged by one evaluator named "e"."""
+    return Run(
+        run_id="r1",
+        started_at="2026-11-20T09:00:00+00:00",
+        finished_at="2026-11-20T09:00:01+00:00",
+        dataset=DatasetUsed("d", version, "evals/datasets/d.jsonl"),
+        target="python:t:f",
+        evaluators=tuple(evaluators or (EvaluatorUsed("e", "ev1", "m"),)),
+        results=tuple(results),
+    )
+
+
+def write_project(folder: Path, cases: Iterable[dict[str, Any]], evaluator: str = WINDOW) -> None:
+    """Write a dataset named d, one evaluator and two targets."""
+    (folder / "evals/datasets").mkdir(parents=True)
+    (folder / "evals/evaluators").mkdir(parents=True)
+    (folder / "evals/datasets/d.jsonl").write_text("".join(json.dumps(c) + "\n" for c in cases))
+    (folder / "evals/evaluators/window.yaml").write_text(evaluator)
+    (folder / "target.py").write_text(
+        "def broken(case):\n    print('noise')\n    return 'You have 90 days.'\n\n"
+        "def fixed(case):\n    return {'output': 'You have 30 days.', 'tool_calls': []}\n\n"
+        "def crash(case):\n    raise RuntimeError('no key')\n"
+    )
+
+
+def refund_cases(count: int = 3) -> list[dict[str, Any]]:
+    """Return cases of one failure mode, each from a trace."""
+    return [
+        {
+            "case_id": f"case-{n}",
+            "input": f"Question {n}?",
+            "failure_mode": "policy_hallucination",
+            "provenance": {"trace_id": f"{n:02x}" + TRACE[2:]},
+        }
+        for n in range(count)
+    ]

@@ -1,0 +1,140 @@
+"""A case: strict to read, stable to hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schema.case import (
+    Case,
+    CaseInput,
+    Observed,
+    Provenance,
+    case_id_of,
+    case_to_json,
+    dataset_version,
+    parse_case,
+)
+from schema.hashing import canonical_json
+from schema.verdict import Verdict
+
+ASKED = CaseInput(({"role": "user", "parts": [{"type": "text", "content": "Hé?"}]},), "Hé?")
+CASE = Case("case-1", ASKED, expected_output="Yes.", verdict=Verdict.BAD, failure_mode="m")
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_the_content_hash_is_over_these_very_bytes() -> None:
+    """Pinned: datasets and baselines that were written once must stay comparable."""
+    content = (
+        b'{"expected":{"output":"Yes."},"failure_mode":"m","input":{"messages":'
+        b'[{"parts":[{"content":"H\\u00e9?","type":"text"}],"role":"user"}],"text":"H\\u00e9?"},"verdict":"bad"}'
+    )
+    assert CASE.content_hash == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(CASE, expected_output=None),
+        replace(CASE, failure_mode="n"),
+        replace(CASE, verdict=Verdict.PARTIAL),
+        replace(CASE, input=CaseInput(ASKED.messages, "other")),
+    ],
+)
+def test_what_is_judged_changes_the_hash(other: Case) -> None:
+    assert other.content_hash != CASE.content_hash
+
+
+def test_where_it_came_from_does_not_change_the_hash() -> None:
+    moved = replace(CASE, provenance=Provenance(trace_id="aa"), tags=("x",), feature="f", observed=Observed("90"))
+    assert moved.content_hash == CASE.content_hash
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4))
+def test_canonical_json_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) -> None:
+    assert canonical_json(dict(reversed(value.items()))) == canonical_json(value)
+
+
+def test_canonical_json_refuses_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": float("nan")})
+
+
+@given(
+    st.lists(JSON, max_size=3),
+    st.text(min_size=1),
+    st.none() | st.text(),
+    st.none() | st.sampled_from(Verdict),
+    st.lists(st.text(), max_size=3),
+)
+def test_a_case_survives_its_file(
+    arguments: list[Any], text: str, expected: str | None, verdict: Verdict | None, tags: list[str]
+) -> None:
+    case = Case(
+        "case-x",
+        CaseInput(({"role": "user", "parts": [{"type": "text", "content": text}]},), text),
+        observed=Observed(text, tuple({"name": "t", "arguments": a} for a in arguments)),
+        expected_output=expected,
+        verdict=verdict,
+        tags=tuple(tags),
+    )
+    assert parse_case(case_to_json(case)) == case
+
+
+def test_a_case_may_be_written_by_hand_with_nothing_but_its_input() -> None:
+    case = parse_case({"input": "Where is it?"})
+    assert case.input.text == "Where is it?"
+    assert case.input.messages[0]["role"] == "user"
+    assert case.case_id == parse_case({"input": "Where is it?"}).case_id
+    assert case.case_id != parse_case({"input": "Where is he?"}).case_id
+
+
+def test_a_stale_content_hash_is_computed_anew() -> None:
+    assert parse_case({**case_to_json(CASE), "content_hash": "0"}).content_hash == CASE.content_hash
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([], "must be an object, not a list"),
+        ({}, "lacks 'input'"),
+        ({"input": ""}, "lacks 'input'"),
+        ({"input": {}}, "neither messages nor text"),
+        ({"input": 3}, "must be an object, not a number"),
+        ({"input": {"messages": [{"role": "user"}]}}, "each message must be"),
+        ({"input": {"messages": [{"role": "user", "parts": ["x"]}]}}, "each part must be"),
+        ({"input": "x", "failure_mod": "m"}, "unknown field 'failure_mod'. Did you mean 'failure_mode'?"),
+        ({"input": "x", "provenance": {"trace": "a"}}, "Did you mean 'trace_id'"),
+        ({"input": "x", "verdict": "fine"}, "'fine' is not a valid Verdict"),
+        ({"input": "x", "tags": "a"}, "'tags' must be a list"),
+        ({"input": "x", "tags": [1]}, "list of strings"),
+        ({"input": "x", "failure_mode": "a\x1bb"}, "control characters"),
+        ({"input": "x", "failure_mode": "m" * 121}, "the limit is 120"),
+    ],
+)
+def test_what_is_no_case_is_refused_in_words(value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        parse_case(value)
+
+
+def test_one_trace_makes_one_case_and_one_span_another() -> None:
+    assert case_id_of("ab", "") == case_id_of("ab", "")
+    assert len({case_id_of("ab", ""), case_id_of("ab", "cd"), case_id_of("ac", "")}) == 3
+
+
+def test_a_dataset_version_is_of_the_set_not_of_the_order() -> None:
+    other = replace(CASE, case_id="case-2")
+    assert dataset_version([CASE, other]) == dataset_version([other, CASE])
+    assert dataset_version([CASE]) != dataset_version([CASE, other])
+    assert dataset_version([replace(CASE, failure_mode="n")]) != dataset_version([CASE])

@@ -1,0 +1,88 @@
+"""`evalgate query`: one statement that reads, a bounded answer."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from evalgate.errors import BadInput
+from evalgate.select.query import QueryFormat, ask, reading_statement, run_query
+from evalgate.terminal import Terminal
+
+if TYPE_CHECKING:
+    from exporters.clickhouse.connect import Database
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("SELECT 1", "SELECT 1"),
+        ("select 1;", "select 1"),
+        ("-- note; here\nSELECT ';' AS x ; ", "-- note; here\nSELECT ';' AS x "),
+        ("WITH 1 AS a SELECT a", "WITH 1 AS a SELECT a"),
+        ("(SELECT 1)", "(SELECT 1)"),
+        ("SELECT format('{}', 1)", "SELECT format('{}', 1)"),
+        ("SHOW TABLES", "SHOW TABLES"),
+        ("explain SELECT 1", "explain SELECT 1"),
+    ],
+)
+def test_reading_statements_pass(text: str, sent: str) -> None:
+    assert reading_statement(text) == sent
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "there is no statement"),
+        (" ; ", "there is no statement"),
+        ("DROP TABLE spans", "only reads; DROP"),
+        ("/* SELECT */ insert into spans select 1", "only reads; INSERT"),
+        ("SELECT 1; DROP TABLE spans", "one statement at a time"),
+        ("SELECT 1;; DROP TABLE spans", "one statement at a time"),
+        ("SELECT 'it''s; fine'; DROP TABLE spans", "one statement at a time"),
+        ("SELECT 1 INTO OUTFILE 'x'", "does not write files"),
+        ("SELECT 1 into  outfile 'x' TRUNCATE", "does not write files"),
+        ("SELECT 1 FORMAT JSON", "leave out FORMAT"),
+        ("SELECT 'x", "this is not SQL"),
+    ],
+)
+def test_what_does_not_read_is_refused(text: str, words: str) -> None:
+    with pytest.raises(BadInput) as error:
+        reading_statement(text)
+    assert words in str(error.value)
+
+
+def test_an_answer_is_bounded_and_says_so(database: Database) -> None:
+    answer = ask(database, "SELECT number FROM numbers(1000)", 3, typed=True)
+    assert (answer.names, answer.rows, answer.is_cut) == (("number",), ((0,), (1,), (2,)), True)
+    assert not ask(database, "SELECT number FROM numbers(3)", 3, typed=True).is_cut
+
+
+@pytest.mark.parametrize(
+    ("form", "printed"),
+    [
+        (QueryFormat.CSV, 'n,text,u\n,"a,b\x1b",18446744073709551615\n'),
+        (QueryFormat.TSV, "n\ttext\tu\n\ta,b\x1b\t18446744073709551615\n"),
+        (QueryFormat.TABLE, "n     text     u\nNULL  a,b\\x1b  18446744073709551615\n"),
+    ],
+)
+def test_formats(database: Database, form: QueryFormat, printed: str) -> None:
+    out = io.StringIO()
+    statement = r"SELECT NULL AS n, 'a,b\x1b' AS text, 18446744073709551615 AS u"
+    run_query(Terminal(out, io.StringIO()), database, statement, form, 10)
+    assert out.getvalue() == printed
+
+
+def test_json_keeps_types(database: Database) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    statement = "SELECT NULL AS n, number AS u, [1.5] AS a FROM numbers(2)"
+    run_query(Terminal(out, err), database, statement, QueryFormat.JSON, 1)
+    assert json.loads(out.getvalue()) == {
+        "columns": ["n", "u", "a"],
+        "rows": [{"n": None, "u": 0, "a": [1.5]}],
+        "cut": True,
+    }
+    assert err.getvalue() == "evalgate: the first 1 rows; there are more (--limit)\n"
