@@ -22,6 +22,7 @@ from evalgate.options import new_app
 from evalgate.review import commands as review_commands
 from evalgate.run import commands as run_commands
 from evalgate.select import commands as select_commands
+from evalgate.select import dialects as dialect_commands
 from evalgate.terminal import Terminal, one_line
 from schema.errors import EvalgateError
 
@@ -82,7 +83,7 @@ def build_app() -> typer.Typer:
     """Return the app with our own commands."""
     app = new_app(HELP, add_completion=True)
     app.callback()(_root)
-    for part in (select_commands, review_commands, dataset_commands, run_commands, gate_commands):
+    for part in (select_commands, dialect_commands, review_commands, dataset_commands, run_commands, gate_commands):
         part.register(app)
     return app
 
