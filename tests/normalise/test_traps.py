@@ -52,6 +52,24 @@ def test_t1_a_call_that_a_tool_makes_is_its_own_even_inside_a_model_span() -> No
     assert sorted(s["input_tokens"] for s in counted(found)) == [5, 7]
 
 
+def test_t1_calls_that_fail_in_parallel_under_two_instrumentations_are_paired() -> None:
+    def failed(at: str, scope: str) -> bytes:
+        return span("chat", CHAT, at=at, parent="p", status=2, scope=scope)
+
+    found = normalised(*(failed(f"a{i}", "one") for i in range(3)), *(failed(f"b{i}", "two") for i in range(3)))
+    assert len(counted(found)) == 3
+    assert len(counted(normalised(*(failed(f"a{i}", "one") for i in range(3))))) == 3
+
+
+def test_t1_each_stream_meets_its_own_record() -> None:
+    asked = {**CHAT, "gen_ai.input.messages": messages(text("user", "ping"))}
+    answered = {**asked, "gen_ai.usage.input_tokens": 1}
+    requests = [span("request", asked, at=f"q{i}", trace=f"q{i}", start_ns=i * 10**9) for i in range(3)]
+    records = [span("record", answered, at=f"r{i}", trace=f"r{i}", start_ns=i * 10**9 + 5) for i in range(3)]
+    found = normalised(*requests, *records)
+    assert [s["name"] for s in counted(found)] == ["record"] * 3
+
+
 def test_t1_a_wrapper_of_several_calls_is_not_counted() -> None:
     found = normalised(
         span("wrapper", {**CHAT, "gen_ai.usage.input_tokens": 12}, at="w"),

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 CLIENT = 3
 """SpanKind on the wire: a call that leaves the process."""
+MAX_ANCESTORS = 256
+"""How far up a trace is looked: far deeper than real traces, so that a chain of 100 000 spans costs no square."""
+
+NEIGHBOURS = 8
+"""How many failed siblings are compared with each: instrumentations of one call end within microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Tree:
     """Row of the parent, -1 where it is not in the batch."""
     trace: NDArray[np.int64]
     """Number of the trace."""
+    siblings: NDArray[np.int64]
+    """Number of the trace and parent id, whether or not the parent is in the batch; -1 for roots."""
 
 
 def read_tree(batch: SpanBatch) -> Tree:
@@ -44,16 +51,23 @@ def read_tree(batch: SpanBatch) -> Tree:
     n = len(batch)
     if n == 0:
         none = np.zeros(0, np.int64)
-        return Tree(none, none, none)
+        return Tree(none, none, none, none)
     own = _keys(batch.trace_id, batch.span_id)
     above = _keys(batch.trace_id, batch.parent_span_id)
     distinct, first, back = np.unique(own, return_index=True, return_inverse=True)
     at = np.minimum(np.searchsorted(distinct, above), len(distinct) - 1)
-    found = (distinct[at] == above) & batch.parent_span_id.any(axis=1)
+    has_parent = batch.parent_span_id.any(axis=1)
+    found = (distinct[at] == above) & has_parent
     _, trace = np.unique(_void(batch.trace_id), return_inverse=True)
     parent = np.where(found, first[at], -1)
     rows = first[back]
-    return Tree(rows.astype(np.int64), np.where(parent == rows, -1, parent).astype(np.int64), trace.astype(np.int64))
+    _, family = np.unique(above, return_inverse=True)
+    return Tree(
+        first=rows.astype(np.int64),
+        parent=np.where(parent == rows, -1, parent).astype(np.int64),
+        trace=trace.astype(np.int64),
+        siblings=np.where(has_parent, family, -1).astype(np.int64),
+    )
 
 
 def _keys(trace: NDArray[np.uint8], span: NDArray[np.uint8]) -> NDArray[np.void]:
@@ -96,7 +110,7 @@ def shared(column: Column, tree: Tree) -> pa.Array:
 def _ancestors(row: int, tree: Tree) -> Iterable[int]:
     seen = {row}
     row = int(tree.parent[row])
-    while row >= 0 and row not in seen:
+    while row >= 0 and row not in seen and len(seen) <= MAX_ANCESTORS:
         yield row
         seen.add(row)
         row = int(tree.parent[row])
@@ -150,9 +164,12 @@ def find_calls(batch: SpanBatch, columns: dict[str, pa.Array], tree: Tree, nativ
             counted[nodes] = True
         else:
             for group, is_counted in _groups(nodes.tolist(), tree, traits):
+                if len(group) == 1:
+                    counted[group] = is_counted
+                    continue
                 ranked = sorted(group, key=lambda r: _rank(r, tree, traits), reverse=True)
                 counted[ranked[0]] = is_counted
-                if len(ranked) > 1 and is_counted:
+                if is_counted:
                     trusted = sorted(ranked[1:], key=lambda r: (bool(traits.native[r]), r), reverse=True)
                     twins.append((ranked[0], tuple(trusted)))
     _count_remote_agents(batch, columns, tree, calling, counted)
@@ -242,29 +259,40 @@ def _same_response(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[i
         if t.response_id[row] >= 0:
             by_id.setdefault(int(t.response_id[row]), []).append(row)
     for rows in by_id.values():
-        for i, b in enumerate(rows):
-            for a in rows[:i]:
-                overlap = t.start[a] <= t.end[b] and t.start[b] <= t.end[a]
-                if tree.trace[a] == tree.trace[b] or overlap:
-                    yield a, b
-                    break
+        of_trace: dict[int, int] = {}
+        longest = -1  # of the rows so far, the one that ends last
+        for row in sorted(rows, key=lambda r: (int(t.start[r]), r)) if len(rows) > 1 else ():
+            known = of_trace.setdefault(int(tree.trace[row]), row)
+            if known != row:
+                yield known, row
+            elif longest >= 0 and t.start[row] <= t.end[longest]:
+                yield longest, row
+            if longest < 0 or t.end[row] > t.end[longest]:
+                longest = row
 
 
 def _late_records(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[int, int]]:
-    """Yield (record, request) where a request without any answer is followed by a record of the very same request."""
+    """Yield (record, request) where a request without any answer is followed by a record of the very same request.
+
+    The record stands beside its request, or both are roots, or it is the request's child.
+    """
     requests = [r for r in nodes if not t.answered[r] and t.given[r] >= 0]
     if not requests:
         return
-    records: dict[tuple[int, int, int], list[int]] = {}
-    for row in nodes:
-        if t.answered[row]:
-            records.setdefault(_asked(row, t), []).append(row)
-    for request in requests:
-        candidates = records.get(_asked(request, t), [])
-        for record in candidates:
-            if t.start[record] >= t.start[request] and _beside(record, request, tree):
-                candidates.remove(record)
-                yield record, request
+    records: dict[tuple[int, ...], list[int]] = {}
+    for row in sorted((r for r in nodes if t.answered[r]), key=lambda r: int(t.start[r])):
+        records.setdefault((*_asked(row, t), int(tree.siblings[row]), -1), []).append(row)
+        records.setdefault((*_asked(row, t), -1, int(tree.parent[row])), []).append(row)
+    taken: set[int] = set()
+    for request in sorted(requests, key=lambda r: int(t.start[r])):
+        asked = _asked(request, t)
+        for place in ((*asked, int(tree.siblings[request]), -1), (*asked, -1, request)):
+            candidates = records.get(place, [])
+            while candidates and (t.start[candidates[0]] < t.start[request] or candidates[0] in taken):
+                candidates.pop(0)  # requests come in order of time: an earlier record is of no later request
+            if candidates:
+                taken.add(candidates[0])
+                yield candidates.pop(0), request
                 break
 
 
@@ -272,24 +300,23 @@ def _asked(row: int, t: _Traits) -> tuple[int, int, int]:
     return int(t.given[row]), int(t.model[row]), int(t.scope[row])
 
 
-def _beside(a: int, b: int, tree: Tree) -> bool:
-    """Tell siblings, parent and child, or two roots."""
-    pa_, pb = int(tree.parent[a]), int(tree.parent[b])
-    return (tree.trace[a] == tree.trace[b] and pa_ == pb) or pa_ == b or (pa_ < 0 and pb < 0)
-
-
 def _failing_side_by_side(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[int, int]]:
     """Yield pairs of siblings of two instrumentations that failed on one model at one time: no id can join them."""
     families: dict[tuple[int, int], list[int]] = {}
     for row in nodes:
-        if t.failed[row] and t.response_id[row] < 0 and tree.parent[row] >= 0:
-            families.setdefault((int(tree.parent[row]), int(t.model[row])), []).append(row)
+        if t.failed[row] and t.response_id[row] < 0 and tree.siblings[row] >= 0:
+            families.setdefault((int(tree.siblings[row]), int(t.model[row])), []).append(row)
     for rows in families.values():
-        for i, b in enumerate(rows):
-            for a in rows[:i]:
-                if t.scope[a] != t.scope[b] and (_within(a, b, t) or _within(b, a, t)):
-                    yield a, b
-                    break
+        rows.sort(key=lambda r: int(t.start[r]))
+        alone: list[int] = []  # calls made in parallel must not run together: each record has one partner
+        for b in rows:
+            near = (a for a in alone[-NEIGHBOURS:] if t.scope[a] != t.scope[b])
+            partner = next((a for a in near if _within(a, b, t) or _within(b, a, t)), None)
+            if partner is None:
+                alone.append(b)
+            else:
+                alone.remove(partner)
+                yield partner, b
 
 
 def _within(a: int, b: int, t: _Traits) -> bool:
