@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.processors.normalise.calls import find_calls
 from collector.processors.normalise.classify import KINDS, find_kinds, find_operations, kind_column, translate
 from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, sparse, valid
 from collector.processors.normalise.convert import convert_marked
 from collector.processors.normalise.failing import error_columns
 from collector.processors.normalise.feedback import find_feedback
 from collector.processors.normalise.scalars import Column, Source, fill
-from collector.processors.normalise.structure import find_calls, read_tree, shared
+from collector.processors.normalise.tree import read_tree, shared
 from collector.processors.normalise.usage import (
     EXCLUDES_CACHE,
     EXCLUDES_REASONING,

@@ -1,7 +1,6 @@
-"""The shape of traces: which span records which provider call, and what holds for a whole trace.
+"""Which span records which provider call: each call is counted once.
 
-Works on row numbers and codes. A batch may hold a trace only in part; what is decided here is right for the spans at
-hand and is never worse when the rest comes in another batch.
+Works on row numbers and codes. Spans of one call in different batches are judged apart.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collector.processors.normalise.columns import borrow, codes, figures, valid
+from collector.processors.normalise.columns import codes, figures, valid
+from collector.processors.normalise.tree import Tree, ancestors
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -20,100 +20,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from collector.processors.normalise.scalars import Column
     from schema.batch import SpanBatch
 
 CLIENT = 3
 """SpanKind on the wire: a call that leaves the process."""
-MAX_ANCESTORS = 256
-"""How far up a trace is looked: far deeper than real traces, so that a chain of 100 000 spans costs no square."""
-
 NEIGHBOURS = 8
 """How many failed siblings are compared with each: instrumentations of one call end within microseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """Who is whose parent, by row."""
-
-    first: NDArray[np.int64]
-    """The first row with the same trace and span id: a span that was delivered twice is one node."""
-    parent: NDArray[np.int64]
-    """Row of the parent, -1 where it is not in the batch."""
-    trace: NDArray[np.int64]
-    """Number of the trace."""
-    siblings: NDArray[np.int64]
-    """Number of the trace and parent id, whether or not the parent is in the batch; -1 for roots."""
-
-
-def read_tree(batch: SpanBatch) -> Tree:
-    """Join spans to their parents by id."""
-    n = len(batch)
-    if n == 0:
-        none = np.zeros(0, np.int64)
-        return Tree(none, none, none, none)
-    own = _keys(batch.trace_id, batch.span_id)
-    above = _keys(batch.trace_id, batch.parent_span_id)
-    distinct, first, back = np.unique(own, return_index=True, return_inverse=True)
-    at = np.minimum(np.searchsorted(distinct, above), len(distinct) - 1)
-    has_parent = batch.parent_span_id.any(axis=1)
-    found = (distinct[at] == above) & has_parent
-    _, trace = np.unique(_void(batch.trace_id), return_inverse=True)
-    parent = np.where(found, first[at], -1)
-    rows = first[back]
-    _, family = np.unique(above, return_inverse=True)
-    return Tree(
-        first=rows.astype(np.int64),
-        parent=np.where(parent == rows, -1, parent).astype(np.int64),
-        trace=trace.astype(np.int64),
-        siblings=np.where(has_parent, family, -1).astype(np.int64),
-    )
-
-
-def _keys(trace: NDArray[np.uint8], span: NDArray[np.uint8]) -> NDArray[np.void]:
-    return _void(np.concatenate([trace, span], axis=1))
-
-
-def _void(ids: NDArray[np.uint8]) -> NDArray[np.void]:
-    return np.ascontiguousarray(ids).view(np.dtype((np.void, ids.shape[1]))).ravel()
-
-
-def shared(column: Column, tree: Tree) -> pa.Array:
-    """Return the column with what holds for the trace in every span of it.
-
-    The best key of the trace decides (its precedence); where that key has several values, a span without its own
-    takes the nearest ancestor's, and stays null when no ancestor has one.
-    """
-    number, _ = codes(column.values)
-    n = len(number)
-    known = np.flatnonzero(number >= 0)
-    if len(known) == 0 or n == 0:
-        return column.values
-    order = known[np.lexsort((known, column.precedence[known], tree.trace[known]))]
-    trace = tree.trace[order]
-    starts = np.flatnonzero(np.concatenate([[True], trace[1:] != trace[:-1]]))
-    best = np.full(int(tree.trace.max()) + 1, -1, np.int64)
-    best[trace[starts]] = order[starts]
-    source = best[tree.trace]
-    rival = known[
-        (number[known] != number[source[known]]) & (column.precedence[known] == column.precedence[source[known]])
-    ]
-    for t in np.unique(tree.trace[rival]):
-        rows = np.flatnonzero(tree.trace == t)
-        of_best = column.precedence[rows] == column.precedence[best[t]]
-        source[rows] = np.where(of_best & (number[rows] >= 0), rows, -1)
-        for row in rows[source[rows] < 0]:
-            source[row] = next((a for a in _ancestors(int(row), tree) if source[a] == a), -1)
-    return borrow(column.values, source)
-
-
-def _ancestors(row: int, tree: Tree) -> Iterable[int]:
-    seen = {row}
-    row = int(tree.parent[row])
-    while row >= 0 and row not in seen and len(seen) <= MAX_ANCESTORS:
-        yield row
-        seen.add(row)
-        row = int(tree.parent[row])
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +125,7 @@ def _traits(
 
 
 def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, int, int]:
-    depth = sum(1 for _ in _ancestors(row, tree))
+    depth = sum(1 for _ in ancestors(row, tree))
     return bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row]), depth, -row
 
 
@@ -233,7 +145,7 @@ def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int
         join(a, b)
     inner: dict[int, list[int]] = {}
     for row in nodes:
-        above = next((a for a in _ancestors(row, tree) if a in leader or t.begins_anew[a]), -1)
+        above = next((a for a in ancestors(row, tree) if a in leader or t.begins_anew[a]), -1)
         if above in leader and find(above) != find(row):
             inner.setdefault(above, []).append(row)
     wrappers = set()
@@ -337,5 +249,5 @@ def _count_remote_agents(
     candidates = np.flatnonzero(agents & (tree.first == np.arange(len(batch))))
     if len(candidates) == 0:
         return
-    above_calls = {a for row in np.flatnonzero(calling) for a in _ancestors(int(row), tree)}
+    above_calls = {a for row in np.flatnonzero(calling) for a in ancestors(int(row), tree)}
     counted[[c for c in candidates.tolist() if c not in above_calls]] = True
