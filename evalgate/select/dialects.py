@@ -11,7 +11,6 @@ import typer
 from evalgate.database import TENANT, open_database, sql
 from evalgate.options import Dsn, Json, Since, new_app, since_time
 from evalgate.terminal import Terminal, one_line
-from schema.mapping import field_rules, known_keys, looks_like_genai, pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,6 +35,8 @@ def fields(
     json: Json = False,
 ) -> None:
     """Print the table: canonical field, and the attribute keys that it is read from, the first found wins."""
+    from schema.mapping import field_rules  # noqa: PLC0415 - it needs pyarrow, which the gate must not
+
     terminal = Terminal()
     rules = [r for r in field_rules() if field is None or r.field == field]
     if json:
@@ -67,6 +68,8 @@ class Unmapped:
 
 def find_unmapped(rows: Iterable[Mapping[str, Any]]) -> list[Unmapped]:
     """Return what no rule read, the most frequent first; `rows` as of attribute_keys.sql."""
+    from schema.mapping import known_keys, looks_like_genai, pattern  # noqa: PLC0415 - as above
+
     known = known_keys()
     found: dict[tuple[str, str, str], Unmapped] = {}
     for row in rows:
