@@ -61,14 +61,15 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 @pytest.fixture(scope="session")
-def _embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of all embedded databases of this process."""
     return tmp_path_factory.mktemp("chdb") / "db"
 
 
 @pytest.fixture
-def embedded_dsn(_embedded_folder: Path) -> Iterator[str]:
+def embedded_dsn(embedded_folder: Path) -> Iterator[str]:
     """Return the DSN of an empty embedded database."""
-    dsn = f"chdb://{_embedded_folder}?database={_fresh_name()}"
+    dsn = f"chdb://{embedded_folder}?database={_fresh_name()}"
     yield dsn
     _drop(dsn)
 

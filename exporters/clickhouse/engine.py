@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     from exporters.clickhouse.dsn import EmbeddedDsn
 
-CODE = re.compile(r"Code: (\d+)")
+CODE = re.compile(r"(?:Code: (\d+)\. DB::Exception: )+")
+INSERT_HEAD = re.compile(
+    rb"\s*(INSERT\s+INTO\s+(?:TABLE\s+)?(?!FUNCTION\b)[^\s(]+\s*(?:\([^()]*\)\s*)?(?:SETTINGS\s[^;]*?)?)"
+    rb"\b(?:FORMAT\s+(\w+)[ \t]*;?(?:\r?\n|\Z)|VALUES\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The part of an INSERT before its data, and the format of the data."""
 
 
 class EngineError(Exception):
@@ -29,9 +35,9 @@ class EngineError(Exception):
 
     def __init__(self, text: str) -> None:
         text = text[max(text.find("Code: "), 0) :].strip()
-        super().__init__(text)
         match = CODE.match(text)
         self.code = int(match[1]) if match else 1002
+        super().__init__(f"Code: {self.code}. DB::Exception: {text[match.end() :]}" if match else text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class Engine:
     ) -> Answer:
         """Run one statement; `form` is the format of the answer where the statement names none.
 
-        Settings and database hold for this call alone.
+        Settings and database hold for this call alone. Bytes are an INSERT, whose data may follow it in any format.
 
         Raises:
             EngineError: ClickHouse refused.
@@ -101,6 +107,8 @@ class Engine:
                     _run(handle, f"USE {_name(database)}")
                 if settings:
                     _run(handle, "SET " + ", ".join(f"{_name(k)} = {_literal(v)}" for k, v in settings.items()))
+                if isinstance(statement, bytes) and (head := INSERT_HEAD.match(statement)) and not parameters:
+                    return _insert(handle, head, statement)
                 result = _run(handle, statement, form, parameters)
                 return Answer(
                     bytes(result.bytes() or b""),
@@ -149,6 +157,22 @@ def _run(handle: Any, statement: str | bytes, form: str = "TabSeparated", parame
         return handle.query(statement, form, params=dict(parameters or {}))
     except (ChdbError, RuntimeError) as e:
         raise EngineError(str(e)) from None
+
+
+def _insert(handle: Any, head: re.Match[bytes], statement: bytes) -> Answer:
+    """Push the data of an INSERT to the engine as a stream.
+
+    Data that follow a statement as text are cut at the first empty line without an error (chdb 4.4): rows would be
+    lost in silence, and columns of bytes hold such lines.
+    """
+    form = (head[2] or b"Values").decode("ascii")
+    try:
+        with handle.send_insert(head[1].decode("utf-8"), form) as stream:
+            stream.append(statement[head.end() :])
+            done = stream.finish()
+    except (RuntimeError, UnicodeDecodeError) as e:
+        raise EngineError(str(e)) from None
+    return Answer(b"", 0, 0, done.rows_written, done.bytes_written, done.elapsed)
 
 
 def _name(name: str) -> str:

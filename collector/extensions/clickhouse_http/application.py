@@ -7,6 +7,8 @@ import json
 import logging
 import re
 import uuid
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -16,9 +18,11 @@ from starlette.responses import Response
 
 from collector.extensions.clickhouse_http.admission import Identity, foreign, identify
 from collector.extensions.clickhouse_http.request import (
+    NATIVE,
     Statement,
     content_type,
     decode_body,
+    empty_native_block,
     encode_answer,
     read_statement,
 )
@@ -151,9 +155,11 @@ class Application:
                 raise Refused(Reason.FORBIDDEN, f"the only database here is {self._engine.database!r}")
             settings = self._reader_settings(settings)
             text = self._fence(statement.parameters).check(text)
-        answer = self._engine.execute(
-            text, statement.format, parameters=statement.parameters, settings=settings, database=database
-        )
+        run = partial(self._engine.execute, parameters=statement.parameters, settings=settings, database=database)
+        answer = run(text, statement.format)
+        if form == NATIVE and not answer.body and isinstance(text, str):
+            meta = json.loads(run(statement.without_format(text), "JSONCompact").body)["meta"]
+            answer = replace(answer, body=empty_native_block([(c["name"], c["type"]) for c in meta]))
         return answer, form
 
     def _reader_settings(self, settings: dict[str, str]) -> dict[str, str]:

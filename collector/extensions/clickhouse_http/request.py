@@ -16,7 +16,7 @@ from collector.decode.inflate import gunzip
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 TRANSPORT = frozenset(
     {
@@ -68,6 +68,7 @@ CONTENT_TYPES = (
     (re.compile(r"(TabSeparated|TSV).*"), "text/tab-separated-values; charset=UTF-8"),
     (re.compile(r"(Pretty|Vertical|Markdown|XML|Values).*"), "text/plain; charset=UTF-8"),
 )
+NATIVE = "Native"
 MAX_LZ4_FRAMES = 100_000
 
 
@@ -83,17 +84,17 @@ class Statement:
     database: str | None
 
     @property
-    def insert(self) -> bool:
-        """Tell whether data may follow the statement."""
-        return isinstance(self.text, bytes)
-
-    @property
     def answer_format(self) -> str | None:
         """Return the format of the answer: that of the statement, else the default; None where there is no result."""
         if isinstance(self.text, bytes) or not RESULTS.match(self.text):
             return None
         match = ENDING_FORMAT.search(self.text)
         return match[1] if match else self.format
+
+    def without_format(self, text: str) -> str:
+        """Return the statement without its FORMAT clause."""
+        match = ENDING_FORMAT.search(text)
+        return f"{text[: match.start()]} {text[match.end(1) :]}" if match else text
 
 
 def read_statement(url: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Statement:
@@ -121,6 +122,26 @@ def read_statement(url: Mapping[str, str], headers: Mapping[str, str], body: byt
         settings={k: v for k, v in url.items() if k not in TRANSPORT and not k.startswith("param_")},
         database=url.get("database") or headers.get("x-clickhouse-database") or None,
     )
+
+
+def empty_native_block(columns: Sequence[tuple[str, str]]) -> bytes:
+    """Return a Native block of no rows: what a server answers where chdb answers nothing, and clients read names from.
+
+    varint number of columns | varint 0 | per column: varint length, name; varint length, type
+    """
+    block = _varint(len(columns)) + _varint(0)
+    for texts in columns:
+        block += b"".join(_varint(len(raw)) + raw for raw in (t.encode("utf-8") for t in texts))
+    return block
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def decode_body(body: bytes, coding: str, limit_bytes: int) -> bytes:
