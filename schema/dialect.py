@@ -137,6 +137,8 @@ class Dialects:
     finish: Finish
     params: Params
     content: Mapping[str, Keys]
+    tool_result_events: frozenset[str]
+    tool_result_fields: Keys
     metadata_noise_names: frozenset[str]
     metadata_noise_prefixes: Keys
     usage: Usage
@@ -183,6 +185,8 @@ def parse(text: str) -> Dialects:
             tuple((i["scope"], MappingProxyType(i["defaults"])) for i in t["params"]["invented"]),
         ),
         content=_keys(t["content"]),
+        tool_result_events=frozenset(t["tool_results"]["events"]),
+        tool_result_fields=tuple(t["tool_results"]["fields"]),
         metadata_noise_names=frozenset(t["metadata_noise"]["names"]),
         metadata_noise_prefixes=tuple(t["metadata_noise"]["prefixes"]),
         usage=Usage(

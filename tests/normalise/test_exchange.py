@@ -284,6 +284,51 @@ def test_tool_events_of_a_tool_span() -> None:
     assert (found["tool_arguments"], found["tool_result"]) == ({"x": 1}, {"y": 2})
 
 
+def test_a_coding_agents_own_keys() -> None:
+    values = {
+        "span.type": "llm_request",
+        "gen_ai.system": "anthropic",
+        "gen_ai.request.model": "m",
+        "input_tokens": 2,
+        "output_tokens": 333,
+        "cache_read_tokens": 63002,
+        "cache_creation_tokens": 679,
+        "stop_reason": "tool_use",
+        "new_context": "<REDACTED>",
+    }
+    found = only(span("claude_code.llm_request", values, scope="com.anthropic.claude_code.tracing"))
+    assert (found["kind"], found["input_tokens"], found["output_tokens"]) == ("llm", 63683, 333)
+    assert (found["cache_read_tokens"], found["cache_write_tokens"]) == (63002, 679)
+    assert found["finish_reasons"] == ["tool_call"]
+    assert found["input_messages"] is None
+    events = (("tool.output", {"output": "<REDACTED>", "content": "3 files"}),)
+    tool = only(span("claude_code.tool", {"span.type": "tool", "tool_input": '{"x": 1}'}, events=events))
+    assert (tool["kind"], tool["tool_arguments"], tool["tool_result"]) == ("tool", {"x": 1}, "3 files")
+
+
+def test_a_provider_that_reports_beside_the_framework() -> None:
+    usage = {"input_tokens": 20, "cache_read_input_tokens": 64, "cache_creation_input_tokens": 17, "output_tokens": 23}
+    values = {
+        "ai.operationId": "ai.generateText.doGenerate",
+        "ai.response.providerMetadata": json.dumps({"anthropic": {"usage": usage, "cacheCreationInputTokens": 17}}),
+    }
+    for told, total in ((101, 124), (20, 43)):  # the framework's figure includes the cache, or is the provider's
+        figures = {"ai.usage.inputTokens": told, "ai.usage.outputTokens": 23, "ai.usage.totalTokens": total}
+        found = only(span("ai.generateText.doGenerate", {**values, **figures}))
+        assert (found["input_tokens"], found["cache_read_tokens"], found["cache_write_tokens"]) == (101, 64, 17)
+
+
+def test_a_generation_by_its_keys_where_the_type_says_span() -> None:
+    # Langfuse's Python SDK up to 3.3.0
+    values = {
+        "langfuse.observation.type": "span",
+        "langfuse.observation.model.name": "m",
+        "langfuse.observation.usage_details": '{"input": 3, "output": 4}',
+    }
+    assert only(span("generation", values))["kind"] == "llm"
+    assert only(span("step", {"langfuse.observation.type": "span"}))["kind"] == "other"
+
+
 def test_a_retrieval_has_its_query_and_documents_as_text() -> None:
     values = {
         "openinference.span.kind": "RETRIEVER",

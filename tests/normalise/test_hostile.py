@@ -67,7 +67,7 @@ MARKED = st.one_of([st.tuples(st.just(k), st.sampled_from(v)) for k, v in MARKS.
 EVENT_NAMES = st.sampled_from(
     [
         *("gen_ai.user.message", "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.evaluation.result", "exception"),
-        *("gen_ai.client.inference.operation.details", "gen_ai.tool.message", "x"),
+        *("gen_ai.client.inference.operation.details", "gen_ai.tool.message", "tool.output", "x"),
     ]
 )
 

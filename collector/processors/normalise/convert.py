@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.processors.normalise.content import convert_content
@@ -22,7 +23,6 @@ from schema.span import CANONICAL
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
@@ -37,7 +37,7 @@ def convert_marked(
     batch: SpanBatch, table: Dialects, kinds: Sequence[str], columns: Mapping[str, pa.Array]
 ) -> dict[str, dict[int, Any]]:
     """Return canonical column -> row -> value as that column's type takes it, for the rows where one was found."""
-    events = _events(batch)
+    events = _events(batch, table.tool_result_events)
     index = PrefixIndex(batch.attributes.keys, _prefixes(table))
     found: dict[str, dict[int, Any]] = {}
     names, scopes = batch.name, batch.scopes.name
@@ -88,23 +88,24 @@ def _marked(batch: SpanBatch, table: Dialects, events: Mapping[int, Any]) -> NDA
     return marked
 
 
-def _events(batch: SpanBatch) -> dict[int, list[Event]]:
-    """Return the GenAI events of each span: its own, then log records that name it, by time."""
+def _events(batch: SpanBatch, more: frozenset[str]) -> dict[int, list[Event]]:
+    """Return the events of each span that are GenAI's or named: its own, then log records that name it, by time."""
     by_row: dict[int, list[Event]] = {}
     table = batch.events
-    for e in np.flatnonzero(_genai(table.name)).tolist():
+    for e in np.flatnonzero(_genai(table.name, more)).tolist():
         fields = table.attributes.of(e)
         by_row.setdefault(int(table.owner[e]), []).append(Event(table.name[e].as_py(), fields))
     logs = batch.logs
     order = np.argsort(logs.time_unix_ns, kind="stable")
-    for r in order[_genai(logs.event_name)[order] & (logs.span_row[order] >= 0)].tolist():
+    for r in order[_genai(logs.event_name, more)[order] & (logs.span_row[order] >= 0)].tolist():
         body = read_value(logs.body.of(r).get("body"))
         fields = {**logs.attributes.of(r), **(body if isinstance(body, dict) else {"content": body})}
         by_row.setdefault(int(logs.span_row[r]), []).append(Event(logs.event_name[r].as_py(), fields))
     return by_row
 
 
-def _genai(names: pa.Array) -> NDArray[np.bool_]:
+def _genai(names: pa.Array, more: frozenset[str]) -> NDArray[np.bool_]:
     if len(names) == 0:
         return np.zeros(0, np.bool_)
-    return np.asarray(pc.starts_with(names, "gen_ai.").to_numpy(zero_copy_only=False), np.bool_)
+    wanted = pc.or_(pc.starts_with(names, "gen_ai."), pc.is_in(names, value_set=pa.array(sorted(more), pa.string())))
+    return np.asarray(wanted.to_numpy(zero_copy_only=False), np.bool_)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.processors.normalise.literal import read_value
 from collector.processors.normalise.parts import joined_blocks
+from collector.processors.normalise.view import withheld
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ def convert_tool(subject: Subject) -> None:
             arguments = event.fields.get("content")
         elif event.name == "gen_ai.choice" and result is None:
             result = event.fields.get("message", event.fields.get("content"))
+        elif event.name in subject.table.tool_result_events and result is None:
+            said = (event.fields.get(k) for k in subject.table.tool_result_fields)
+            result = next((v for v in said if v is not None and not withheld(v)), None)
     if arguments is not None:
         subject.put("tool_arguments", _json(tool_arguments(arguments)))
     if result is not None:

@@ -30,7 +30,6 @@ EXCLUDES_CACHE, EXCLUDES_REASONING = "input_excludes_cache", "output_excludes_re
 
 def convert_usage(subject: Subject) -> None:
     """Find token figures in usage objects: what single keys did not tell, and the total that proves the habit."""
-    wire = subject.response.usage if subject.response is not None else None
     for raw in _objects(subject):
         told = _read(subject, raw)
         same = all(
@@ -43,7 +42,7 @@ def convert_usage(subject: Subject) -> None:
             usage = subject.table.usage
             excluded = bool(usage.cache_excluded_by & raw.keys())
             subject.put(EXCLUDES_CACHE, excluded or None)
-            if excluded and raw is wire and "total_tokens" not in told:
+            if excluded and "total_tokens" not in told:
                 # the provider's own figures exclude the cache and have no total: one that a library added up from them
                 # proves nothing
                 subject.put(TOTAL_IS_ADDED_UP, True)  # noqa: FBT003 - a fact's value
@@ -54,7 +53,9 @@ def _objects(subject: Subject) -> Iterator[dict[str, Any]]:
     for key in subject.table.content["usage"]:
         value = read_json_object(subject.view.get(key))
         if len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
-            yield inner  # provider metadata: {"<provider>": {...}}
+            yield inner  # provider metadata: {"<provider>": {...}}, some with the provider's own usage in it
+            if isinstance(inner.get("usage"), dict):
+                yield inner["usage"]
         elif value:
             yield value
     if subject.response is not None and subject.response.usage:

@@ -11,8 +11,13 @@ if TYPE_CHECKING:
 
     from schema.batch import AttributeTable
 
-WITHHELD = frozenset({"", "__REDACTED__"})
-"""What stands for content that was not sent; the second is OpenInference's (its configuration specification)."""
+WITHHELD = frozenset({"", "__REDACTED__", "<REDACTED>"})
+"""What stands for content that was not sent: OpenInference's (its configuration specification) and Claude Code's."""
+
+
+def withheld(value: Any) -> bool:
+    """Tell a value that stands for content that was not sent."""
+    return isinstance(value, str) and value in WITHHELD
 
 
 class PrefixIndex:
@@ -71,7 +76,7 @@ class View:
         """Return the value as sent of the first key that has one that is not empty."""
         for key in keys:
             value = self.get(key) if key in self else None
-            if value is not None and not (isinstance(value, str) and value in WITHHELD):
+            if value is not None and not withheld(value):
                 return value
         return None
 
@@ -79,4 +84,4 @@ class View:
         """Return (rest of the key, value) of every key with this prefix of the index, what was withheld left out."""
         found = [(rest, self._table.value(row)) for rest, row in self._groups.get(prefix, {}).items()]
         found += [(k[len(prefix) :], v) for k, v in self._extra.items() if k.startswith(prefix) and k not in self._rows]
-        return [(k, v) for k, v in found if not (isinstance(v, str) and v in WITHHELD)]
+        return [(k, v) for k, v in found if not withheld(v)]
