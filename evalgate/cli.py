@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 COMMANDS = "otel_evalgate.commands"
 ERROR = 2
+CODES = (0, 1, 2)
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
 
@@ -62,11 +65,11 @@ def run(arguments: Sequence[str]) -> int:
             if not b.is_missing_extra or word is not None:
                 terminal.note(f"evalgate: the commands of {b.name!r} are not available: {b.reason}")
     try:
-        code = app(list(arguments), prog_name="evalgate", standalone_mode=False)
+        code = app(list(arguments), prog_name="evalgate", standalone_mode=False) or 0
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        terminal.note("\nevalgate: interrupted")
-    except BrokenPipeError:
+        if code == INTERRUPTED:
+            terminal.note("\nevalgate: interrupted")
+    except (BrokenPipeError, SystemExit):  # typer ends the process with 1, a verdict, when the reader goes away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
     except EvalgateError as e:
         terminal.note(f"evalgate: {one_line(str(e))}")
@@ -75,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as e:  # noqa: BLE001 - a crash must exit 2: 1 would read as a verdict
         return _unexpected(terminal, e)
     else:
-        return code if isinstance(code, int) else 0
+        return code if code in CODES else ERROR
     return ERROR
 
 
@@ -138,3 +141,7 @@ def _unexpected(terminal: Terminal, error: Exception) -> int:
         "Set EVALGATE_DEBUG=1 to see where, and please report it"
     )
     return ERROR
+
+
+if __name__ == "__main__":
+    main()

@@ -278,7 +278,7 @@ def _annotation(title: str, message: str, file: str) -> str:
 
 
 def _data(text: str) -> str:
-    return one_line(text).replace("%", "%25")
+    return defused(text).replace("%", "%25")
 
 
 def _escaped(text: str) -> str:

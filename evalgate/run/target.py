@@ -195,7 +195,7 @@ def _load_function(rest: str) -> Callable[[dict[str, Any]], Any]:
         module = _import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except BadInput:
         raise
-    except Exception as e:  # noqa: BLE001 - importing the user's code may raise anything
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - importing the user's code may raise anything
         raise BadInput(f"--target: importing {where} failed: {_describe(e)}") from None
     value: Any = module
     for part in name.split("."):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,23 +27,26 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the one folder that chdb may open in this process."""
-    return tmp_path_factory.mktemp("chdb") / "db"
-
-
-@pytest.fixture
-def dsn(embedded_folder: Path, request: pytest.FixtureRequest) -> str:
-    """Name an embedded database of this test alone."""
-    name = "".join(c if c.isalnum() else "_" for c in request.node.name)[:80]
-    return f"chdb://{embedded_folder}?database=t_{name}_{abs(hash(request.node.nodeid)) % 10**6}"
+@pytest.fixture(scope="module", params=["embedded", pytest.param("server", marks=pytest.mark.server)])
+def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Keep one database of the real schema open for a module: once embedded, once on the server."""
+    name = f"t_{uuid.uuid4().hex}"
+    if request.param == "embedded":
+        where = f"chdb://{request.getfixturevalue('embedded_folder')}?database={name}"
+    else:
+        where = f"{request.getfixturevalue('clickhouse_server')}/{name}"
+    with connect(where, create_database=True) as db:
+        migrate(db)
+        yield where
+        db.command(f"DROP DATABASE `{name}` SYNC")
 
 
 @pytest.fixture
 def database(dsn: str) -> Iterator[Database]:
+    """Lend the database, empty."""
     with connect(dsn) as db:
-        migrate(db)
+        for table in ("spans", "trace_parts", "feedback", "annotations", "case_events"):
+            db.command(f"TRUNCATE TABLE {table}")
         yield db
 
 

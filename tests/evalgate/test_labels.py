@@ -16,6 +16,7 @@ from schema.case import case_id_of, message_text
 from schema.verdict import Label, Verdict, parse_label
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from evalgate.review.labels import Saved
@@ -73,7 +74,7 @@ def test_a_case_that_was_lost_half_way_is_made_by_the_next_save(traffic: Traffic
         def __getattr__(self, name: str) -> Any:
             return getattr(traffic.database, name)
 
-        def insert_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
+        def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
             if table == "case_events":
                 raise ConnectionError("gone")
             traffic.database.insert_rows(table, rows)
@@ -149,7 +150,7 @@ def test_undo_goes_back_to_the_label_before(traffic: Traffic) -> None:
 def test_undo_leaves_the_labels_of_others_alone(traffic: Traffic) -> None:
     traffic.refund(A)
     keep(traffic.database, BAD)
-    with pytest.raises(BadInput, match="no label by 'bob' to undo. There are labels by: ann 1"):
+    with pytest.raises(BadInput, match=r"no label by 'bob' to undo\. There are labels by: ann 1"):
         undo(traffic.database, 1, "bob")
 
 

@@ -108,12 +108,14 @@ def test_a_function_cannot_change_the_case(module: Path) -> None:
         ("python:absent_module:f", "No module named 'absent_module'"),
         ("python:functions:txt", "Did you mean 'text'?"),
         ("python:functions:constant", "is not a function"),
+        ("python:leaving.py:f", "importing leaving.py failed: SystemExit: 0 (leaving.py:1)"),
         ("cmd:", "is not known"),
         ("cmd:a 'b", "cannot be split"),
         ("file:absent.jsonl", "cannot read absent.jsonl"),
     ],
 )
 def test_a_target_that_does_not_exist_stops_before_anything_runs(module: Path, target: str, words: str) -> None:
+    (module.parent / "leaving.py").write_text("raise SystemExit(0)")
     with pytest.raises(BadInput) as error:
         load_target(target)
     assert words in str(error.value)

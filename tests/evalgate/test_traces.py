@@ -76,55 +76,52 @@ def test_failing_traces_come_first_then_sampled_ones_with_the_reason(shop: Traff
     assert (totals.traces, totals.failing, totals.flagged) == (4, 2, 3)
 
 
-@pytest.mark.parametrize(
-    ("conditions", "found"),
-    [
-        (["failing = true"], {A, C}),
-        (["flagged = false"], {D}),
-        (["service_name = other"], {D}),
-        (["service_name != other"], {A, B, C}),
-        (["service_name ~ THE"], {D}),
-        (["session_id = s'1"], {B}),
-        (["session_id != s'1"], {A, C, D}),
-        (["feature = refunds"], {A, C}),
-        (["failure_reasons = tool_error"], {A}),
-        (["failure_reasons ~ THUMB"], {C}),
-        (["failure_reasons != tool_error"], {B, C, D}),
-        (["span_count > 1", "failing = yes"], {A, C}),
-        (["start_time >= 2026-11-20T09:03:00"], {C, D}),
-        (["start_time = 2026-11-20T09:02:00Z"], {B}),
-        (["trace_id ~ 0a0a"], {A}),
-        (["service_name = ' OR 1=1 --"], set()),
-        (["service_name = \\'; DROP TABLE spans"], set()),
-        (["service_name = {w0:String}"], set()),
-        (["service_name = a\tb\nc\\"], set()),
-        (["user_id = "], {A, B, C, D}),
-    ],
-)
-def test_conditions_find_what_they_say(shop: Traffic, conditions: list[str], found: set[str]) -> None:
-    where = parse_where(conditions)
-    assert {r.trace_id for r in list_traces(shop.database, where, 10)} == found
-    assert count_traces(shop.database, where).traces == len(found)
+CONDITIONS: list[tuple[list[str], set[str]]] = [
+    (["failing = true"], {A, C}),
+    (["flagged = false"], {D}),
+    (["service_name = other"], {D}),
+    (["service_name != other"], {A, B, C}),
+    (["service_name ~ THE"], {D}),
+    (["session_id = s'1"], {B}),
+    (["session_id != s'1"], {A, C, D}),
+    (["feature = refunds"], {A, C}),
+    (["failure_reasons = tool_error"], {A}),
+    (["failure_reasons ~ THUMB"], {C}),
+    (["failure_reasons != tool_error"], {B, C, D}),
+    (["span_count > 1", "failing = yes"], {A, C}),
+    (["start_time >= 2026-11-20T09:03:00"], {C, D}),
+    (["start_time = 2026-11-20T09:02:00Z"], {B}),
+    (["trace_id ~ 0a0a"], {A}),
+    (["service_name = ' OR 1=1 --"], set()),
+    (["service_name = \\'; DROP TABLE spans"], set()),
+    (["service_name = {w0:String}"], set()),
+    (["service_name = a\tb\nc\\"], set()),
+    (["user_id = "], {A, B, C, D}),
+]
+
+
+def test_conditions_find_what_they_say(shop: Traffic) -> None:
+    for conditions, found in CONDITIONS:
+        where = parse_where(conditions)
+        assert {r.trace_id for r in list_traces(shop.database, where, 10)} == found, conditions
+        assert count_traces(shop.database, where).traces == len(found), conditions
 
 
 def test_the_limit_is_kept(shop: Traffic) -> None:
     assert [r.trace_id for r in list_traces(shop.database, parse_where([]), 1)] == [C]
 
 
-@pytest.mark.parametrize(
-    ("prefix", "words"),
-    [
+def test_a_prefix_must_mean_one_trace(shop: Traffic) -> None:
+    for prefix, words in (
         ("ff", "no trace begins with ff"),
         ("0", "0 is not unique"),
         ("xyz", "is not a trace id"),
         ("", "is not a trace id"),
         ("a" * 33, "is not a trace id"),
         ("%", "is not a trace id"),
-    ],
-)
-def test_a_prefix_must_mean_one_trace(shop: Traffic, prefix: str, words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        resolve_trace(shop.database, prefix)
+    ):
+        with pytest.raises(BadInput, match=words):
+            resolve_trace(shop.database, prefix)
 
 
 def test_a_unique_prefix_is_enough(shop: Traffic) -> None:
@@ -179,12 +176,13 @@ def test_a_span_sent_twice_is_read_once(traffic: Traffic) -> None:
     assert [s.name for s in load_trace(traffic.database, A).spans] == ["first"]
 
 
-@pytest.mark.parametrize("broken", ["{", '{"role": "user"}', '["x"]', '[{"role": "user", "parts": "x"}]', "null"])
-def test_columns_that_are_not_what_they_should_be_do_not_stop_a_reader(traffic: Traffic, broken: str) -> None:
-    traffic.trace(A, [{"input_messages": broken, "input_text": "hello", "tool_arguments": broken}])
-    trace = load_trace(traffic.database, A)
-    assert user_input(trace)[1] == "hello"
-    assert trace_json(trace)["spans"][0]["input_messages"] == ()
+def test_columns_that_are_not_what_they_should_be_do_not_stop_a_reader(traffic: Traffic) -> None:
+    for number, broken in enumerate(("{", '{"role": "user"}', '["x"]', '[{"role": "user", "parts": "x"}]', "null")):
+        trace_id = f"{number:032x}"
+        traffic.trace(trace_id, [{"input_messages": broken, "input_text": "hello", "tool_arguments": broken}])
+        trace = load_trace(traffic.database, trace_id)
+        assert user_input(trace)[1] == "hello", broken
+        assert trace_json(trace)["spans"][0]["input_messages"] == (), broken
 
 
 def span(span_id: str, parent: str) -> Span:

@@ -1,0 +1,255 @@
+"""`evalgate run` and `evalgate gate` as a CI job sees them: exit codes, what is printed, what is written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from evalgate.cli import run
+from evalgate.run.store import save_run
+from schema.evaluator import Score
+from schema.run import ErrorKind
+from tests.evalgate.builders import TRACE, refund_cases, result, run_of, write_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOSTILE = "::error::pwned\n##[command]x\n\x1b[2J| <b>`x`"
+
+
+@pytest.fixture
+def evalgate(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in the project; return exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        code = run(arguments)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return command
+
+
+@pytest.fixture
+def refunds(project: Path) -> Path:
+    write_project(project, refund_cases())
+    return project
+
+
+def first_and_last(text: str) -> tuple[str, str]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[0], lines[-1]
+
+
+def test_red_then_green(refunds: Path, evalgate: Any) -> None:
+    code, out, err = evalgate("run", "-d", "d", "-t", "python:target.py:broken")
+    assert (code, "0 passed, 3 failed, 0 errors" in out) == (0, True)
+    assert "noise" in err
+    assert "noise" not in out
+    code, out, _ = evalgate("gate")
+    assert code == 1
+    first, last = first_and_last(out)
+    assert first == last == "GATE FAILED: refund-window passed 0 of 3 (0 %, needs 80 %)"
+    for number in range(3):
+        trace = f"{number:02x}{TRACE[2:]}"
+        assert f"✗ case-{number}  policy_hallucination" in out
+        assert f"from   trace {trace}, see: evalgate traces show {trace[:16]}" in out
+        assert f"asked  Question {number}?" in out
+    assert "why    refund-window: the output contains '90 days': \"You have 90 days.\"" in out
+    assert "baseline none for this dataset" in out
+
+    assert evalgate("run", "-d", "d", "-t", "python:target.py:fixed")[0] == 0
+    code, out, _ = evalgate("gate")
+    assert code == 0
+    first, last = first_and_last(out)
+    assert first == last == "GATE PASSED: 3 of 3 judged cases passed, every evaluator reached its threshold"
+
+
+def test_a_baseline_names_every_regression(refunds: Path, evalgate: Any) -> None:
+    evalgate("run", "-d", "d", "-t", "python:target.py:fixed")
+    code, out, _ = evalgate("gate", "--write-baseline")
+    assert code == 0
+    assert "this run is the accepted state now (evals/baseline.json); commit it" in out
+    evalgate("run", "-d", "d", "-t", "python:target.py:broken")
+    code, out, _ = evalgate("gate", "--threshold", "0")
+    assert code == 1
+    assert first_and_last(out)[0] == "GATE FAILED: 3 cases that passed before fail now"
+    assert out.count("REGRESSION: it passed before") == 3
+    assert "inconclusive as statistics: 3 changed verdicts" in out
+    evalgate("gate", "--write-baseline")
+    assert evalgate("gate", "--threshold", "0")[0] == 0
+
+
+def test_errors_of_the_target_are_no_verdict(refunds: Path, evalgate: Any) -> None:
+    code, _, err = evalgate("run", "-d", "d", "-t", "python:target.py:crash")
+    assert code == 2
+    assert "every case ended in an error, the first: RuntimeError: no key" in err
+    code, out, err = evalgate("gate", "--allow-errors", "3")
+    assert code == 2
+    assert first_and_last(out)[0].startswith("GATE ERROR: none of the 3 cases was judged")
+    assert err.startswith("evalgate: none of the 3 cases was judged")
+    code, out, _ = evalgate("gate", "--write-baseline")
+    assert code == 2
+    assert "GATE ERROR: 3 cases of 3 could not be judged (3 target)" in out
+    assert "! case-0  target: RuntimeError: no key" in out
+    assert not Path("evals/baseline.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--format", "json"), ("--format", "github"), ("--json-output", "-")])
+def test_no_run_is_exit_2_and_says_what_to_do(evalgate: Any, arguments: tuple[str, ...]) -> None:
+    code, out, err = evalgate("gate", *arguments)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "there is no run in .evalgate/runs. Make one: evalgate run --dataset NAME --target TARGET" in err
+    assert "Make one" in out
+
+
+def test_an_empty_dataset_is_exit_2(project: Path, evalgate: Any) -> None:
+    write_project(project, [])
+    code, out, err = evalgate("run", "-d", "d", "-t", "python:target.py:fixed")
+    assert (code, out) == (2, "")
+    assert "has no cases. Add some: evalgate dataset build --name d" in err
+
+
+def test_a_run_without_cases_is_exit_2(evalgate: Any) -> None:
+    save_run(run_of([]))
+    code, out, _ = evalgate("gate")
+    assert code == 2
+    assert first_and_last(out)[0].startswith("GATE ERROR: the run has no cases, so nothing was proved")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "-d", "d", "-t", "target.py"), "is not known; use python:"),
+        (("run", "-d", "dd", "-t", "python:target.py:fixed"), "there is no dataset 'dd'"),
+        (("run", "-d", "d", "-t", "python:target.py:fixd"), "Did you mean 'fixed'"),
+        (("run", "-d", "d", "-t", "python:target.py:fixed", "--evaluators", "nowhere"), "there are no evaluators"),
+        (("run", "-d", "d", "-t", "x", "--concurrency", "0"), "--concurrency"),
+        (("run", "-d", "d"), "--target"),
+        (("gate", "--run", "r9"), "there is no run 'r9'"),
+        (("gate", "--baseline", "absent.json"), "there is no baseline absent.json"),
+        (("gate", "--baseline", "target.py"), "target.py is not JSON"),
+        (("gate", "--threshold", "80"), "--threshold"),
+        (("gate", "--format", "xml"), "--format"),
+        (("gate", "--treshold", "1"), "--threshold"),
+        (("gat",), "gate"),
+        (("dataset", "build", "--name", "../x"), "cannot name a dataset"),
+    ],
+)
+def test_whatever_is_wrong_is_one_line_and_exit_2(
+    refunds: Path, evalgate: Any, arguments: tuple[str, ...], words: str
+) -> None:
+    save_run(run_of([result("a")]))
+    code, _, err = evalgate(*arguments)
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+    assert sum(line.startswith("evalgate: ") for line in err.splitlines()) == 1
+
+
+def test_json_is_one_document_and_nothing_else(evalgate: Any) -> None:
+    save_run(run_of([result("a", trace_id=TRACE), result("b", passed=False, trace_id=TRACE), result("c", passed=None)]))
+    code, out, err = evalgate("gate", "--json", "--json-output", "report.json")
+    document = json.loads(out)
+    assert (code, err) == (1, "")
+    assert json.loads(Path("report.json").read_text()) == document
+    assert document["status"] == "fail"
+    assert document["deployment_blocked"] is True
+    assert document["blocking_reason"] == "e passed 1 of 2 (50 %, needs 80 %)"
+    assert document["suite_pass_rate"] == 0.0
+    assert document["case_pass_rate"] == 0.5
+    (evaluated,) = document["eval_results"]
+    assert {k: evaluated[k] for k in ("evaluator", "failure_mode", "pass_rate", "passed", "sample_count")} == {
+        "evaluator": "e",
+        "failure_mode": "m",
+        "pass_rate": 0.5,
+        "passed": False,
+        "sample_count": 2,
+    }
+    (failing,) = document["failing_cases"]
+    assert failing["case_id"] == "b"
+    assert failing["show"] == f"evalgate traces show {TRACE[:16]}"
+    assert document["unscored_cases"] == ["c"]
+    assert document["comparison"] is None
+
+
+def test_a_report_is_written_even_when_there_is_nothing_to_judge(evalgate: Any) -> None:
+    assert evalgate("gate", "--json-output", "report.json")[0] == 2
+    assert json.loads(Path("report.json").read_text())["status"] == "error"
+
+
+def hostile_run() -> None:
+    """Save a run whose content tries to speak to the runner, the terminal and the page."""
+    bad = result("case-x", passed=False, failure_mode="m|<b>", trace_id=TRACE)
+    object.__setattr__(bad, "input_text", HOSTILE)
+    object.__setattr__(bad, "scores", (Score("e", 0.0, False, HOSTILE),))  # noqa: FBT003 - a record
+    broken = result("case-y", error=ErrorKind.TARGET)
+    object.__setattr__(broken.error, "message", HOSTILE)
+    save_run(run_of([bad, broken]))
+
+
+def test_github_gets_commands_of_ours_only(evalgate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = Path("summary.md")
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    hostile_run()
+    code, out, _ = evalgate("gate", "--format", "github", "--allow-errors", "1")
+    assert code == 1
+    assert "\x1b" not in out
+    assert "##[" not in out.replace("## [", "")
+    commands = [line for line in out.splitlines() if line.lstrip().startswith("::")]
+    assert len(commands) == 2
+    assert commands[0].startswith("::error file=evals/datasets/d.jsonl,title=evalgate gate::GATE FAILED: ")
+    assert commands[1].startswith("::error file=evals/datasets/d.jsonl,title=case-x m|<b>::")
+    assert f"(evalgate traces show {TRACE[:16]})" in commands[1]
+    assert first_and_last(out)[1].startswith("GATE FAILED")
+    page = summary.read_text()
+    assert page.startswith("before\n## ❌ GATE FAILED")
+    assert "<b>" not in page.replace("`m\\|<b>`", "")
+    assert "::error" in page  # as text in a table cell, on a line that begins with a bar
+    assert not any(line.startswith("::") for line in page.splitlines())
+
+
+def test_annotations_are_ten_at_most(evalgate: Any) -> None:
+    save_run(run_of([result(f"c{i}", passed=False) for i in range(30)]))
+    _, out, _ = evalgate("gate", "--format", "github")
+    assert sum(line.startswith("::error") for line in out.splitlines()) == 10
+    assert out.count("✗ c") == 30
+
+
+def test_a_green_gate_annotates_nothing(evalgate: Any) -> None:
+    save_run(run_of([result("a")]))
+    code, out, _ = evalgate("gate", "--format", "github")
+    assert (code, "::error" in out) == (0, False)
+
+
+def test_the_gate_needs_nothing_but_the_core_install(refunds: Path) -> None:
+    """No database, no Arrow, no gRPC, no SciPy: those names cannot even be imported here."""
+    guard = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        top = name.split('.')[0]\n"
+        "        if top in {'pyarrow', 'numpy', 'scipy', 'grpc', 'chdb', 'clickhouse_connect', 'sqlglot', 'google',"
+        " 'opentelemetry', 'starlette', 'uvicorn', 'exporters', 'collector'}:\n"
+        "            raise ModuleNotFoundError(f'No module named {top!r}', name=top)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from evalgate.cli import run\n"
+        "codes = [run(['run', '-d', 'd', '-t', f'python:target.py:{f}']) * 10 + run(['gate'])"
+        " for f in ('broken', 'fixed')]\n"
+        "codes.append(run(['traces']))\n"
+        "codes.append(run(['dataset', 'list']))\n"
+        "print(codes, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", guard], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.splitlines()[-1] == "[1, 0, 2, 0]", done.stderr
+    assert "pip install 'otel-evalgate[embedded]'" in done.stderr
