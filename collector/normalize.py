@@ -62,9 +62,11 @@ def document(bodies: Sequence[tuple[str, bytes]]) -> Document:
 
 def _processed(batch: SpanBatch) -> SpanBatch:
     """Run the steps of the pipeline that decide what a document shows."""
-    from collector.processors.normalise import canonical  # noqa: PLC0415 - costs nothing to those who only import the command
+    # here, so that the other commands do not pay for them
+    from collector.processors.failure import with_failures  # noqa: PLC0415
+    from collector.processors.normalise import canonical  # noqa: PLC0415
 
-    return canonical(batch)
+    return with_failures(canonical(batch))
 
 
 def _record(sequence: int, name: str, body: bytes) -> Record:
