@@ -10,7 +10,7 @@ import uuid
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -31,13 +31,16 @@ from exporters.clickhouse.fence import Fence, check_settings
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
 
     from starlette.types import Receive, Scope, Send
 
     from exporters.clickhouse.engine import Engine
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PINGS = frozenset({"/ping", "/replicas_status"})
 READ_ONLY_METHODS = frozenset({"GET", "HEAD"})
@@ -67,9 +70,17 @@ class Application:
     """ClickHouse's HTTP interface over one engine."""
 
     def __init__(
-        self, engine: Engine, *, hosts: frozenset[str], max_body_bytes: int, max_execution_time_s: float, name: str
+        self,
+        engine: Engine,
+        threads: Executor,
+        *,
+        hosts: frozenset[str],
+        max_body_bytes: int,
+        max_execution_time_s: float,
+        name: str,
     ) -> None:
         self._engine = engine
+        self._threads = threads
         self._hosts = hosts
         self._max_body_bytes = max_body_bytes
         self._max_execution_time_s = max_execution_time_s
@@ -113,8 +124,8 @@ class Application:
         statement = await self._statement(request, url)
         if not statement.text.strip():
             return Response("Ok.\n", media_type="text/plain")
-        answer, form = await asyncio.to_thread(self._run, statement, identity, request.method)
-        return _success(answer, form, request.headers.get("accept-encoding", "") if _compressed(url) else "")
+        accepted = request.headers.get("accept-encoding", "") if url.get("enable_http_compression") == "1" else ""
+        return await self._in_thread(lambda: self._run(statement, identity, request.method, accepted))
 
     async def _statement(self, request: Request, url: Mapping[str, str]) -> Statement:
         if any(url.get(name) == "1" for name in ("compress", "decompress")):
@@ -127,7 +138,7 @@ class Application:
         body = b"" if request.method in READ_ONLY_METHODS else await self._body(request)
         coding = request.headers.get("content-encoding", "")
         if body and coding:
-            body = await asyncio.to_thread(decode_body, body, coding, self._max_body_bytes)
+            body = await self._in_thread(lambda: decode_body(body, coding, self._max_body_bytes))
         return read_statement(url, request.headers, body)
 
     async def _body(self, request: Request) -> bytes:
@@ -142,8 +153,12 @@ class Application:
             pieces.append(piece)
         return b"".join(pieces)
 
-    def _run(self, statement: Statement, identity: Identity, method: str) -> tuple[Answer, str | None]:
-        """Run in a thread: the fence, then the statement."""
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run blocking work in threads of our own: those of the service sync its journal and must not wait for ours."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _run(self, statement: Statement, identity: Identity, method: str, accepted: str) -> Response:
+        """Run in a thread: the fence, the statement, the answer."""
         form, text, settings = statement.answer_format, statement.text, dict(statement.settings)
         database = statement.database if statement.database not in (None, "default") else self._engine.database
         if method in READ_ONLY_METHODS and form is None:
@@ -160,7 +175,7 @@ class Application:
         if form == NATIVE and not answer.body and isinstance(text, str):
             meta = json.loads(run(statement.without_format(text), "JSONCompact").body)["meta"]
             answer = replace(answer, body=empty_native_block([(c["name"], c["type"]) for c in meta]))
-        return answer, form
+        return _success(answer, form, accepted)
 
     def _reader_settings(self, settings: dict[str, str]) -> dict[str, str]:
         """Keep what a reader may set; the time limit only shorter."""
@@ -176,10 +191,6 @@ class Application:
             return answer.body.decode("utf-8", "replace")
 
         return Fence(self._engine.database, explain)
-
-
-def _compressed(url: Mapping[str, str]) -> bool:
-    return url.get("enable_http_compression") == "1"
 
 
 def _success(answer: Answer, form: str | None, accepted: str) -> Response:

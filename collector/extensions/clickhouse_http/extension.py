@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -64,6 +65,7 @@ class ClickHouseHttp:
         self._engine: Engine | None = None
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._threads: ThreadPoolExecutor | None = None
         self.url: str | None = None
         """Where it answers; None before start and when the database is a server of its own."""
 
@@ -103,8 +105,10 @@ class ClickHouseHttp:
 
     async def _serve(self, engine: Engine, listener: socket.socket) -> None:
         hosts = LOOPBACK_NAMES | {self._host.lower()} | {host_name(h) for h in self._config.allowed_hosts}
+        self._threads = ThreadPoolExecutor(self._config.concurrency, "clickhouse_http")
         application = Application(
             engine,
+            self._threads,
             hosts=hosts,
             max_body_bytes=self._config.max_body_bytes,
             max_execution_time_s=self._config.max_execution_time_s,
@@ -121,6 +125,7 @@ class ClickHouseHttp:
                 access_log=False,
                 server_header=False,
                 ws="none",
+                limit_concurrency=self._config.concurrency * 32,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=5,
             )
@@ -143,6 +148,9 @@ class ClickHouseHttp:
         if server is not None and task is not None:
             server.should_exit = True
             await task
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await asyncio.to_thread(threads.shutdown)
         if engine is not None:
             await asyncio.to_thread(engine.close)
 
