@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collector.cli import journal_app
 from collector.normalize import normalize_command
+from collector.up import up_command
 
 if TYPE_CHECKING:
     import typer
@@ -12,4 +14,6 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add them to the root app."""
+    app.command("up")(up_command)
     app.command("normalize")(normalize_command)
+    app.add_typer(journal_app(), name="journal")

@@ -1,0 +1,293 @@
+"""The configuration of the collector: one typed tree in the OpenTelemetry Collector's shape.
+
+    receivers:  {otlp: {...}}            components by id, `type` or `type/name`
+    processors: {normalise: {}, ...}
+    exporters:  {clickhouse: {...}}
+    extensions: {health_check: {...}}
+    service:
+      pipelines:  {traces: {receivers: [...], processors: [...], exporters: [...]}, logs: {...}}
+      extensions: [...]
+      journal:    {directory, max_bytes, ...}
+      telemetry:  {logs: {level}}
+
+Everything is validated before anything starts, and every problem is told at once. docs/configuration.md has each key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from collector.components import suggest
+from collector.config_file import Document, read
+from schema.component import ComponentConfig, ComponentKind, Signal
+from schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from collector.components import Registry
+    from collector.config_file import Path as KeyPath
+    from schema.component import Component
+
+DEFAULT_DATA_DIR = Path(".evalgate/data")
+"""Below the current directory."""
+MIB = 1 << 20
+
+
+class PipelineConfig(ComponentConfig):
+    """service.pipelines.traces, service.pipelines.logs: ids of components, in order."""
+
+    receivers: tuple[str, ...] = Field(min_length=1)
+    processors: tuple[str, ...] = ()
+    exporters: tuple[str, ...] = Field(min_length=1)
+
+
+class Pipelines(ComponentConfig):
+    """service.pipelines: one per signal."""
+
+    traces: PipelineConfig | None = None
+    logs: PipelineConfig | None = None
+
+    def items(self) -> list[tuple[Signal, PipelineConfig]]:
+        """Return the pipelines there are."""
+        return [(s, p) for s in get_args(Signal) if (p := getattr(self, s)) is not None]
+
+
+class JournalConfig(ComponentConfig):
+    """service.journal: where acknowledged requests wait for delivery."""
+
+    directory: Path | None = None
+    """Unset: `journal` in the data directory."""
+    max_bytes: int | None = Field(default=None, ge=MIB)
+    """Unset: a tenth of the disk, at most 10 GiB. At 80 % senders are refused and asked to try again."""
+    segment_bytes: int | None = Field(default=None, ge=128 << 10, le=1 << 30)
+    """Size of one file, and the limit of one request. Unset: 64 MiB, at most an eighth of max_bytes."""
+    sync: bool = True
+    """Off: an acknowledged request survives kill -9, but not a power cut."""
+    batch_bytes: int = Field(default=64 * MIB, ge=1)
+    """How much goes to the exporters at once; memory grows with it."""
+    batch_records: int = Field(default=10_000, ge=1)
+    batch_linger_s: float = Field(default=0.2, ge=0, le=60)
+    """How long the first request of a batch waits for more."""
+
+
+class LogsConfig(ComponentConfig):
+    """service.telemetry.logs."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+
+
+class TelemetryConfig(ComponentConfig):
+    """service.telemetry: what the collector says of itself."""
+
+    logs: LogsConfig = LogsConfig()
+
+
+class ServiceConfig(ComponentConfig):
+    """service."""
+
+    pipelines: Pipelines
+    extensions: tuple[str, ...] = ()
+    journal: JournalConfig = JournalConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    data_dir: Path = DEFAULT_DATA_DIR
+    """Folder for the journal and for whatever components keep; relative to the current directory."""
+    shutdown_timeout_s: float = Field(default=10.0, ge=0)
+    """How long what is journalled may still be delivered at the end; the rest stays in the journal."""
+
+
+class Tree(ComponentConfig):
+    """The whole file, before the components' own settings are read."""
+
+    receivers: dict[str, Any] = Field(default_factory=dict)
+    processors: dict[str, Any] = Field(default_factory=dict)
+    exporters: dict[str, Any] = Field(default_factory=dict)
+    extensions: dict[str, Any] = Field(default_factory=dict)
+    service: ServiceConfig
+
+    @field_validator("receivers", "processors", "exporters", "extensions", mode="before")
+    @classmethod
+    def _nothing_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+SECTIONS: dict[ComponentKind, str] = {
+    "receiver": "receivers",
+    "processor": "processors",
+    "exporter": "exporters",
+    "extension": "extensions",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """One component that the service uses, with its settings."""
+
+    id: str
+    component: Component[Any]
+    settings: ComponentConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that is valid as a whole."""
+
+    service: ServiceConfig
+    receivers: Mapping[str, Configured]
+    processors: Mapping[str, Configured]
+    exporters: Mapping[str, Configured]
+    extensions: Mapping[str, Configured]
+    unused: tuple[str, ...]
+    """Components that the file configures and no pipeline uses."""
+
+
+def load(path: Path, registry: Registry, environment: Mapping[str, str]) -> Config:
+    """Read and validate a file.
+
+    Raises:
+        ConfigError: every problem found, one per line.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise ConfigError(f"the configuration {path} cannot be read: {e.strerror}") from None
+    except UnicodeDecodeError as e:
+        raise ConfigError(f"the configuration {path} is not UTF-8: byte {e.start}") from None
+    return parse(text, str(path), registry, environment)
+
+
+def parse(text: str, name: str, registry: Registry, environment: Mapping[str, str]) -> Config:
+    """Validate a configuration given as text; `name` is for messages. Raises as `load`."""
+    document = read(text, name, environment)
+    try:
+        tree = Tree.model_validate(document.data)
+    except ValidationError as e:
+        raise ConfigError("\n".join(explain(e, Tree, document, ()))) from None
+    problems: list[str] = []
+    used = _used(tree, document, problems)
+    sections: dict[ComponentKind, dict[str, Configured]] = {kind: {} for kind in SECTIONS}
+    unused = []
+    for kind, section in SECTIONS.items():
+        for component_id, settings in getattr(tree, section).items():
+            try:
+                configured = _configure(kind, component_id, settings, document, registry)
+            except ConfigError as e:
+                problems.append(str(e))
+                continue
+            if component_id in used[kind]:
+                sections[kind][component_id] = configured
+            else:
+                unused.append(f"{section}.{component_id}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Config(
+        tree.service,
+        sections["receiver"],
+        sections["processor"],
+        sections["exporter"],
+        sections["extension"],
+        tuple(unused),
+    )
+
+
+def _used(tree: Tree, document: Document, problems: list[str]) -> dict[ComponentKind, set[str]]:
+    """Return the ids that the service names, checking that each is configured and that the pipelines agree."""
+    used: dict[ComponentKind, set[str]] = {kind: set() for kind in SECTIONS}
+
+    def name(kind: ComponentKind, ids: tuple[str, ...], path: KeyPath) -> None:
+        known = list(getattr(tree, SECTIONS[kind]))
+        for i, component_id in enumerate(ids):
+            if component_id not in known:
+                hint = suggest(component_id, known) or f"; add it under {SECTIONS[kind]}:"
+                problems.append(f"{document.where((*path, i))}: {kind} {component_id!r} is not configured{hint}")
+            elif component_id in ids[:i]:
+                problems.append(f"{document.where((*path, i))}: {component_id!r} is named twice")
+            used[kind].add(component_id)
+
+    pipelines = tree.service.pipelines.items()
+    if not pipelines:
+        problems.append(f"{document.where(('service', 'pipelines'))}: name at least one pipeline: traces, logs")
+    for signal, pipeline in pipelines:
+        path = ("service", "pipelines", signal)
+        name("receiver", pipeline.receivers, (*path, "receivers"))
+        name("processor", pipeline.processors, (*path, "processors"))
+        name("exporter", pipeline.exporters, (*path, "exporters"))
+    name("extension", tree.service.extensions, ("service", "extensions"))
+    traces, logs = tree.service.pipelines.traces, tree.service.pipelines.logs
+    if traces and logs:
+        problems.extend(_disagreements(traces, logs, document))
+    return used
+
+
+def _disagreements(traces: PipelineConfig, logs: PipelineConfig, document: Document) -> list[str]:
+    """Return where the pipelines differ in what must be one: log records are joined to the spans they speak of."""
+    path: KeyPath = ("service", "pipelines", "logs")
+    problems = []
+    if set(traces.exporters) != set(logs.exporters):
+        problems.append(
+            f"{document.where((*path, 'exporters'))}: must be those of the traces pipeline, "
+            f"[{', '.join(traces.exporters)}]: log records are stored with the spans they belong to"
+        )
+    if tuple(p for p in traces.processors if p in logs.processors) != logs.processors:
+        problems.append(
+            f"{document.where((*path, 'processors'))}: must be among those of the traces pipeline, in the same "
+            f"order: [{', '.join(traces.processors)}]: log records are processed with the spans they belong to"
+        )
+    return problems
+
+
+def _configure(
+    kind: ComponentKind, component_id: str, settings: Any, document: Document, registry: Registry
+) -> Configured:
+    path: KeyPath = (SECTIONS[kind], component_id)
+    type_name, slash, name = component_id.partition("/")
+    if not type_name or (slash and not name):
+        raise ConfigError(f"{document.where(path)}: an id is `type` or `type/name`")
+    try:
+        component = registry.load(kind, type_name)
+    except ConfigError as e:
+        raise ConfigError(f"{document.where(path)}: {e}") from None
+    try:
+        return Configured(
+            component_id, component, component.config.model_validate({} if settings is None else settings)
+        )
+    except ValidationError as e:
+        raise ConfigError("\n".join(explain(e, component.config, document, path))) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel], document: Document, above: KeyPath) -> list[str]:
+    """Return one line per problem: file, line, key, what is wrong, what to do."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        location = problem["loc"]
+        where = document.where((*above, *location))
+        if problem["type"] == "extra_forbidden":
+            fields = _fields_at(model, location[:-1])
+            hint = suggest(str(location[-1]), fields) or f"; known here: {', '.join(fields)}" if fields else ""
+            lines.append(f"{where}: unknown key{hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: is missing")
+        else:
+            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
+    return lines
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that a model allows at a path inside it; none when the path leaves the models."""
+    here: type[BaseModel] | None = model
+    for part in location:
+        if here is None or part not in here.model_fields:
+            continue
+        here = _model_in(here.model_fields[str(part)].annotation)
+    return [f.alias or name for name, f in here.model_fields.items()] if here else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)

@@ -1,0 +1,291 @@
+"""One collector in one process: it starts what the configuration names, in order, and stops it in the reverse.
+
+    start:  journal ▸ exporters ▸ extensions ▸ receivers ▸ pipeline
+    stop:   receivers ▸ (drain, within a deadline) ▸ pipeline ▸ extensions ▸ exporters ▸ journal
+
+Receivers come last and go first: nothing is acknowledged that cannot be kept, and what is journalled at the end of the
+deadline is delivered by the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from collector.journal import Journal, JournalOptions
+from collector.pipeline import Pipeline
+from exporters.clickhouse.dsn import default_dsn
+from schema.component import Context
+from schema.errors import ConfigError, DatabaseOwned, EvalgateError, Reason, Refused, Retryable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from collector.config import Config, Configured, JournalConfig
+    from schema.batch import SpanBatch
+    from schema.component import Exporter, Extension, Processor, Receiver, Signal
+
+log = logging.getLogger(__name__)
+
+GIB: Final = 1 << 30
+LARGEST_DEFAULT_BYTES: Final = 10 * GIB
+PART_OF_DISK: Final = 10
+DEFAULT_SEGMENT_BYTES: Final = 64 << 20
+SEGMENTS_IN_BUDGET: Final = 8
+
+
+class ServiceFailed(EvalgateError):
+    """The service cannot go on; the message says why."""
+
+
+class SignalGate:
+    """The journal as one receiver sees it: only the signals whose pipelines name that receiver get in."""
+
+    def __init__(self, journal: Journal, signals: frozenset[Signal]) -> None:
+        self._journal = journal
+        self._signals = signals
+
+    async def append(
+        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+    ) -> int:
+        """Append, or refuse for good: without a pipeline nobody would ever read it."""
+        if signal not in self._signals:
+            raise Refused(
+                Reason.BAD_DATA, f"{signal} are not taken here; add the receiver to service.pipelines.{signal}"
+            )
+        return await self._journal.append(tenant, signal, body, encoding=encoding, gzip=gzip)
+
+
+class Service:
+    """A collector. `start`, then `wait`, then `stop`; `stop` is safe at any time."""
+
+    def __init__(self, config: Config, *, on_stored: Callable[[SpanBatch], None] | None = None) -> None:
+        self._config = config
+        self._on_stored = on_stored
+        self.data_dir = config.service.data_dir.absolute()
+        self.state: Literal["starting", "running", "stopping", "stopped"] = "starting"
+        self._started_s = time.monotonic()
+        self._journal: Journal | None = None
+        self._pipeline: Pipeline | None = None
+        self._delivery: asyncio.Task[None] | None = None
+        self._exporters: dict[str, Exporter] = {}
+        self._extensions: dict[str, Extension] = {}
+        self._receivers: dict[str, Receiver] = {}
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything, or nothing.
+
+        Raises:
+            ConfigError: something cannot start: an address is taken, a directory or database is in use.
+
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop(drain_s=0)
+            raise
+        self.state = "running"
+
+    async def _start(self) -> None:
+        config = self._config
+        for name in config.unused:
+            log.warning("%s is configured but no pipeline uses it", name)
+        options = journal_options(config.service.journal, self.data_dir)
+        self._journal = await Journal.open(options)
+        dsn = self.dsn
+        self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
+        processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
+        self._pipeline = Pipeline(self._journal, processors, self._exporters, self._on_stored)
+        ready = await self._first_start(self._exporters)
+        self._extensions = {i: self._make(c, dsn=dsn) for i, c in config.extensions.items()}
+        for extension in self._extensions.values():
+            await extension.start()
+        for receiver_id, configured in config.receivers.items():
+            gate = SignalGate(self._journal, self._signals_of(receiver_id))
+            self._receivers[receiver_id] = self._make(configured, journal=gate)
+        for receiver in self._receivers.values():
+            await receiver.start()
+        self._delivery = asyncio.create_task(self._deliver(self._pipeline, ready=ready), name="delivery")
+
+    def _make(self, configured: Configured, *, journal: SignalGate | None = None, dsn: str | None = None) -> Any:
+        context = Context(configured.id, self.data_dir, journal=journal, dsn=dsn, status=self.status)
+        return configured.component(configured.settings, context)
+
+    def _ordered_processors(self) -> dict[str, Configured]:
+        """Return the processors in the order of the traces pipeline, which names at least those of the other."""
+        pipelines = self._config.service.pipelines
+        longest = pipelines.traces or pipelines.logs
+        return {i: self._config.processors[i] for i in longest.processors} if longest else {}
+
+    def _signals_of(self, receiver_id: str) -> frozenset[Signal]:
+        return frozenset(s for s, p in self._config.service.pipelines.items() if receiver_id in p.receivers)
+
+    @staticmethod
+    async def _first_start(exporters: Mapping[str, Exporter]) -> bool:
+        """Start the exporters; return False when one is not ready yet, which is no reason to refuse senders.
+
+        Raises:
+            ConfigError: it will not get ready by waiting.
+
+        """
+        for name, exporter in exporters.items():
+            try:
+                await exporter.start()
+            except DatabaseOwned as e:
+                raise ConfigError(str(e)) from None
+            except Retryable as e:
+                log.warning("exporter %s is not ready: %s; what arrives waits in the journal", name, e)
+                return False
+        return True
+
+    @staticmethod
+    async def _deliver(pipeline: Pipeline, *, ready: bool) -> None:
+        if not ready:
+            await pipeline.start_exporters()
+        await pipeline.run()
+
+    # -- run -----------------------------------------------------------------------------------------------------
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set.
+
+        Raises:
+            ServiceFailed: the disk or the delivery failed in a way that waiting does not mend.
+
+        """
+        if self._journal is None or self._delivery is None:
+            raise RuntimeError("the service was not started")
+        stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(self._journal.failed.wait())
+        try:
+            await asyncio.wait({stopped, failed, self._delivery}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            failed.cancel()
+        if self._delivery.done() and not self._delivery.cancelled() and (error := self._delivery.exception()):
+            raise ServiceFailed(f"delivery ended: {error}") from error
+        if self._journal.failed.is_set():
+            raise ServiceFailed(
+                f"the disk under {self._journal.options.directory} fails to sync; "
+                "what was acknowledged is kept. Check the disk, then start again."
+            )
+
+    @property
+    def dsn(self) -> str | None:
+        """The database of the service: that of its first ClickHouse exporter, or None without one."""
+        for configured in self._config.exporters.values():
+            if configured.component.name == "clickhouse":
+                return getattr(configured.settings, "dsn", None) or default_dsn()
+        return None
+
+    def endpoints(self) -> dict[str, Any]:
+        """Return where everything listens, by component id: a dict of protocols, or a URL."""
+        found: dict[str, Any] = {}
+        for name, component in (*self._receivers.items(), *self._extensions.items()):
+            for attribute in ("endpoints", "url", "endpoint"):
+                if value := getattr(component, attribute, None):
+                    found[name] = value
+                    break
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of everything, in counts."""
+        journal = self._journal.status() if self._journal else {}
+        return {
+            "state": self.state,
+            "ready": self.state == "running" and not journal.get("failed"),
+            "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "journal": journal,
+            "delivery": asdict(self._pipeline.progress) if self._pipeline else {},
+            "endpoints": self.endpoints(),
+        }
+
+    # -- stop ----------------------------------------------------------------------------------------------------
+
+    async def stop(self, *, drain_s: float | None = None, hurry: asyncio.Event | None = None) -> None:
+        """Stop receiving, deliver what is journalled within the deadline, release everything. Safe twice.
+
+        `hurry` set: do not wait for the delivery any longer.
+        """
+        self.state = "stopping"
+        deadline_s = self._config.service.shutdown_timeout_s if drain_s is None else drain_s
+        receivers, self._receivers = self._receivers, {}
+        for receiver_id, receiver in receivers.items():
+            await _quietly(f"receiver {receiver_id}", receiver)
+        if self._journal is not None:
+            self._journal.refuse()
+            self._journal.drain()
+        if self._delivery is not None:
+            await _finish(self._delivery, deadline_s, hurry)
+            self._delivery = None
+        extensions, self._extensions = self._extensions, {}
+        for extension_id, extension in reversed(extensions.items()):
+            await _quietly(f"extension {extension_id}", extension)
+        exporters, self._exporters = self._exporters, {}
+        for exporter_id, exporter in exporters.items():
+            await _quietly(f"exporter {exporter_id}", exporter)
+        if self._journal is not None:
+            await self._journal.close()
+            if left := self._journal.status()["backlog_records"]:
+                log.warning("%d requests stay in the journal; the next start delivers them", left)
+        self.state = "stopped"
+
+
+async def _finish(delivery: asyncio.Task[None], deadline_s: float, hurry: asyncio.Event | None) -> None:
+    hurried = asyncio.create_task(hurry.wait() if hurry else asyncio.Event().wait())
+    try:
+        await asyncio.wait({delivery, hurried}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hurried.cancel()
+    delivery.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        try:
+            await delivery
+        except Exception:
+            log.exception("the delivery ended with an error")
+
+
+async def _quietly(name: str, component: Receiver | Exporter | Extension) -> None:
+    """Shut one component down; its failure must not keep the others open."""
+    try:
+        await component.shutdown()
+    except Exception:
+        log.exception("%s did not shut down cleanly", name)
+
+
+def journal_options(config: JournalConfig, data_dir: Path) -> JournalOptions:
+    """Return the options of the journal, with the defaults that depend on the disk and on each other.
+
+    Raises:
+        ConfigError: the sizes contradict each other.
+
+    """
+    directory = (config.directory or data_dir / "journal").absolute()
+    max_bytes = config.max_bytes or min(LARGEST_DEFAULT_BYTES, _disk_bytes(directory) // PART_OF_DISK)
+    segment_bytes = config.segment_bytes or min(DEFAULT_SEGMENT_BYTES, max_bytes // SEGMENTS_IN_BUDGET)
+    if SEGMENTS_IN_BUDGET * segment_bytes > max_bytes:
+        raise ConfigError(
+            f"service.journal.segment_bytes {segment_bytes} is more than an eighth of max_bytes {max_bytes}; "
+            "lower the one or raise the other"
+        )
+    return JournalOptions(
+        directory=directory,
+        max_bytes=max_bytes,
+        segment_bytes=segment_bytes,
+        sync=config.sync,
+        batch_bytes=config.batch_bytes,
+        batch_records=config.batch_records,
+        batch_linger_s=config.batch_linger_s,
+    )
+
+
+def _disk_bytes(directory: Path) -> int:
+    existing = next(p for p in (directory, *directory.parents) if p.exists())
+    return shutil.disk_usage(existing).total

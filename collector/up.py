@@ -1,0 +1,150 @@
+"""`evalgate up`: the collector with its default configuration, for one machine and no preparation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from schema.batch import SpanBatch
+
+DEFAULT_DATA_DIR = Path(".evalgate/data")
+LOOPBACK = "127.0.0.1"
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+
+def up_command(
+    *,
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder of the database and the journal.")] = (
+        DEFAULT_DATA_DIR
+    ),
+    grpc_port: Annotated[int, typer.Option("--grpc-port", min=0, max=65535, help="OTLP/gRPC. 0: a free one.")] = 4317,
+    http_port: Annotated[int, typer.Option("--http-port", min=0, max=65535, help="OTLP/HTTP. 0: a free one.")] = 4318,
+    clickhouse_port: Annotated[
+        int, typer.Option("--clickhouse-port", min=0, max=65535, help="ClickHouse's HTTP interface. 0: a free one.")
+    ] = 8123,
+    dsn: Annotated[
+        str | None,
+        typer.Option("--dsn", envvar="EVALGATE_DSN", help="A ClickHouse server instead of the embedded database."),
+    ] = None,
+    baseline_rate: Annotated[
+        float, typer.Option("--baseline-rate", min=0.0, max=1.0, help="Part of the traces flagged without a failure.")
+    ] = 0.1,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Write the bound addresses here, as JSON, once all listens.")
+    ] = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the configuration and exit.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the collector does.")] = False,
+) -> None:
+    """Start the collector with an embedded ClickHouse, and wait for spans."""
+    text = files("collector").joinpath("default.yaml").read_text(encoding="utf-8")
+    if print_config:
+        typer.echo(text, nl=False)
+        return
+    environment = {
+        **os.environ,
+        "EVALGATE_GRPC_ENDPOINT": f"{LOOPBACK}:{grpc_port}",
+        "EVALGATE_HTTP_ENDPOINT": f"{LOOPBACK}:{http_port}",
+        "EVALGATE_CLICKHOUSE_ENDPOINT": f"{LOOPBACK}:{clickhouse_port}",
+        "EVALGATE_BASELINE_RATE": str(baseline_rate),
+        "EVALGATE_DATA_DIR": str(data_dir.absolute()),
+        "EVALGATE_DSN": dsn or f"chdb://{data_dir.absolute()}/db",
+    }
+    if verbose:
+        environment["EVALGATE_LOG_LEVEL"] = "info"
+    _run(text, environment, ready_file)
+
+
+def _run(text: str, environment: Mapping[str, str], ready_file: Path | None) -> None:
+    from collector import process  # noqa: PLC0415 - the other sub-commands need no server
+    from collector.components import installed  # noqa: PLC0415 - as above
+    from collector.config import parse  # noqa: PLC0415 - as above
+
+    try:
+        config = parse(text, "the default configuration", installed(), environment)
+        process.run(
+            config,
+            ready_file=ready_file,
+            on_ready=lambda service: _greet(process.ready_document(service), Path.cwd()),
+            on_stored=_Arrivals(),
+        )
+    except ConfigError as e:
+        raise ConfigError(_with_options(str(e))) from e
+
+
+def _with_options(message: str) -> str:
+    """Name the options of this command where a message names keys of the file, which its user has not got."""
+    for key, option in (
+        ("receivers.otlp.protocols.grpc.endpoint", "--grpc-port"),
+        ("receivers.otlp.protocols.http.endpoint", "--http-port"),
+        ("extensions.clickhouse_http.endpoint", "--clickhouse-port"),
+        ("service.journal.directory", "--data-dir"),
+    ):
+        message = message.replace(key, f"{option} ({key})")
+    return message
+
+
+def _greet(ready: Mapping[str, Any], cwd: Path) -> None:
+    """Say where everything is and what to paste."""
+    bold, dim, off = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if _is_terminal() else ("", "", "")
+    lines = [
+        f"{bold}otel-evalgate is up{off}",
+        f"  OTLP/gRPC   {ready['grpc']}",
+        f"  OTLP/HTTP   http://{ready['http']}",
+    ]
+    if "clickhouse_http" in ready:
+        lines.append(f"  ClickHouse  {ready['clickhouse_http']}")
+    lines += [
+        f"  data        {ready['data_dir']}",
+        "",
+        "Point your app here:",
+        f"  {bold}export OTEL_EXPORTER_OTLP_ENDPOINT=http://{ready['http']}{off}",
+        f"  {bold}export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf{off}",
+        f"  {bold}export OTEL_SEMCONV_STABILITY_OPT_IN=gen_ai_latest_experimental{off}",
+        f"  {bold}export {CAPTURE}=SPAN_ONLY{off}   {dim}# older instrumentations: true{off}",
+    ]
+    if ready["dsn"] != f"chdb://{cwd / DEFAULT_DATA_DIR}/db":
+        lines += ["In other terminals:", f"  {bold}export EVALGATE_DSN={_without_password(ready)}{off}"]
+    lines += ["", "waiting for spans …"]
+    typer.echo("\n".join(lines))
+    sys.stdout.flush()
+
+
+def _without_password(ready: Mapping[str, Any]) -> str:
+    from exporters.clickhouse.dsn import parse_dsn  # noqa: PLC0415 - as above
+
+    return str(parse_dsn(ready["dsn"]))
+
+
+class _Arrivals:
+    """Tells of the first stored spans of each service."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def __call__(self, batch: SpanBatch) -> None:
+        column = batch.columns.get("service_name")
+        if column is None or not len(batch):
+            return
+        for entry in column.fill_null("unknown_service").value_counts().to_pylist():
+            name = entry["values"]
+            if name in self._known:
+                continue
+            self._known.add(name)
+            plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)[:100]
+            spans = "span" if entry["counts"] == 1 else "spans"
+            typer.echo(f"first spans of {plain}: {entry['counts']} {spans} stored. See them: evalgate traces")
+        sys.stdout.flush()
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

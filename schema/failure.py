@@ -1,0 +1,225 @@
+"""Why a span is worth a person's time: rules over the canonical columns, each with a stable name.
+
+    span_error             the operation failed, however its dialect says so (column `error`)
+    tool_error             a tool failed: its span, its result, or the tool message that a model was given says so
+    finish:content_filter  the provider withheld the answer
+    finish:length          the answer was cut off by the token limit
+    finish:error           the model stopped with an error
+    empty_output           a model call ended without text, tool call or anything else in its answer
+    guardrail              a guardrail intervened
+
+Feedback is a matter of the trace, not of a span: the database adds `feedback:<name>` from what it holds. A false alarm
+costs a reviewer as much as a miss costs the user; what is unknown (null) is never a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schema.span import STRINGS, FinishReason, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+FINISH: Final = (FinishReason.CONTENT_FILTER, FinishReason.LENGTH, FinishReason.ERROR)
+REASONS: Final = ("span_error", "tool_error", *(f"finish:{f.value}" for f in FINISH), "empty_output", "guardrail")
+"""Every name, in the order in which a span lists them."""
+
+MAYBE_ERROR: Final = r"(?i)error|exception|fail|traceback|success|\bok\b"
+"""Whatever reports an error has one of these words: the rest need not be parsed."""
+SAYS_ERROR: Final = re.compile(
+    r"\s*(?:"
+    r"(?:[A-Za-z_][\w.]*)?(?:Error|Exception)\s*[:(]"  # ValueError: ..., openai.APIError(...)
+    r"|(?:an? )?(?:unexpected |internal )?(?:error|exception) (?:occurred|executing|calling|running|while|in tool)"
+    r"|(?:error|exception)\s*[:(]"
+    r"|(?:failed to|failure:)"
+    r"|(?:tool|function)(?: call| execution)? (?:failed|error)"
+    r"|traceback \(most recent call last\)"
+    r")",
+    re.IGNORECASE,
+)
+"""How a text begins that is nothing but the report of a failure."""
+BAD_STATUS: Final = frozenset({"error", "failed", "failure"})
+TRUE_MEANS_ERROR: Final = ("is_error", "isError")
+FALSE_MEANS_ERROR: Final = ("success", "ok")
+GUARDRAIL_TRUE: Final = ("triggered", "tripwire_triggered", "tripwireTriggered", "blocked", "flagged", "intervened")
+GUARDRAIL_FALSE: Final = ("passed", "valid", "allowed", "is_safe")
+GUARDRAIL_ACTIONS: Final = frozenset({"block", "blocked", "deny", "denied", "guardrail_intervened", "intervened"})
+MAX_DEPTH: Final = 4
+"""A result may be JSON in a text in a part; nothing honest goes deeper."""
+
+
+def failures(columns: Mapping[str, pa.Array], length: int) -> tuple[pa.Array, pa.Array]:
+    """Return `failing` (bool) and `failure_reasons` (list of string) for the canonical columns of `length` spans.
+
+    Columns that are missing count as unknown.
+    """
+    view = _View(columns, length)
+    is_tool, is_llm = view.is_kind(Kind.TOOL), view.is_kind(Kind.LLM)
+    failed = view.is_true("error")
+    masks = [
+        failed & ~is_tool,
+        (failed & is_tool) | view.where("tool_result", MAYBE_ERROR, reports_error_text, is_tool),
+    ]
+    masks[1] |= view.where("input_messages", r"tool_call_response", answers_tool_error, is_llm)
+    finish = view.finish_reasons()
+    masks += [finish[f] & ~failed if f is FinishReason.ERROR else finish[f] for f in FINISH]
+    answered = is_llm & view.is_true("counted") & ~failed & ~finish["any_unusual"]
+    masks.append(view.where("output_messages", "", is_empty_answer, answered))
+    masks.append(view.where("output_text", "", guardrail_intervened, view.is_kind(Kind.GUARDRAIL)))
+    return _lists(masks)
+
+
+class _View:
+    """Canonical columns as NumPy masks."""
+
+    def __init__(self, columns: Mapping[str, pa.Array], length: int) -> None:
+        self._columns = columns
+        self._length = length
+
+    def _none(self) -> NDArray[np.bool_]:
+        return np.zeros(self._length, np.bool_)
+
+    def is_true(self, name: str) -> NDArray[np.bool_]:
+        return self._none() if name not in self._columns else _mask(self._columns[name])
+
+    def is_kind(self, kind: Kind) -> NDArray[np.bool_]:
+        column = self._columns.get("span_kind")
+        return self._none() if column is None else _mask(pc.equal(column, kind.value))
+
+    def where(
+        self, name: str, pattern: str, rule: Callable[[str], bool], among: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Return the rows among these whose text in a column matches the pattern and then satisfies the rule."""
+        found = self._none()
+        column = self._columns.get(name)
+        if column is None or not among.any():
+            return found
+        candidates = among & _mask(pc.match_substring_regex(column, pattern) if pattern else pc.is_valid(column))
+        for row in np.flatnonzero(candidates).tolist():
+            found[row] = rule(column[row].as_py())
+        return found
+
+    def finish_reasons(self) -> dict[str, NDArray[np.bool_]]:
+        """Return a mask per reason of FINISH, and `any_unusual`: anything but a plain stop."""
+        masks = {str(f): self._none() for f in FINISH} | {"any_unusual": self._none()}
+        column = self._columns.get("finish_reasons")
+        if column is None or len(column) == 0:
+            return masks
+        rows, values = pc.list_parent_indices(column).to_numpy(), pc.list_flatten(column)
+        for f in FINISH:
+            masks[f][rows[_mask(pc.equal(values, f.value))]] = True
+        masks["any_unusual"][rows[_mask(pc.not_equal(values, FinishReason.STOP.value))]] = True
+        return masks
+
+
+def _mask(column: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(column, fill_value=False).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _lists(masks: list[NDArray[np.bool_]]) -> tuple[pa.Array, pa.Array]:
+    table = np.stack(masks, axis=1)
+    _, reason = np.nonzero(table)
+    offsets = np.concatenate([[0], np.cumsum(table.sum(axis=1))]).astype(np.int32)
+    values = pa.array(REASONS, pa.string()).take(pa.array(reason))
+    lists = pa.ListArray.from_arrays(pa.array(offsets), values).cast(STRINGS)
+    return pa.array(table.any(axis=1)), lists
+
+
+def reports_error_text(text: str) -> bool:
+    """Say whether the JSON text of a tool's result reports an error."""
+    return reports_error(_loads(text))
+
+
+def reports_error(value: Any, depth: int = 0) -> bool:
+    """Say whether a tool's result reports an error: a flag, a status, an error field, or a text that begins as one."""
+    if depth > MAX_DEPTH:
+        return False
+    if isinstance(value, str):
+        inner = _loads(value) if value.lstrip()[:1] in ("{", "[") else value
+        return reports_error(inner, depth + 1) if inner is not value else SAYS_ERROR.match(value) is not None
+    if isinstance(value, dict):
+        if any(value.get(k) is True for k in TRUE_MEANS_ERROR) or any(value.get(k) is False for k in FALSE_MEANS_ERROR):
+            return True
+        if any(value.get(k) is False for k in TRUE_MEANS_ERROR) or any(value.get(k) is True for k in FALSE_MEANS_ERROR):
+            return False
+        status = value.get("status")
+        if isinstance(status, str) and status.lower() in BAD_STATUS:
+            return True
+        if value.get("error"):
+            return True
+        # The envelopes of results: MCP and Anthropic content, a message part, a wrapped return value.
+        return any(reports_error(value[k], depth + 1) for k in ("content", "text", "result", "output") if k in value)
+    if isinstance(value, list):
+        return (
+            bool(value)
+            and all(isinstance(v, dict) and "type" in v for v in value)
+            and any(reports_error(v, depth + 1) for v in value)
+        )
+    return False
+
+
+def answers_tool_error(text: str) -> bool:
+    """Say whether the input messages of a call end with a tool's message that reports an error.
+
+    Only the messages that this call answers: the history holds the errors of turns long past.
+    """
+    messages = _loads(text)
+    if not isinstance(messages, list):
+        return False
+    for message in reversed(messages):
+        if not isinstance(message, dict) or message.get("role") != "tool":
+            return False
+        if any(_is_error_response(part) for part in message.get("parts") or ()):
+            return True
+    return False
+
+
+def _is_error_response(part: Any) -> bool:
+    if not isinstance(part, dict) or part.get("type") != "tool_call_response":
+        return False
+    return any(part.get(k) is True for k in TRUE_MEANS_ERROR) or reports_error(part.get("response"))
+
+
+def is_empty_answer(text: str) -> bool:
+    """Say whether output messages, as JSON text, hold nothing at all."""
+    messages = _loads(text)
+    if not isinstance(messages, list):
+        return False
+    parts = [p for m in messages if isinstance(m, dict) for p in m.get("parts") or ()]
+    return all(_is_blank(p) for p in parts)
+
+
+def _is_blank(part: Any) -> bool:
+    if not isinstance(part, dict) or part.get("type") != "text":
+        return False
+    content = part.get("content")
+    return isinstance(content, str) and not content.strip()
+
+
+def guardrail_intervened(text: str) -> bool:
+    """Say whether the JSON output of a guardrail says that it intervened."""
+    value = _loads(text)
+    if not isinstance(value, dict):
+        return False
+    action = value.get("action")
+    return (
+        any(value.get(k) is True for k in GUARDRAIL_TRUE)
+        or any(value.get(k) is False for k in GUARDRAIL_FALSE)
+        or (isinstance(action, str) and action.lower() in GUARDRAIL_ACTIONS)
+    )
+
+
+def _loads(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text

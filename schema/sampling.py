@@ -1,0 +1,99 @@
+"""Which traces belong to the baseline: a pure function of the trace id, so that every collector agrees without talking.
+
+W3C consistent probability sampling: randomness R is `rv` of the tracestate member `ot` where present, else the low 56
+bits of the trace id; a trace is kept iff R ≥ T, with the rejection threshold T = (1 - rate)·2^56. Whoever is kept at a
+rate is kept at every higher one. Source:
+https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+BITS: Final = 56
+RANGE: Final = 1 << BITS
+HEX_DIGITS: Final = 14
+LOW_56: Final = np.uint64(RANGE - 1)
+
+RANDOM: Final = re.compile(r"[0-9a-f]{14}")
+THRESHOLD: Final = re.compile(r"[0-9a-f]{1,14}")
+
+
+def threshold(rate: float) -> int:
+    """Return T for a rate in 0..1; 2^56, which nothing reaches, for 0.
+
+    Raises:
+        ValueError: the rate is not a probability.
+
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"a sampling rate is between 0 and 1, not {rate}")
+    return round((1 - rate) * RANGE)
+
+
+def weight(rate: float) -> float:
+    """Return how many traces one kept at this rate stands for; 0 where nothing is kept."""
+    return 1 / rate if rate > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TraceState:
+    """What the member `ot` of a tracestate says about sampling; None where it says nothing."""
+
+    randomness: int | None = None
+    threshold: int | None = None
+    """T of the sampler before us: the spans that reach us are those it kept."""
+
+
+def read_tracestate(text: str) -> TraceState:
+    """Read a tracestate header; what does not follow the specification is as if it were not there."""
+    for member in text.split(","):
+        key, equals, value = member.strip().partition("=")
+        if key != "ot" or not equals:
+            continue
+        fields = dict(f.partition(":")[::2] for f in value.split(";"))
+        rv, th = fields.get("rv", ""), fields.get("th", "")
+        return TraceState(
+            int(rv, 16) if RANDOM.fullmatch(rv) else None,
+            int(th.ljust(HEX_DIGITS, "0"), 16) if THRESHOLD.fullmatch(th) else None,
+        )
+    return TraceState()
+
+
+def randomness(trace_id: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the low 56 bits of trace ids given as bytes [n, 16]."""
+    return np.ascontiguousarray(trace_id[:, 8:16]).view(">u8").reshape(-1).astype(np.uint64) & LOW_56
+
+
+def baseline(
+    trace_id: NDArray[np.uint8], rate: float, trace_state: Sequence[str] | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return, per span, whether its trace is in the baseline, and with which probability it got there.
+
+    `trace_id` is bytes [n, 16]; `trace_state` the n headers, or None where there are none. The probability is `rate`,
+    or less where a sampler before us kept fewer (`th`).
+    """
+    limit = threshold(rate)
+    values = randomness(trace_id)
+    rates = np.full(len(values), rate, np.float64)
+    read: dict[str, TraceState] = {}
+    for row, text in enumerate(trace_state or ()):
+        if not text:
+            continue
+        state = read.get(text) or read.setdefault(text, read_tracestate(text))
+        if state.randomness is not None:
+            values[row] = state.randomness
+        if state.threshold is not None:
+            rates[row] = min(rate, 1 - state.threshold / RANGE)
+    if limit >= RANGE:
+        return np.zeros(len(values), np.bool_), rates
+    return values >= np.uint64(limit), rates
