@@ -25,6 +25,7 @@ from schema.span import CANONICAL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from collector.processors.normalise import OnFault
     from schema.batch import SpanBatch
 
 SCHEMA = "normalized/1"
@@ -46,8 +47,10 @@ FEEDBACK_KEYS = ("trace_id", "span_id", "name", "value", "label", "comment", "re
 Document = dict[str, Any]
 
 
-def document(bodies: Sequence[tuple[str, bytes]]) -> Document:
+def document(bodies: Sequence[tuple[str, bytes]], *, on_fault: OnFault | None = None) -> Document:
     """Return the document of all bodies, given as (name, bytes) in order of arrival.
+
+    `on_fault` is told of spans that could not be read whole; by default they are logged.
 
     Raises:
         Refused: a body is no OTLP request; its name is in the message.
@@ -55,18 +58,18 @@ def document(bodies: Sequence[tuple[str, bytes]]) -> Document:
     """
     records = [_record(i, name, body) for i, (name, body) in enumerate(bodies)]
     rejected: list[Document] = []
-    batch = _processed(decode(records))
+    batch = _processed(decode(records), on_fault)
     spans = list(_spans(batch, rejected))
     return {"schema": SCHEMA, "spans": spans, "feedback": [_feedback(f) for f in batch.feedback], "rejected": rejected}
 
 
-def _processed(batch: SpanBatch) -> SpanBatch:
+def _processed(batch: SpanBatch, on_fault: OnFault | None) -> SpanBatch:
     """Run the steps of the pipeline that decide what a document shows."""
     # here, so that the other commands do not pay for them
     from collector.processors.failure import with_failures  # noqa: PLC0415
-    from collector.processors.normalise import canonical  # noqa: PLC0415
+    from collector.processors.normalise import canonical, log_fault  # noqa: PLC0415
 
-    return with_failures(canonical(batch))
+    return with_failures(canonical(batch, on_fault=on_fault or log_fault))
 
 
 def _record(sequence: int, name: str, body: bytes) -> Record:

@@ -114,9 +114,14 @@ def log(
 
 
 def normalised(*requests: bytes, logs: tuple[bytes, ...] = ()) -> Document:
-    """Return the document of requests, each with its log requests after the spans."""
+    """Return the document of requests, each with its log requests after the spans; a fault of ours is raised."""
     bodies = [(f"{i}.otlp.pb", r) for i, r in enumerate(requests)]
-    return document([*bodies, *((f"{i}.logs.otlp.pb", r) for i, r in enumerate(logs))])
+    return document([*bodies, *((f"{i}.logs.otlp.pb", r) for i, r in enumerate(logs))], on_fault=raised)
+
+
+def raised(row: int, span_name: str, fault: Exception) -> None:
+    """Raise what the product logs."""
+    raise AssertionError(f"span {span_name!r}, row {row}") from fault
 
 
 def only(*requests: bytes, logs: tuple[bytes, ...] = ()) -> Document:

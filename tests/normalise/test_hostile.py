@@ -22,32 +22,31 @@ KEYS = sorted(
     | {"__proto__", "constructor", "a" + ".a" * 10_000, "", ".", "llm.input_messages..", "gen_ai.prompt.0"}
     | set(dialects().finish.keys)
 )
-SHAPES = st.sampled_from(
-    [
-        *("", "null", "[]", "{}", '"', "[", '{"a', "NaN", "-1", "1e400", "None", "True", "{'a': nan}", "\ud800"[:0]),
-        *(
-            '[{"role": "user", "parts": null}]',
-            '[{"role": 5, "content": {"a": []}}]',
-            '[[[[[["x"]]]]]]',
-            '{"choices": 5}',
-        ),
-        *(
-            '{"messages": {"role": []}}',
-            '{"generations": [[null]]}',
-            '{"usage": {"input_tokens": {"a": 1}}}',
-            '[[], ["user"]]',
-        ),
-        *(
-            '{"candidates": [{"content": "x"}], "usage": []}',
-            '{"args": 5, "kwargs": 6}',
-            '{"output": [[1]]}',
-            "[null, 5]",
-        ),
-        *('{"lc": 1, "kwargs": {"content": 5}, "id": []}', '{"message": {"message": {"message": {}}}}', '{"data": {}}'),
-        *('[{"type": "tool_call", "function": []}]', '[{"type": "image_url", "image_url": 5}]', '[{"type": []}]'),
-        *(json.dumps(json.dumps(json.dumps([text("user", "x")]))), "(1, 2", "b'\\xff'", "{1: {2, 3}}", "[1e9999]"),
-    ]
-)
+FIXED_SHAPES = [
+    *("", "null", "[]", "{}", '"', "[", '{"a', "NaN", "-1", "1e400", "None", "True", "{'a': nan}", "\ud800"[:0]),
+    *(
+        '[{"role": "user", "parts": null}]',
+        '[{"role": 5, "content": {"a": []}}]',
+        '[[[[[["x"]]]]]]',
+        '{"choices": 5}',
+    ),
+    *(
+        '{"messages": {"role": []}}',
+        '{"generations": [[null]]}',
+        '{"usage": {"input_tokens": {"a": 1}}}',
+        '[[], ["user"]]',
+    ),
+    *(
+        '{"candidates": [{"content": "x"}], "usage": []}',
+        '{"args": 5, "kwargs": 6}',
+        '{"output": [[1]]}',
+        "[null, 5]",
+    ),
+    *('{"lc": 1, "kwargs": {"content": 5}, "id": []}', '{"message": {"message": {"message": {}}}}', '{"data": {}}'),
+    *('[{"type": "tool_call", "function": []}]', '[{"type": "image_url", "image_url": 5}]', '[{"type": []}]'),
+    *(json.dumps(json.dumps(json.dumps([text("user", "x")]))), "(1, 2", "b'\\xff'", "{1: {2, 3}}", "[1e9999]"),
+]
+SHAPES = st.sampled_from(FIXED_SHAPES)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SHAPES
     | st.text(max_size=20)

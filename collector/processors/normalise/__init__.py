@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from collector.processors.normalise.convert import OnFault, log_fault
 from collector.processors.normalise.pipeline import canonical
 from schema.component import ComponentConfig, component
 
@@ -36,4 +37,4 @@ def normalise(config: NormaliseConfig, context: Context) -> Processor:  # noqa: 
     return process
 
 
-__all__ = ["NormaliseConfig", "canonical", "normalise"]
+__all__ = ["NormaliseConfig", "OnFault", "canonical", "log_fault", "normalise"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -33,10 +34,25 @@ DETAILS = "gen_ai.client.inference.operation.details"
 TEXT_COLUMNS = frozenset(f.name for f in CANONICAL if f.type.equals("string"))
 
 
+class OnFault(Protocol):
+    """What happens when a converter meets a shape it was not written for."""
+
+    def __call__(self, row: int, span_name: str, fault: Exception) -> None:
+        """Note it; the span keeps what was found so far. Raise to stop."""
+
+
+def log_fault(row: int, span_name: str, fault: Exception) -> None:
+    """Log the fault as a warning: a defect here, whose cost is unknown columns of one span."""
+    logging.getLogger(__name__).warning("span %r (row %d) was not read whole: %r", span_name, row, fault)
+
+
 def convert_marked(
-    batch: SpanBatch, table: Dialects, kinds: Sequence[str], columns: Mapping[str, pa.Array]
+    batch: SpanBatch, table: Dialects, kinds: Sequence[str], columns: Mapping[str, pa.Array], on_fault: OnFault
 ) -> dict[str, dict[int, Any]]:
-    """Return canonical column -> row -> value as that column's type takes it, for the rows where one was found."""
+    """Return canonical column -> row -> value as that column's type takes it, for the rows where one was found.
+
+    A converter's exception goes to `on_fault`: one span that nobody foresaw must not cost the batch.
+    """
     events = _events(batch, table.tool_result_events)
     index = PrefixIndex(batch.attributes.keys, _prefixes(table))
     found: dict[str, dict[int, Any]] = {}
@@ -54,7 +70,10 @@ def convert_marked(
             table=table,
         )
         for convert in CONVERTERS:
-            convert(subject)
+            try:
+                convert(subject)
+            except Exception as e:  # noqa: BLE001 - counted and told by on_fault; the bytes stay in span_attributes
+                on_fault(row, subject.name, e)
         for column, value in subject.found.items():
             found.setdefault(column, {})[row] = _stored(column, value)
     return found

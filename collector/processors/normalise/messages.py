@@ -87,14 +87,9 @@ def _message_like(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     kind = value.get("type")
-    return (
-        "role" in value
-        or isinstance(value.get("message"), dict)
-        or "lc" in value
-        or kind in RESPONSES_ITEMS
-        or (isinstance(kind, str) and kind.lower() in ROLES)
-        or "parts" in value
-    )
+    if isinstance(kind, str) and (kind in RESPONSES_ITEMS or kind.lower() in ROLES):
+        return True
+    return "role" in value or "lc" in value or "parts" in value or isinstance(value.get("message"), dict)
 
 
 def canonical_role(role: Any, default: str) -> str:
@@ -112,10 +107,10 @@ def read_message(item: dict[str, Any], role: str = "user") -> Message | None:
         return read_message({"role": name, **item["kwargs"]}, role)
     if isinstance(item.get("data"), dict) and "type" in item and "content" in item["data"]:
         return read_message({"role": item["type"], **item["data"]}, role)
-    kind = item.get("type")
+    kind = item["type"] if isinstance(item.get("type"), str) else ""
     if kind in RESPONSES_ITEMS:
-        return _read_responses_item(item, str(kind))
-    said = item.get("role") or (kind if isinstance(kind, str) and kind.lower() in ROLES else None)
+        return _read_responses_item(item, kind)
+    said = item.get("role") or (kind if kind.lower() in ROLES else None)
     who = canonical_role(said, role)
     message: Message = {"role": who, "parts": _parts(item, who)}
     if isinstance(item.get("name"), str) and item["name"] and who != "tool":

@@ -134,7 +134,8 @@ def joined_blocks(value: Any) -> Any:
 def _block_text(block: Any) -> str | None:
     if not isinstance(block, dict) or not isinstance(block.get("text"), str):
         return None
-    return block["text"] if block.get("type") in TEXT_TYPES or set(block) == {"text"} else None
+    kind = block.get("type", "text")
+    return block["text"] if isinstance(kind, str) and kind in TEXT_TYPES else None
 
 
 def _reasoning(block: Part) -> Part | None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from collector.processors.normalise.calls import find_calls
 from collector.processors.normalise.classify import KINDS, find_kinds, find_operations, kind_column, translate
 from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, sparse, valid
-from collector.processors.normalise.convert import convert_marked
+from collector.processors.normalise.convert import OnFault, convert_marked, log_fault
 from collector.processors.normalise.failing import error_columns
 from collector.processors.normalise.feedback import find_feedback
 from collector.processors.normalise.scalars import Column, Source, fill
@@ -76,13 +76,17 @@ class Work:
 
 
 def canonical(
-    batch: SpanBatch, *, table: Dialects | None = None, lower_is_better: Mapping[str, bool] | None = None
+    batch: SpanBatch,
+    *,
+    table: Dialects | None = None,
+    lower_is_better: Mapping[str, bool] | None = None,
+    on_fault: OnFault = log_fault,
 ) -> SpanBatch:
-    """Return the batch with every canonical column up to `metadata`, and its feedback. Pure."""
+    """Return the batch with every canonical column up to `metadata`, and its feedback. Pure but for `on_fault`."""
     work = _start(batch, table or dialects())
     stated_error_type = work.columns["error_type"]
     _drop_placeholders(work)
-    converted = convert_marked(batch, work.table, [str(KINDS[k]) for k in work.kind.tolist()], work.columns)
+    converted = convert_marked(batch, work.table, [str(KINDS[k]) for k in work.kind.tolist()], work.columns, on_fault)
     _merge(work, converted)
     _models(work)
     work.columns |= error_columns(batch, work.columns, stated_error_type)
