@@ -171,7 +171,7 @@ def walk(walk: Walk) -> None:
 
 
 def _up(walk: Walk) -> Service:
-    """Start the service and wait until everything listens."""
+    """Start the service and wait until everything listens and it has said where."""
     log, ready = walk.folder / "up.log", walk.folder / "ready.json"
     with log.open("w") as out:
         process = walk.start(
@@ -180,7 +180,7 @@ def _up(walk: Walk) -> Service:
             stderr=subprocess.STDOUT,
         )
     deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while not ready.exists():
+    while not (ready.exists() and "OTEL_EXPORTER_OTLP_ENDPOINT" in log.read_text()):
         if process.poll() is not None or time.monotonic() > deadline_s:
             process.kill()
             raise NotAsPromisedError(f"`evalgate up` did not come up\n{_tail(log)}")
@@ -227,6 +227,8 @@ def _send(walk: Walk, service: Service) -> None:
     _wait_for(service, "SELECT count() FROM feedback", thumbs)
     spans = service.count("SELECT count() FROM spans")
     walk.console.print(f"in ClickHouse: {traces} traces of {spans} spans, {thumbs} thumbs")
+    if spans != service.count("SELECT uniqExact(trace_id, span_id) FROM spans"):
+        raise NotAsPromisedError("spans are stored twice")
 
 
 def _wait_for(service: Service, sql: str, wanted: int) -> None:
