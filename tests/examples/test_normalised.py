@@ -7,11 +7,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from collector.processors.failure import failure
-from collector.processors.sample import sample
 
 from collector.decode import decode
+from collector.processors.failure import failure
 from collector.processors.normalise import normalise
+from collector.processors.sample import sample
 from examples.support_agent.prompts import BROKEN_RELEASE
 from examples.support_agent.reviewer import DEMO_SEED, labels
 from examples.support_agent.traffic import messages
