@@ -94,8 +94,16 @@ class Terminal:
             from rich.text import Text  # noqa: PLC0415
 
             table = Table(box=None, header_style="bold", pad_edge=False)
-            for name in header:
-                table.add_column(Text(one_line(name)), overflow="fold")
+            for number, name in enumerate(header):
+                # The first column is what one copies, the last what one reads; those between may be cut.
+                is_id, is_last = number == 0 and len(header) > 1, number == len(header) - 1
+                width = max((len(row[number]) for row in cells), default=0)
+                table.add_column(
+                    Text(one_line(name)),
+                    no_wrap=not is_last,
+                    overflow="fold" if is_last else "ellipsis",
+                    min_width=width if is_id and not verbatim else None,
+                )
             for row in cells:
                 table.add_row(*(Text(c) for c in row))
             Console(file=self.out).print(table)

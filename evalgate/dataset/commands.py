@@ -19,7 +19,7 @@ from schema.case import case_to_json
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = new_app("Datasets: promoted cases as files in your repository, versioned by content.")
+    group = new_app("Datasets: promoted cases as versioned files.")
     group.command("build")(build)
     group.command("list")(list_)
     group.command("show")(show)

@@ -61,7 +61,7 @@ def gate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say whether a run may ship: exit 0 yes, 1 no, 2 cannot tell. Needs files only, no database and no network."""
+    """May a run ship? Exit 0 yes, 1 no, 2 cannot tell. Needs files only, no database and no network."""
     terminal = Terminal()
     machine = json or report_format is Format.JSON or json_output == "-"
     try:

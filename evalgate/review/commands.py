@@ -38,7 +38,7 @@ Mode = Annotated[str | None, typer.Option("--failure-mode", help="Only of this f
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("label")(label)
-    cases = new_app("Cases: made by labels, quarantined until a person promotes them.")
+    cases = new_app("Cases: quarantined until a person promotes them.")
     cases.command("list")(cases_list)
     cases.command("show")(cases_show)
     cases.command("promote")(cases_promote)
@@ -63,7 +63,7 @@ def label(
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """Say of flagged traces what was wrong: by keyboard, or from a file. Every label makes a quarantined case."""
+    """Label flagged traces by keyboard or from a file. Every label makes a quarantined case."""
     terminal, who = Terminal(), annotator or _user()
     if source is not None and undo_count:
         raise BadInput("--from and --undo exclude each other")

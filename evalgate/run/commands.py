@@ -44,7 +44,7 @@ def run(
     timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one case.")] = DEFAULT_TIMEOUT_S,
     json: Json = False,
 ) -> None:
-    """Send every case of a dataset to a target and judge the outputs. Writes .evalgate/runs/; the gate reads it."""
+    """Run a dataset against a target and judge the outputs. Writes .evalgate/runs/; the gate reads it."""
     terminal = Terminal()
     cases = load(dataset)
     if not cases.cases:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CONTEXT_CHARS = 40
 """How much of an output a reason quotes on either side of what it found."""
+OPENING_CHARS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _contains(rule: Contains, text: str) -> Finding:
         if rule.negated and at >= 0:
             return _broken(f"the output contains {wanted!r}: {_quote(text, at, at + len(wanted))}")
         if not rule.negated and at < 0:
-            return _broken(f"the output lacks {wanted!r}: {_quote(text, 0, 0)}")
+            return _broken(f"the output lacks {wanted!r}: {_opening(text)}")
     words = ", ".join(repr(t) for t in rule.text)
     return _held(f"the output {'lacks' if rule.negated else 'contains'} {words}")
 
@@ -109,7 +110,7 @@ def _equals(rule: Equals, case: Case, text: str) -> Finding:
     same = left.casefold() == right.casefold() if rule.ignore_case else left == right
     if same:
         return _held("the output is the expected text")
-    return _broken(f"the output is {_quote(left, 0, 0)}, expected {_quote(right, 0, 0)}")
+    return _broken(f"the output is {_opening(left)}, expected {_opening(right)}")
 
 
 def _regex(rule: Regex, text: str) -> Finding:
@@ -120,7 +121,7 @@ def _regex(rule: Regex, text: str) -> Finding:
         return _held(f"the output does not match /{rule.pattern}/")
     if found:
         return _held(f"the output matches /{rule.pattern}/")
-    return _broken(f"the output does not match /{rule.pattern}/: {_quote(text, 0, 0)}")
+    return _broken(f"the output does not match /{rule.pattern}/: {_opening(text)}")
 
 
 def _json_schema(rule: JsonSchema, text: str) -> Finding:
@@ -129,7 +130,7 @@ def _json_schema(rule: JsonSchema, text: str) -> Finding:
     try:
         value = json.loads(text)
     except ValueError as e:
-        return _broken(f"the output is not JSON: {e}: {_quote(text, 0, 0)}")
+        return _broken(f"the output is not JSON: {e}: {_opening(text)}")
     schema = dict(rule.schema)
     validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
@@ -191,6 +192,11 @@ def _holds(given: Any, wanted: Mapping[str, Any]) -> bool:
 
 def _arguments(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _opening(text: str) -> str:
+    """Return how a text begins, where nothing was found in it to point at."""
+    return _quote(text, 0, OPENING_CHARS - CONTEXT_CHARS)
 
 
 def _quote(text: str, start: int, end: int) -> str:

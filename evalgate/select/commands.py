@@ -24,7 +24,7 @@ NOTHING_YET = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = new_app("List traces, flagged ones first with the reason; 'traces show ID' reads one.")
+    group = new_app("List traces, flagged first, with the reason.")
     group.callback(invoke_without_command=True)(traces)
     group.command("show")(show)
     app.add_typer(group, name="traces", no_args_is_help=False)
@@ -45,7 +45,7 @@ def traces(
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """List traces, flagged ones first with the reason; 'traces show ID' reads one."""
+    """List traces, flagged first, with the reason."""
     if context.invoked_subcommand is not None:
         return
     conditions = parse_where(where or ())
@@ -114,7 +114,7 @@ def query(
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """Ask the database something: the tables and views of docs/schema.md, in ClickHouse's SQL."""
+    """Ask the database in SQL: the tables and views of docs/schema.md."""
     terminal = Terminal()
     with open_database(dsn) as database:
         run_query(terminal, database, statement, QueryFormat.JSON if json else query_format, limit)

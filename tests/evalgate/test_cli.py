@@ -132,7 +132,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("evalgate 0.")
     assert run(["gate", "--help"]) == 0
-    assert "exit 0 yes, 1 no, 2 cannot" in " ".join(capsys.readouterr().out.split())
+    assert "Exit 0 yes, 1 no, 2 cannot" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_reader_that_goes_away_is_no_green_gate(project: Path) -> None:
