@@ -248,7 +248,7 @@ def _texts(subject: Subject) -> None:
 def _embedded_texts(subject: Subject) -> list[str]:
     content, view = subject.table.content, subject.view
     for prefix in content["embedding_indexed"]:
-        nested = unflatten(view.under(prefix))
+        nested = unflatten(view.under(prefix, ".text"))  # the vectors beside them are not worth decoding
         items = [n.get("embedding", n) for n in nested if isinstance(n, dict)] if isinstance(nested, list) else []
         if texts := [i["text"] for i in items if isinstance(i, dict) and isinstance(i.get("text"), str)]:
             return texts

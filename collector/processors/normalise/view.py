@@ -80,8 +80,16 @@ class View:
                 return value
         return None
 
-    def under(self, prefix: str) -> list[tuple[str, Any]]:
-        """Return (rest of the key, value) of every key with this prefix of the index, what was withheld left out."""
-        found = [(rest, self._table.value(row)) for rest, row in self._groups.get(prefix, {}).items()]
-        found += [(k[len(prefix) :], v) for k, v in self._extra.items() if k.startswith(prefix) and k not in self._rows]
+    def under(self, prefix: str, ending: str = "") -> list[tuple[str, Any]]:
+        """Return (rest of the key, value) of every key with this prefix of the index and this ending.
+
+        What was withheld is left out.
+        """
+        group = self._groups.get(prefix, {})
+        found = [(rest, self._table.value(row)) for rest, row in group.items() if rest.endswith(ending)]
+        found += [
+            (k[len(prefix) :], v)
+            for k, v in self._extra.items()
+            if k.startswith(prefix) and k.endswith(ending) and k not in self._rows
+        ]
         return [(k, v) for k, v in found if not withheld(v)]
