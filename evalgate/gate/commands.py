@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.files import to_json, write_atomic
 from evalgate.gate.baseline import BASELINE, read_baselines, write_baseline
@@ -70,6 +71,7 @@ def gate(
     except BadInput as e:
         _report_error(terminal, str(e), json_output, machine=machine)
         raise
+    notes += _staleness(done)
     decision = decide(done, accepted, Policy(threshold, allow_errors))
     if accept_run:
         notes.append(_accept(done, decision, baseline or BASELINE))
@@ -98,6 +100,17 @@ def _baseline(path: Path | None, dataset: str, *, writing: bool) -> tuple[Baseli
         raise BadInput(f"there is no baseline {path}. Accept the present run as one: evalgate gate --write-baseline")
     found = read_baselines(path).get(dataset)
     return found, [] if found else [f"{path} has nothing for the dataset {dataset!r}"]
+
+
+def _staleness(run: Run) -> list[str]:
+    """Return a note where the dataset says something else now than when it was run."""
+    try:
+        now = load(run.dataset.path)
+    except BadInput:
+        return []  # the run may come from another machine; it stands for itself
+    if now.version == run.dataset.version:
+        return []
+    return [f"{run.dataset.path} is at version {now.version} now, the run is of {run.dataset.version}: run it again"]
 
 
 def _accept(run: Run, decision: Decision, path: Path) -> str:

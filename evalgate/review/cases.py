@@ -81,10 +81,16 @@ def make_case(trace: Trace, annotation: Annotation) -> Case | None:
 
 
 def list_cases(
-    database: Database, *, status: CaseStatus | None = None, failure_mode: str | None = None, prefix: str = ""
+    database: Database,
+    *,
+    status: CaseStatus | None = None,
+    failure_mode: str | None = None,
+    prefix: str = "",
+    ids: Sequence[str] | None = None,
 ) -> list[CaseRow]:
-    """Return the cases, the oldest first."""
-    conditions, bound = "", {"tenant": TENANT}
+    """Return the cases, the oldest first; with `ids`, only those."""
+    conditions = ""
+    bound: dict[str, object] = {"tenant": TENANT}
     for name, value in (("status", status), ("failure_mode", failure_mode)):
         if value is not None:
             conditions += f" AND {name} = {{{name}:String}}"
@@ -92,6 +98,9 @@ def list_cases(
     if prefix:
         conditions += " AND startsWith(case_id, {prefix:String})"
         bound["prefix"] = prefix
+    if ids is not None:
+        conditions += " AND case_id IN {ids:Array(String)}"
+        bound["ids"] = list(ids)
     rows = database.rows(sql(__package__, "cases").replace("/* conditions */", conditions), bound)
     return [_case_row(r) for r in rows]
 

@@ -116,7 +116,7 @@ def save(database: Database, drafts: Sequence[Draft]) -> Saved:
     drafts = _in_time(drafts)
     fresh = [d for d in drafts if not d.repeated]
     database.insert_rows("annotations", [_row(d.annotation, undone=0) for d in fresh])
-    known = by_id(list_cases(database)) if drafts else {}
+    known = by_id(list_cases(database, ids=[d.case.case_id for d in drafts if d.case is not None]))
     # Of two labels of one trace the later one counts.
     latest = {d.case.case_id: (d.case, not d.repeated) for d in drafts if d.case is not None}
     cases = [case for i, (case, is_new) in latest.items() if needs_creating(case, known.get(i), fresh=is_new)]
@@ -148,11 +148,8 @@ def undo(database: Database, count: int, annotator: str, *, now: Callable[[], da
         for i, r in enumerate(rows)
     ]
     database.insert_rows("annotations", [_row(a, undone=1) for a in undone])
-    known = by_id(list_cases(database))
-    for trace_id, span_id in dict.fromkeys((a.label.trace_id, a.label.span_id) for a in undone):
-        case = known.get(case_id_of(trace_id, span_id))
-        if case is not None:
-            _restore(database, case, annotator)
+    for case in list_cases(database, ids=[case_id_of(a.label.trace_id, a.label.span_id) for a in undone]):
+        _restore(database, case, annotator)
     return undone
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -63,12 +64,7 @@ def run_dataset(
         step()
         return result
 
-    with ThreadPoolExecutor(max_workers=settings.concurrency, thread_name_prefix="evalgate-run") as pool:
-        try:
-            results = tuple(pool.map(one, dataset.cases))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    results = _map(one, dataset.cases, settings.concurrency)
     return Run(
         run_id=run_id or new_run_id(started),
         started_at=started.isoformat(timespec="milliseconds"),
@@ -118,3 +114,35 @@ def run_case(case: Case, target: Target, evaluators: Sequence[Evaluator], timeou
         error=error,
         duration_ms=duration_ms,
     )
+
+
+def _map(function: Callable[[Case], Result], cases: Sequence[Case], workers: int) -> tuple[Result, ...]:
+    """Return the result of each case, in order, from a few threads.
+
+    The threads are daemons: whoever interrupts a run waits for no target. (An executor would wait at exit.)
+    """
+    waiting: queue.SimpleQueue[tuple[int, Case]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
+    for item in enumerate(cases):
+        waiting.put(item)
+
+    def work() -> None:
+        while True:
+            try:
+                number, case = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done.put((number, function(case)))
+            except BaseException as e:  # noqa: BLE001 - raised again in the calling thread
+                done.put((number, e))
+
+    for n in range(min(workers, len(cases))):
+        threading.Thread(target=work, name=f"evalgate-run-{n}", daemon=True).start()
+    results: dict[int, Result] = {}
+    while len(results) < len(cases):
+        number, result = done.get()
+        if isinstance(result, BaseException):
+            raise result
+        results[number] = result
+    return tuple(results[n] for n in range(len(cases)))

@@ -95,6 +95,20 @@ def test_results_keep_the_order_of_the_dataset_whoever_ends_first() -> None:
     assert [r.output for r in run.results] == ["c0", "c1"]
 
 
+def test_more_workers_than_cases_and_fewer() -> None:
+    for concurrency in (1, 2, 9):
+        run = run_dataset(dataset(*"mmmmm"), answering, [], target_name="t", settings=Settings(concurrency=concurrency))
+        assert [r.case_id for r in run.results] == ["c0", "c1", "c2", "c3", "c4"]
+
+
+def test_a_fault_of_the_engine_is_no_result() -> None:
+    def faulty(case: Mapping[str, Any], timeout_s: float) -> Output:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_dataset(dataset("m", "m"), faulty, [], target_name="t")
+
+
 def test_run_ids_sort_by_time() -> None:
     assert new_run_id(AT, "aa") == "20261120T090000Z-aa"
     assert new_run_id(AT) != new_run_id(AT)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +89,33 @@ def test_a_baseline_names_every_regression(refunds: Path, evalgate: Any) -> None
     assert "inconclusive as statistics: 3 changed verdicts" in out
     evalgate("gate", "--write-baseline")
     assert evalgate("gate", "--threshold", "0")[0] == 0
+
+
+def test_a_dataset_that_changed_after_its_run_is_told(refunds: Path, evalgate: Any) -> None:
+    evalgate("run", "-d", "d", "-t", "python:target.py:fixed")
+    assert "run it again" not in evalgate("gate")[1]
+    with Path("evals/datasets/d.jsonl").open("a") as file:
+        file.write('{"input": "new"}\n')
+    assert "the run is of" in evalgate("gate")[1]
+
+
+def test_an_interrupted_run_does_not_wait_for_its_target(refunds: Path) -> None:
+    started = refunds / "started"
+    (refunds / "slow.py").write_text(
+        f"import pathlib, threading\ndef f(case):\n    pathlib.Path({str(started)!r}).touch()\n"
+        "    threading.Event().wait()\n"
+    )
+    command = [sys.executable, "-m", "evalgate.cli", "run", "-d", "d", "-t", "python:slow.py:f"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        deadline = time.monotonic() + 30
+        while not started.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert b"evalgate: interrupted" in err
 
 
 def test_errors_of_the_target_are_no_verdict(refunds: Path, evalgate: Any) -> None:
