@@ -284,6 +284,30 @@ def test_tool_events_of_a_tool_span() -> None:
     assert (found["tool_arguments"], found["tool_result"]) == ({"x": 1}, {"y": 2})
 
 
+def test_a_call_that_was_printed_as_text_is_a_call() -> None:
+    printed = "ResponseFunctionToolCall(arguments='{\"x\": 1}', call_id='c1', name='f', type='function_call', id='fc')"
+    values = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps([text("assistant", printed)])}
+    found = only(span("chat", values))
+    assert found["output_messages"] == [{"role": "assistant", "parts": [CALL]}]
+    assert found["output_text"] is None
+    prose = "Point(x=1) is what I would write"
+    said = {**values, "gen_ai.output.messages": json.dumps([text("assistant", prose)])}
+    assert only(span("chat", said))["output_text"] == prose
+
+
+def test_a_graphs_state_is_told_by_its_conversation() -> None:
+    asked: list[dict[str, Any]] = [{"type": "human", "content": "hi"}]
+    answered = [*asked, {"type": "ai", "content": "yo", "usage_metadata": {"input_tokens": 9}}]
+    state, after = {"messages": asked, "remaining_steps": 5}, {"messages": answered}
+    for kind in ("CHAIN", "AGENT"):
+        values = {"openinference.span.kind": kind, "input.value": json.dumps(state), "output.value": json.dumps(after)}
+        found = only(span("LangGraph", values))
+        assert (found["input_text"], found["output_text"], found["input_tokens"]) == ("hi", "yo", None)
+    plain = {"openinference.span.kind": "CHAIN", "input.value": '{"question": "why?"}', "output.value": '{"ok": true}'}
+    found = only(span("step", plain))
+    assert (found["input_text"], found["output_text"]) == ("why?", '{"ok":true}')
+
+
 def test_a_coding_agents_own_keys() -> None:
     values = {
         "span.type": "llm_request",

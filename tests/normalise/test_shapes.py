@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KINDS = ("LLM", "AGENT", "TOOL", "EMBEDDING", "RETRIEVER", "CHAIN")
 HOSTILE: tuple[Any, ...] = (None, 5, "", "x", [], {}, [[]], [None], {"type": []}, {"content": {"a": [1]}}, True)
 PARTS = [
+    text("assistant", "ResponseFunctionToolCall(arguments='{}', call_id='c', name='f', type='function_call')"),
     {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]},
     {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "x"}]},
     {

@@ -10,7 +10,7 @@ import pytest
 from collector.processors.normalise import NormaliseConfig, normalise
 from schema.component import Context
 from schema.dialect import dialects, parse
-from schema.span import CANONICAL, Kind
+from schema.span import CANONICAL, FEEDBACK, Kind
 from tests.normalise.payload import only, span, text
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -77,5 +77,6 @@ def test_the_component_is_the_function_with_its_settings(tmp_path: Path) -> None
     body = span("chat", {"gen_ai.operation.name": "chat", "user.feedback": 1.0})
     batch = process(decode([Record(0, "default", "traces", "protobuf", gzip=False, received_unix_ns=0, body=body)]))
     assert json.dumps([f["polarity"] for f in batch.feedback]) == '["negative"]'
+    assert set(batch.feedback[0]) == set(FEEDBACK.names)
     assert batch.columns["span_kind"].to_pylist() == ["llm"]
     assert [f.type for f in CANONICAL if f.name in batch.columns] == [c.type for c in batch.columns.values()]

@@ -181,7 +181,8 @@ def _from_exchange(subject: Subject) -> None:
         put = _talk if subject.kind == Kind.LLM else _other_talk
         put(subject, request, response)
     elif response is not None and subject.kind != Kind.EMBEDDING:
-        _talk(subject, Request(), response)
+        put = _talk if subject.kind == Kind.LLM else _other_talk
+        put(subject, Request(), response)
     elif subject.kind == Kind.LLM:
         given = subject.view.first(subject.table.content["input"])
         plain = read_value(given)
@@ -241,6 +242,10 @@ def _texts(subject: Subject) -> None:
     subject.put("input_text", text_of(users[-1:]))
     subject.put("output_text", text_of(subject.found.get("output_messages", []), ASSISTANT))
     if subject.kind != Kind.LLM:
+        if subject.request is not None:  # the state of a graph: a conversation among other things
+            subject.put("input_text", text_of([m for m in subject.request.messages if m["role"] == "user"][-1:]))
+        if subject.response is not None:
+            subject.put("output_text", text_of(subject.response.messages[-1:], ASSISTANT))
         subject.put("input_text", plain_text(view.first(content["input"])))
         subject.put("output_text", plain_text(view.first(content["output"])))
 

@@ -23,6 +23,7 @@ MAX_LAYERS = 3
 MAX_CUTS = 16
 """How many places a cut-off JSON text is tried to be closed at, from its end backwards."""
 
+REPR = re.compile(r"[A-Z]\w*\(\w+=")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|"|[\[\]{},]', re.DOTALL)
 CLOSER = {"[": "]", "{": "}"}
@@ -95,6 +96,19 @@ def _python_literal(text: str) -> Any:
         return _plain(ast.literal_eval(text.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
+
+
+def read_call(text: str) -> dict[str, Any]:
+    """Return the keyword arguments of text that is the repr of an object: `Name(key=literal, ...)`; else {}."""
+    if not REPR.match(text) or len(text) > MAX_LITERAL_CHARS or not text.endswith(")"):
+        return {}
+    try:
+        body = ast.parse(text, mode="eval").body
+        if not isinstance(body, ast.Call) or body.args:
+            return {}
+        return {k.arg: _plain(ast.literal_eval(k.value)) for k in body.keywords if k.arg}
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return {}
 
 
 def _plain(value: Any) -> Any:

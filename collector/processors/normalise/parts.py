@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collector.processors.normalise.literal import read_value
+from collector.processors.normalise.literal import read_call, read_value
 
 Part = dict[str, Any]
 
@@ -83,7 +83,7 @@ def read_part(block: Any) -> Part | None:
 def _typed(block: Part, kind: str) -> Part | None:
     if kind in TEXT_TYPES:
         content = block.get("content", block.get("text"))
-        return text_part(content) if content not in (None, "") else None
+        return _printed_call(content) or (text_part(content) if content not in (None, "") else None)
     if kind in CALL_TYPES:
         return _call(block)
     if kind in RESULT_TYPES:
@@ -95,6 +95,14 @@ def _typed(block: Part, kind: str) -> Part | None:
     if kind == "refusal":
         return {"type": "refusal", "content": block.get("content", block.get("refusal"))}
     return block
+
+
+def _printed_call(content: Any) -> Part | None:
+    """Read a tool call that an instrumentation printed as text: ResponseFunctionToolCall(arguments='{}', ...)."""
+    call = read_call(content) if isinstance(content, str) else {}
+    if call.get("type") != "function_call" or "name" not in call:
+        return None
+    return tool_call_part(call.get("call_id") or call.get("id"), call["name"], call.get("arguments"))
 
 
 def _call(block: Part) -> Part:

@@ -14,6 +14,7 @@ import numpy as np
 from collector.processors.normalise.columns import figures, from_figures
 from collector.processors.normalise.literal import read_json_object
 from collector.processors.normalise.scalars import figure
+from schema.span import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,7 @@ def _objects(subject: Subject) -> Iterator[dict[str, Any]]:
                 yield inner["usage"]
         elif value:
             yield value
-    if subject.response is not None and subject.response.usage:
+    if subject.response is not None and subject.kind in (Kind.LLM, Kind.EMBEDDING):  # others' outputs quote usage
         yield subject.response.usage
 
 
