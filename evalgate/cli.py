@@ -1,52 +1,16 @@
-"""The `evalgate` command.
+"""The console script `evalgate`: sees that our packages are ours, then runs the command.
 
-Exit codes, always: 0 pass (or done), 1 fail (the gate says no), 2 error (nothing can be said). An error is one line on
-stderr that says what to do. Sub-commands of other packages join by the entry-point group `otel_evalgate.commands`:
-each is a callable that takes the root app.
+Nothing of ours is imported before that is known: another distribution's `schema` on the path would otherwise be an
+ImportError far from its cause.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import sys
-import traceback
-from dataclasses import dataclass
-from importlib.metadata import entry_points, version
-from typing import TYPE_CHECKING, Annotated
+from importlib import util
 
-import typer
-
-from evalgate.dataset import commands as dataset_commands
-from evalgate.gate import commands as gate_commands
-from evalgate.options import new_app
-from evalgate.review import commands as review_commands
-from evalgate.run import commands as run_commands
-from evalgate.select import commands as select_commands
-from evalgate.select import dialects as dialect_commands
-from evalgate.terminal import Terminal, one_line
-from schema.errors import EvalgateError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from importlib.metadata import EntryPoint
-
-COMMANDS = "otel_evalgate.commands"
 ERROR = 2
-CODES = (0, 1, 2)
-INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
-
-HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A command package that could not be loaded."""
-
-    name: str
-    reason: str
-    is_missing_extra: bool
 
 
 def main() -> None:
@@ -54,97 +18,28 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character must not stop a gate
             stream.reconfigure(errors="backslashreplace")
+    _require_own_packages()
+    from evalgate.app import run  # noqa: PLC0415 - see above
+
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return 0, 1 or 2."""
-    terminal = Terminal()
-    app = build_app()
-    broken: list[Broken] = []
-    word = next((a for a in arguments if not a.startswith("-")), None)
-    if word not in _names(app):  # ours need nobody else: the gate starts fast and without extras
-        broken = add_commands(app, entry_points(group=COMMANDS))
-        for b in broken:
-            if not b.is_missing_extra or word is not None:
-                terminal.note(f"evalgate: the commands of {b.name!r} are not available: {b.reason}")
+def _require_own_packages() -> None:
     try:
-        code = app(list(arguments), prog_name="evalgate", standalone_mode=False) or 0
-        sys.stdout.flush()
-        if code == INTERRUPTED:
-            terminal.note("\nevalgate: interrupted")
-    except (BrokenPipeError, SystemExit):  # typer ends the process with 1, a verdict, when the reader goes away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
-    except EvalgateError as e:
-        terminal.note(f"evalgate: {one_line(str(e))}")
-    except (typer.Abort, EOFError):
-        terminal.note("evalgate: stopped")
-    except Exception as e:  # noqa: BLE001 - a crash must exit 2: 1 would read as a verdict
-        return _unexpected(terminal, e)
-    else:
-        return code if code in CODES else ERROR
-    return ERROR
+        from schema.ownership import require_own_packages  # noqa: PLC0415 - see above
+    except ImportError:
+        spec = util.find_spec("schema")
+        where = spec.origin if spec else "nowhere"
+        _stop(f"otel-evalgate cannot run: its package 'schema' is another's, found at {where}")
+    try:
+        require_own_packages()
+    except SystemExit as e:  # its message as the status would exit 1, a verdict
+        _stop(str(e.code))
 
 
-def build_app() -> typer.Typer:
-    """Return the app with our own commands."""
-    app = new_app(HELP, add_completion=True)
-    app.callback()(_root)
-    for part in (select_commands, dialect_commands, review_commands, dataset_commands, run_commands, gate_commands):
-        part.register(app)
-    return app
-
-
-def add_commands(app: typer.Typer, points: Iterable[EntryPoint]) -> list[Broken]:
-    """Let other packages add their commands; return those that could not, which is no reason to stop."""
-    broken = []
-    for point in sorted(points, key=lambda p: p.name):
-        try:
-            point.load()(app)
-        except ModuleNotFoundError as e:
-            hint = f"{e}. Install what it needs: pip install 'otel-evalgate[collector]'"
-            broken.append(Broken(point.name, hint, is_missing_extra=True))
-        except Exception as e:  # noqa: BLE001 - a stranger's package may raise anything
-            broken.append(Broken(point.name, one_line(f"{type(e).__name__}: {e}"), is_missing_extra=False))
-    return broken
-
-
-def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's signature
-    if value:
-        Terminal().say(f"evalgate {version('otel-evalgate')}")
-        raise typer.Exit
-
-
-def _root(
-    *,
-    show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Hold the options of the root."""
-
-
-def _names(app: typer.Typer) -> set[str | None]:
-    commands = {c.name for c in app.registered_commands}
-    return commands | {g.name for g in app.registered_groups}
-
-
-def _unexpected(terminal: Terminal, error: Exception) -> int:
-    """Word what argument parsing raised; anything else is a fault of ours, and still not a verdict."""
-    message = getattr(error, "format_message", None)
-    if message is not None:
-        context = getattr(error, "ctx", None)
-        hint = f" See: {context.command_path} --help" if context else ""
-        if text := one_line(message()):
-            terminal.note(f"evalgate: {text}{hint}")
-        return ERROR
-    if os.environ.get("EVALGATE_DEBUG"):
-        traceback.print_exception(error)
-    terminal.note(
-        f"evalgate: internal error: {one_line(f'{type(error).__name__}: {error}')}. "
-        "Set EVALGATE_DEBUG=1 to see where, and please report it"
-    )
-    return ERROR
+def _stop(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.exit(ERROR)
 
 
 if __name__ == "__main__":

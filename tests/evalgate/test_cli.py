@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from evalgate import cli
-from evalgate.cli import add_commands, build_app, run
+from evalgate import app as command_line
+from evalgate.app import add_commands, build_app, run
 from tests.evalgate.builders import WINDOW
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def needs_more(app: typer.Typer) -> None:
 
 
 def point(function: str) -> EntryPoint:
-    return EntryPoint(function, f"{__name__}:{function}", cli.COMMANDS)
+    return EntryPoint(function, f"{__name__}:{function}", command_line.COMMANDS)
 
 
 @pytest.fixture
@@ -49,7 +49,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Pretend that these command packages are installed."""
     names: list[str] = []
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this_module())
-    monkeypatch.setattr(cli, "entry_points", lambda group: [point(n) for n in names if group == cli.COMMANDS])
+    monkeypatch.setattr(
+        command_line, "entry_points", lambda group: [point(n) for n in names if group == command_line.COMMANDS]
+    )
     return names
 
 
@@ -262,3 +264,47 @@ def test_the_whole_loop(
     assert command(capsys, "run", "--dataset", "refunds", "--target", "file:good.jsonl")[0] == 0
     assert command(capsys, "gate")[0] == 0
     assert command(capsys, "cases", "reject", cases[A]["case_id"], "--dsn", dsn, "--reason", "twice")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("foreign", "words"),
+    [
+        ({"schema/__init__.py": ""}, "its package 'schema' is another's, found at"),
+        ({"collector/__init__.py": ""}, "collector: found at"),
+    ],
+)
+def test_another_owner_of_a_package_name_is_named_and_exit_2(
+    project: Path, foreign: dict[str, str], words: str
+) -> None:
+    for name, text in foreign.items():
+        path = project / name
+        path.parent.mkdir()
+        path.write_text(text)
+    program = "import sys; from evalgate.cli import main; main()"
+    environment = {**os.environ, "PYTHONPATH": f"{project}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "gate"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert str(project) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_cannot_show_a_character_gets_its_code(project: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    program = "from evalgate.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "gate", "--run", "é"],
+        env=environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert b"there is no run '\\xe9'" in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evalgate.cli import build_app, run
+from evalgate.app import build_app, run
 from evalgate.gate.decide import DEFAULT_THRESHOLD, MCC_BLOCKS, MCC_WATCHES
 from evalgate.select.where import FIELDS
 from schema.evaluator import RULES, parse_evaluator

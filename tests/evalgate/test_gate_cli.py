@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evalgate.cli import run
+from evalgate.app import run
 from evalgate.run.store import save_run
 from schema.evaluator import Score
 from schema.run import ErrorKind
@@ -273,7 +273,7 @@ def test_the_gate_needs_nothing_but_the_core_install(refunds: Path) -> None:
         " 'opentelemetry', 'starlette', 'uvicorn', 'exporters', 'collector'}:\n"
         "            raise ModuleNotFoundError(f'No module named {top!r}', name=top)\n"
         "sys.meta_path.insert(0, Absent())\n"
-        "from evalgate.cli import run\n"
+        "from evalgate.app import run\n"
         "codes = [run(['run', '-d', 'd', '-t', f'python:target.py:{f}']) * 10 + run(['gate'])"
         " for f in ('broken', 'fixed')]\n"
         "codes.append(run(['traces']))\n"
