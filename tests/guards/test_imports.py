@@ -50,7 +50,9 @@ def test_nothing_under_the_four_packages_imports_tests_or_examples() -> None:
 HEAVY = ("pyarrow", "grpc", "chdb", "clickhouse_connect", "pandas", "scipy", "numba", "starlette", "uvicorn")
 
 
-@pytest.mark.parametrize("module", ["evalgate.cli", "evalgate.app", "evalgate.run", "evalgate.gate", "evalgate.dataset"])
+@pytest.mark.parametrize(
+    "module", ["evalgate.cli", "evalgate.app", "evalgate.run", "evalgate.gate", "evalgate.dataset"]
+)
 def test_the_gate_needs_only_the_core_install(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
