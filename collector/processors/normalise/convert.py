@@ -98,7 +98,7 @@ def _marked(batch: SpanBatch, table: Dialects, events: Mapping[int, Any]) -> NDA
     """Return which spans carry something that only a converter can read."""
     whole = {k for keys in table.content.values() for k in keys if not k.endswith(".")}
     whole |= set(table.finish.keys)
-    whole |= {p + s for p in table.params.prefixes for s in table.params.names} | {"ai.operationId"}
+    whole |= {p + s for p in table.params.prefixes for s in table.params.names}
     prefixes = tuple(k for keys in table.content.values() for k in keys if k.endswith("."))
     wanted = frozenset(whole)
     marked = owners_of(len(batch), Source(batch.attributes), lambda k: k in wanted or k.startswith(prefixes))

@@ -37,9 +37,9 @@ def convert_settings(subject: Subject) -> None:
             subject.put("streaming", params["stream"])
     if any(k in subject.view for k in subject.table.content["first_chunk"]):
         subject.put("streaming", True)  # noqa: FBT003 - a column's value
-    operation = subject.view.get("ai.operationId")
-    if isinstance(operation, str):
-        subject.put("streaming", "stream" in operation.lower())
+    name = subject.view.first(subject.table.content["streaming_names"])
+    if isinstance(name, str):
+        subject.put("streaming", "stream" in name.lower())
     if response is not None:
         subject.put("response_model", response.model)
         subject.put("response_id", response.response_id)
