@@ -16,7 +16,7 @@ from evalgate.select.where import parse_where
 from evalgate.terminal import Terminal, one_line
 
 NOTHING_YET = (
-    "No traces yet. Start the collector (evalgate up) and point an app at it:\n"
+    "No traces yet. Start the collector if it is not running (evalgate up) and point an app at it:\n"
     "  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"
     "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
 )
