@@ -109,6 +109,7 @@ def _greet(ready: Mapping[str, Any], cwd: Path) -> None:
         "Point your app here:",
         f"  {bold}export OTEL_EXPORTER_OTLP_ENDPOINT=http://{ready['http']}{off}",
         f"  {bold}export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf{off}",
+        f"  {bold}export OTEL_METRICS_EXPORTER=none{off}   {dim}# traces and logs are taken, metrics are not{off}",
         f"  {bold}export OTEL_SEMCONV_STABILITY_OPT_IN=gen_ai_latest_experimental{off}",
         f"  {bold}export {CAPTURE}=SPAN_ONLY{off}   {dim}# older instrumentations: true{off}",
     ]
