@@ -23,7 +23,13 @@ KEYS = sorted(
     | set(dialects().finish.keys)
 )
 FIXED_SHAPES = [
-    *("", "null", "[]", "{}", '"', "[", '{"a', "NaN", "-1", "1e400", "None", "True", "{'a': nan}", "\ud800"[:0]),
+    *(
+        '"\\ud800"',
+        '["\\ud800"]',
+        '[{"role": "user", "content": "\\ud83c"}]',
+        '{"input": ["\\ud800"], "id": "\\ud800"}',
+    ),
+    *("", "null", "[]", "{}", '"', "[", '{"a', "NaN", "-1", "1e400", "None", "True", "{'a': nan}", "[1, 2"),
     *(
         '[{"role": "user", "parts": null}]',
         '[{"role": 5, "content": {"a": []}}]',

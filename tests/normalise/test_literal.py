@@ -39,6 +39,8 @@ JSON = st.recursive(
         ("(a remark)", "(a remark)"),
         ("{__import__('os')}", "{__import__('os')}"),
         ('{"a": 1e999}', {"a": math.inf}),
+        ('["\\ud83cx", 1]', ["?x", 1]),
+        ("{'a': '\\ud83c'}", {"a": "?"}),
     ],
 )
 def test_text_is_read_as_the_value_it_holds(text: str, value: Any) -> None:
@@ -60,6 +62,9 @@ def test_what_is_no_text_comes_back_as_it_is(value: Any) -> None:
         ('{"a": 1, "b":', {"a": 1}),
         ('{"a": "x\\u00', {"a": "x"}),
         ('{"a": "x\\', {"a": "x"}),
+        ('{"a": "x\\ud83c', {"a": "x"}),
+        ('{"a": "x\\ud83c\\', {"a": "x"}),
+        ('{"a": "x\\ud83c\\udf', {"a": "x"}),
         ('[{"a": 1}, {"b": [1, 2', [{"a": 1}, {"b": [1, 2]}]),
         ('[{"a": 1}, {', [{"a": 1}, {}]),
     ],

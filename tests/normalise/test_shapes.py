@@ -80,6 +80,16 @@ def test_every_key_with_every_odd_text(kind: str) -> None:
     assert len(normalised(many(cases))["spans"]) == len(cases)
 
 
+def test_every_column_and_feedback_key_with_every_odd_text() -> None:
+    table = dialects()
+    keys = {k for section in table.columns.values() for k in section} | set(table.feedback.keys)
+    keys |= {f"{p}{s}" for p in table.params.prefixes for s in table.params.names}
+    keys |= {"annotation.name", "annotation.label", "annotations.0.annotation.score", "logfire.feedback.name"}
+    odd: tuple[Any, ...] = (*FIXED_SHAPES, 0, -1, True, 1.5, float("nan"), b"\xff", ["x", 1], {"a": {}}, None)
+    cases = [{"openinference.span.kind": "LLM", "annotation.name": "a", k: v} for k in sorted(keys) for v in odd]
+    assert len(normalised(many(cases))["spans"]) == len(cases)
+
+
 @pytest.mark.parametrize("shape", ALL)
 def test_every_exchange_broken_at_every_place(shape: Any) -> None:
     request, response = shape()

@@ -27,7 +27,8 @@ REPR = re.compile(r"[A-Z]\w*\(\w+=")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|"|[\[\]{},]', re.DOTALL)
 CLOSER = {"[": "]", "{": "}"}
-PARTIAL_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+PARTIAL_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
+"""An escape that was cut, and the first half of a surrogate pair before it."""
 REMNANT = re.compile(
     r"""\s*,?\s*(?:"(?:[^"\\]|\\.)*+(?:"\s*:?|\\?)\s*)?  # a key, whole or cut
     (?:-?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]*)?|t(?:ru?)?|f(?:al?|als)?|nu?l?)\s*\Z""",  # a cut number or word
@@ -63,7 +64,7 @@ def _read_once(text: Any) -> tuple[Any, bool]:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(text), False  # takes NaN and lone surrogates, which orjson refuses
+        return _encodable(json.loads(text)), False  # takes NaN and lone surrogates, which orjson refuses
     except (ValueError, RecursionError):
         pass
     if start == '"':
@@ -116,9 +117,16 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(v) for v in value]
-    if value is None or isinstance(value, (str, bool, int, float, bytes)):
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if value is None or isinstance(value, (bool, int, float, bytes)):
         return value
     return str(value)
+
+
+def _encodable(value: Any) -> Any:
+    """Replace lone surrogates, halves of an emoji cut in two, which no UTF-8 can carry."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _close(text: str) -> Any:
