@@ -13,6 +13,11 @@ import pyarrow as pa
 
 from schema.anyvalue import ValueType, to_text
 
+# Plain numbers: looking a member up in its enum costs more than everything else done with an attribute.
+EMPTY, STRING, BOOL, INT, DOUBLE = (
+    int(t) for t in (ValueType.EMPTY, ValueType.STRING, ValueType.BOOL, ValueType.INT, ValueType.DOUBLE)
+)
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,18 +33,44 @@ def attribute_maps(table: AttributeTable, owners: int) -> pa.MapArray:
 
 
 def attribute_texts(table: AttributeTable) -> pa.StringArray:
-    """Return the text of every attribute, in the order of the table (see `schema.anyvalue.to_text`)."""
+    """Return the text of every attribute, in the order of the table (see `schema.anyvalue.to_text`).
+
+    Strings and integers, nearly all there is, never become Python objects; of the rest each distinct value once.
+    """
     kind = table.type
-    strings, integers = np.flatnonzero(kind == ValueType.STRING), np.flatnonzero(kind == ValueType.INT)
-    others = np.flatnonzero((kind != ValueType.STRING) & (kind != ValueType.INT))
+    strings, integers = np.flatnonzero(kind == STRING), np.flatnonzero(kind == INT)
+    numbers, others = (
+        np.flatnonzero((kind == BOOL) | (kind == DOUBLE)),
+        np.flatnonzero((kind > DOUBLE) | (kind == EMPTY)),
+    )
     parts = [
         _slices(table.buffer, table.start[strings], table.length[strings]),
         pa.array(table.number[integers]).cast(pa.string()),
-        pa.array([to_text(table.value(row)) for row in others.tolist()], pa.string()),
+        _number_texts(table, numbers),
+        _other_texts(table, others),
     ]
     place = np.empty(len(table), np.int64)
-    place[np.concatenate([strings, integers, others])] = np.arange(len(table))
+    place[np.concatenate([strings, integers, numbers, others])] = np.arange(len(table))
     return pa.concat_arrays(parts).take(pa.array(place))
+
+
+def _number_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
+    bits = np.stack([table.type[rows].astype(np.int64), table.number[rows]], axis=1)
+    _, first, place = np.unique(bits, axis=0, return_index=True, return_inverse=True)
+    texts = [to_text(table.value(row)) for row in rows[first].tolist()]
+    return pa.array(texts, pa.string()).take(pa.array(place.reshape(-1)))
+
+
+def _other_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
+    known: dict[tuple[int, bytes], str] = {}
+    texts: list[str] = []
+    for row, kind in zip(rows.tolist(), table.type[rows].tolist(), strict=True):
+        key = (kind, table.raw(row))
+        text = known.get(key)
+        if text is None:
+            text = known[key] = to_text(table.value(row))
+        texts.append(text)
+    return pa.array(texts, pa.string())
 
 
 def offsets(owner: NDArray[np.int32], owners: int) -> pa.Array:
