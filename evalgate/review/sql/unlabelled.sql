@@ -1,4 +1,4 @@
--- Flagged traces that nobody has labelled: what failed first, then what was sampled; the latest first.
+-- Flagged traces that nobody has labelled: what failed first, then what was sampled, the latest first.
 SELECT trace_id
 FROM flagged_traces
 WHERE tenant = {tenant:String}

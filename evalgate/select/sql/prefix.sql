@@ -1,4 +1,4 @@
--- The traces whose id begins so; a few are enough to say that it is not unique.
+-- The traces whose id begins so, a few are enough to say that it is not unique.
 SELECT trace_id
 FROM traces
 WHERE tenant = {tenant:String} AND startsWith(trace_id, {prefix:String})

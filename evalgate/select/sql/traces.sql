@@ -1,4 +1,4 @@
--- Traces as the list shows them: what failed first, then what was sampled, then the rest; the latest first.
+-- Traces as the list shows them: what failed first, then what was sampled, then the rest, the latest first.
 SELECT
     trace_id,
     toUnixTimestamp64Nano(start_time) AS start_unix_ns,
