@@ -141,7 +141,7 @@ def _fits(record: Record) -> bool:
     if record.signal == "logs":
         return True
     spans = [s for r in message.resource_spans for sc in r.scope_spans for s in sc.spans]
-    return all(len(s.trace_id) == 16 or s.span_id for s in spans)
+    return all(len(s.trace_id) == 16 or s.span_id or s.start_time_unix_nano for s in spans)
 
 
 def _spans(batch: SpanBatch, rejected: list[Document]) -> Iterable[Document]:
