@@ -91,6 +91,14 @@ def test_spans_with_bad_ids_are_listed_as_rejected(tmp_path: Path) -> None:
     assert [(r["reason"], r["name"]) for r in document["rejected"]] == [("bad_id", "zero")]
 
 
+def test_a_span_without_ids_is_a_span_still(tmp_path: Path) -> None:
+    dump = tmp_path / "dump.bin"
+    dump.write_bytes(span("lost", at=None, trace=None) + CHAT)
+    document = json.loads(run(str(dump)).stdout)
+    assert [s["name"] for s in document["spans"]] == ["chat"]
+    assert [(r["reason"], r["name"]) for r in document["rejected"]] == [("bad_id", "lost")]
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["x.pb", "--manifest", "m.json"], ["/no/such/file.pb"], ["--manifest", "/no/such.json"]]
 )
