@@ -41,10 +41,9 @@ def test_the_page_has_queries() -> None:
     assert len(QUERIES) >= 10
 
 
-@pytest.mark.parametrize("sql", QUERIES)
-def test_every_query_of_the_page_runs_and_finds_rows(filled: Database, sql: str) -> None:
-    rows = filled.rows(sql)
-    assert rows or any(name in sql for name in WORKFLOW)
+def test_every_query_of_the_page_runs_and_finds_rows(filled: Database) -> None:
+    for sql in QUERIES:
+        assert filled.rows(sql) or any(name in sql for name in WORKFLOW), sql
 
 
 def test_the_page_names_every_table_and_view(db: Database) -> None:
