@@ -76,6 +76,7 @@ class Pipeline:
     on_stored: Callable[[SpanBatch], None] | None = None
     """Called when every exporter has a batch."""
     jitter: Callable[[], float] = random.random
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now_unix_ns: Callable[[], int] = time.time_ns
     progress: Progress = field(default_factory=Progress)
 
@@ -178,7 +179,7 @@ class Pipeline:
             else:
                 self.progress.waiting_for = None
                 return result
-            await asyncio.sleep(ceiling_s * self.jitter())
+            await self.sleep(ceiling_s * self.jitter())
             ceiling_s = min(2 * ceiling_s, LONGEST_BACKOFF_S)
 
 

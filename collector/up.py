@@ -84,8 +84,8 @@ def _run(text: str, environment: Mapping[str, str], ready_file: Path | None) -> 
 def _with_options(message: str) -> str:
     """Name the options of this command where a message names keys of the file, which its user has not got."""
     for key, option in (
-        ("receivers.otlp.protocols.grpc.endpoint", "--grpc-port"),
-        ("receivers.otlp.protocols.http.endpoint", "--http-port"),
+        ("protocols.grpc.endpoint", "--grpc-port"),
+        ("protocols.http.endpoint", "--http-port"),
         ("extensions.clickhouse_http.endpoint", "--clickhouse-port"),
         ("service.journal.directory", "--data-dir"),
     ):

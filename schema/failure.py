@@ -178,7 +178,7 @@ def answers_tool_error(text: str) -> bool:
     for message in reversed(messages):
         if not isinstance(message, dict) or message.get("role") != "tool":
             return False
-        if any(_is_error_response(part) for part in message.get("parts") or ()):
+        if any(_is_error_response(part) for part in _parts(message)):
             return True
     return False
 
@@ -192,10 +192,15 @@ def _is_error_response(part: Any) -> bool:
 def is_empty_answer(text: str) -> bool:
     """Say whether output messages, as JSON text, hold nothing at all."""
     messages = _loads(text)
-    if not isinstance(messages, list):
+    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
         return False
-    parts = [p for m in messages if isinstance(m, dict) for p in m.get("parts") or ()]
-    return all(_is_blank(p) for p in parts)
+    return all(_is_blank(part) for message in messages for part in _parts(message))
+
+
+def _parts(message: dict[str, Any]) -> list[Any]:
+    """Return the parts; what is no list counts as one part that nobody knows."""
+    parts = message.get("parts") or []
+    return parts if isinstance(parts, list) else [parts]
 
 
 def _is_blank(part: Any) -> bool:

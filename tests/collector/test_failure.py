@@ -1,0 +1,216 @@
+"""Which spans are worth a look, and why; as wrong as a miss is a false alarm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.decode import decode
+from collector.journal import Record
+from collector.processors.failure import with_failures
+from collector.processors.normalise import canonical
+from schema.failure import REASONS, failures, reports_error, reports_error_text
+from schema.span import CANONICAL
+
+CORPUS = Path("tests/corpus")
+
+
+def reasons(**values: Any) -> list[str]:
+    """Return the reasons of one span with these columns."""
+    columns = {
+        name: pa.array(
+            [json.dumps(v) if name.endswith(("messages", "result")) and v is not None else v],
+            CANONICAL.field(name).type,
+        )
+        for name, v in values.items()
+    }
+    failing, lists = failures(columns, 1)
+    (found,) = lists.to_pylist()
+    assert failing.to_pylist() == [bool(found)]
+    return list(found)
+
+
+def said(text: str, role: str = "assistant") -> dict[str, Any]:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def answered(response: Any, **more: Any) -> dict[str, Any]:
+    return {"role": "tool", "parts": [{"type": "tool_call_response", "id": "1", "response": response, **more}]}
+
+
+def test_a_plain_success_has_no_reason() -> None:
+    ok = {"span_kind": "llm", "counted": True, "error": False, "finish_reasons": ["stop"]}
+    assert reasons(**ok, output_messages=[said("hello")]) == []
+    assert reasons(**ok, output_messages=None) == [], "content that was not captured is unknown, not empty"
+    assert reasons() == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"error": True}, ["span_error"]),
+        ({"error": True, "span_kind": "tool"}, ["tool_error"]),
+        ({"error": False, "span_kind": "tool", "tool_result": {"error": "no such order"}}, ["tool_error"]),
+        ({"span_kind": "tool", "tool_result": {"error": None, "rows": []}}, []),
+        ({"span_kind": "llm", "finish_reasons": ["content_filter"]}, ["finish:content_filter"]),
+        ({"span_kind": "llm", "finish_reasons": ["stop", "length"]}, ["finish:length"]),
+        ({"span_kind": "llm", "finish_reasons": ["error"]}, ["finish:error"]),
+        ({"span_kind": "llm", "finish_reasons": ["error"], "error": True}, ["span_error"]),
+        ({"span_kind": "llm", "finish_reasons": ["tool_call"]}, []),
+        ({"span_kind": "guardrail", "output_text": '{"tripwire_triggered": true}'}, ["guardrail"]),
+        ({"span_kind": "guardrail", "output_text": '{"action": "GUARDRAIL_INTERVENED"}'}, ["guardrail"]),
+        ({"span_kind": "guardrail", "output_text": '{"passed": true}'}, []),
+        ({"span_kind": "guardrail", "output_text": "fine"}, []),
+    ],
+)
+def test_each_rule(columns: dict[str, Any], expected: list[str]) -> None:
+    assert reasons(**columns) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "empty"),
+    [
+        ([], True),
+        ([{"role": "assistant", "parts": []}], True),
+        ([said("  \n")], True),
+        ([said("hi")], False),
+        ([{"role": "assistant", "parts": [{"type": "tool_call", "name": "f", "arguments": {}}]}], False),
+        ([{"role": "assistant", "parts": [{"type": "blob", "mime_type": "image/png"}]}], False),
+    ],
+)
+def test_an_answer_without_anything_is_empty(output: list[Any], *, empty: bool) -> None:
+    call: dict[str, Any] = {"span_kind": "llm", "counted": True, "error": False, "output_messages": output}
+    assert reasons(**call) == (["empty_output"] if empty else [])
+    assert reasons(**{**call, "counted": False}) == [], "wrappers and duplicates do not repeat it"
+    assert reasons(**{**call, "error": True}) == ["span_error"]
+    if empty:
+        assert reasons(**call, finish_reasons=["tool_call"]) == [], "it stopped for a tool, whatever was captured"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "Error: weather station offline",
+        "ValueError: bad city",
+        "openai.RateLimitError: 429",
+        "An error occurred while running the tool. Please try again.",
+        "Error executing tool get_weather: offline",
+        "Traceback (most recent call last):\n ...",
+        "Failed to fetch the page",
+        "Tool execution failed: timeout",
+        {"is_error": True, "content": "offline"},
+        {"isError": True, "content": [{"type": "text", "text": "offline"}]},
+        {"status": "error", "content": [{"text": "offline"}]},
+        {"success": False},
+        {"error": {"code": 500}},
+        [{"type": "text", "text": "Error: offline"}],
+        '{"error": "offline"}',
+        {"result": "ToolException: offline"},
+    ],
+)
+def test_results_that_report_an_error(result: Any) -> None:
+    assert reports_error(result)
+    assert reports_error_text(json.dumps(result))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "sunny, 21 degrees",
+        "The error rate of the service is 0.1 %",
+        "No errors found.",
+        "Errors are documented in chapter 3",
+        "The user saw 'Error: 500' yesterday",
+        "Exceptional weather: sunny",
+        "failed payments: 0",
+        {"error": None, "value": 1},
+        {"errors": [], "status": "ok"},
+        {"success": True, "error": "", "text": "Error: in a log line that was asked for"},
+        {"isError": False, "content": [{"type": "text", "text": "Error: a log line"}]},
+        {"status": "failed_over", "node": 2},
+        [{"name": "Error: The Movie"}],
+        ["Error: listed titles"],
+        {"orders": [{"status": "error"}]},
+        {"error_rate": 0.1},
+        None,
+        7,
+        [],
+    ],
+)
+def test_results_that_only_speak_of_errors(result: Any) -> None:
+    assert not reports_error(result)
+
+
+def test_a_tool_message_that_reports_an_error_counts_where_it_is_answered_and_not_in_the_history() -> None:
+    failed, fine = answered("Error: offline"), answered("sunny")
+    call = {"span_kind": "llm", "counted": True}
+    assert reasons(**call, input_messages=[said("weather?", "user"), failed]) == ["tool_error"]
+    assert reasons(**call, input_messages=[said("weather?", "user"), failed, fine]) == ["tool_error"]
+    assert reasons(**call, input_messages=[failed, said("offline, sorry"), said("and now?", "user")]) == []
+    assert reasons(**call, input_messages=[failed, said("again"), fine]) == []
+    assert reasons(**call, input_messages=[answered("offline", is_error=True)]) == ["tool_error"]
+    assert reasons(span_kind="agent", input_messages=[failed]) == []
+
+
+def test_reasons_keep_their_rows_and_their_order() -> None:
+    columns = {
+        "error": pa.array([False, True, None, True]),
+        "span_kind": pa.array(["llm", "llm", None, "tool"]),
+        "finish_reasons": pa.array([["length"], ["content_filter", "length"], None, []]),
+    }
+    failing, lists = failures(columns, 4)
+    assert failing.to_pylist() == [True, True, False, True]
+    assert lists.to_pylist() == [
+        ["finish:length"],
+        ["span_error", "finish:content_filter", "finish:length"],
+        [],
+        ["tool_error"],
+    ]
+    assert {r for reasons in lists.to_pylist() for r in reasons} <= set(REASONS)
+    assert failures({}, 0)[1].to_pylist() == []
+
+
+hostile = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "status", "content", "text", "result", "output", "parts", "role", "type", "response"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(hostile, st.sampled_from(["llm", "tool", "guardrail", None]))
+def test_no_content_raises(value: Any, kind: str | None) -> None:
+    text = pa.array([json.dumps(value)])
+    names = ("tool_result", "input_messages", "output_messages", "output_text")
+    failures({"span_kind": pa.array([kind]), "counted": pa.array([True]), **dict.fromkeys(names, text)}, 1)
+
+
+def captures() -> list[Path]:
+    return sorted(CORPUS.glob("*/*.expected.json"))
+
+
+@pytest.mark.parametrize("path", captures(), ids=lambda p: f"{p.parent.name}/{p.name.removesuffix('.expected.json')}")
+def test_real_captures_are_failing_exactly_when_something_failed(path: Path) -> None:
+    expected = json.loads(path.read_text())
+    records = [
+        Record(i, "default", body["signal"], "json" if body["file"].endswith(".json") else "protobuf", False, 1, data)  # noqa: FBT003
+        for i, body in enumerate(expected["bodies"])
+        for data in [(path.parent / body["file"]).read_bytes()]
+    ]
+    found = with_failures(canonical(decode(records))).columns["failing"].to_pylist()
+    trace = expected["trace"]
+    assert any(found) == bool(trace["any_llm_error"] or trace["any_tool_error"])
