@@ -179,14 +179,22 @@ def _up(walk: Walk) -> Service:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+    try:
+        _wait_until_ready(process, ready, log)
+    except BaseException:  # an interrupted demo leaves nothing running either
+        process.kill()
+        process.wait()
+        raise
+    walk.console.print(escape(log.read_text().rstrip()), soft_wrap=True)
+    return Service(process, log, json.loads(ready.read_text()))
+
+
+def _wait_until_ready(process: subprocess.Popen[str], ready: Path, log: Path) -> None:
     deadline_s = time.monotonic() + READY_TIMEOUT_S
     while not (ready.exists() and "OTEL_EXPORTER_OTLP_ENDPOINT" in log.read_text()):
         if process.poll() is not None or time.monotonic() > deadline_s:
-            process.kill()
             raise NotAsPromisedError(f"`evalgate up` did not come up\n{_tail(log)}")
         time.sleep(0.05)
-    walk.console.print(escape(log.read_text().rstrip()), soft_wrap=True)
-    return Service(process, log, json.loads(ready.read_text()))
 
 
 def _send(walk: Walk, service: Service) -> None:

@@ -17,6 +17,10 @@ DEMO = Path(examples.demo.__file__)
 ROOT = DEMO.parent.parent
 
 
+def processes_in(folder: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cwd", "cmdline"]) if str(folder) in str(p.info)]
+
+
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """Run the demo with its temporary folders in a folder of ours."""
@@ -56,8 +60,28 @@ def test_the_red_gate_names_the_failure_and_its_trace(walked: tuple[subprocess.C
 def test_the_demo_leaves_nothing_behind(walked: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     _, folder = walked
     assert list(folder.iterdir()) == []
-    left = [p for p in psutil.process_iter(["cwd", "cmdline"]) if str(folder) in str(p.info)]
-    assert left == []
+    assert processes_in(folder) == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("reached", ["evalgate up --grpc-port", "evalgate traces --flagged"])
+def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, reached: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(DEMO)],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert any(reached in line for line in process.stdout)
+        process.terminate()
+        process.stdout.read()
+        assert process.wait() == 143
+    assert list(tmp_path.iterdir()) == []
+    assert processes_in(tmp_path) == []
 
 
 @pytest.mark.timeout(60)
