@@ -13,7 +13,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from collector.decode.inflate import gunzip
 from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated, validate
+from collector.receivers.feedback import to_logs_request
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
@@ -107,6 +109,21 @@ class Intake:
         if outcome.refused:
             self.counts[signal, "refused"] += outcome.refused
         return outcome
+
+    async def take_feedback(self, body: bytes, *, gzip: bool, now_unix_ns: int) -> Outcome:
+        """Take a feedback body (`collector.receivers.feedback`) as the log events it stands for.
+
+        Raises:
+            Refused: nothing was kept; BAD_DATA says which entry and field is wrong.
+
+        """
+        try:
+            plain = gunzip(body, self._limits.max_inflated_bytes) if gzip else body
+            request = to_logs_request(plain, now_unix_ns=now_unix_ns)
+        except Refused as e:
+            self.count_refused("logs", e.reason)
+            raise
+        return await self.take("logs", request.SerializeToString(), encoding="protobuf", gzip=False)
 
     def count_refused(self, signal: Signal, reason: Reason) -> None:
         """Count a request that was refused as a whole; a transport calls this where it refuses one itself."""

@@ -86,6 +86,8 @@ class HttpConfig(_Endpoint):
     endpoint: str = "127.0.0.1:4318"
     traces_url_path: str = Field("/v1/traces", pattern="^/")
     logs_url_path: str = Field("/v1/logs", pattern="^/")
+    feedback_url_path: str | None = Field("/v1/feedback", pattern="^/")
+    """Where apps report what users said of an answer, as JSON (docs/feedback.md); null turns it off."""
     max_body_bytes: int = Field(64 * MIB, ge=1)
     """As it comes, compressed or not. Source: as max_inflated_bytes; an uncompressed body has no other limit."""
     max_inflated_bytes: int = Field(64 * MIB, ge=1)
@@ -212,6 +214,7 @@ def _http_server(intake: Intake, budget: Budget, config: HttpConfig) -> HttpServ
         budget,
         endpoint=config.endpoint,
         paths={config.traces_url_path: "traces", config.logs_url_path: "logs"},
+        feedback_path=config.feedback_url_path,
         limits=HttpLimits(
             max_header_bytes=config.max_header_bytes,
             max_headers=100,

@@ -1,4 +1,4 @@
-"""OTLP/HTTP: which requests live here, and how they are answered.
+"""OTLP/HTTP: which requests live here, and how they are answered. `POST /v1/feedback` lives here too.
 
 An answer, good or bad, is in the encoding of the request; the body of a bad one is a `google.rpc.Status`
 (OTLP specification, "OTLP/HTTP Response").
@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import socket
+import time
 from email.utils import formatdate
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -56,11 +57,19 @@ class OtlpHttp:
     """The application behind the connections (`http_connection.Application`)."""
 
     def __init__(
-        self, intake: Intake, paths: Mapping[str, Signal], *, jitter: Callable[[], float] = random.random
+        self,
+        intake: Intake,
+        paths: Mapping[str, Signal],
+        *,
+        feedback_path: str | None = None,
+        jitter: Callable[[], float] = random.random,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._intake = intake
-        self._paths = paths
+        self._feedback_path = feedback_path
+        self._paths: dict[str, Signal] = {**paths, **({feedback_path: "logs"} if feedback_path else {})}
         self._jitter = jitter
+        self._clock_ns = clock_ns
         self._lives_here = " and ".join(f"POST {path}" for path in paths)
 
     def admit(self, request: Request) -> Response | None:
@@ -71,9 +80,11 @@ class OtlpHttp:
         if request.method != "POST":
             return self.broken(request, 405, "use POST", ("allow", "POST"))
         signal = self._paths[request.path]
-        if _content_type(request) not in ENCODINGS:
+        # Feedback must be said to be JSON: a page in a browser cannot send that to another origin unasked.
+        types = (JSON,) if request.path == self._feedback_path else (PROTOBUF, JSON)
+        if _content_type(request) not in types:
             self._intake.count_refused(signal, Reason.UNSUPPORTED_MEDIA_TYPE)
-            return self.broken(request, 415, f"send Content-Type {PROTOBUF} or {JSON}")
+            return self.broken(request, 415, f"send Content-Type {' or '.join(types)}")
         if _coding(request) not in GZIP_CODINGS | {"", "identity"}:
             self._intake.count_refused(signal, Reason.UNSUPPORTED_MEDIA_TYPE)
             return self.broken(
@@ -84,15 +95,20 @@ class OtlpHttp:
     async def respond(self, request: Request) -> Response:
         """Take a whole request that was admitted."""
         signal, encoding = self._paths[request.path], ENCODINGS[_content_type(request)]
+        gzip = _coding(request) in GZIP_CODINGS
+        feedback = request.path == self._feedback_path
         try:
-            outcome = await self._intake.take(
-                signal, request.body, encoding=encoding, gzip=_coding(request) in GZIP_CODINGS
-            )
+            if feedback:
+                outcome = await self._intake.take_feedback(request.body, gzip=gzip, now_unix_ns=self._clock_ns())
+            else:
+                outcome = await self._intake.take(signal, request.body, encoding=encoding, gzip=gzip)
         except Refused as e:
             return self._refusal(request, e)
         except Exception as e:  # noqa: BLE001 - the connection needs an answer whatever happens
             log_bug(e)
             return self._refusal(request, Refused(Reason.UNAVAILABLE, "the request could not be answered; try again"))
+        if feedback:
+            return Response(200, JSON, b'{"accepted":%d}' % outcome.accepted)
         body = answers.encode(answers.success(signal, outcome.refused, outcome.message), encoding)
         return Response(200, CONTENT_TYPES[encoding], body)
 
@@ -134,10 +150,17 @@ class HttpServer:
     """The server of one address. Everything runs on the event loop that called `start`."""
 
     def __init__(
-        self, intake: Intake, budget: Budget, *, endpoint: str, paths: Mapping[str, Signal], limits: HttpLimits
+        self,
+        intake: Intake,
+        budget: Budget,
+        *,
+        endpoint: str,
+        paths: Mapping[str, Signal],
+        limits: HttpLimits,
+        feedback_path: str | None = None,
     ) -> None:
         self._endpoint = endpoint
-        self._shared = Shared(OtlpHttp(intake, paths), limits, budget)
+        self._shared = Shared(OtlpHttp(intake, paths, feedback_path=feedback_path), limits, budget)
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.Task[None] | None = None
 
