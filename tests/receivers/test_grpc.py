@@ -59,4 +59,5 @@ def test_metadata_of_a_hostile_size_is_refused(receiver: Running) -> None:
             export(b"", metadata=(("baggage", "k=" + "v" * 40_000),), timeout=30)
         assert isinstance(caught.value, grpc.Call)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert export(b"", timeout=30) == b""
+        for _ in range(10):  # by itself gRPC refuses some of those over 8 kB, by chance
+            assert export(b"", metadata=(("baggage", "k=" + "v" * 15_000),), timeout=30) == b""
