@@ -254,10 +254,13 @@ def test_after_close_nothing_is_taken(options: JournalOptions) -> None:
 def test_what_waits_at_close_is_committed(options: JournalOptions) -> None:
     async def work() -> list[int]:
         journal = await Journal.open(replace(options, group_linger_s=3600))
-        waiting = [asyncio.create_task(put(journal, body)) for body in (b"a", b"b")]
+        waiting = [
+            asyncio.create_task(journal.append("t", "traces", body, encoding="protobuf", gzip=False))
+            for body in (b"a", b"b")
+        ]
         await asyncio.sleep(0)  # both have begun now
         await journal.close()
-        return [(await w)[0] for w in waiting]
+        return [await w for w in waiting]
 
     assert go(work()) == [1, 2]
     assert go(bodies_left(options)) == [b"a", b"b"]
