@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = map(int, list(ValueType)[1:])
+"""`ValueType` as plain ints: comparing with members of an enum costs more than the reading (measured)."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttributeTable:
@@ -59,20 +62,20 @@ class AttributeTable:
 
     def value(self, row: int) -> Any:
         """Return the Python value of one attribute; undecodable UTF-8 is replaced, never raised."""
-        kind = self.type[row]
-        if kind == ValueType.STRING:
+        kind = int(self.type[row])
+        if kind == STRING:
             return self.raw(row).decode("utf-8", "replace")
-        if kind == ValueType.INT:
+        if kind == INT:
             return int(self.number[row])
-        if kind == ValueType.BOOL:
+        if kind == BOOL:
             return bool(self.number[row])
-        if kind == ValueType.DOUBLE:
+        if kind == DOUBLE:
             return float(self.number[row : row + 1].view(np.float64)[0])
-        if kind == ValueType.ARRAY:
+        if kind == ARRAY:
             return anyvalue.array_to_python(self.raw(row))
-        if kind == ValueType.KVLIST:
+        if kind == KVLIST:
             return anyvalue.kvlist_to_python(self.raw(row))
-        return self.raw(row) if kind == ValueType.BYTES else None
+        return self.raw(row) if kind == BYTES else None
 
     def raw(self, row: int) -> bytes:
         """Return the bytes behind a string, bytes, array or kvlist value."""
