@@ -181,6 +181,14 @@ def test_the_number_of_brackets_is_limited() -> None:
     assert f"the limit is {MAX_BRACKETS}" in refusal(body)
 
 
+def test_members_are_counted_before_they_are_read() -> None:
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 5}] * 3}]}]}).encode()
+    with pytest.raises(Refused, match="the request holds 3 spans; the limit is 2"):
+        to_message(body, "traces", max_members=2)
+    with pytest.raises(Refused, match="spans.name has a value of the wrong kind"):
+        to_message(body, "traces", max_members=3)
+
+
 def test_attribute_keys_are_data() -> None:
     keys = ["__proto__", "constructor.prototype", "__class__.__init__", "a." * 10_000, "", "'; DROP TABLE spans"]
     span = {"traceId": "aa" * 16, "attributes": [{"key": k, "value": {"stringValue": "v"}} for k in keys]}
