@@ -185,7 +185,7 @@ def test_members_are_counted_before_they_are_read() -> None:
     body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 5}] * 3}]}]}).encode()
     with pytest.raises(Refused, match="the request holds 3 spans; the limit is 2"):
         to_message(body, "traces", max_members=2)
-    with pytest.raises(Refused, match="spans.name has a value of the wrong kind"):
+    with pytest.raises(Refused, match=r"spans\.name has a value of the wrong kind"):
         to_message(body, "traces", max_members=3)
 
 
