@@ -80,3 +80,27 @@ def test_the_component_is_the_function_with_its_settings(tmp_path: Path) -> None
     assert set(batch.feedback[0]) == set(FEEDBACK.names)
     assert batch.columns["span_kind"].to_pylist() == ["llm"]
     assert [f.type for f in CANONICAL if f.name in batch.columns] == [c.type for c in batch.columns.values()]
+
+
+def test_prompt_and_tier_come_from_the_answer_before_the_request(tmp_path: Path) -> None:
+    from collector.decode import decode  # noqa: PLC0415 - as above
+    from collector.journal.record import Record  # noqa: PLC0415 - as above
+
+    keys = {
+        "gen_ai.operation.name": "chat",
+        "openai.request.service_tier": "flex",
+        "openai.response.service_tier": "default",
+        "gen_ai.prompt.name": "greeting",
+        "langfuse.observation.prompt.version": 3,
+    }
+    bodies = [
+        span("chat", keys),
+        span("chat", {"gen_ai.operation.name": "chat", "openai.request.service_tier": "auto"}),
+    ]
+    records = [
+        Record(i, "t", "traces", "protobuf", gzip=False, received_unix_ns=0, body=b) for i, b in enumerate(bodies)
+    ]
+    found = normalise(NormaliseConfig(), Context("normalise", tmp_path))(decode(records)).columns
+    assert found["service_tier"].to_pylist() == ["default", None]
+    assert found["prompt_name"].to_pylist() == ["greeting", None]
+    assert found["prompt_version"].to_pylist() == ["3", None]
