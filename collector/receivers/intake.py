@@ -21,6 +21,8 @@ from schema.errors import Reason, Refused
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
     from collector.decode.validate import Encoding
     from schema.component import Journal, Signal
 
@@ -117,9 +119,16 @@ class Intake:
             Refused: nothing was kept; BAD_DATA says which entry and field is wrong.
 
         """
-        try:
+
+        def read() -> ExportLogsServiceRequest:
             plain = gunzip(body, self._limits.max_inflated_bytes) if gzip else body
-            request = to_logs_request(plain, now_unix_ns=now_unix_ns)
+            return to_logs_request(plain, now_unix_ns=now_unix_ns)
+
+        try:
+            if len(body) <= INLINE_BYTES and not gzip:
+                request = read()
+            else:
+                request = await asyncio.get_running_loop().run_in_executor(self._executor, read)
         except Refused as e:
             self.count_refused("logs", e.reason)
             raise
