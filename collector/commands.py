@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.cli import journal_app
+from collector.app import journal_app
 from collector.normalize import normalize_command
 from collector.up import up_command
 

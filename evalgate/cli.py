@@ -18,28 +18,17 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character must not stop a gate
             stream.reconfigure(errors="backslashreplace")
-    _require_own_packages()
-    from evalgate.app import run  # noqa: PLC0415 - see above
-
-    sys.exit(run(sys.argv[1:]))
-
-
-def _require_own_packages() -> None:
     try:
         from schema.ownership import require_own_packages  # noqa: PLC0415 - see above
     except ImportError:
         spec = util.find_spec("schema")
         where = spec.origin if spec else "nowhere"
-        _stop(f"otel-evalgate cannot run: its package 'schema' is another's, found at {where}")
-    try:
-        require_own_packages()
-    except SystemExit as e:  # its message as the status would exit 1, a verdict
-        _stop(str(e.code))
+        sys.stderr.write(f"otel-evalgate cannot run: its package 'schema' is another's, found at {where}\n")
+        sys.exit(ERROR)
+    require_own_packages()
+    from evalgate.app import run  # noqa: PLC0415 - see above
 
-
-def _stop(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
-    sys.exit(ERROR)
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ on the path wins, and what follows would be an AttributeError far from the cause
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata, util
 from pathlib import Path
 
 PACKAGES = ("schema", "exporters", "collector", "evalgate")
+ERROR = 2
 
 
 def foreign_packages(home: Path | None = None) -> dict[str, str]:
@@ -25,7 +27,7 @@ def foreign_packages(home: Path | None = None) -> dict[str, str]:
 
 
 def require_own_packages() -> None:
-    """Exit with status 2, naming the other distribution, when a package of ours is not ours."""
+    """Go on, or name the other distribution on stderr and end the process with status 2: 1 would read as a verdict."""
     if not (foreign := foreign_packages()):
         return
     owners = metadata.packages_distributions()
@@ -34,8 +36,9 @@ def require_own_packages() -> None:
         + (f", installed by {', '.join(o)}" if (o := [d for d in owners.get(name, []) if d != "otel-evalgate"]) else "")
         for name, where in foreign.items()
     ]
-    raise SystemExit(
+    sys.stderr.write(
         "otel-evalgate cannot run: another package has taken one of its import names.\n"
         + "\n".join(lines)
-        + "\nUninstall the other package, or install otel-evalgate into an environment of its own."
+        + "\nUninstall the other package, or install otel-evalgate into an environment of its own.\n"
     )
+    sys.exit(ERROR)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from collector import cli
+from collector import app
 from exporters.clickhouse.connect import connect
 from tests.collector.conftest import BIN, DEADLINE_S, running, spans_request
 from tests.collector.test_service import post
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    code = cli.run(arguments)
+    code = app.run(arguments)
     out, err = capsys.readouterr()
     return code, out, err
 

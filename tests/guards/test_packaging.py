@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -49,10 +50,44 @@ def test_the_wheel_holds_every_file_that_the_packages_read(tmp_path: Path) -> No
     assert not [name for name in held if name.startswith(("tests/", "examples/"))]
 
 
-def test_another_owner_of_a_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_owner_of_a_name_is_named_and_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(ownership, "foreign_packages", lambda: {"schema": "/elsewhere/schema/__init__.py"})
-    with pytest.raises(SystemExit, match="schema: found at /elsewhere"):
+    with pytest.raises(SystemExit) as ended:
         ownership.require_own_packages()
+    assert ended.value.code == 2
+    assert "schema: found at /elsewhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["evalgate", "evalgate-collector"])
+@pytest.mark.parametrize(
+    ("taken", "text", "words"),
+    [
+        ("schema", "", "its package 'schema' is another's, found at {where}"),
+        ("schema", "raise ImportError('of another time')", "its package 'schema' is another's, found at {where}"),
+        ("exporters", "", "exporters: found at {where}"),
+    ],
+)
+def test_each_installed_command_refuses_another_owner_of_a_name(
+    tmp_path: Path, script: str, taken: str, text: str, words: str
+) -> None:
+    """A package of that name really shadows ours, on PYTHONPATH, which comes before what is installed."""
+    package = tmp_path / taken / "__init__.py"
+    package.parent.mkdir()
+    package.write_text(text)
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / script), "--version"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words.format(where=package) in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_packages_elsewhere_are_seen_as_foreign(tmp_path: Path) -> None:
