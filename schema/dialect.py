@@ -17,6 +17,8 @@ from schema.span import FinishReason, Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pyarrow as pa
+
 Keys = tuple[str, ...]
 """Attribute keys in order of precedence."""
 
@@ -143,6 +145,14 @@ class Dialects:
     metadata_noise_prefixes: Keys
     usage: Usage
     feedback: FeedbackKeys
+
+    def event_tells_of_span(self, names: pa.Array) -> pa.Array:
+        """Return for names of span events or log records whether such a one is read as part of its span."""
+        import pyarrow as pa  # noqa: PLC0415 - those who only want the table need no Arrow
+        import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+        of_tools = pc.is_in(names, value_set=pa.array(sorted(self.tool_result_events), pa.string()))
+        return pc.or_(pc.starts_with(names, "gen_ai."), of_tools)
 
 
 @cache

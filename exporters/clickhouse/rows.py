@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from exporters.clickhouse.maps import attribute_maps, attribute_texts, offsets
 from exporters.clickhouse.times import log_times, span_times, timestamps
 from schema.anyvalue import dump_json
+from schema.dialect import dialects
 from schema.span import CANONICAL, FEEDBACK
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def span_rows(batch: SpanBatch) -> pa.Table:
         "span_id": _fixed(batch.span_id),
         "parent_span_id": _fixed(batch.parent_span_id),
         "received_at": timestamps(received),
+        "sequence": pa.array(batch.origins.sequence[batch.origin]),
+        "copy_number": pa.array(_copies(batch)),
         "start_time": times.start,
         "end_time": times.end,
         "duration_ns": times.duration_ns,
@@ -115,6 +118,7 @@ def event_rows(batch: SpanBatch) -> pa.Table:
             "resource_attributes": resources.take(pa.array(logs.resource)),
             "scope_name": batch.scopes.name.take(pa.array(logs.scope)),
             "service_name": _service(batch, logs.resource),
+            "loose": pa.array(_loose(batch)),
         }
     )
 
@@ -187,6 +191,26 @@ def _span_links(batch: SpanBatch, n: int) -> dict[str, pa.Array]:
         "links.trace_state": pa.ListArray.from_arrays(ends, links.trace_state),
         "links.attributes": pa.ListArray.from_arrays(ends, attributes),
     }
+
+
+def _copies(batch: SpanBatch) -> NDArray[np.uint16]:
+    """Return of each row how many rows of the same span stand before it in the batch."""
+    ids = np.concatenate([batch.trace_id, batch.span_id], axis=1)
+    keys = np.ascontiguousarray(ids).view(np.dtype((np.void, ids.shape[1]))).ravel()
+    order = np.argsort(keys, kind="stable")
+    place = np.arange(len(order))
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = keys[order][1:] != keys[order][:-1]
+    copies = np.empty(len(order), np.int64)
+    copies[order] = place - np.maximum.accumulate(np.where(begins, place, 0))
+    return np.minimum(copies, np.iinfo(np.uint16).max).astype(np.uint16)
+
+
+def _loose(batch: SpanBatch) -> NDArray[np.bool_]:
+    """Return which log records tell of a model call or a tool whose span is not in the batch."""
+    logs = batch.logs
+    loose = (logs.span_row < 0) & logs.trace_id.any(axis=1) & logs.span_id.any(axis=1)
+    return loose & np.asarray(dialects().event_tells_of_span(logs.event_name).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _derived(column: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:

@@ -1,4 +1,5 @@
--- Spans: one row per received span, the sender's columns first, then what the processors derived.
+-- Spans: one row per received span, the sender's columns first, then what the processors derived of the INSERT it came
+-- in. What the whole trace says differently is in span_revisions; the view settled_spans shows both as one.
 --
 -- Partition: the day of receipt, which a replay repeats; a span's own clock may say anything.
 -- Order: tenant, hour of receipt, service, trace. Lists and rates read few services of few hours; the spans of a
@@ -10,6 +11,10 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     span_id FixedString(8) CODEC(ZSTD(1)),
     parent_span_id FixedString(8) CODEC(ZSTD(1)),
     received_at DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
+    -- With received_at and the ids this names one row: the number of the request in its journal, and which of several
+    -- rows of one span in one INSERT it is.
+    sequence UInt64 CODEC(Delta, ZSTD(1)),
+    copy_number UInt16 CODEC(ZSTD(1)),
     start_time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     end_time DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
     duration_ns UInt64 CODEC(T64, ZSTD(1)),
@@ -91,6 +96,7 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     -- Lookups by hex id, ours and those of dashboards on otel_traces. No filters over whole maps: they cost more
     -- per insert than the columns they index.
     INDEX trace_id_hex lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX response_id response_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX session_id session_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX start_time start_time TYPE minmax GRANULARITY 1,
     INDEX duration_ns duration_ns TYPE minmax GRANULARITY 1

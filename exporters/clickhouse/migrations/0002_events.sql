@@ -15,6 +15,8 @@ CREATE TABLE IF NOT EXISTS events ${on_cluster}
     resource_attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     scope_name LowCardinality(String) CODEC(ZSTD(1)),
     service_name LowCardinality(String) CODEC(ZSTD(1)),
+    -- It tells of a model call or a tool, and its span did not come in the same INSERT: joined at settlement.
+    loose Bool,
 
     INDEX trace_id_hex lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX time time TYPE minmax GRANULARITY 1

@@ -2,6 +2,10 @@
 --
 -- A trace may come in many inserts, over hours, with its feedback before or after it: so there is nothing here but
 -- functions that do not care about order. What is unknown is NULL and ignored by min, max and argMin.
+--
+-- The sums are over rows as each INSERT understood them. What the whole trace says differently is in `settled`, the
+-- latest settlement (0008): figures over the first `rows` spans as they are (`was_`) and as they should be. A view of
+-- the trace takes the difference; what came after the settlement adds to it.
 CREATE TABLE IF NOT EXISTS trace_parts ${on_cluster}
 (
     tenant LowCardinality(String),
@@ -29,7 +33,36 @@ CREATE TABLE IF NOT EXISTS trace_parts ${on_cluster}
     failure_reasons SimpleAggregateFunction(groupUniqArrayArray, Array(String)) CODEC(ZSTD(1)),
     baseline SimpleAggregateFunction(max, Bool),
     baseline_rate SimpleAggregateFunction(max, Nullable(Float64)) CODEC(ZSTD(1)),
+    defects SimpleAggregateFunction(groupUniqArrayArray, Array(String)) CODEC(ZSTD(1)),
 
+    -- Whether the trace must be read as a whole: it came in several INSERTs, or something in it has no counterpart in
+    -- its own INSERT (a parent, the first of two rows of a span, the span of a log record).
+    inserts SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    loose_ends SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    loose_logs SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    content_bytes SimpleAggregateFunction(sum, UInt64) CODEC(ZSTD(1)),
+    touched_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
+    settled AggregateFunction(argMax, Tuple(
+        rows UInt64,
+        logs UInt64,
+        span_count UInt64,
+        error_count UInt64,
+        was_error_count UInt64,
+        llm_calls UInt64,
+        was_llm_calls UInt64,
+        input_tokens Nullable(Int64),
+        was_input_tokens Nullable(Int64),
+        output_tokens Nullable(Int64),
+        was_output_tokens Nullable(Int64),
+        cost_usd Nullable(Float64),
+        was_cost_usd Nullable(Float64),
+        session_id Nullable(String),
+        user_id Nullable(String),
+        feature Nullable(String),
+        defects Array(String)
+    ), DateTime64(9, 'UTC')) CODEC(ZSTD(1)),
+
+    INDEX touched_at touched_at TYPE minmax GRANULARITY 1,
     INDEX trace_id_hex lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ${replicated}AggregatingMergeTree
@@ -45,12 +78,12 @@ SELECT
     min(s_received_at) AS received_at,
     min(s_start_time) AS start_time,
     max(s_end_time) AS end_time,
-    count() AS span_count,
-    countIf(s_error) AS error_count,
-    countIf(s_counted) AS llm_calls,
-    sumIf(s_input_tokens, s_counted) AS input_tokens,
-    sumIf(s_output_tokens, s_counted) AS output_tokens,
-    sumIf(s_cost_usd, s_counted) AS cost_usd,
+    countIf(s_first) AS span_count,
+    countIf(s_error AND s_first) AS error_count,
+    countIf(s_counted AND s_first) AS llm_calls,
+    sumIf(s_input_tokens, s_counted AND s_first) AS input_tokens,
+    sumIf(s_output_tokens, s_counted AND s_first) AS output_tokens,
+    sumIf(s_cost_usd, s_counted AND s_first) AS cost_usd,
     argMinState(s_name, rank) AS root_name,
     argMinState(s_service_name, rank) AS service_name,
     argMinState(s_session_id, rank) AS session_id,
@@ -62,13 +95,22 @@ SELECT
     max(s_failing) AS failing,
     groupUniqArrayArray(s_failure_reasons) AS failure_reasons,
     max(s_baseline) AS baseline,
-    max(s_baseline_rate) AS baseline_rate
+    max(s_baseline_rate) AS baseline_rate,
+    groupUniqArrayArray(s_defects) AS defects,
+    1 AS inserts,
+    -- Ids named as parent that are no span of this INSERT, and rows beyond the first of a span.
+    uniqExactArray([span_id, s_parent]) - uniqExact(span_id) + count() - uniqExact(span_id) AS loose_ends,
+    sum(s_bytes) AS content_bytes,
+    now64(3, 'UTC') AS touched_at
 FROM
 (
     SELECT
         tenant,
         toStartOfHour(toDateTime(received_at, 'UTC')) AS received_hour,
         trace_id,
+        span_id,
+        if(parent_span_id = toFixedString('', 8), span_id, parent_span_id) AS s_parent,
+        copy_number = 0 AS s_first,
         toNullable(received_at) AS s_received_at,
         toNullable(start_time) AS s_start_time,
         toNullable(end_time) AS s_end_time,
@@ -89,8 +131,32 @@ FROM
         ifNull(failing, false) AS s_failing,
         CAST(failure_reasons, 'Array(String)') AS s_failure_reasons,
         ifNull(baseline, false) AS s_baseline,
-        baseline_rate AS s_baseline_rate
+        baseline_rate AS s_baseline_rate,
+        CAST(defects, 'Array(String)') AS s_defects,
+        byteSize(span_attributes, `events.attributes`) AS s_bytes
     FROM spans
+)
+GROUP BY tenant, received_hour, trace_id;
+
+-- A log record that came without its span is a reason to read the trace again.
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_events ${on_cluster} TO trace_parts AS
+SELECT
+    tenant,
+    received_hour,
+    trace_id,
+    count() AS loose_ends,
+    count() AS loose_logs,
+    sum(l_bytes) AS content_bytes,
+    now64(3, 'UTC') AS touched_at
+FROM
+(
+    SELECT
+        tenant,
+        toStartOfHour(toDateTime(received_at, 'UTC')) AS received_hour,
+        trace_id,
+        byteSize(body, attributes) AS l_bytes
+    FROM events
+    WHERE loose
 )
 GROUP BY tenant, received_hour, trace_id;
 
@@ -124,16 +190,28 @@ SELECT
     (toUnixTimestamp64Nano(end_time) - toUnixTimestamp64Nano(start_time)) / 1e6 AS duration_ms,
     t_root_name AS root_name,
     t_service_name AS service_name,
-    t_span_count AS span_count,
-    t_error_count AS error_count,
-    t_llm_calls AS llm_calls,
-    t_input_tokens AS input_tokens,
-    t_output_tokens AS output_tokens,
-    t_cost_usd AS cost_usd,
-    t_session_id AS session_id,
-    t_user_id AS user_id,
+    toUInt64(greatest(toInt64(t_span_count) - toInt64(s.rows) + toInt64(s.span_count), 0)) AS span_count,
+    toUInt64(greatest(toInt64(t_error_count) - toInt64(s.was_error_count) + toInt64(s.error_count), 0)) AS error_count,
+    toUInt64(greatest(toInt64(t_llm_calls) - toInt64(s.was_llm_calls) + toInt64(s.llm_calls), 0)) AS llm_calls,
+    multiIf(
+        s.rows = 0, t_input_tokens,
+        s.rows = t_span_count OR (isNull(t_input_tokens) AND isNull(s.input_tokens)), s.input_tokens,
+        ifNull(t_input_tokens, 0) - ifNull(s.was_input_tokens, 0) + ifNull(s.input_tokens, 0)
+    ) AS input_tokens,
+    multiIf(
+        s.rows = 0, t_output_tokens,
+        s.rows = t_span_count OR (isNull(t_output_tokens) AND isNull(s.output_tokens)), s.output_tokens,
+        ifNull(t_output_tokens, 0) - ifNull(s.was_output_tokens, 0) + ifNull(s.output_tokens, 0)
+    ) AS output_tokens,
+    multiIf(
+        s.rows = 0, t_cost_usd,
+        s.rows = t_span_count OR (isNull(t_cost_usd) AND isNull(s.cost_usd)), s.cost_usd,
+        ifNull(t_cost_usd, 0) - ifNull(s.was_cost_usd, 0) + ifNull(s.cost_usd, 0)
+    ) AS cost_usd,
+    ifNull(s.session_id, t_session_id) AS session_id,
+    ifNull(s.user_id, t_user_id) AS user_id,
     t_agent_name AS agent_name,
-    t_feature AS feature,
+    ifNull(s.feature, t_feature) AS feature,
     t_environment AS environment,
     t_release AS release,
     t_failing AS failing,
@@ -142,7 +220,10 @@ SELECT
     ifNull(t_baseline_rate, 0.) AS baseline_rate,
     CAST(t_failing OR t_baseline, 'Bool') AS flagged,
     multiIf(t_failing, 1., t_baseline, 1. / ifNull(nullIf(t_baseline_rate, 0.), 1.), 0.) AS sample_weight,
-    assumeNotNull(t_received_at) AS received_at
+    assumeNotNull(t_received_at) AS received_at,
+    arraySort(if(s.rows = 0, t_defects, s.defects)) AS trace_defects,
+    -- Nothing is left to be read as a whole.
+    CAST((t_inserts <= 1 AND t_loose_ends = 0) OR (s.rows = t_span_count AND s.logs = t_loose_logs), 'Bool') AS settled
 FROM
 (
     SELECT
@@ -168,7 +249,12 @@ FROM
         groupUniqArrayArray(failure_reasons) AS t_failure_reasons,
         max(baseline) AS t_baseline,
         max(baseline_rate) AS t_baseline_rate,
-        min(received_at) AS t_received_at
+        min(received_at) AS t_received_at,
+        groupUniqArrayArray(defects) AS t_defects,
+        sum(inserts) AS t_inserts,
+        sum(loose_ends) AS t_loose_ends,
+        sum(loose_logs) AS t_loose_logs,
+        argMaxMerge(settled) AS s
     FROM trace_parts
     GROUP BY tenant, id
 )
