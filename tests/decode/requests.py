@@ -12,6 +12,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
+from tests.decode.hostile import varint
+
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
@@ -93,12 +95,7 @@ def requests(signal: Signal, *, nan: bool = True) -> SearchStrategy[Any]:
 
 def field(number: int, inner: bytes) -> bytes:
     """Return one length-delimited protobuf field, written by hand."""
-    size, head = len(inner), bytearray((number << 3 | 2,))
-    while size > 127:
-        head.append(size & 127 | 128)
-        size >>= 7
-    head.append(size)
-    return bytes(head) + inner
+    return varint(number << 3 | 2) + varint(len(inner)) + inner
 
 
 def in_request(scope_fields: bytes) -> bytes:

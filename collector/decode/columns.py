@@ -1,0 +1,339 @@
+"""OTLP requests to columns with the kernels: all requests of a batch are joined and scanned at once.
+
+What the kernels do not take (see `collector.decode.kernels`) the protobuf library reads and writes anew, so that each
+field stands in one piece; what they do not take even then, the library decodes by itself. The result is the same.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from collector.decode import kernels, protobuf
+from collector.decode.inflate import gunzip
+from collector.decode.protobuf import MAX_INFLATED_BYTES, parse
+from schema.anyvalue import ValueType
+from schema.batch import AttributeTable, Events, Links, Logs, Origins, Resources, Scopes, SpanBatch
+from schema.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from collector.journal.record import Record
+
+    Ints = NDArray[np.int64]
+    Rows = NDArray[np.int32]
+
+MAX_JOINED_BYTES = 2**31 - 1
+"""What the offsets of an Arrow string array can say."""
+
+
+def decode(records: Sequence[Record], *, seed: Callable[[], int] = lambda: secrets.randbits(63)) -> SpanBatch:
+    """Decode records of one journal batch, as `collector.decode.protobuf.decode` does.
+
+    `seed` gives a number that senders cannot foresee: keys are looked up by a hash of it and their bytes.
+
+    Raises:
+        Refused: a record does not parse; its sequence is named.
+
+    """
+    try:
+        bodies = [_plain(r) for r in records]
+        if sum(map(len, bodies)) > MAX_JOINED_BYTES:
+            return protobuf.decode(records)
+        scan = _Scan(records, bodies, seed())
+        batch = scan.batch()
+        if scan.irregular.any():
+            for i in np.flatnonzero(scan.irregular).tolist():
+                bodies[i] = parse(records[i]).SerializeToString()
+            scan = _Scan(records, bodies, seed())
+            batch = scan.batch()
+    except Refused:
+        return protobuf.decode(records)  # which names the first that is damaged
+    return protobuf.decode(records) if scan.irregular.any() else batch
+
+
+def _plain(record: Record) -> bytes:
+    """Return the request in protobuf, not yet checked."""
+    if record.encoding == "json":
+        body: bytes = parse(record).SerializeToString()
+        return body
+    return gunzip(record.body, MAX_INFLATED_BYTES) if record.gzip else record.body
+
+
+class _Scan:
+    """One pass over the joined requests. `irregular` marks the records that were not read whole."""
+
+    def __init__(self, records: Sequence[Record], bodies: Sequence[bytes], seed: int) -> None:
+        self._records = records
+        self._seed = seed
+        self._buffer = b"".join([*bodies, bytes(kernels.PADDING)])
+        self._buf = np.frombuffer(self._buffer, np.uint8)
+        self._words: Ints = np.ndarray((len(self._buffer) - 7,), "<i8", self._buffer, strides=(1,))
+        self._sizes = np.array([len(b) for b in bodies], np.int64)
+        self._stacks: tuple[Ints, Ints] = (np.empty(kernels.MAX_DEPTH, np.int64), np.empty(kernels.MAX_DEPTH, np.int64))
+        self.irregular = np.zeros(len(bodies), np.uint8)
+
+    @np.errstate(over="ignore")  # the hash of keys wraps; compiled it does so without a word, as plain Python not
+    def batch(self) -> SpanBatch:
+        """Return the columns; those of irregular records are not to be used."""
+        resources, scopes, members = self._outline()
+        is_log = np.array([r.signal == "logs" for r in self._records], np.bool_)[members[kernels.ORIGIN]]
+        return self._spans(
+            members if not is_log.any() else np.ascontiguousarray(members[:, ~is_log]),
+            resources,
+            scopes,
+            np.ascontiguousarray(members[:, is_log]),
+        )
+
+    def _outline(self) -> tuple[Ints, Ints, Ints]:
+        ends = np.cumsum(self._sizes)
+        starts = ends - self._sizes
+        size = len(self._buffer)
+        wanted = (size // 2048 + 16, size // 2048 + 16, size // 256 + 16)
+        while True:
+            tables = tuple(np.empty((width, n), np.int64) for width, n in zip((5, 9, 5), wanted, strict=True))
+            found = kernels.outline(self._buf, self._words, starts, ends, self.irregular, *tables)
+            if all(n <= room for n, room in zip(found, wanted, strict=True)):
+                resources, scopes, members = (_cut(t, n) for t, n in zip(tables, found, strict=True))
+                return resources, scopes, members
+            wanted = found
+
+    def _spans(self, members: Ints, resources: Ints, scopes: Ints, log_members: Ints) -> SpanBatch:
+        n = members.shape[1]
+        spans = np.empty((14, n), np.int64)
+        trace_id, span_id, parent_span_id = (np.zeros((n, w), np.uint8) for w in (16, 8, 8))
+        size = int((members[kernels.END] - members[kernels.START]).sum())
+        wanted = (size // 32 + 16, size // 256 + 16, size // 1024 + 16)
+        while True:
+            extents = _extents(wanted[0])
+            events, links = np.empty((3, wanted[1]), np.int64), np.empty((3, wanted[2]), np.int64)
+            found = kernels.read_spans(
+                self._buf,
+                self._words,
+                self.irregular,
+                members,
+                spans,
+                trace_id,
+                span_id,
+                parent_span_id,
+                *extents,
+                events,
+                links,
+            )
+            if all(count <= room for count, room in zip(found, wanted, strict=True)):
+                break
+            wanted = found
+        origin = members[kernels.ORIGIN]
+        return SpanBatch(
+            origin=origin.astype(np.int32),
+            resource=members[kernels.RESOURCE].astype(np.int32),
+            scope=members[kernels.SCOPE].astype(np.int32),
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_span_id=parent_span_id,
+            trace_state=self._strings(spans, kernels.TRACE_STATE),
+            name=self._strings(spans, kernels.SPAN_NAME),
+            kind=spans[kernels.KIND].astype(np.uint8),
+            flags=spans[kernels.FLAGS].astype(np.uint32),
+            start_unix_ns=spans[kernels.START_TIME].view(np.uint64),
+            end_unix_ns=spans[kernels.END_TIME].view(np.uint64),
+            status_code=spans[kernels.STATUS_CODE].astype(np.uint8),
+            status_message=self._strings(spans, kernels.STATUS_MESSAGE),
+            dropped_attributes_count=spans[kernels.DROPPED_ATTRIBUTES].astype(np.uint32),
+            dropped_events_count=spans[kernels.DROPPED_EVENTS].astype(np.uint32),
+            dropped_links_count=spans[kernels.DROPPED_LINKS].astype(np.uint32),
+            attributes=self._attributes(extents, found[0], origin),
+            events=self._events(members, _cut(events, found[1])),
+            links=self._links(members, _cut(links, found[2])),
+            resources=self._resources(resources),
+            scopes=self._scopes(scopes),
+            origins=Origins(
+                tuple(r.tenant for r in self._records),
+                np.array([r.sequence for r in self._records], np.uint64),
+                np.array([r.received_unix_ns for r in self._records], np.uint64),
+            ),
+            logs=self._logs(log_members, trace_id, span_id),
+        )
+
+    def _resources(self, table: Ints) -> Resources:
+        extents, n = self._listed(kernels.read_resources, table, size=_bytes_in(table, kernels.MESSAGE))
+        attributes = self._attributes(extents, n, table[kernels.ORIGIN])
+        return Resources(attributes, self._strings(table, kernels.SCHEMA))
+
+    def _scopes(self, table: Ints) -> Scopes:
+        extents, n = self._listed(kernels.read_scopes, table, size=_bytes_in(table, kernels.MESSAGE))
+        return Scopes(
+            self._strings(table, kernels.NAME),
+            self._strings(table, kernels.VERSION),
+            self._strings(table, kernels.SCHEMA),
+            self._attributes(extents, n, table[kernels.ORIGIN]),
+        )
+
+    def _events(self, members: Ints, found: Ints) -> Events:
+        table = np.empty((4, found.shape[1]), np.int64)
+        extents, n = self._listed(kernels.read_events, members, found, table, size=_bytes_in(found, 1))
+        return Events(
+            owner=found[kernels.ORIGIN].astype(np.int32),
+            time_unix_ns=table[kernels.EVENT_TIME].view(np.uint64),
+            name=self._strings(table, kernels.EVENT_NAME),
+            dropped_attributes_count=table[kernels.EVENT_DROPPED].astype(np.uint32),
+            attributes=self._attributes(extents, n, members[kernels.ORIGIN][found[kernels.ORIGIN]]),
+        )
+
+    def _links(self, members: Ints, found: Ints) -> Links:
+        rows = found.shape[1]
+        table = np.empty((2, rows), np.int64)
+        trace_id, span_id = np.zeros((rows, 16), np.uint8), np.zeros((rows, 8), np.uint8)
+        extents, n = self._listed(
+            kernels.read_links, members, found, table, trace_id, span_id, size=_bytes_in(found, 1)
+        )
+        return Links(
+            owner=found[kernels.ORIGIN].astype(np.int32),
+            trace_id=trace_id,
+            span_id=span_id,
+            trace_state=self._strings(table, kernels.LINK_STATE),
+            attributes=self._attributes(extents, n, members[kernels.ORIGIN][found[kernels.ORIGIN]]),
+        )
+
+    def _logs(self, members: Ints, of_trace: NDArray[np.uint8], of_span: NDArray[np.uint8]) -> Logs:
+        rows = members.shape[1]
+        table = np.empty((9, rows), np.int64)
+        trace_id, span_id = np.zeros((rows, 16), np.uint8), np.zeros((rows, 8), np.uint8)
+        extents, n = self._listed(
+            kernels.read_logs, members, table, trace_id, span_id, size=_bytes_in(members, kernels.START)
+        )
+        attributes = self._attributes(extents, n, members[kernels.ORIGIN])
+        _name_events(table, attributes)
+        return Logs(
+            origin=members[kernels.ORIGIN].astype(np.int32),
+            resource=members[kernels.RESOURCE].astype(np.int32),
+            scope=members[kernels.SCOPE].astype(np.int32),
+            span_row=_rows_of((of_trace, of_span), (trace_id, span_id)),
+            trace_id=trace_id,
+            span_id=span_id,
+            time_unix_ns=table[kernels.LOG_TIME].view(np.uint64),
+            observed_unix_ns=table[kernels.OBSERVED_TIME].view(np.uint64),
+            severity_number=table[kernels.SEVERITY].astype(np.uint8),
+            severity_text=self._strings(table, kernels.SEVERITY_TEXT),
+            event_name=self._strings(table, kernels.LOG_NAME),
+            attributes=attributes,
+            body=self._bodies(members, table),
+        )
+
+    def _listed(self, read: Callable[..., int], *tables: Any, size: int) -> tuple[tuple[Rows, Ints, Ints], int]:
+        """Run a kernel that lists attributes of messages of `size` bytes; again where there are more than guessed."""
+        room = size // 16 + 16
+        while True:
+            extents = _extents(room)
+            n = read(self._buf, self._words, self.irregular, *tables, *extents)
+            if n <= room:
+                return extents, n
+            room = n
+
+    def _attributes(self, extents: tuple[Rows, Ints, Ints], n: int, origin: Ints) -> AttributeTable:
+        """Read the attributes of those extents; `origin` is the record of each owner."""
+        owner, start, length = extents[0][:n], extents[1][:n], extents[2][:n]
+        key, kinds, number = np.empty(n, np.int32), np.empty(n, np.uint8), np.empty(n, np.int64)
+        key_start, key_end = np.empty(n, np.int64), np.empty(n, np.int64)
+        slots = np.zeros(1 << max(4, (2 * n).bit_length()), np.int32)
+        known = kernels.read_attributes(
+            self._buf,
+            self._words,
+            self.irregular,
+            np.ascontiguousarray(origin),
+            owner,
+            key,
+            kinds,
+            number,
+            start,
+            length,
+            slots,
+            key_start,
+            key_end,
+            self._seed,
+            *self._stacks,
+        )
+        names = zip(key_start[:known].tolist(), key_end[:known].tolist(), strict=True)
+        return AttributeTable(
+            owner=owner,
+            key=key,
+            type=kinds,
+            number=number,
+            start=start,
+            length=length,
+            keys=tuple(self._buffer[s:e].decode("utf-8", "replace") for s, e in names),
+            buffer=self._buffer,
+        )
+
+    def _bodies(self, members: Ints, table: Ints) -> AttributeTable:
+        rows = np.flatnonzero(table[kernels.BODY] >= 0)
+        n = len(rows)
+        kinds, number = np.empty(n, np.uint8), np.empty(n, np.int64)
+        start, length = table[kernels.BODY][rows], table[kernels.BODY_END][rows]
+        origin = members[kernels.ORIGIN][rows]
+        kernels.read_bodies(self._buf, self._words, self.irregular, origin, kinds, number, start, length, *self._stacks)
+        return AttributeTable(
+            owner=rows.astype(np.int32),
+            key=np.zeros(n, np.int32),
+            type=kinds,
+            number=number,
+            start=start,
+            length=length,
+            keys=("body",) if n else (),
+            buffer=self._buffer,
+        )
+
+    def _strings(self, table: Ints, column: int) -> pa.Array:
+        """Return the strings of the extents in a column and the next."""
+        start, end = table[column], table[column + 1]
+        n = len(start)
+        offsets = np.zeros(n + 1, np.int32)
+        np.cumsum(end - start, out=offsets[1:])
+        data = np.empty(int(offsets[-1]), np.uint8)
+        kernels.gather(self._buf, start, end, offsets, data)
+        return pa.Array.from_buffers(pa.string(), n, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
+def _cut(table: Ints, n: int) -> Ints:
+    """Return the first n columns, so that memory that was not needed goes back."""
+    return np.ascontiguousarray(table[:, :n])
+
+
+def _extents(room: int) -> tuple[Rows, Ints, Ints]:
+    return np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
+
+
+def _bytes_in(table: Ints, column: int) -> int:
+    return int((table[column + 1] - table[column]).sum())
+
+
+def _name_events(table: Ints, attributes: AttributeTable) -> None:
+    """Where a log record has no event name, take the first that its attributes give."""
+    if "event.name" not in attributes.keys:
+        return
+    names = (attributes.key == attributes.keys.index("event.name")) & (attributes.type == int(ValueType.STRING))
+    rows = np.flatnonzero(names & (attributes.length > 0))[::-1]  # backwards, so that the first is written last
+    rows = rows[table[kernels.LOG_NAME][attributes.owner[rows]] == table[kernels.LOG_NAME_END][attributes.owner[rows]]]
+    owner = attributes.owner[rows]
+    table[kernels.LOG_NAME, owner] = attributes.start[rows]
+    table[kernels.LOG_NAME_END, owner] = attributes.start[rows] + attributes.length[rows]
+
+
+def _rows_of(
+    spans: tuple[NDArray[np.uint8], NDArray[np.uint8]], wanted: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> Rows:
+    """Return the last row of `spans` that has the ids of each of `wanted`, -1 where none has."""
+    if len(spans[0]) == 0 or len(wanted[0]) == 0:
+        return np.full(len(wanted[0]), -1, np.int32)
+    known, asked = (np.concatenate(ids, axis=1).view("S24").ravel() for ids in (spans, wanted))
+    order = np.argsort(known, kind="stable")
+    at = np.searchsorted(known, asked, side="right", sorter=order) - 1
+    row = order[np.maximum(at, 0)]
+    return np.where((at >= 0) & (known[row] == asked), row, -1).astype(np.int32)
