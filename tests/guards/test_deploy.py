@@ -1,0 +1,34 @@
+"""What deploy/ offers works with the program of this tree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from collector.components import installed
+from collector.config import load
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in DEPLOY.glob("*.yaml")))
+def test_a_configuration_is_valid_and_prices_and_samples(name: str, tmp_path: Path) -> None:
+    config = load(DEPLOY / name, installed(), {"EVALGATE_DATA_DIR": str(tmp_path)})
+    for pipeline in config.service.pipelines.values():
+        assert [p.partition("/")[0] for p in pipeline.processors] == ["normalise", "cost", "failure", "sample"]
+        assert list(pipeline.exporters) == ["clickhouse"]
+
+
+def test_the_readme_lists_every_file() -> None:
+    listed = set(re.findall(r"^\| \[(.+?)\]", (DEPLOY / "README.md").read_text("utf-8"), re.MULTILINE))
+    assert listed == {p.name for p in DEPLOY.iterdir()} - {"README.md"}
+
+
+def test_the_workflow_runs_commands_that_exist() -> None:
+    steps = yaml.safe_load((DEPLOY / "github-gate.yml").read_text("utf-8"))["jobs"]["gate"]["steps"]
+    commands = [s["run"] for s in steps if "run" in s]
+    assert any(c.startswith("evalgate run --dataset ") for c in commands)
+    assert any(c.startswith("evalgate gate ") and "--format github" in c for c in commands)
