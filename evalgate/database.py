@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalgate.errors import BadInput
-from schema.errors import EvalgateError, Permanent
+from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from exporters.clickhouse.fence import Fence
+
 DEFAULT_PATH = Path(".evalgate/data/db")
+NO_RIGHT_CODES = frozenset({164, 497})
+"""READONLY and ACCESS_DENIED of ClickHouse `src/Common/ErrorCodes.cpp`."""
 TENANT = "default"
 """The one tenant of a single-tenant instance."""
 
@@ -34,6 +38,9 @@ class Database(Protocol):
     ) -> bytes:
         """Return the answer in one of ClickHouse's formats."""
 
+    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Run one statement that has no result."""
+
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the same keys."""
 
@@ -44,12 +51,14 @@ def sql(package: str, name: str) -> str:
 
 
 @contextmanager
-def open_database(dsn: str | None) -> Iterator[Database]:
-    """Open the database that `--dsn` names, or the one of this folder.
+def open_database(dsn: str | None, *, writes: bool = False) -> Iterator[Database]:
+    """Open the database that `--dsn` names, or the one of this folder; with `writes`, be sure that it may be written.
+
+    The schema is brought up to date where the database is opened by this process; elsewhere that is the collector's.
 
     Raises:
-        BadInput: there is none yet, or the packages that speak to it are not installed.
-        EvalgateError: it does not answer, or another process has it.
+        BadInput: there is none yet, it may be read only, or the packages that speak to it are not installed.
+        EvalgateError: it does not answer, has not got our tables, or another process has it.
 
     """
     try:
@@ -71,9 +80,43 @@ def open_database(dsn: str | None) -> Iterator[Database]:
     with connect(target) as database:
         if database.embedded:
             migrate(database)
-        try:
-            yield database
-        except Permanent as e:
-            if "UNKNOWN_TABLE" not in str(e):
-                raise
-            raise EvalgateError(f"{database.url} lacks our tables; start the collector against it once: {e}") from None
+        elif missing := migrate(database, dry_run=True):
+            raise EvalgateError(_unready(database.url, missing, is_served=isinstance(where, EmbeddedDsn)))
+        if writes and not isinstance(where, EmbeddedDsn):
+            _require_write(database, database.url)
+        yield database
+
+
+def fence(database: Database) -> Fence | None:
+    """Return what a statement of the user must pass where the engine is chdb, in whichever process; else None.
+
+    chdb has no users: whatever it can read, `file()` and the like, any statement can. A server has its grants.
+    """
+    from exporters.clickhouse.fence import Fence  # noqa: PLC0415 - as above
+
+    (engine,) = database.rows(sql(__package__, "engine"))
+    if not engine["is_chdb"]:
+        return None
+    return Fence(engine["name"], lambda text: database.raw(f"EXPLAIN AST {text}", form="TSVRaw").decode())
+
+
+def _unready(url: str, missing: Sequence[str], *, is_served: bool) -> str:
+    state = f"{url} lacks tables of ours ({', '.join(missing)})"
+    if is_served:
+        return f"{state}: its process runs an older version. Stop it, and start this one: evalgate up"
+    return f"{state}. Start the collector of this version against it once: EVALGATE_DSN=… evalgate up"
+
+
+def _require_write(database: Database, url: str) -> None:
+    """Ask before a person does work that could not be saved."""
+    try:
+        database.command(sql(__package__, "may_write"))
+    except EvalgateError as e:
+        if getattr(e.__cause__, "code", None) not in NO_RIGHT_CODES:
+            raise
+        raise BadInput(
+            f"{url} may be read by you, not written. If it is the address of `evalgate up`: run this in the folder of "
+            "`evalgate up` without EVALGATE_DSN, or with EVALGATE_DSN=chdb:///THAT/FOLDER/.evalgate/data/db, or with "
+            "http://evalgate:TOKEN@… (the token is in THAT/FOLDER/.evalgate/data/db.lock). If it is a ClickHouse "
+            "server: give a user who may INSERT, http://user:password@host:port/database"
+        ) from None

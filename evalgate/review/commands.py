@@ -67,7 +67,7 @@ def label(
     terminal, who = Terminal(), annotator or _user()
     if source is not None and undo_count:
         raise BadInput("--from and --undo exclude each other")
-    with open_database(dsn) as database:
+    with open_database(dsn, writes=True) as database:
         if source is not None:
             _import(terminal, database, source, who, partial=partial, json=json)
         elif undo_count:
@@ -146,7 +146,7 @@ def cases_promote(
 ) -> None:
     """Let quarantined cases into datasets."""
     terminal = Terminal()
-    with open_database(dsn) as database:
+    with open_database(dsn, writes=True) as database:
         chosen = _choose(database, cases or [], everything=everything, failure_mode=failure_mode)
         new = [r for r in chosen if r.status is not CaseStatus.PROMOTED]
         record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=actor or _user(), reason=reason)
@@ -165,7 +165,7 @@ def cases_reject(
 ) -> None:
     """Keep cases out of datasets that are built from now on."""
     terminal = Terminal()
-    with open_database(dsn) as database:
+    with open_database(dsn, writes=True) as database:
         chosen = _choose(database, cases, everything=False, failure_mode=None)
         new = [r for r in chosen if r.status is not CaseStatus.REJECTED]
         record(database, [r.case for r in new], CaseEvent.REJECTED, actor=actor or _user(), reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -107,7 +108,9 @@ def show(
 
 
 def query(
-    statement: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, SHOW, DESCRIBE or EXPLAIN.")],
+    statement: Annotated[
+        str, typer.Argument(metavar="SQL", help="One SELECT, SHOW, DESCRIBE or EXPLAIN; - reads stdin.")
+    ],
     *,
     query_format: Annotated[QueryFormat, typer.Option("--format", help="How to print.")] = QueryFormat.TABLE,
     limit: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many rows at most.")] = 1000,
@@ -116,5 +119,7 @@ def query(
 ) -> None:
     """Ask the database in SQL: the tables and views of docs/schema.md."""
     terminal = Terminal()
+    if statement == "-":
+        statement = sys.stdin.read()
     with open_database(dsn) as database:
         run_query(terminal, database, statement, QueryFormat.JSON if json else query_format, limit)

@@ -1,8 +1,8 @@
 """`evalgate query`: one reading statement, a bounded answer.
 
 The statement is read token by token before it is sent: it must be one statement, begin with a reading word, and
-neither name a format nor write a file. This keeps accidents out; it is no fence against its own user, who owns the
-database. (`readonly` cannot serve here: on an embedded database it would stay on for the whole process.)
+neither name a format nor write a file. Where the engine is chdb, which has no users and reads whatever file its process
+may, the statement must also pass the fence that guards the HTTP interface: SQL is pasted. A server has its grants.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from evalgate.database import fence
 from evalgate.errors import BadInput
 from evalgate.terminal import clean, one_line
+from schema.errors import Refused
 
 if TYPE_CHECKING:
     from evalgate.database import Database
@@ -67,11 +69,17 @@ def ask(database: Database, statement: str, limit: int, *, typed: bool) -> Answe
     """Return the answer; `typed` values are JSON values, others the texts ClickHouse writes.
 
     Raises:
-        BadInput: it is not one reading statement.
+        BadInput: it is not one reading statement, or reaches outside the database.
 
     """
+    text = reading_statement(statement)
+    if guard := fence(database):
+        try:
+            text = guard.check(text)
+        except Refused as e:
+            raise BadInput(str(e)) from None
     body = database.raw(
-        reading_statement(statement),
+        text,
         settings={"limit": limit + 1, "output_format_json_quote_64bit_integers": 0},
         form="JSONCompact" if typed else "JSONCompactStrings",
     )

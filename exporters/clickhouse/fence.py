@@ -91,9 +91,11 @@ SETTINGS = frozenset(
         "http_zlib_compression_level",
         "join_algorithm",
         "join_use_nulls",
+        "limit",
         "max_block_size",
         "max_result_rows",
         "max_rows_to_read",
+        "offset",
         "optimize_read_in_order",
         "prefer_column_name_to_alias",
         "result_overflow_mode",
@@ -129,6 +131,8 @@ EXPLAIN = re.compile(
     re.IGNORECASE,
 )
 SELECTS = re.compile(r"[\s(]*(SELECT|WITH)\b", re.IGNORECASE)
+LEADING_COMMENTS = re.compile(r"(?:\s*--[^\n]*\n)+\s*")
+"""Of one line each: where those end, all parsers agree."""
 WORDS = re.compile(r"\b(OUTFILE|INFILE)\b|:\s*Identifier\s*\}", re.IGNORECASE)
 
 AST_TABLE = re.compile(r"\s*TableIdentifier (?P<name>.+?)(?: \(alias .*\))?(?: \(children \d+\))?")
@@ -145,7 +149,7 @@ class Fence:
     """Return what the engine answers to `EXPLAIN AST` followed by the statement."""
 
     def check(self, sql: str) -> str:
-        """Return the statement to run: the text without a closing semicolon.
+        """Return the statement to run: the text without comments before it and without a closing semicolon.
 
         Raises:
             Refused: FORBIDDEN, naming what is not allowed.
@@ -153,10 +157,12 @@ class Fence:
 
         """
         statement = sql.strip().rstrip(";").strip()
+        if comments := LEADING_COMMENTS.match(statement):
+            statement = statement[comments.end() :]
         if len(statement) > MAX_STATEMENT_CHARS:
             raise _no(f"statements of more than {MAX_STATEMENT_CHARS} characters")
         if ";" in statement or "\0" in statement:
-            raise _no("several statements, or a semicolon inside one (bind the text as a parameter: {name:String})")
+            raise _no("several statements, or a semicolon in a text: bind the text, {name:String}, or write char(59)")
         if match := WORDS.search(statement):
             raise _no(repr(match[0]))
         if any(self._shape(match) for shape in SHAPES if (match := shape.fullmatch(statement))):
@@ -282,6 +288,6 @@ def _function(name: str) -> None:
 def _no(what: str) -> Refused:
     return Refused(
         Reason.FORBIDDEN,
-        f"without credentials this endpoint does not take {what}. It reads this database only; the commands of "
-        "evalgate, and whoever holds the token of the lock file, may do more",
+        f"not allowed: {what}. One statement that reads this database, and reaches nothing outside it, is "
+        "(docs/clickhouse.md)",
     )

@@ -151,6 +151,19 @@ def test_what_only_reads_passes_and_runs(fence: Fence, engine: Engine, sql: str)
     engine.execute(statement, "TabSeparated")
 
 
+def test_comments_of_one_line_may_stand_before_a_statement(fence: Fence, engine: Engine) -> None:
+    for sql in ("-- what: a list\n-- of one\n  SELECT 1", "-- x\nSHOW TABLES", "\n--x\n\nEXPLAIN SELECT 1"):
+        engine.execute(fence.check(sql), "TabSeparated")
+    for sql in (
+        "-- x\nDROP TABLE spans",
+        "-- SELECT 1\nDROP TABLE spans",
+        "-- SELECT 1",
+        "--\rSELECT 1\nDROP TABLE spans",
+    ):
+        with pytest.raises(Refused):
+            fence.check(sql)
+
+
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_does_more_is_refused(fence: Fence, sql: str) -> None:
     with pytest.raises((Refused, EngineError)) as caught:
@@ -220,3 +233,7 @@ def test_a_name_of_a_setting_is_a_name(engine: Engine, name: str) -> None:
 def test_settings_that_lift_limits_or_reach_files_are_refused(name: str) -> None:
     with pytest.raises(Refused, match=name):
         check_settings([name])
+
+
+def test_settings_that_only_bound_an_answer_pass() -> None:
+    check_settings(["limit", "offset", "max_result_rows", "output_format_json_quote_64bit_integers"])

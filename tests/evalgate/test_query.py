@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalgate.app import run
 from evalgate.errors import BadInput
 from evalgate.select.query import QueryFormat, ask, reading_statement, run_query
 from evalgate.terminal import Terminal
@@ -55,6 +56,34 @@ def test_what_does_not_read_is_refused(text: str, words: str) -> None:
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "-- what a page says to paste\nSELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "DESCRIBE TABLE file('/etc/passwd')",
+        "SELECT 1 SETTINGS max_execution_time = 0",
+    ],
+)
+def test_the_embedded_engine_reaches_nothing_outside_the_database(embedded_db: Database, text: str) -> None:
+    with pytest.raises(BadInput, match="not allowed"):
+        ask(embedded_db, text, 3, typed=True)
+
+
+def test_comments_and_the_tables_of_the_database_pass(database: Database) -> None:
+    assert ask(database, "-- how many\nSELECT count() AS n FROM traces;", 3, typed=True).rows == ((0,),)
+    assert ("traces",) in ask(database, "SHOW TABLES", 100, typed=True).rows
+
+
+def test_a_server_has_its_own_grants_and_no_fence(database: Database, dsn: str) -> None:
+    statement = "SELECT count() > 0 AS found FROM system.query_cache SETTINGS max_threads = 1"
+    if dsn.startswith("chdb"):
+        with pytest.raises(BadInput, match="not allowed"):
+            ask(database, statement, 1, typed=True)
+    else:
+        assert ask(database, statement, 1, typed=True).names == ("found",)
+
+
 def test_an_answer_is_bounded_and_says_so(database: Database) -> None:
     answer = ask(database, "SELECT number FROM numbers(1000)", 3, typed=True)
     assert (answer.names, answer.rows, answer.is_cut) == (("number",), ((0,), (1,), (2,)), True)
@@ -86,3 +115,11 @@ def test_json_keeps_types(database: Database) -> None:
         "cut": True,
     }
     assert err.getvalue() == "evalgate: the first 1 rows; there are more (--limit)\n"
+
+
+def test_a_statement_comes_from_a_file(
+    database: Database, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("-- a file\nSELECT 7 AS n;\n"))
+    assert run(["query", "-", "--format", "csv", "--dsn", dsn]) == 0
+    assert capsys.readouterr().out == "n\n7\n"
