@@ -17,7 +17,7 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 @pytest.mark.parametrize("name", sorted(p.name for p in DEPLOY.glob("*.yaml")))
 def test_a_configuration_is_valid_and_prices_and_samples(name: str, tmp_path: Path) -> None:
     config = load(DEPLOY / name, installed(), {"EVALGATE_DATA_DIR": str(tmp_path)})
-    for pipeline in config.service.pipelines.values():
+    for _, pipeline in config.service.pipelines.items():  # noqa: PERF102 - not a dict
         assert [p.partition("/")[0] for p in pipeline.processors] == ["normalise", "cost", "failure", "sample"]
         assert list(pipeline.exporters) == ["clickhouse"]
 
