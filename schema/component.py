@@ -111,6 +111,8 @@ class Context:
     """Set for receivers."""
     dsn: str | None = None
     """The database of the service: that of its first ClickHouse exporter; set for extensions."""
+    process: Callable[[SpanBatch], SpanBatch] | None = None
+    """The processors of the pipeline, one after another; set for extensions."""
     status: Callable[[], dict[str, Any]] = dict
     """The state of the service, for health checks and pages."""
 
