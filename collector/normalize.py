@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import orjson
 import typer
 
-from collector.decode import decode, parse
+from collector.decode.protobuf import decode, parse  # for a few bodies, kernels are slower: they must be loaded
 from collector.journal.record import Record
 from schema.anyvalue import dump_json
 from schema.component import Signal

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
+    from collector.decode.decoder import Decode
     from collector.journal import Batch, Record
     from schema.batch import SpanBatch
     from schema.component import Exporter, Processor
@@ -75,6 +76,7 @@ class Pipeline:
     exporters: Mapping[str, Exporter]
     on_stored: Callable[[SpanBatch], None] | None = None
     """Called when every exporter has a batch."""
+    decode: Decode = decode
     jitter: Callable[[], float] = random.random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now_unix_ns: Callable[[], int] = time.time_ns
@@ -128,7 +130,7 @@ class Pipeline:
             return None, [*bad, *((r, _say(e)) for r in good)]
 
     def _process(self, records: Sequence[Record]) -> SpanBatch:
-        batch = decode(records)
+        batch = self.decode(records)
         for processor in self.processors.values():
             batch = processor(batch)
         return batch

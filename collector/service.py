@@ -14,9 +14,10 @@ import contextlib
 import logging
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from collector.decode import Decoder
 from collector.journal import Journal, JournalOptions
 from collector.pipeline import Pipeline
 from exporters.clickhouse.dsn import default_dsn
@@ -62,6 +63,19 @@ class SignalGate:
         return await self._journal.append(tenant, signal, body, encoding=encoding, gzip=gzip)
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Processors, one after another."""
+
+    processors: tuple[Processor, ...]
+
+    def __call__(self, batch: SpanBatch) -> SpanBatch:
+        """Return what they all make of the batch."""
+        for processor in self.processors:
+            batch = processor(batch)
+        return batch
+
+
 class Service:
     """A collector. `start`, then `wait`, then `stop`; `stop` is safe at any time."""
 
@@ -103,9 +117,11 @@ class Service:
         dsn = self.dsn
         self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
-        self._pipeline = Pipeline(self._journal, processors, self._exporters, self._on_stored)
+        decoder = Decoder()
+        self._pipeline = Pipeline(self._journal, processors, self._exporters, self._on_stored, decode=decoder)
         ready = await self._first_start(self._exporters)
-        self._extensions = {i: self._make(c, dsn=dsn) for i, c in config.extensions.items()}
+        chain = Chain(tuple(processors.values()))
+        self._extensions = {i: self._make(c, dsn=dsn, process=chain) for i, c in config.extensions.items()}
         for extension in self._extensions.values():
             await extension.start()
         for receiver_id, configured in config.receivers.items():
@@ -113,10 +129,20 @@ class Service:
             self._receivers[receiver_id] = self._make(configured, journal=gate)
         for receiver in self._receivers.values():
             await receiver.start()
+        decoder.warm_up()  # last: it competes for the processor, and nothing waits for it
         self._delivery = asyncio.create_task(self._deliver(self._pipeline, ready=ready), name="delivery")
 
-    def _make(self, configured: Configured, *, journal: SignalGate | None = None, dsn: str | None = None) -> Any:
-        context = Context(configured.id, self.data_dir, journal=journal, dsn=dsn, status=self.status)
+    def _make(
+        self,
+        configured: Configured,
+        *,
+        journal: SignalGate | None = None,
+        dsn: str | None = None,
+        process: Processor | None = None,
+    ) -> Any:
+        context = Context(
+            configured.id, self.data_dir, journal=journal, dsn=dsn, process=process, status=self.status
+        )
         return configured.component(configured.settings, context)
 
     def _ordered_processors(self) -> dict[str, Configured]:

@@ -1,5 +1,6 @@
 """OTLP bytes to columns (`schema.batch.SpanBatch`)."""
 
-from collector.decode.protobuf import decode, parse
+from collector.decode.decoder import Decoder, decode
+from collector.decode.protobuf import parse
 
-__all__ = ["decode", "parse"]
+__all__ = ["Decoder", "decode", "parse"]

@@ -18,10 +18,12 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import columns, protobuf
+from collector.processors.normalise import canonical
+from exporters.clickhouse.rows import event_rows, span_rows
 from schema.anyvalue import ValueType
 from schema.errors import Refused
 from tests.decode.hostile import damaged, request, seeded, varint
-from tests.decode.oracle import assert_same, record
+from tests.decode.oracle import assert_same, differences, record
 from tests.decode.requests import field, in_request, requests
 from tests.decode.test_span_batch import BODIES, CORPUS, record_of_file
 
@@ -292,3 +294,12 @@ def test_the_made_requests_are_of_both_sorts() -> None:
     assert spans > 50
     assert 50 < refused < 350
     assert ExportLogsServiceRequest.FromString(request("logs", seeded(3), odd=0)) is not None
+
+
+def test_the_columns_of_the_library_lead_to_the_same_rows() -> None:
+    """What comes after decoding looks only at what is compared above."""
+    records = [record_of_file(path, i) for i, path in enumerate(BODIES)]
+    one, other = (canonical(decode(records)) for decode in (columns.decode, protobuf.decode))
+    assert list(differences(one, other)) == []
+    assert span_rows(one).equals(span_rows(other))
+    assert event_rows(one).equals(event_rows(other))
