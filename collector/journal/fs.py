@@ -34,6 +34,14 @@ class Fs:
         """Return a descriptor of an existing file."""
         return os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
 
+    def open_new(self, path: Path) -> int:
+        """Return a descriptor of a file that is empty now, readable by its owner alone."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Give a file another's name; durable once the directory is synced."""
+        source.replace(target)
+
     def close(self, fd: int) -> None:
         """Close without a promise about what was not synced."""
         os.close(fd)
@@ -88,13 +96,13 @@ class Fs:
         Temporary file, sync, rename, sync of the directory.
         """
         temporary = path.with_name(path.name + ".tmp")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = self.open_new(temporary)
         try:
             self.write(fd, data, 0)
             self.sync(fd)
         finally:
-            os.close(fd)
-        temporary.replace(path)
+            self.close(fd)
+        self.replace(temporary, path)
         self.sync_directory(path.parent)
 
 

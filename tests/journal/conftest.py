@@ -26,9 +26,11 @@ class FaultyFs(Fs):
         """Operation → errno that it raises from now on."""
         self.paths: dict[int, Path] = {}
         self.synced: dict[Path, bytes] = {}
-        """Content of each file at its last sync."""
+        """Content of each file, by its name now, at its last sync."""
         self.named: set[Path] = set()
-        """Files whose directory was synced after they were made."""
+        """Names that were there when their directory was synced."""
+        self.replaced: dict[Path, bytes] = {}
+        """What stood under a name before a rename that its directory has not been synced after."""
         self.syncs = 0
 
     def _maybe_fail(self, operation: str) -> None:
@@ -45,6 +47,11 @@ class FaultyFs(Fs):
         fd = super().open(path, writable=writable)
         self.paths[fd] = path
         return fd
+
+    def close(self, fd: int) -> None:
+        # The number is used again, for another file.
+        self.paths.pop(fd, None)
+        super().close(fd)
 
     def write(self, fd: int, data: bytes, offset: int) -> None:
         if "write" in self.failing:
@@ -64,11 +71,22 @@ class FaultyFs(Fs):
         self._maybe_fail("sync_directory")
         super().sync_directory(path)
         self.named |= set(path.iterdir())
+        self.replaced = {p: data for p, data in self.replaced.items() if p.parent != path}
+
+    def open_new(self, path: Path) -> int:
+        fd = super().open_new(path)
+        self.paths[fd] = path
+        return fd
+
+    def replace(self, source: Path, target: Path) -> None:
+        super().replace(source, target)
+        if target in self.named:
+            self.replaced.setdefault(target, self.synced.get(target, b""))
+        self.synced[target] = self.synced.pop(source, b"")
 
     def write_file(self, path: Path, data: bytes) -> None:
         self._maybe_fail("write_file")
         super().write_file(path, data)
-        self.synced[path] = data
 
     def cut_power(self, directory: Path) -> None:
         """Leave on disk only what was synced: contents and names."""
@@ -78,7 +96,8 @@ class FaultyFs(Fs):
             if path not in self.named:
                 path.unlink()
             else:
-                path.write_bytes(self.synced.get(path, b""))
+                path.write_bytes(self.replaced.get(path, self.synced.get(path, b"")))
+        self.replaced.clear()
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 
 from collector.journal import Batch, Journal, JournalOptions
 from collector.journal.inspect import inspect
-from collector.journal.layout import HEADER_BYTES
+from collector.journal.layout import HEADER_BYTES, TRAILER_BYTES
 from collector.journal.reader import weight
+from collector.journal.segment import find_segments, recover_last
 from schema.errors import ConfigError, Reason, Refused, Retryable
 from tests.journal.conftest import NOON_NS, SEGMENT_BYTES, FaultyFs, record
 
@@ -451,6 +452,42 @@ def test_a_torn_tail_is_cut_off_and_kept(options: JournalOptions) -> None:
     assert go(bodies_left(options)) == [b"whole"]
     (bad,) = (options.directory / "quarantine").glob("*.bad")
     assert bad.read_bytes().endswith(b"tornt")
+
+
+def test_a_start_seals_what_a_crash_left_open_and_gives_its_space_back(options: JournalOptions) -> None:
+    async def crash() -> Path:
+        journal = await Journal.open(options)
+        await put(journal, b"a", b"b")
+        journal._lock.release()
+        journal._committer.shutdown()
+        return journal._segments[-1].path
+
+    path = go(crash())
+    assert path.stat().st_size == SEGMENT_BYTES
+
+    async def start() -> None:
+        await (await Journal.open(options)).close()
+
+    go(start())
+    assert path.stat().st_size == HEADER_BYTES + 2 * (28 + len("default") + 1) + TRAILER_BYTES
+    fs = FaultyFs()
+    (found,) = find_segments(fs, options.directory)
+    assert found.journal_id is not None
+    assert recover_last(fs, found.segment, found.journal_id).tail.how == "sealed"
+
+
+def test_a_confirmation_survives_a_power_cut(options: JournalOptions, fs: FaultyFs) -> None:
+    async def work() -> None:
+        journal = await Journal.open(options, fs=fs)
+        await put(journal, b"delivered")
+        await journal.confirm(await take(journal))
+        await put(journal, b"not yet")
+        journal._lock.release()
+        journal._committer.shutdown()
+
+    go(work())
+    fs.cut_power(options.directory)
+    assert go(bodies_left(options)) == [b"not yet"]
 
 
 @pytest.mark.parametrize("left_by_the_crash", [b"", b"EGWAL", bytes(SEGMENT_BYTES)])
