@@ -17,7 +17,6 @@ import argparse
 import contextlib
 import ipaddress
 import json
-import os
 import socket
 import sys
 import threading
@@ -59,8 +58,6 @@ class Load:
     rate: float = 0.0
     """Requests per second, due whether or not earlier ones are answered; 0 is a closed loop."""
     max_seconds: float = 60.0
-    cpus: str = ""
-    """Processors this generator may use, as 1 or 0,1; empty is all."""
 
     @property
     def requests(self) -> int:
@@ -290,7 +287,6 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Load, bool]:
     parser.add_argument("--protocol", choices=get_args(WireProtocol), default="http")
     parser.add_argument("--kind", choices=get_args(Kind), default="genai")
     parser.add_argument("--gzip", action="store_true")
-    parser.add_argument("--cpus", default="")
     for each in fields(Load):
         if each.type in ("int", "float"):
             kind: type[Any] = int if each.type == "int" else float
@@ -307,8 +303,6 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Load, bool]:
 def main() -> None:
     """Send one load."""
     load, wait = parse()
-    if load.cpus:
-        os.sched_setaffinity(0, {int(cpu) for cpu in load.cpus.split(",")})
     run = Run(load)
     if wait:
         print("ready", flush=True)

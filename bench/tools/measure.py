@@ -137,15 +137,14 @@ def _measure(running: Running, name: str, case: Case, plan: Plan, endpoint: Endp
         gzip=case.gzip,
         connections=plan.connections,
         max_seconds=plan.send_s,
-        cpus=plan.other_cpus,
     )
     watched = [running.pid, endpoint.pid]
     folder = running.log.parent
-    warm = generate(replace(load, spans=plan.warm_up_spans), folder)
+    warm = generate(replace(load, spans=plan.warm_up_spans), folder, plan.other_cpus)
     _, settled = await_idle(watched, timeout_s=plan.deliver_s, done=running.delivered)
     problems = [] if settled else ["the warm-up was not delivered in time: its cost is in the figure"]
     bytes_before = endpoint.insert_bytes() or 0
-    with generator(load, folder) as go:
+    with generator(load, folder, plan.other_cpus) as go:
         busy, before, database_before = os.getloadavg()[0], usage(running.pid), usage(endpoint.pid)
         began = time.monotonic()
         sent = go()
@@ -193,17 +192,17 @@ def _problems(sent: Sent, health: dict[str, Any], *, settled: bool, plan: Plan) 
     return found
 
 
-def generate(load: Load, folder: Path) -> Sent:
+def generate(load: Load, folder: Path, cpus: str = "") -> Sent:
     """Send a load from a process of its own."""
-    with generator(load, folder) as go:
+    with generator(load, folder, cpus) as go:
         return go()
 
 
 @contextmanager
-def generator(load: Load, folder: Path) -> Iterator[Callable[[], Sent]]:
+def generator(load: Load, folder: Path, cpus: str = "") -> Iterator[Callable[[], Sent]]:
     """Prepare a load in a process of its own; yield the function that sends it and returns what became of it."""
     command = [sys.executable, "-m", "bench.tools.loadgen", "--wait", *load.arguments()]
-    process, log = spawn(command, folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process, log = spawn(command, folder, cpus, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def go() -> Sent:
         answer, _ = process.communicate(b"go\n", timeout=load.max_seconds + PREPARE_S)
