@@ -101,7 +101,7 @@ def missing_parents(batch: SpanBatch) -> NDArray[np.bool_]:
     pairs = zip(batch.trace_id, batch.parent_span_id, strict=True)
     absent = np.fromiter((t.tobytes() + p.tobytes() not in known for t, p in pairs), np.bool_, len(batch))
     remote = (batch.flags & PARENT_IS_REMOTE) == PARENT_IS_REMOTE
-    return absent & batch.parent_span_id.any(axis=1) & ~remote
+    return np.asarray(absent & batch.parent_span_id.any(axis=1) & ~remote, np.bool_)
 
 
 def _lists(column: pa.Array) -> list[list[str]]:
@@ -195,16 +195,15 @@ SETTLEMENT = pa.schema(
 )
 
 
-def _settlement_rows(
-    whole: Whole, batch: SpanBatch, derived: Mapping[str, pa.Array], version_unix_ns: int
-) -> pa.Table:
+def _settlement_rows(whole: Whole, batch: SpanBatch, derived: Mapping[str, pa.Array], version_unix_ns: int) -> pa.Table:
     """Return one row per trace: its sums over the rows as stored and over the spans as they are now."""
     rows_of = _groups(ids(whole.rows["trace_id"], 16))
     spans_of = _groups(batch.trace_id)
     stored = {n: whole.rows[n].to_pylist() for n in ("counted", "error", "status_code", *SUMS)}
     now: dict[str, list[Any]] = {n: derived[n].to_pylist() for n in derived if n in NEEDED}
     status = whole.rows["status_code"].filter(pa.array(whole.first)).to_pylist()
-    rank = list(zip(batch.parent_span_id.any(axis=1).tolist(), unix_ns_of(whole), strict=True))
+    has_parent: list[bool] = np.any(batch.parent_span_id, axis=1).tolist()
+    rank = list(zip(has_parent, _starts(whole), strict=True))
     received = unix_ns(whole.rows["received_at"])
     out = []
     for trace, rows in rows_of.items():
@@ -232,7 +231,7 @@ def _settlement_rows(
 NEEDED = frozenset({"counted", "error", *SUMS, *OF_TRACE, "defects", "failing", "failure_reasons"})
 
 
-def unix_ns_of(whole: Whole) -> list[int]:
+def _starts(whole: Whole) -> list[int]:
     """Return the start of every span."""
     starts = unix_ns(whole.rows["start_time"])[whole.first]
     return [int(s) for s in starts]

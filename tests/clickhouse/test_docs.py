@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schema.md").read_text("utf-8")
 QUERIES = re.findall(r"```sql\n(.+?)```", PAGE, re.DOTALL)
-WORKFLOW = {"annotations_latest", "cases"}
+WORKFLOW = {"annotations_latest", "cases", "span_revisions"}
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def filled(db: Database) -> Database:
             "counted": [False, True, True],
             "span_kind": ["agent", "tool", "llm"],
             "request_model": [None, None, "m"],
+            "input_tokens": [None, None, 5],
             "failing": [True, False, False],
             "failure_reasons": [["error"], [], []],
             "baseline": [True, True, True],
@@ -47,7 +48,9 @@ def test_every_query_of_the_page_runs_and_finds_rows(filled: Database) -> None:
 
 
 def test_the_page_names_every_table_and_view(db: Database) -> None:
-    inner = {"migrations", "trace_parts", "trace_parts_from_spans", "trace_parts_from_feedback"}
+    inner = {"migrations", "trace_parts"} | {
+        f"trace_parts_from_{x}" for x in ("spans", "events", "feedback", "settlements")
+    }
     tables = {r["name"] for r in db.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")}
     headings = {name for line in re.findall(r"^## (.+)$", PAGE, re.MULTILINE) for name in line.split(", ")}
     assert tables - inner == headings

@@ -5,6 +5,8 @@ Captures are real bytes of released libraries; where none shows the trap, a smal
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import Any
 
@@ -401,7 +403,8 @@ def test_t19_what_the_framework_leaks_is_not_metadata() -> None:
         ),
     }
     [message] = only(span("chat", values))["input_messages"]
-    assert message["parts"] == [{"type": "blob", "modality": "image", "mime_type": "image/png", "size_bytes": 24}]
+    blob = {"type": "blob", "modality": "image", "mime_type": "image/png", "size_bytes": 24}
+    assert message["parts"] == [{**blob, "sha256": hashlib.sha256(base64.b64decode(PNG)).hexdigest()}]
 
 
 def test_t20_spans_without_anything_genai_are_kept_and_claim_nothing() -> None:

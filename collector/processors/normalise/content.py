@@ -257,7 +257,7 @@ def _embedded_texts(subject: Subject) -> list[str]:
         items = [n.get("embedding", n) for n in nested if isinstance(n, dict)] if isinstance(nested, list) else []
         if texts := [i["text"] for i in items if isinstance(i, dict) and isinstance(i.get("text"), str)]:
             return texts
-    given = view.first(content["embedding_texts"])
+    given = read_value(view.first(content["embedding_texts"]))
     if given is not None:
         return [str(read_value(v)) for v in (given if isinstance(given, list) else [given])]
     if subject.request is not None and subject.request.texts:

@@ -6,12 +6,12 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from collector.processors.normalise.content import convert_content
 from collector.processors.normalise.labels import convert_labels
+from collector.processors.normalise.limits import DEFAULT_MAX_BYTES, limit_text, limit_value, may_exceed
 from collector.processors.normalise.literal import read_value
+from collector.processors.normalise.quality import TRUNCATED, is_truncated, tool_parts
 from collector.processors.normalise.scalars import Source, owners_of
 from collector.processors.normalise.settings import convert_settings
 from collector.processors.normalise.subject import Event, Subject
@@ -24,6 +24,7 @@ from schema.span import CANONICAL
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
@@ -47,13 +48,21 @@ def log_fault(row: int, span_name: str, fault: Exception) -> None:
 
 
 def convert_marked(
-    batch: SpanBatch, table: Dialects, kinds: Sequence[str], columns: Mapping[str, pa.Array], on_fault: OnFault
+    batch: SpanBatch,
+    table: Dialects,
+    kinds: Sequence[str],
+    columns: Mapping[str, pa.Array],
+    on_fault: OnFault,
+    *,
+    max_content_bytes: int = DEFAULT_MAX_BYTES,
 ) -> dict[str, dict[int, Any]]:
     """Return canonical column -> row -> value as that column's type takes it, for the rows where one was found.
 
+    What `quality` wants to know of a span besides stands under names of its own.
+
     A converter's exception goes to `on_fault`: one span that nobody foresaw must not cost the batch.
     """
-    events = _events(batch, table.tool_result_events)
+    events = _events(batch, table)
     index = PrefixIndex(batch.attributes.keys, _prefixes(table))
     found: dict[str, dict[int, Any]] = {}
     names, scopes = batch.name, batch.scopes.name
@@ -74,19 +83,28 @@ def convert_marked(
                 convert(subject)
             except Exception as e:  # noqa: BLE001 - counted and told by on_fault; the bytes stay in span_attributes
                 on_fault(row, subject.name, e)
+        for name, ids in tool_parts(subject.found):
+            found.setdefault(name, {})[row] = ids
         for column, value in subject.found.items():
-            found.setdefault(column, {})[row] = _stored(column, value)
+            stored, cut = _stored(column, value, max_content_bytes)
+            found.setdefault(column, {})[row] = stored
+            if cut or is_truncated(value):
+                found.setdefault(TRUNCATED, {})[row] = True
     return found
 
 
-def _stored(column: str, value: Any) -> Any:
+def _stored(column: str, value: Any, max_bytes: int) -> tuple[Any, bool]:
+    """Return what goes into a column, and whether it was too long and was cut."""
     if column not in TEXT_COLUMNS:
-        return value
-    if isinstance(value, tuple):
-        return dump_json(value[0])
-    if isinstance(value, (dict, list)):
-        return dump_json(value)
-    return to_text(value)
+        return value, False
+    value = value[0] if (is_json := isinstance(value, tuple)) else value
+    if not is_json and not isinstance(value, (dict, list)):
+        return limit_text(to_text(value), max_bytes)
+    text = dump_json(value)
+    if not may_exceed(text, max_bytes):
+        return text, False
+    limited, cut = limit_value(value, max_bytes)
+    return dump_json(limited), cut
 
 
 def _prefixes(table: Dialects) -> list[str]:
@@ -107,24 +125,21 @@ def _marked(batch: SpanBatch, table: Dialects, events: Mapping[int, Any]) -> NDA
     return marked
 
 
-def _events(batch: SpanBatch, more: frozenset[str]) -> dict[int, list[Event]]:
+def _events(batch: SpanBatch, dialects: Dialects) -> dict[int, list[Event]]:
     """Return the events of each span that are GenAI's or named: its own, then log records that name it, by time."""
     by_row: dict[int, list[Event]] = {}
     table = batch.events
-    for e in np.flatnonzero(_genai(table.name, more)).tolist():
+    for e in np.flatnonzero(_genai(table.name, dialects)).tolist():
         fields = table.attributes.of(e)
         by_row.setdefault(int(table.owner[e]), []).append(Event(table.name[e].as_py(), fields))
     logs = batch.logs
     order = np.argsort(logs.time_unix_ns, kind="stable")
-    for r in order[_genai(logs.event_name, more)[order] & (logs.span_row[order] >= 0)].tolist():
+    for r in order[_genai(logs.event_name, dialects)[order] & (logs.span_row[order] >= 0)].tolist():
         body = read_value(logs.body.of(r).get("body"))
         fields = {**logs.attributes.of(r), **(body if isinstance(body, dict) else {"content": body})}
         by_row.setdefault(int(logs.span_row[r]), []).append(Event(logs.event_name[r].as_py(), fields))
     return by_row
 
 
-def _genai(names: pa.Array, more: frozenset[str]) -> NDArray[np.bool_]:
-    if len(names) == 0:
-        return np.zeros(0, np.bool_)
-    wanted = pc.or_(pc.starts_with(names, "gen_ai."), pc.is_in(names, value_set=pa.array(sorted(more), pa.string())))
-    return np.asarray(wanted.to_numpy(zero_copy_only=False), np.bool_)
+def _genai(names: pa.Array, table: Dialects) -> NDArray[np.bool_]:
+    return np.asarray(table.event_tells_of_span(names).to_numpy(zero_copy_only=False), np.bool_)

@@ -7,6 +7,8 @@ Source: open-telemetry/semantic-conventions-genai, model/gen-ai/gen-ai-input-mes
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 from collector.processors.normalise.literal import read_call, read_value
@@ -188,7 +190,7 @@ def _unwrapped(response: Any) -> Any:
 
 
 def _media(block: Part, modality: str | None) -> Part | None:
-    """Return blob (bytes were sent), uri or file; the bytes themselves are dropped, their size is kept."""
+    """Return blob (bytes were sent), uri or file; the bytes themselves are dropped, their size and hash are kept."""
     source = _media_source(block)
     mime = next(
         (source[k] for k in ("mime_type", "mimeType", "media_type", "mediaType", "format") if source.get(k)), None
@@ -202,13 +204,21 @@ def _media(block: Part, modality: str | None) -> Part | None:
     kind = modality or (mime.partition("/")[0] if isinstance(mime, str) else None)
     part: Part = {"type": "blob", "modality": block.get("modality") or kind, "mime_type": mime}
     if isinstance(data, str):
-        return part | {"size_bytes": len(data.rstrip("=")) * 3 // 4}
+        return part | {"size_bytes": len(data.rstrip("=")) * 3 // 4, "sha256": _digest(data)}
     if isinstance(data, (bytes, list)):
         return part | {"size_bytes": len(data)}
     if isinstance(where, str) and where:
         return part | {"type": "uri", "uri": where}
     identity = source.get("file_id") or source.get("id")
     return part | ({"type": "file", "file_id": identity} if isinstance(identity, str) else {})
+
+
+def _digest(data: str) -> str:
+    """Return the hash of what base64 holds, of the text itself where it is none."""
+    try:
+        return hashlib.sha256(base64.b64decode(data, altchars=b"-_" if {"-", "_"} & set(data) else None)).hexdigest()
+    except ValueError:
+        return hashlib.sha256(data.encode("utf-8", "replace")).hexdigest()
 
 
 def _media_source(block: Part) -> Part:

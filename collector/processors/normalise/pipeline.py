@@ -16,6 +16,8 @@ from collector.processors.normalise.columns import borrow, clear, coalesce, code
 from collector.processors.normalise.convert import OnFault, convert_marked, log_fault
 from collector.processors.normalise.failing import error_columns
 from collector.processors.normalise.feedback import find_feedback
+from collector.processors.normalise.limits import DEFAULT_MAX_BYTES
+from collector.processors.normalise.quality import defect_lists
 from collector.processors.normalise.scalars import Column, Source, fill
 from collector.processors.normalise.tree import read_tree, shared
 from collector.processors.normalise.usage import (
@@ -81,12 +83,14 @@ def canonical(
     table: Dialects | None = None,
     lower_is_better: Mapping[str, bool] | None = None,
     on_fault: OnFault = log_fault,
+    max_content_bytes: int = DEFAULT_MAX_BYTES,
 ) -> SpanBatch:
-    """Return the batch with every canonical column up to `metadata`, and its feedback. Pure but for `on_fault`."""
+    """Return the batch with every canonical column up to `defects`, and its feedback. Pure but for `on_fault`."""
     work = _start(batch, table or dialects())
     stated_error_type = work.columns["error_type"]
     _drop_placeholders(work)
-    converted = convert_marked(batch, work.table, [str(KINDS[k]) for k in work.kind.tolist()], work.columns, on_fault)
+    kinds = [str(KINDS[k]) for k in work.kind.tolist()]
+    converted = convert_marked(batch, work.table, kinds, work.columns, on_fault, max_content_bytes=max_content_bytes)
     _merge(work, converted)
     _models(work)
     work.columns |= error_columns(batch, work.columns, stated_error_type)
@@ -98,6 +102,7 @@ def canonical(
     calls = find_calls(batch, work.columns, tree, _in_scopes(batch, work.table.usage.native_scopes))
     work.columns["counted"] = pa.array(calls.counted)
     _borrow(work, calls.twins)
+    work.columns["defects"] = defect_lists(batch, work.columns, converted, tree, calls)
     feedback = find_feedback(batch, work.table, work.columns["session_id"], lower_is_better or {})
     done = {f.name: work.columns[f.name] for f in CANONICAL if f.name in work.columns}
     return replace(batch.with_columns(done), columns=MappingProxyType({**batch.columns, **done}), feedback=feedback)

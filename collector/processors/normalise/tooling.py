@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from collector.processors.normalise.literal import read_value
+from collector.processors.normalise.literal import read_marked, read_value
 from collector.processors.normalise.parts import joined_blocks
+from collector.processors.normalise.quality import TRUNCATED
 from collector.processors.normalise.view import withheld
 from schema.span import Kind
 
@@ -34,6 +35,8 @@ def convert_tool(subject: Subject) -> None:
         elif event.name in subject.table.tool_result_events and result is None:
             said = (event.fields.get(k) for k in subject.table.tool_result_fields)
             result = next((v for v in said if v is not None and not withheld(v)), None)
+    if _ends_early(arguments) or _ends_early(result):
+        subject.put(TRUNCATED, value=True)
     if arguments is not None:
         subject.put("tool_arguments", _json(tool_arguments(arguments)))
     if result is not None:
@@ -42,6 +45,13 @@ def convert_tool(subject: Subject) -> None:
     for prefix in NAME_PREFIXES:
         name = name.removeprefix(prefix)
     subject.put("tool_name", name)
+
+
+def _ends_early(raw: Any) -> bool:
+    """Tell whether JSON was cut off."""
+    if not isinstance(raw, str) or raw[:1] not in ("[", "{") or raw.rstrip()[-1:] in ("]", "}"):
+        return False
+    return read_marked(raw)[1]
 
 
 def _json(value: Any) -> tuple[Any]:
