@@ -36,6 +36,11 @@ def one_line(text: str, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return "1 case", "2 cases": our nouns add an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def safe_json(value: Any, *, indent: int | None = None) -> str:
     """Return JSON in which no character can act on a terminal."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=str)

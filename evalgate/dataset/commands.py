@@ -13,7 +13,7 @@ from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, 
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Since, new_app, since_time
 from evalgate.review.cases import list_cases
-from evalgate.terminal import Terminal, one_line
+from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
 
 
@@ -43,7 +43,7 @@ def build(
     filters = Filters(feature, failure_mode, since_time(since, now), sample)
     with open_database(dsn) as database:
         choice = choose(list_cases(database), filters)
-    left_out = f"{choice.quarantined} quarantined and {choice.rejected} rejected cases left out"
+    left_out = f"left out: {choice.quarantined} quarantined, {choice.rejected} rejected"
     if not choice.cases:
         hint = "promote them: evalgate cases promote --all" if choice.quarantined else "label traces: evalgate label"
         raise BadInput(f"no promoted case fits, so nothing was built ({left_out}); {hint}")
@@ -68,7 +68,7 @@ def build(
         )
         return
     counts = f"{len(change.added)} added, {len(change.changed)} changed, {change.unchanged} unchanged"
-    terminal.say(f"{name}: version {dataset.version}, {len(dataset.cases)} cases ({counts})")
+    terminal.say(f"{name}: version {dataset.version}, {count_of(len(dataset.cases), 'case')} ({counts})")
     terminal.say(f"{left_out}{f', {choice.unsampled} not drawn' if choice.unsampled else ''}")
     terminal.say(f"written to {dataset.path}; commit it")
     terminal.say(f"next: evalgate run --dataset {name} --target python:module:function")
@@ -129,7 +129,7 @@ def show(
             }
         )
         return
-    terminal.say(f"{found.name}: version {found.version}, {len(found.cases)} cases, {found.path}")
+    terminal.say(f"{found.name}: version {found.version}, {count_of(len(found.cases), 'case')}, {found.path}")
     if meta.criteria:
         terminal.say(f"criteria: {one_line(meta.criteria)}")
     if found.cases:
@@ -147,6 +147,7 @@ def show(
             ],
         )
     for v in meta.versions:
-        terminal.say(f"version {v.version}  {v.at[:19].replace('T', ' ')}  {v.cases} cases, {v.added} added")
+        at = v.at[:19].replace("T", " ")
+        terminal.say(f"version {v.version}  {at}  {count_of(v.cases, 'case')}, {v.added} added")
     if meta.versions and meta.versions[-1].version != found.version:
         terminal.say("the file was edited by hand since the last build")

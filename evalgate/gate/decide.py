@@ -18,6 +18,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from evalgate.gate.baseline import AcceptedCase, Baseline
+from evalgate.terminal import count_of
 from schema.statistics import MIN_DISCORDANT, mcnemar_p, wilson_interval
 
 if TYPE_CHECKING:
@@ -287,17 +288,17 @@ def _judge(run: Run, found: Decision, policy: Policy) -> tuple[Status, str]:
         kinds = Counter(r.error.kind for r in found.errors if r.error)
         words = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
         return Status.ERROR, (
-            f"{_count(len(found.errors), 'case')} of {total} could not be judged ({words}). "
+            f"{count_of(len(found.errors), 'case')} of {total} could not be judged ({words}). "
             f"Fix the cause and run again, or allow them: --allow-errors {len(found.errors)}"
         )
     if found.judged_cases == 0:
         return Status.ERROR, (
-            f"none of the {total} cases was judged by an evaluator that may block. "
+            f"no case of {total} was judged by an evaluator that may block. "
             "Write one for their failure modes in evals/evaluators, or give one 'applies_to: all'"
         )
     if reasons := _reasons(found):
         return Status.FAIL, "; ".join(reasons)
-    passed, judged = found.passed_cases, _count(found.judged_cases, "judged case")
+    passed, judged = found.passed_cases, count_of(found.judged_cases, "judged case")
     return Status.PASS, f"{passed} of {judged} passed, every evaluator reached its threshold"
 
 
@@ -309,10 +310,10 @@ def _reasons(found: Decision) -> list[str]:
             reasons.append(f"{e.evaluator} passed {e.passed_count} of {e.sample_count} ({rates})")
     if found.comparison and (broken := len(found.comparison.regressions)):
         verb = "fails" if broken == 1 else "fail"
-        reasons.append(f"{_count(broken, 'case')} that passed before {verb} now")
+        reasons.append(f"{count_of(broken, 'case')} that passed before {verb} now")
     if found.comparison and (gone := len(found.comparison.disappeared)):
         verb = "has" if gone == 1 else "have"
-        reasons.append(f"{_count(gone, 'case')} judged before {verb} no verdict now")
+        reasons.append(f"{count_of(gone, 'case')} judged before {verb} no verdict now")
     return reasons
 
 
@@ -326,7 +327,3 @@ def percent(rate: float | None) -> str:
     if text == "0" and rate > 0:
         text = "<0.1"
     return f"{text} %"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

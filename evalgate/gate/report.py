@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from evalgate.gate.decide import Role, Status, percent
-from evalgate.terminal import one_line
+from evalgate.terminal import count_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ def print_report(
     style = STYLES[decision.status]
     terminal.say(verdict_line(decision), style=style)
     terminal.say()
-    terminal.say(f"dataset  {run.dataset.name}, version {run.dataset.version}, {len(run.results)} cases")
+    terminal.say(f"dataset  {run.dataset.name}, version {run.dataset.version}, {count_of(len(run.results), 'case')}")
     terminal.say(f"run      {run.run_id}, target {one_line(run.target)}")
     if rate := decision.case_interval:
         terminal.say(
@@ -85,14 +85,13 @@ def comparison_lines(decision: Decision) -> list[str]:
     c = decision.comparison
     if c is None:
         return ["none for this dataset: thresholds only. Accept this run: evalgate gate --write-baseline"]
-    lines = [
-        f"run {c.baseline_run_id}: {c.compared} cases compared, {len(c.regressions)} broken, {len(c.repaired)} repaired"
-    ]
+    compared = f"{count_of(c.compared, 'case')} compared"
+    lines = [f"run {c.baseline_run_id}: {compared}, {len(c.regressions)} broken, {len(c.repaired)} repaired"]
     if c.discordant == 0:
         lines.append("no verdict changed")
     elif c.inconclusive:
         lines.append(
-            f"inconclusive as statistics: {c.discordant} changed verdicts, an exact test needs 5; "
+            f"inconclusive as statistics: {count_of(c.discordant, 'changed verdict')}, an exact test needs 5; "
             "a broken case fails the gate all the same"
         )
     else:
@@ -113,7 +112,8 @@ def unscored_notes(decision: Decision) -> list[str]:
         return []
     modes = sorted({r.failure_mode or "(none)" for r in decision.unscored})
     names = ", ".join(modes)
-    return [f"{len(decision.unscored)} cases without an evaluator (failure modes: {names}): neither passed nor failed"]
+    cases = count_of(len(decision.unscored), "case")
+    return [f"{cases} without an evaluator (failure modes: {names}): neither passed nor failed"]
 
 
 def defused(text: str, limit: int | None = None) -> str:

@@ -16,10 +16,14 @@ from evalgate.options import Dsn, Json, Since, new_app, since_time
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
 from evalgate.review.labels import Faulty, draft, read_labels, save, undo, unlabelled
 from evalgate.review.show import print_case
-from evalgate.terminal import Terminal, one_line
+from evalgate.select.traces import count_traces, resolve_trace
+from evalgate.select.where import parse_where
+from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evalgate.database import Database
     from evalgate.review.cases import CaseRow
     from evalgate.review.labels import Draft
@@ -47,6 +51,9 @@ def register(app: typer.Typer) -> None:
 
 
 def label(
+    traces: Annotated[
+        list[str] | None, typer.Argument(help="Traces to label, flagged or not: ids, or the beginnings of some.")
+    ] = None,
     *,
     source: Annotated[
         Path | None,
@@ -63,10 +70,14 @@ def label(
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """Label flagged traces by keyboard or from a file. Every label makes a quarantined case."""
+    """Label traces by keyboard or from a file: those you name, else the flagged ones that nobody has labelled.
+
+    Every label makes a quarantined case.
+    """
     terminal, who = Terminal(), annotator or _user()
-    if source is not None and undo_count:
-        raise BadInput("--from and --undo exclude each other")
+    ways = [w for w, asked in (("TRACE", traces), ("--from", source), ("--undo", undo_count)) if asked]
+    if len(ways) > 1:
+        raise BadInput(f"{' and '.join(ways)} exclude each other")
     with open_database(dsn, writes=True) as database:
         if source is not None:
             _import(terminal, database, source, who, partial=partial, json=json)
@@ -77,7 +88,7 @@ def label(
         elif not sys.stdin.isatty():
             raise BadInput("label by keyboard needs a terminal; import labels with --from FILE.jsonl")
         else:
-            _walk(terminal, database, who, since_time(since, datetime.now(UTC)))
+            _walk(terminal, database, who, traces or [], since_time(since, datetime.now(UTC)))
 
 
 def cases_list(
@@ -112,7 +123,7 @@ def cases_list(
         ],
     )
     counts = ", ".join(f"{sum(r.status is s for r in rows)} {s}" for s in CaseStatus)
-    terminal.say(f"{len(rows)} cases: {counts}")
+    terminal.say(f"{count_of(len(rows), 'case')}: {counts}")
     if any(r.status is CaseStatus.QUARANTINED for r in rows):
         terminal.say("next: evalgate cases promote ID…|--all")
 
@@ -185,7 +196,7 @@ def _tell(terminal: Terminal, verb: str, new: list[CaseRow], already: int, *, js
     if json:
         terminal.emit({verb: [r.case.case_id for r in new], "already": already})
         return
-    terminal.say(f"{verb}: {len(new)}{f' ({already} were already)' if already else ''}")
+    terminal.say(f"{verb}: {len(new)}{f' ({already} already)' if already else ''}")
 
 
 def _import(terminal: Terminal, database: Database, source: Path, who: str, *, partial: bool, json: bool) -> None:
@@ -208,12 +219,11 @@ def _import(terminal: Terminal, database: Database, source: Path, who: str, *, p
     for f in faulty[:MAX_FAULTS_SHOWN]:
         terminal.note(f"{source} line {f.line}: {one_line(f.message)}")
     if len(faulty) > MAX_FAULTS_SHOWN:
-        terminal.note(f"… and {len(faulty) - MAX_FAULTS_SHOWN} more lines")
+        terminal.note(f"… and {count_of(len(faulty) - MAX_FAULTS_SHOWN, 'more line')}")
     if faulty and not partial:
-        lines_read = len({*(n for n, _ in labels), *(f.line for f in faulty)})
-        raise BadInput(
-            f"nothing was saved: {len(faulty)} of {lines_read} lines are wrong. Correct them, or say --partial"
-        )
+        read = count_of(len({*(n for n, _ in labels), *(f.line for f in faulty)}), "line")
+        wrong = f"{len(faulty)} of {read} {'is' if len(faulty) == 1 else 'are'} wrong"
+        raise BadInput(f"nothing was saved: {wrong}. Correct {'it' if len(faulty) == 1 else 'them'}, or say --partial")
     if not drafts:
         raise BadInput(f"{source} holds no label that could be saved")
     saved = save(database, drafts)
@@ -228,11 +238,13 @@ def _import(terminal: Terminal, database: Database, source: Path, who: str, *, p
             }
         )
         return
-    terminal.say(f"{saved.labels} labels saved{f', {saved.repeated} were there already' if saved.repeated else ''}")
+    repeated = f", {saved.repeated} there already" if saved.repeated else ""
+    terminal.say(f"{count_of(saved.labels, 'label')} saved{repeated}")
     if saved.cases:
-        terminal.say(f"{len(saved.cases)} cases quarantined until promoted")
+        terminal.say(f"{count_of(len(saved.cases), 'case')} quarantined until promoted")
     if saved.without_case:
-        terminal.say(f"{saved.without_case} labels make no case: their traces hold no input that could be sent again")
+        words = "makes no case: its trace holds" if saved.without_case == 1 else "make no case: their traces hold"
+        terminal.say(f"{count_of(saved.without_case, 'label')} {words} no input that could be sent again")
     terminal.say("next: evalgate cases list")
 
 
@@ -246,19 +258,37 @@ def _undo(terminal: Terminal, database: Database, count: int, who: str, *, json:
         terminal.say(f"undone: {a.label.verdict}{mode} of trace {a.label.trace_id}")
 
 
-def _walk(terminal: Terminal, database: Database, who: str, since: datetime | None) -> None:
+def _walk(terminal: Terminal, database: Database, who: str, named: Sequence[str], since: datetime | None) -> None:
     from evalgate.review.keys import TerminalKeys  # noqa: PLC0415 - termios exists on POSIX only
     from evalgate.review.walk import Walk  # noqa: PLC0415
 
-    waiting = unlabelled(database, since)
+    chosen = list(dict.fromkeys(resolve_trace(database, t) for t in named))
+    waiting = chosen or unlabelled(database, since)
     if not waiting:
-        terminal.say("Nothing to label: every flagged trace has a label, or there is none (evalgate traces).")
+        terminal.say(nothing_to_label(database, since))
         return
     tally = Walk(database, terminal, TerminalKeys(), who).run(waiting)
     kept = tally.labelled - tally.undone
     terminal.say(f"\n{kept} labelled, {tally.skipped} skipped, {max(0, len(waiting) - kept)} to go")
     if kept > 0:
         terminal.say("next: evalgate cases list")
+
+
+def nothing_to_label(database: Database, since: datetime | None) -> str:
+    """Say why nothing waits, and what to do about it."""
+    everything = parse_where(())
+    here = everything if since is None else everything.and_("start_time", ">=", since.isoformat())
+    totals = count_traces(database, here)
+    if not totals.traces:
+        return "Nothing to label: there are no traces" + (" since then." if since else " yet. Start here: evalgate up")
+    if totals.flagged:
+        each = "the 1 flagged trace" if totals.flagged == 1 else f"each of the {totals.flagged} flagged traces"
+        return f"Nothing to label: {each} has a label already. Label one anew: evalgate label TRACE"
+    return (
+        f"Nothing to label: no trace of {totals.traces} is flagged: none failed, and none was drawn as a sample.\n"
+        "Label any trace: evalgate label TRACE (ids: evalgate traces)\n"
+        "Flag every trace from now on: evalgate up --baseline-rate 1"
+    )
 
 
 def _user() -> str:

@@ -18,7 +18,7 @@ from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, Settings
 from evalgate.run.evaluators import EVALUATORS, load_evaluators
 from evalgate.run.store import save_run
 from evalgate.run.target import load_target
-from evalgate.terminal import Terminal, one_line
+from evalgate.terminal import Terminal, count_of, one_line
 from schema.run import summarise
 
 
@@ -66,9 +66,9 @@ def run(
     if json:
         terminal.emit({"run_id": done.run_id, "path": str(path), "dataset": cases.version, "summary": summary})
     else:
-        counts = f"{summary['passed']} passed, {summary['failed']} failed, {summary['errors']} errors"
+        counts = f"{summary['passed']} passed, {summary['failed']} failed, {count_of(summary['errors'], 'error')}"
         unscored = f", {summary['unscored']} without an evaluator" if summary["unscored"] else ""
-        terminal.say(f"{cases.name} version {cases.version}: {len(cases.cases)} cases, {counts}{unscored}")
+        terminal.say(f"{cases.name} version {cases.version}: {count_of(len(cases.cases), 'case')}, {counts}{unscored}")
         for result in done.results:
             if result.error:
                 terminal.say(f"! {result.case_id}  {result.error.kind}: {one_line(result.error.message)}")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evalgate.terminal import one_line
+from evalgate.terminal import count_of, one_line
 from schema.evaluator import (
     Combined,
     Contains,
@@ -83,7 +83,8 @@ def check(rule: Rule, case: Case, output: Output) -> Finding:
             return _max_tool_calls(rule, output)
         case MaxChars():
             size = len(output.text)
-            return Finding(size <= rule.limit, f"the output has {size} characters; the limit is {rule.limit}")
+            said = f"the output has {count_of(size, 'character')}; the limit is {rule.limit}"
+            return Finding(size <= rule.limit, said)
         case Combined():
             return _combined(rule, case, output)
 

@@ -14,7 +14,7 @@ from evalgate.select.query import QueryFormat, run_query
 from evalgate.select.show import duration, print_trace, trace_json
 from evalgate.select.traces import count_traces, list_traces, load_trace, resolve_trace, row_json
 from evalgate.select.where import parse_where
-from evalgate.terminal import Terminal, one_line
+from evalgate.terminal import Terminal, count_of, one_line
 
 NOTHING_YET = (
     "No traces yet. Start the collector if it is not running (evalgate up) and point an app at it:\n"
@@ -85,7 +85,7 @@ def traces(
                 ],
             )
         more = "" if len(rows) == totals.traces else f", {len(rows)} shown (--limit)"
-        terminal.say(f"{totals.traces} traces, {totals.flagged} flagged, {totals.failing} failing{more}")
+        terminal.say(f"{count_of(totals.traces, 'trace')}, {totals.flagged} flagged, {totals.failing} failing{more}")
         if rows:
             terminal.say("next: evalgate traces show ID, evalgate label")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.database import fence
 from evalgate.errors import BadInput
-from evalgate.terminal import clean, one_line
+from evalgate.terminal import clean, count_of, one_line
 from schema.errors import Refused
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run_query(terminal: Terminal, database: Database, statement: str, form: Quer
         case _:
             _print_separated(terminal, answer, "," if form is QueryFormat.CSV else "\t")
     if answer.is_cut:
-        terminal.note(f"evalgate: the first {limit} rows; there are more (--limit)")
+        terminal.note(f"evalgate: only the first {count_of(limit, 'row')}; there are more (--limit)")
 
 
 def ask(database: Database, statement: str, limit: int, *, typed: bool) -> Answer:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.select.reading import conversation, failed_spans, span_input, tree
 from evalgate.select.traces import row_json
-from evalgate.terminal import clean, one_line
+from evalgate.terminal import clean, count_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,7 +137,7 @@ def _print_block(terminal: Terminal, text: str, limit: int | None) -> None:
     for line in clean(shown).split("\n"):
         terminal.say(f"  │ {line}")
     if len(shown) < len(text):
-        terminal.say(f"  │ … {len(text) - len(shown)} more characters: --full")
+        terminal.say(f"  │ … {count_of(len(text) - len(shown), 'more character')}: --full")
 
 
 def _label_words(label: Any) -> str:

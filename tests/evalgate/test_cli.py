@@ -236,7 +236,7 @@ def test_the_whole_loop(
     assert command(capsys, "label", "--undo", "1", "--annotator", "ann")[1] == f"undone: bad, tone of trace {C}\n"
 
     code, _, err = command(capsys, "dataset", "build", "--name", "refunds")
-    assert (code, "2 quarantined and 1 rejected cases left out" in err) == (2, True)
+    assert (code, "left out: 2 quarantined, 1 rejected" in err) == (2, True)
     code, out, _ = command(
         capsys, "cases", "promote", "--all", "--failure-mode", "policy_hallucination", "--actor", "lead"
     )
@@ -249,7 +249,7 @@ def test_the_whole_loop(
 
     code, out, _ = command(capsys, "dataset", "build", "--name", "refunds", "--criteria", "30 days, always")
     assert (code, "2 cases (2 added, 0 changed, 0 unchanged)" in out) == (0, True)
-    assert "0 quarantined and 1 rejected cases left out" in out
+    assert "left out: 0 quarantined, 1 rejected" in out
     assert "30 days, always" in command(capsys, "dataset", "show", "refunds")[1]
     monkeypatch.delenv("EVALGATE_DSN")  # from here on files are enough
 

@@ -84,7 +84,7 @@ def test_allowed_errors_leave_the_denominator() -> None:
 def test_nothing_but_errors_is_an_error_whatever_is_allowed() -> None:
     decision = decide(run_of([result("x", error=ErrorKind.TARGET)]), None, Policy(allow_errors=9))
     assert decision.status is Status.ERROR
-    assert "none of the 1 cases was judged" in decision.sentence
+    assert "no case of 1 was judged" in decision.sentence
 
 
 def test_cases_without_an_evaluator_prove_nothing() -> None:

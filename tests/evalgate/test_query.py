@@ -114,7 +114,7 @@ def test_json_keeps_types(database: Database) -> None:
         "rows": [{"n": None, "u": 0, "a": [1.5]}],
         "cut": True,
     }
-    assert err.getvalue() == "evalgate: the first 1 rows; there are more (--limit)\n"
+    assert err.getvalue() == "evalgate: only the first 1 row; there are more (--limit)\n"
 
 
 def test_a_statement_comes_from_a_file(

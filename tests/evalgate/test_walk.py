@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from evalgate.app import run
 from evalgate.errors import BadInput
 from evalgate.review.cases import CaseStatus, list_cases
+from evalgate.review.commands import nothing_to_label
 from evalgate.review.labels import unlabelled
 from evalgate.review.walk import Tally, Walk
 from evalgate.select.traces import load_trace
 from evalgate.terminal import Terminal
+from tests.evalgate.traffic import START
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from exporters.clickhouse.connect import Database
     from tests.evalgate.traffic import Traffic
@@ -200,17 +207,47 @@ def terminal_pair() -> Iterator[tuple[int, int]]:
             os.close(handle)
 
 
-def test_the_real_command_on_a_real_terminal(
-    three: Database, dsn: str, project: Path, terminal_pair: tuple[int, int]
-) -> None:
-    if dsn.startswith("chdb"):
-        pytest.skip("this process owns the embedded database")
+FILL = """
+import sys
+from exporters.clickhouse.connect import connect
+from exporters.clickhouse.migrate import migrate
+from tests.evalgate.traffic import Traffic
+
+with connect(sys.argv[1], create_database=True) as db:
+    migrate(db)
+    traffic = Traffic(db)
+    for trace_id in sys.argv[2:5]:
+        traffic.refund(trace_id)
+    traffic.refund(sys.argv[5], failing=False)
+"""
+UNFLAGGED = "0d" * 16
+
+
+@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])
+def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the DSN of a database that this process has not open: three failing traces and one that is not flagged."""
+    if request.param == "embedded":
+        dsn = f"chdb://{tmp_path}/db"
+    else:
+        dsn = f"{request.getfixturevalue('clickhouse_server')}/t_{uuid.uuid4().hex}"
+    subprocess.run([sys.executable, "-c", FILL, dsn, A, B, C, UNFLAGGED], cwd=ROOT, check=True, timeout=60)
+    return dsn
+
+
+def evalgate(dsn: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "evalgate.cli", *arguments, "--dsn", dsn]
+
+
+def test_the_real_command_on_a_real_terminal(elsewhere: str, terminal_pair: tuple[int, int]) -> None:
     master, slave = terminal_pair
-    command = [sys.executable, "-m", "evalgate.cli", "label", "--dsn", dsn, "--annotator", "me"]
-    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=project, env=environment)
-    os.close(slave)
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
     screen = Screen(master)
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        command = evalgate(elsewhere, "label", *arguments, "--annotator", "me")
+        return subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment)
+
+    process = start()
     screen.type("b", after="[q]uit  > ")
     screen.type("tone\n", after="Enter: none): ")
     screen.type("Better é.\n", after="e: editor): ")
@@ -222,4 +259,47 @@ def test_the_real_command_on_a_real_terminal(
     screen.type("q", after="[q]uit  > ")
     screen.wait_for("2 labelled, 0 skipped, 1 to go")
     assert process.wait(30) == 0
-    assert labels(three) == {C: ("bad", "tone", "Better é.", ""), B: ("partial", "tone", None, "")}
+
+    process = start("0d0d", C[:8], UNFLAGGED)
+    screen.wait_for("1 of 2")
+    screen.type("g", after="[q]uit  > ")
+    screen.type("q", after="[q]uit  > ")
+    screen.wait_for("1 labelled, 0 skipped, 1 to go")
+    assert process.wait(30) == 0
+
+    listed = subprocess.run(evalgate(elsewhere, "cases", "list", "--json"), cwd=ROOT, capture_output=True, check=True)
+    cases = {c["provenance"]["trace_id"]: c for c in json.loads(listed.stdout)}
+    assert {t: (c["verdict"], c["failure_mode"], c["expected"]["output"]) for t, c in cases.items()} == {
+        C: ("bad", "tone", "Better é."),
+        B: ("partial", "tone", None),
+        UNFLAGGED: ("good", None, None),
+    }
+
+
+def test_named_traces_are_known_before_a_person_begins(
+    traffic: Traffic, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert run(["label", "ffff", "--dsn", dsn]) == 2
+    assert "no trace begins with ffff" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("others", [["--from", "x"], ["--undo", "1"]])
+def test_named_traces_exclude_the_other_ways(others: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["label", "ab", *others]) == 2
+    assert f"TRACE and {others[0]} exclude each other" in capsys.readouterr().err
+
+
+def test_nothing_to_label_says_why_and_what_to_do(traffic: Traffic) -> None:
+    def said(since: datetime | None = None) -> str:
+        return nothing_to_label(traffic.database, since)
+
+    assert "no traces yet" in said()
+    traffic.refund(A, failing=False)
+    for words in ("no trace of 1 is flagged", "evalgate label TRACE", "evalgate up --baseline-rate 1"):
+        assert words in said()
+    assert "no traces since then" in said(START + timedelta(days=1))
+    traffic.refund(B)
+    assert "the 1 flagged trace has a label" in said()
+    traffic.refund(C)
+    assert "each of the 2 flagged traces has a label" in said()
