@@ -1,0 +1,82 @@
+"""Measure decoding: the kernels beside the protobuf library, CPU microseconds a span.
+
+    python bench/decode.py [--spans 16384] [--rounds 5] [--json]
+
+The best of the rounds counts. Beside them stands the floor of this machine: copying the same bytes once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from bench.tools.payloads import Kind, stamper
+from collector.decode import columns, protobuf
+from collector.journal.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SPANS_PER_REQUEST: Final = 512
+
+
+def records_of(kind: Kind, spans: int) -> list[Record]:
+    """Make journal records, each a request of its own bytes."""
+    make = stamper(kind, SPANS_PER_REQUEST, start=1)
+    now = time.time_ns()
+    return [
+        Record(i, "default", "traces", "protobuf", gzip=False, received_unix_ns=now, body=make.next())
+        for i in range(max(1, spans // SPANS_PER_REQUEST))
+    ]
+
+
+def best_cpu_us(work: Callable[[], object], rounds: int) -> float:
+    """Return the least CPU time of a call, of all threads; the first call warms up."""
+    work()
+    times_s = []
+    for _ in range(rounds):
+        began = time.process_time()
+        work()
+        times_s.append(time.process_time() - began)
+    return min(times_s) * 1e6
+
+
+def measure(kind: Kind, spans: int, rounds: int) -> dict[str, Any]:
+    """Decode the same records both ways."""
+    records = records_of(kind, spans)
+    n = len(records) * SPANS_PER_REQUEST
+    ways: Sequence[tuple[str, Callable[[], object]]] = (
+        ("kernels", lambda: columns.decode(records)),
+        ("library", lambda: protobuf.decode(records)),
+        ("copy", lambda: b"".join([r.body for r in records])),
+    )
+    figures = {name: round(best_cpu_us(work, rounds) / n, 2) for name, work in ways}
+    return {"kind": kind, "spans": n, "bytes_per_span": sum(len(r.body) for r in records) // n} | {
+        f"{name}_us_per_span": us for name, us in figures.items()
+    }
+
+
+def main() -> None:
+    """Print a line per kind of span."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--spans", type=int, default=16_384)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    rows = [measure(kind, arguments.spans, arguments.rounds) for kind in get_args(Kind)]
+    if arguments.json:
+        json.dump(rows, sys.stdout, indent=1)
+        print()
+        return
+    for row in rows:
+        print(
+            "{kind:6} {bytes_per_span:5} B   kernels {kernels_us_per_span:6.2f} µs CPU/span   "
+            "library {library_us_per_span:6.2f}   one copy of the bytes {copy_us_per_span:5.2f}".format(**row)
+        )
+
+
+if __name__ == "__main__":
+    main()
