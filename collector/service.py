@@ -140,9 +140,7 @@ class Service:
         dsn: str | None = None,
         process: Processor | None = None,
     ) -> Any:
-        context = Context(
-            configured.id, self.data_dir, journal=journal, dsn=dsn, process=process, status=self.status
-        )
+        context = Context(configured.id, self.data_dir, journal=journal, dsn=dsn, process=process, status=self.status)
         return configured.component(configured.settings, context)
 
     def _ordered_processors(self) -> dict[str, Configured]:
