@@ -84,8 +84,11 @@ class Sent:
     """Spans that were refused for good, or got no answer."""
     retries: int
     """Requests that were refused with a status that OTLP calls retryable, and sent again."""
+    requests: int
     bytes: int
     seconds: float
+    ended_at: float
+    """`time.monotonic` at the last answer: the clock of the machine, so other processes can compare."""
     p50_ms: float
     p99_ms: float
     max_ms: float
@@ -217,7 +220,7 @@ class Run:
             thread.start()
         for thread in threads:
             thread.join()
-        seconds = time.monotonic() - self._began
+        ended_at = time.monotonic()
         latencies = sorted(self._latencies_s)
         return Sent(
             spans=self._counts["spans"],
@@ -225,8 +228,10 @@ class Run:
             rejected=self._counts["rejected"],
             failed=self._counts["failed"],
             retries=self._counts["retries"],
+            requests=self._counts["requests"],
             bytes=self._counts["bytes"],
-            seconds=round(seconds, 3),
+            seconds=round(ended_at - self._began, 3),
+            ended_at=ended_at,
             p50_ms=quantile_ms(latencies, 0.5),
             p99_ms=quantile_ms(latencies, 0.99),
             max_ms=quantile_ms(latencies, 1.0),
@@ -264,7 +269,7 @@ class Run:
             time.sleep(min(max(answer.retry_after_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
         spans = self._load.batch
         with self._lock:
-            self._counts.update(spans=spans, bytes=len(body), retries=retries)
+            self._counts.update(requests=1, spans=spans, bytes=len(body), retries=retries)
             if answer.ok:
                 self._counts.update(accepted=spans - answer.rejected, rejected=answer.rejected)
                 self._latencies_s.append(time.monotonic() - due)

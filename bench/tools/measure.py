@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,7 +145,6 @@ def _measure(running: Running, name: str, case: Case, plan: Plan, endpoint: Endp
     bytes_before = endpoint.insert_bytes() or 0
     with generator(load, folder, plan.other_cpus) as go:
         busy, before, database_before = os.getloadavg()[0], usage(running.pid), usage(endpoint.pid)
-        began = time.monotonic()
         sent = go()
     idle_since, settled = await_idle(watched, timeout_s=plan.deliver_s, done=running.delivered)
     after, database_after = usage(running.pid), usage(endpoint.pid)
@@ -162,7 +160,7 @@ def _measure(running: Running, name: str, case: Case, plan: Plan, endpoint: Endp
         sent=sent,
         cpu_s=round(after.cpu_s - before.cpu_s, 2),
         database_cpu_s=round(database_after.cpu_s - database_before.cpu_s, 2),
-        seconds_until_idle=round(max(idle_since, began + sent.seconds) - began, 2),
+        seconds_until_idle=round(sent.seconds + max(0.0, idle_since - sent.ended_at), 2),
         rss_before_bytes=before.rss_bytes,
         rss_after_bytes=after.rss_bytes,
         rss_peak_bytes=after.rss_peak_bytes,
