@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from collector.settle.compare import SETTLEMENT, differences
-from collector.settle.find import Found, Progress, find, groups
+from collector.settle.compare import SETTLEMENT, Differences, differences
+from collector.settle.find import Found, Group, Progress, find, groups
 from collector.settle.rebuild import batch_of
 from collector.settle.whole import read_whole
-from schema.errors import EvalgateError
+from schema.errors import Permanent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from collector.settle.find import Group
-    from collector.settle.whole import Whole
     from exporters.clickhouse.connect import Database
     from schema.batch import SpanBatch
 
@@ -57,6 +55,14 @@ class Outcome:
     """The limit of a pass was reached; there is more to do at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Traces that were read whole, and what that changes."""
+
+    group: Group
+    differences: Differences
+
+
 @dataclass(slots=True)
 class Settler:
     """Settles the traces of one database with the processors of the pipeline. One pass at a time."""
@@ -74,53 +80,66 @@ class Settler:
         """
         progress = Progress.read(self.db, quiet_s=self.limits.quiet_s)
         found = find(self.db, progress, self.limits)
-        outcome = Outcome(more=len(found.traces) >= self.limits.max_traces_per_pass)
+        done = Outcome(more=len(found.traces) >= self.limits.max_traces_per_pass)
         too_large = [f for f in found.traces if self._too_large(f)]
-        if too_large:
-            self._give_up(too_large, progress.version_unix_ns)
-            outcome.not_settled += len(too_large)
+        self._give_up(too_large, progress, done)
+        waiting: list[Settled] = []
         for group in groups(found, self.limits, without=too_large):
-            self._settle(group, progress.version_unix_ns, outcome)
-        progress.write(self.db, until_ms=found.traces[-1].touched_ms if outcome.more else progress.until_ms)
-        return outcome
+            waiting += self._read(group, progress, done)
+            if sum(s.differences.revisions.num_rows for s in waiting) > self.limits.max_spans_per_read:
+                self._write(waiting, progress, done)
+                waiting = []
+        self._write(waiting, progress, done)
+        progress.write(self.db, until_ms=found.traces[-1].touched_ms if done.more else progress.until_ms)
+        return done
 
     def _too_large(self, trace: Found) -> bool:
         return trace.rows > self.limits.max_spans_per_trace or trace.bytes > self.limits.max_bytes_per_trace
 
-    def _settle(self, group: Group, version_unix_ns: int, outcome: Outcome) -> None:
+    def _read(self, group: Group, progress: Progress, done: Outcome) -> Iterator[Settled]:
+        """Yield what the traces of a group are as a whole; together, or where that fails each alone."""
         whole = read_whole(self.db, group.tenant, group.traces)
         try:
-            self._write(whole, self._processed(whole), version_unix_ns, outcome)
-        except EvalgateError:
-            raise
-        except Exception as e:
+            spans = whole.rows.filter(pa.array(whole.first))
+            batch = self.process(batch_of(spans, whole.logs, whole.tenant))
+            yield Settled(group, differences(whole, batch, progress.version_unix_ns))
+        except Exception as e:  # whatever a processor, ours or a stranger's, raises on what senders sent
             if len(group.found) > 1:
                 log.warning("%d traces cannot be settled together: %r", len(group.found), e)
                 for alone in group.alone():
-                    self._settle(alone, version_unix_ns, outcome)
-                return
-            log.exception("trace %s cannot be settled; it stays as its pieces were understood", group.found[0].trace)
-            self._give_up(group.found, version_unix_ns)
-            outcome.not_settled += 1
+                    yield from self._read(alone, progress, done)
+            else:
+                log.exception("trace %s cannot be settled", group.found[0].trace)
+                self._give_up(group.found, progress, done)
 
-    def _processed(self, whole: Whole) -> SpanBatch:
-        spans = whole.rows.filter(pa.array(whole.first))
-        return self.process(batch_of(spans, whole.logs, whole.tenant))
-
-    def _write(self, whole: Whole, batch: SpanBatch, version_unix_ns: int, outcome: Outcome) -> None:
+    def _write(self, settled: Sequence[Settled], progress: Progress, done: Outcome) -> None:
         """Write revisions, then settlements: a trace counts as settled when all of it is there."""
-        found = differences(whole, batch, version_unix_ns)
-        # Absolute statements, of which the latest holds: a token of its own is enough.
-        token = f"settle/{uuid.uuid4()}"
-        self.db.insert_arrow("span_revisions", found.revisions, token)
-        self.db.insert_arrow("settlements", found.settlements, token)
-        outcome.settled += found.settlements.num_rows
-        outcome.revised += found.revisions.num_rows
+        if not settled:
+            return
+        found = [s.differences for s in settled]
+        try:
+            self._insert("span_revisions", pa.concat_tables([f.revisions for f in found]))
+            self._insert("settlements", pa.concat_tables([f.settlements for f in found]))
+        except Permanent as e:
+            if len(settled) > 1:
+                for one in settled:
+                    self._write([one], progress, done)
+                return
+            log.warning("what settles %d traces is not taken: %s", len(settled[0].group.found), e)
+            self._give_up(settled[0].group.found, progress, done)
+            return
+        done.settled += sum(f.settlements.num_rows for f in found)
+        done.revised += sum(f.revisions.num_rows for f in found)
 
-    def _give_up(self, traces: Sequence[Found], version_unix_ns: int) -> None:
+    def _give_up(self, traces: Sequence[Found], progress: Progress, done: Outcome) -> None:
         """Say that the sums of these traces stay as their pieces have them, and that nobody has read them whole."""
-        rows = [_as_stored(f, version_unix_ns) for f in traces]
-        self.db.insert_arrow("settlements", pa.Table.from_pylist(rows, SETTLEMENT), f"settle/{uuid.uuid4()}")
+        rows = [_as_stored(f, progress.version_unix_ns) for f in traces]
+        self._insert("settlements", pa.Table.from_pylist(rows, SETTLEMENT))
+        done.not_settled += len(rows)
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        # Absolute statements, of which the latest holds: nothing has to be recognised as sent before.
+        self.db.insert_arrow(table, rows, f"settle/{uuid.uuid4()}")
 
 
 def _as_stored(trace: Found, version_unix_ns: int) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class TraceRow:
     baseline_rate: float
     flagged: bool
     sample_weight: float
+    trace_defects: tuple[str, ...]
+    """What is wrong with the record itself."""
 
     @property
     def start_time(self) -> str:
@@ -90,6 +92,7 @@ class Span:
     error_message: str | None
     feature: str | None
     tags: tuple[str, ...]
+    defects: tuple[str, ...]
     failing: bool
     failure_reasons: tuple[str, ...]
 
@@ -185,7 +188,8 @@ def row_json(row: TraceRow) -> dict[str, Any]:
 
 def trace_row(r: Mapping[str, Any]) -> TraceRow:
     """Return the trace in a row of the list."""
-    return TraceRow(**{**r, "failure_reasons": tuple(r["failure_reasons"])})
+    lists = {name: tuple(r[name]) for name in ("failure_reasons", "trace_defects")}
+    return TraceRow(**{**r, **lists})
 
 
 def iso_time(unix_ns: int) -> str:
@@ -221,6 +225,7 @@ def _span(r: Mapping[str, Any]) -> Span:
         error_message=r["error_message"],
         feature=r["feature"],
         tags=tuple(r["tags"]),
+        defects=tuple(r["defects"]),
         failing=bool(r["failing"]),
         failure_reasons=tuple(r["failure_reasons"]),
     )

@@ -54,6 +54,7 @@ FIELDS: Mapping[str, FieldType] = {
     "start_time": FieldType.TIME,
     "end_time": FieldType.TIME,
     "failure_reasons": FieldType.TEXTS,
+    "trace_defects": FieldType.TEXTS,
 }
 """Columns of the view `traces` that may be asked for."""
 

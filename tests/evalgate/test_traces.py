@@ -107,6 +107,17 @@ def test_conditions_find_what_they_say(shop: Traffic) -> None:
         assert count_traces(shop.database, where).traces == len(found), conditions
 
 
+def test_what_is_wrong_with_the_record_is_told_and_can_be_asked_for(traffic: Traffic) -> None:
+    cut, whole = traffic.trace("a1" * 16, [{"defects": ["truncated_content"]}]), traffic.trace("b2" * 16, [{}])
+    found = list_traces(traffic.database, parse_where(["trace_defects = truncated_content"]), 10)
+    assert [(row.trace_id, row.trace_defects) for row in found] == [(cut, ("truncated_content",))]
+    out = io.StringIO()
+    print_trace(Terminal(out, out), load_trace(traffic.database, cut))
+    assert "defects     truncated_content" in out.getvalue()
+    assert "12 in, 5 out tokens, truncated_content)" in out.getvalue()
+    assert load_trace(traffic.database, whole).row.trace_defects == ()
+
+
 def test_the_limit_is_kept(shop: Traffic) -> None:
     assert [r.trace_id for r in list_traces(shop.database, parse_where([]), 1)] == [C]
 

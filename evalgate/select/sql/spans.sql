@@ -1,4 +1,4 @@
--- Every span of one trace, in order of start.
+-- Every span of one trace, as the whole trace has it, in order of start.
 SELECT
     lower(hex(span_id)) AS span_hex,
     if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS parent_hex,
@@ -27,8 +27,9 @@ SELECT
     error_message,
     feature,
     tags,
+    defects,
     failing,
     failure_reasons
-FROM spans
+FROM settled_spans
 WHERE tenant = {tenant:String} AND lower(hex(trace_id)) = {trace_id:String}
 ORDER BY start_time, span_id

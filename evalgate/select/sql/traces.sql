@@ -22,7 +22,8 @@ SELECT
     baseline,
     baseline_rate,
     flagged,
-    sample_weight
+    sample_weight,
+    trace_defects
 FROM traces
 WHERE tenant = {tenant:String} /* conditions */
 ORDER BY failing DESC, flagged DESC, start_time DESC, trace_id
