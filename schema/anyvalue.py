@@ -72,6 +72,12 @@ def to_text(value: Any) -> str:
 
 def dump_json(value: Any) -> str:
     """Return strict JSON; what JSON cannot say is written as `to_text` writes it."""
+    try:
+        plain = orjson.dumps(value)
+    except TypeError:  # a key that is no text, a lone surrogate, bytes, an integer of more than 64 bits
+        plain = b"null"
+    if b"null" not in plain:  # which NaN and infinities have become
+        return plain.decode("utf-8")
     return orjson.dumps(_strict(value), option=orjson.OPT_NON_STR_KEYS).decode("utf-8")
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from collector.processors.normalise.content import convert_content
 from collector.processors.normalise.labels import convert_labels
@@ -24,7 +25,6 @@ from schema.span import CANONICAL
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
@@ -65,17 +65,23 @@ def convert_marked(
     events = _events(batch, table)
     index = PrefixIndex(batch.attributes.keys, _prefixes(table))
     found: dict[str, dict[int, Any]] = {}
-    names, scopes = batch.name, batch.scopes.name
-    for row in np.flatnonzero(_marked(batch, table, events)).tolist():
+    marked = np.flatnonzero(_marked(batch, table, events))
+    attributes = batch.attributes
+    first, last = (attributes.owner.searchsorted(marked.astype(np.int32) + i).tolist() for i in (0, 1))
+    names = batch.name.take(pa.array(marked)).to_pylist()
+    scopes = batch.scopes.name.to_pylist()
+    scope = batch.scope[marked].tolist()
+    known = {k: columns[k].take(pa.array(marked)).to_pylist() for k in ("input_tokens", "output_tokens")}
+    for i, row in enumerate(marked.tolist()):
         own = events.get(row, [])
         details = {k: v for e in own if e.name == DETAILS for k, v in e.fields.items()}
         subject = Subject(
-            view=View(batch.attributes, batch.attributes.rows(row), details, index),
+            view=View(attributes, range(first[i], last[i]), details, index),
             kind=kinds[row],
-            name=names[row].as_py(),
-            scope_name=scopes[int(batch.scope[row])].as_py() or "",
+            name=names[i],
+            scope_name=scopes[scope[i]] or "",
             events=[e for e in own if e.name != DETAILS],
-            known={k: columns[k][row].as_py() for k in ("input_tokens", "output_tokens")},
+            known={k: values[i] for k, values in known.items()},
             table=table,
         )
         for convert in CONVERTERS:

@@ -18,8 +18,8 @@ def convert_labels(subject: Subject) -> None:
         tags = [t.strip() for t in tags.split(",") if t.strip()]
     subject.put("tags", [t for t in tags if isinstance(t, str) and t] if isinstance(tags, list) else None)
     found: dict[str, Any] = {}
-    for key in content["metadata"]:
-        found |= read_json_object(view.get(key))
+    for value in view.each(content["metadata"]):
+        found |= read_json_object(value)
     for prefix in content["metadata_prefixes"]:
         for name, value in view.under(prefix):
             found.setdefault(name, read_value(value))

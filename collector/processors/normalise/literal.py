@@ -45,6 +45,8 @@ def read_value(text: Any) -> Any:
 
 def read_marked(text: Any) -> tuple[Any, bool]:
     """As `read_value`, with True where the text was cut off and only its whole part is returned."""
+    if not isinstance(text, str):
+        return text, False
     value, truncated = _read_once(text)
     for _ in range(MAX_LAYERS):
         if not isinstance(value, str) or value is text or value[:1] not in '[{"':

@@ -47,7 +47,7 @@ def convert_settings(subject: Subject) -> None:
 
 def _stated(subject: Subject) -> list[dict[str, Any]]:
     """Return the objects of settings the dialect keeps apart from the request."""
-    found = (read_json_object(subject.view.get(k)) for k in subject.table.content["params"])
+    found = map(read_json_object, subject.view.each(subject.table.content["params"]))
     return [read_params(p) for p in found if p]
 
 

@@ -51,8 +51,8 @@ def convert_usage(subject: Subject) -> None:
 
 
 def _objects(subject: Subject) -> Iterator[dict[str, Any]]:
-    for key in subject.table.content["usage"]:
-        value = read_json_object(subject.view.get(key))
+    for sent in subject.view.each(subject.table.content["usage"]):
+        value = read_json_object(sent)
         if len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
             yield inner  # provider metadata: {"<provider>": {...}}, some with the provider's own usage in it
             if isinstance(inner.get("usage"), dict):
