@@ -31,7 +31,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bench.tools.payloads import Kind, Stamper, stamper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 WireProtocol = Literal["http", "http-json", "grpc"]
 
@@ -198,10 +198,21 @@ def _rejected(answer: bytes) -> int:
 class Run:
     """One load under way, shared by its connections."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(
+        self,
+        load: Load,
+        *,
+        connect: Callable[[Load], Sender] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._load = load
+        self._connect = connect or (GrpcSender if load.protocol == "grpc" else HttpSender)
+        self._monotonic = monotonic
+        self._sleep = sleep
         self._lock = threading.Lock()
-        self._stamper: Stamper = stamper(load.kind, load.batch, json=load.protocol == "http-json")
+        json_body = load.protocol == "http-json"
+        self._stamper: Stamper = stamper(load.kind, load.batch, requests=load.requests, json=json_body)
         packed = load.gzip and load.protocol != "grpc"
         self._packed = [self._stamper.next_gzipped() for _ in range(load.requests)] if packed else None
         self._taken = 0
@@ -212,7 +223,7 @@ class Run:
     def go(self) -> Sent:
         """Send everything, or what fits the time."""
         load = self._load
-        self._began = time.monotonic()
+        self._began = self._monotonic()
         self._deadline = self._began + load.max_seconds
         cpu_before = time.process_time()
         threads = [threading.Thread(target=self._connection) for _ in range(load.connections)]
@@ -220,7 +231,7 @@ class Run:
             thread.start()
         for thread in threads:
             thread.join()
-        ended_at = time.monotonic()
+        ended_at = self._monotonic()
         latencies = sorted(self._latencies_s)
         return Sent(
             spans=self._counts["spans"],
@@ -240,11 +251,10 @@ class Run:
         )
 
     def _connection(self) -> None:
-        sender: Sender = GrpcSender(self._load) if self._load.protocol == "grpc" else HttpSender(self._load)
-        with contextlib.closing(sender):
+        with contextlib.closing(self._connect(self._load)) as sender:
             while (due_and_body := self._take()) is not None:
                 due, body = due_and_body
-                time.sleep(max(0.0, due - time.monotonic()))
+                self._sleep(max(0.0, due - self._monotonic()))
                 self._deliver(sender, due, body)
 
     def _take(self) -> tuple[float, bytes] | None:
@@ -252,27 +262,27 @@ class Run:
         load = self._load
         with self._lock:
             number = self._taken
-            due = self._began + number / load.rate if load.rate else time.monotonic()
+            due = self._began + number / load.rate if load.rate else self._monotonic()
             if number >= load.requests or due > self._deadline:
                 return None
             self._taken += 1
             body = self._packed[number] if self._packed else self._stamper.next()
-        return due if load.rate else time.monotonic(), body
+        return due if load.rate else self._monotonic(), body
 
     def _deliver(self, sender: Sender, due: float, body: bytes) -> None:
         retries = 0
         while True:
             answer = sender.send(body)
-            if answer.ok or answer.retry_after_s is None or time.monotonic() > self._deadline:
+            if answer.ok or answer.retry_after_s is None or self._monotonic() > self._deadline:
                 break
             retries += 1
-            time.sleep(min(max(answer.retry_after_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
+            self._sleep(min(max(answer.retry_after_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
         spans = self._load.batch
         with self._lock:
             self._counts.update(requests=1, spans=spans, bytes=len(body), retries=retries)
             if answer.ok:
                 self._counts.update(accepted=spans - answer.rejected, rejected=answer.rejected)
-                self._latencies_s.append(time.monotonic() - due)
+                self._latencies_s.append(self._monotonic() - due)
             else:
                 self._counts["failed"] += spans
                 self._errors[answer.why] += 1

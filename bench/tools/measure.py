@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CACHE: Final = ROOT / ".cache" / "bench"
 """Journals are written here: on the disk of the repository, never in a file system of memory."""
 PREPARE_S: Final = 60.0
+LOG_CHARS: Final = 600
 MIB: Final = 1 << 20
 
 
@@ -151,9 +152,10 @@ def _measure(running: Running, name: str, case: Case, plan: Plan, endpoint: Endp
     health = running.health()
     rows = endpoint.rows(peer=peer)
     problems += _problems(sent, health, settled=settled, plan=plan)
-    accepted = warm.accepted + sent.accepted
-    if rows is not None and settled and (rows.rows, rows.spans) != (accepted, accepted):
-        problems.append(f"{accepted} spans were acknowledged, {rows.rows} rows with {rows.spans} ids are stored")
+    if rows is not None:
+        problems += differences(warm.accepted + sent.accepted, rows)
+    if problems:
+        problems.append(f"its log ends: {running.log.read_text(errors='replace')[-LOG_CHARS:].strip()}")
     return Measurement(
         target=name,
         case=case.name,
@@ -169,6 +171,13 @@ def _measure(running: Running, name: str, case: Case, plan: Plan, endpoint: Endp
         load_average=round(busy, 2),
         problems=tuple(problems),
     )
+
+
+def differences(accepted: int, rows: Rows) -> list[str]:
+    """Return what is stored otherwise than acknowledged: lost, or twice."""
+    if (rows.rows, rows.spans) == (accepted, accepted):
+        return []
+    return [f"{accepted} spans were acknowledged, {rows.rows} rows with {rows.spans} ids are stored"]
 
 
 def _problems(sent: Sent, health: dict[str, Any], *, settled: bool, plan: Plan) -> list[str]:

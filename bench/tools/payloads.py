@@ -224,14 +224,20 @@ def _places(body: bytes, needle: bytes) -> NDArray[np.int64]:
 
 
 def stamper(
-    kind: Kind, spans_per_request: int, *, seed: int = 7, start: int | None = None, json: bool = False
+    kind: Kind,
+    spans_per_request: int,
+    *,
+    requests: int | None = None,
+    seed: int = 7,
+    start: int | None = None,
+    json: bool = False,
 ) -> Stamper:
-    """Make requests of one kind and a stamper over them.
+    """Make requests of one kind and a stamper over them; not more of them than will be sent.
 
     `start` numbers the first send. Unset, it comes from the clock, so that two runs into one database do not collide.
     """
-    count = min(max(DISTINCT_SPANS // spans_per_request, 2), 64)
-    requests = (build(kind, spans_per_request, seed + i) for i in range(count))
-    bodies = [to_json(r) if json else r.SerializeToString() for r in requests]
+    count = min(max(DISTINCT_SPANS // spans_per_request, 2), 64, requests or 64)
+    made = (build(kind, spans_per_request, seed + i) for i in range(count))
+    bodies = [to_json(r) if json else r.SerializeToString() for r in made]
     first = (int(time.time()) & 0xFFF) << 20 if start is None else start
     return Stamper(bodies, start=first, hexadecimal=json)
