@@ -62,6 +62,7 @@ def print_head(terminal: Terminal, row: TraceRow) -> None:
         "session": row.session_id,
         "user": row.user_id,
         "tokens": tokens(row.input_tokens, row.output_tokens),
+        "defects": ", ".join(row.trace_defects),
     }
     for name, value in facts.items():
         if value:
@@ -78,6 +79,7 @@ def print_tree(terminal: Terminal, trace: Trace) -> None:
             facts.append(one_line(span.model, 40))
         if count := tokens(span.input_tokens, span.output_tokens):
             facts.append(count)
+        facts += [one_line(d) for d in span.defects]
         problem = f"  {one_line(span.problem, 100)}" if mark == "✗" else ""
         indent = "  " * min(depth, 20)
         terminal.say(
