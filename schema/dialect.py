@@ -128,6 +128,8 @@ class Dialects:
     kinds: tuple[KindMark, ...]
     presence: tuple[KindPresence, ...]
     named: tuple[KindNames, ...]
+    request_keys: frozenset[str]
+    """Keys that hold a whole model request where no mark states the kind."""
     operations: Operations
     columns: Mapping[str, Keys]
     """Canonical or working column -> keys."""
@@ -170,6 +172,7 @@ def parse(text: str) -> Dialects:
         kinds=tuple(KindMark(k["key"], MappingProxyType(_kinds(k["values"]))) for k in t["kind"]),
         presence=tuple(KindPresence(Kind(p["kind"]), tuple(p["with"]), tuple(p["without"])) for p in t["presence"]),
         named=tuple(KindNames(x["scope"], MappingProxyType(_kinds(x["names"]))) for x in t["named"]),
+        request_keys=frozenset(t["request"]["keys"]),
         operations=Operations(
             tuple(t["operation"]["keys"]),
             MappingProxyType(t["operation"]["values"]),

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.processors.normalise.columns import codes, sparse
+from collector.processors.normalise.exchange import request_kind
+from collector.processors.normalise.literal import read_json_object
 from collector.processors.normalise.scalars import Source, fill, owners_of
 from schema.span import Kind
 
@@ -32,7 +34,10 @@ def translate(column: pa.Array, meaning: Callable[[str], Any], type_: pa.DataTyp
 
 
 def find_kinds(batch: SpanBatch, sources: Sequence[Source], table: Dialects) -> NDArray[np.int64]:
-    """Return the index into KINDS of every span: by its marks, else the keys it has, else its name, else OTHER."""
+    """Return the index into KINDS of every span.
+
+    By its marks, else the request it carries, else its name within a known scope, else the keys it has, else OTHER.
+    """
     n = len(batch)
     kind = np.full(n, NO_KIND, np.int64)
     for mark in table.kinds:
@@ -42,14 +47,29 @@ def find_kinds(batch: SpanBatch, sources: Sequence[Source], table: Dialects) -> 
         said = _indices(stated, mark.values)
         kind = np.where(kind == NO_KIND, said, kind)
     if (kind == NO_KIND).any():
+        kind = np.where(kind == NO_KIND, _by_request(batch, table, kind == NO_KIND), kind)
+        kind = np.where(kind == NO_KIND, _by_name(batch, table), kind)
         for rule in table.presence:
             has, lacks = np.zeros(n, np.bool_), np.ones(n, np.bool_)
             for source in sources:
                 has |= owners_of(n, source, frozenset(rule.with_any).__contains__)
                 lacks &= ~owners_of(n, source, frozenset(rule.without).__contains__)
             kind = np.where((kind == NO_KIND) & has & lacks, KINDS.index(rule.kind), kind)
-        kind = np.where(kind == NO_KIND, _by_name(batch, table), kind)
     return np.where(kind == NO_KIND, KINDS.index(Kind.OTHER), kind)
+
+
+def _by_request(batch: SpanBatch, table: Dialects, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Read the requests of spans that no mark speaks of: their shape says what was asked for."""
+    kind = np.full(len(batch), NO_KIND, np.int64)
+    attributes = batch.attributes
+    keys = [i for i, k in enumerate(attributes.keys) if k in table.request_keys]
+    if not keys:
+        return kind
+    rows = np.flatnonzero(np.isin(attributes.key, keys))
+    for row in rows[wanted[attributes.owner[rows]]].tolist():
+        if (asked := request_kind(read_json_object(attributes.value(row)))) is not None:
+            kind[attributes.owner[row]] = KINDS.index(asked)
+    return kind
 
 
 def _by_name(batch: SpanBatch, table: Dialects) -> NDArray[np.int64]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from collector.processors.normalise.exchange import Request, Response, read_request, read_response, system_parts
+from collector.processors.normalise.exchange import (
+    Request,
+    Response,
+    is_request,
+    read_request,
+    read_response,
+    system_parts,
+)
 from collector.processors.normalise.indexed import unflatten
 from collector.processors.normalise.literal import read_value
 from collector.processors.normalise.messages import Message, read_message, read_messages, text_of
@@ -27,6 +34,8 @@ MESSAGE_EVENTS = {
     "gen_ai.tool.message": "tool",
 }
 ROLE_LINE = ("system:", "user:", "assistant:", "tool:")
+PREPARES = "prepares_call"
+"""What a span marked as a call but returning a request is found to do."""
 USER, ASSISTANT = frozenset({"user"}), frozenset({"assistant"})
 
 
@@ -50,6 +59,9 @@ def _read_exchange(subject: Subject) -> None:
     given, answered = view.first(content["input"]), view.first(content["output"])
     if given is not None and subject.kind in CONVERSING:
         subject.request = read_request(given)
+    if answered is not None and subject.kind in CALLS and is_request(answered):
+        subject.put(PREPARES, True)  # noqa: FBT003 - a fact's value
+        return
     if answered is not None and subject.kind in CONVERSING:
         subject.response = read_response(answered)
 
@@ -102,13 +114,14 @@ def _split(subject: Subject, messages: list[Message]) -> None:
 def _from_events(subject: Subject) -> None:
     given: list[Message] = []
     answered: list[Message] = []
-    for event in [*subject.events, *_attribute_events(subject)]:
+    packed = _attribute_events(subject)
+    for event in [*subject.events, *packed]:
         _read_event(event.name, event.fields, given, answered)
     if answered:
         subject.put("input_messages", given)
         subject.put("output_messages", answered)
     elif given:
-        if subject.kind == Kind.LLM:
+        if subject.kind == Kind.LLM and not packed:
             subject.put("input_messages", given)
         else:
             _split(subject, given)

@@ -11,6 +11,7 @@ from typing import Any
 
 from collector.processors.normalise.literal import read_json_object, read_value
 from collector.processors.normalise.messages import Message, read_message, read_messages
+from schema.span import Kind
 
 REQUEST_KEYS = frozenset({"messages", "contents", "input", "prompt", "instructions", "system", "system_instruction"})
 RESPONSE_KEYS = ("choices", "candidates", "generations", "output", "content", "messages")
@@ -22,6 +23,9 @@ MODEL_KEYS = ("model", "model_name", "model_version", "modelVersion", "modelId")
 USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "token_usage", "tokenUsage")
 ID_KEYS = ("id", "response_id", "responseId")
 STOP_KEYS = ("finish_reason", "stop_reason", "finishReason", "stopReason")
+METADATA_KEYS = ("response_metadata", "meta")
+NOT_TEXT = frozenset({"size", "quality", "voice", "file"})
+"""Keys of requests for images, speech and transcripts."""
 OLLAMA_USAGE = ("prompt_eval_count", "eval_count")
 
 
@@ -70,6 +74,23 @@ def read_request(value: Any) -> Request | None:
     found.messages = read_messages(body)
     found.system = _system(value)
     return found
+
+
+def request_kind(value: dict[str, Any]) -> Kind | None:
+    """Tell by a request's own keys whether it asks a model for text or for vectors; None for anything else."""
+    if not isinstance(value.get("model"), str) or NOT_TEXT & value.keys():
+        return None
+    given = value.get("input")
+    texts = isinstance(given, list) and bool(given) and all(isinstance(g, str) for g in given)
+    if given is not None and (texts or {"encoding_format", "dimensions"} & value.keys()):
+        return Kind.EMBEDDING
+    return Kind.LLM if {"messages", "contents", "prompt", "input"} & value.keys() else None
+
+
+def is_request(value: Any) -> bool:
+    """Tell a request by the tools on offer beside its messages: what a step that only prepares a call returns."""
+    value = read_value(value)
+    return isinstance(value, dict) and isinstance(value.get("tools"), list) and isinstance(value.get("messages"), list)
 
 
 def _is_conversation(value: list[Any]) -> bool:
@@ -149,7 +170,7 @@ def _wrapped_message(value: dict[str, Any]) -> Response:
 def _plain_message(value: dict[str, Any]) -> Response | None:
     message = read_message(value, "assistant") if {"role", "content", "tool_calls", "parts"} & value.keys() else None
     usage = _usage(value)
-    if message is None and not usage:
+    if message is None and not usage and not any(isinstance(value.get(k), dict) for k in METADATA_KEYS):
         return None
     found = Response(messages=read_messages([value], "assistant") if message else [], usage=usage)
     if usage or value.get("stop_reason"):  # Anthropic's response is itself the message
@@ -229,9 +250,9 @@ def _langchain(value: dict[str, Any], found: Response) -> Response:
 
 
 def _response_metadata(message: dict[str, Any], found: Response) -> None:
-    """Read what LangChain keeps beside a message."""
+    """Read what LangChain and Haystack keep beside a message or a vector."""
     found.usage = found.usage or _usage(message)
-    meta = message.get("response_metadata")
+    meta = next((message[k] for k in METADATA_KEYS if isinstance(message.get(k), dict)), None)
     if not isinstance(meta, dict):
         return
     found.model = found.model or first_text(meta, MODEL_KEYS)

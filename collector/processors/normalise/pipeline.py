@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from collector.processors.normalise.calls import find_calls
 from collector.processors.normalise.classify import KINDS, find_kinds, find_operations, kind_column, translate
 from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, sparse, valid
+from collector.processors.normalise.content import PREPARES
 from collector.processors.normalise.convert import OnFault, convert_marked, log_fault
 from collector.processors.normalise.failing import error_columns
 from collector.processors.normalise.feedback import find_feedback
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from schema.batch import SpanBatch
 
+SNAPSHOT = r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})$"
+"""How the name of a dated snapshot ends, to which providers resolve aliases: OpenAI's, Anthropic's, Google's."""
 DETAILS = "gen_ai.client.inference.operation.details"
 WHOLE_TRACE = ("session_id", "user_id", "feature")
 TOOL_COLUMNS = ("tool_name", "tool_call_id")
@@ -92,7 +95,8 @@ def canonical(
     kinds = [str(KINDS[k]) for k in work.kind.tolist()]
     converted = convert_marked(batch, work.table, kinds, work.columns, on_fault, max_content_bytes=max_content_bytes)
     _merge(work, converted)
-    _models(work)
+    _unmark_preparations(work, converted)
+    _models(work, converted)
     work.columns |= error_columns(batch, work.columns, stated_error_type)
     _tokens(work, converted)
     _scope_tool_columns(work)
@@ -175,30 +179,52 @@ def _merge(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
             work.columns[name] = coalesce(work.columns[name], sparse(n, values, work.columns[name].type))
 
 
-def _models(work: Work) -> None:
-    """Sort out keys that hold the model asked for or the one that answered, depending on the emitter."""
+def _unmark_preparations(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
+    """Take the kind from spans that are marked as a model's but only prepare a call."""
+    if rows := list(converted.get(PREPARES, ())):
+        work.kind[rows] = KINDS.index(Kind.OTHER)
+        work.columns["span_kind"] = patch(work.columns["span_kind"], dict.fromkeys(rows, str(Kind.OTHER)))
+        work.columns["operation"] = patch(work.columns["operation"], dict.fromkeys(rows))
+
+
+def _models(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
+    """Sort out keys that hold the model asked for or the one that answered, depending on the emitter.
+
+    Where the request is known, it says what was asked for, and such a key that differs from it is the answer's. Where
+    such a key is alone, a snapshot's name is the answer's (an alias may have been asked for), any other the request's.
+    """
     c = work.columns
     none = pa.nulls(len(work.batch), pa.string())
     answered = valid(c["output_tokens"]) | valid(c["output_messages"])
-    either = c["either_model"]
-    says_response = pc.equal(either, c["response_model"]).fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
-    of_response = says_response | (valid(c["request_model"]) & answered)
-    latest = c["latest_model"]
-    asked = coalesce(pc.if_else(pa.array(of_response), none, either), pc.if_else(pa.array(answered), none, latest))
-    replied = coalesce(pc.if_else(pa.array(of_response), either, none), pc.if_else(pa.array(answered), latest, none))
-    c["request_model"] = _without_prefix(coalesce(c["request_model"], asked), c["provider"], work.table)
+    either = coalesce(c["either_model"], c["latest_model"])
+    asked = sparse(len(work.batch), converted.get("request_model", {}), pa.string())
+    copied = _equal(c["request_model"], c["response_model"]) & valid(asked)  # the answer's name under the request's key
+    c["request_model"] = pc.if_else(pa.array(copied), asked, c["request_model"])
+    c["request_model"] = _without_prefix(c["request_model"], c["provider"], either, work.table)
+    known = valid(c["request_model"])
+    repeats = _equal(_without_prefix(either, c["provider"], none, work.table), c["request_model"])
+    snapshot = pc.match_substring_regex(either, SNAPSHOT).fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    of_response = answered & np.where(known, ~repeats, snapshot) | _equal(either, c["response_model"])
+    replied = pc.if_else(pa.array(of_response), either, none)
+    alone = pc.if_else(pa.array(known | (of_response & snapshot)), none, either)
+    c["request_model"] = coalesce(c["request_model"], _without_prefix(alone, c["provider"], none, work.table))
     c["response_model"] = coalesce(c["response_model"], replied)
 
 
-def _without_prefix(models: pa.Array, provider: pa.Array, table: Dialects) -> pa.Array:
-    """Drop a router's "<provider>/" where it repeats the provider the span names."""
+def _equal(a: pa.Array, b: pa.Array) -> NDArray[np.bool_]:
+    same = pc.equal(a, b).fill_null(False)  # noqa: FBT003 - Arrow's own signature
+    return np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _without_prefix(models: pa.Array, provider: pa.Array, other: pa.Array, table: Dialects) -> pa.Array:
+    """Drop a router's "<provider>/" where it repeats the provider the span names, or another key names the rest."""
     number, distinct = codes(models)
     slashed = [i for i, m in enumerate(distinct) if "/" in m]
     rows = np.flatnonzero(np.isin(number, slashed)).tolist()
     bare = {}
     for row in rows:
         prefix, _, rest = distinct[number[row]].partition("/")
-        if rest and table.providers.canonical(prefix) == provider[row].as_py():
+        if rest and (table.providers.canonical(prefix) == provider[row].as_py() or other[row].as_py() == rest):
             bare[row] = rest
     return patch(models, bare)
 
