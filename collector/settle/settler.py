@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from collector.settle.compare import SETTLEMENT, Differences, differences
 from collector.settle.find import Found, Group, Progress, find, groups
+from collector.settle.queries import statement
 from collector.settle.rebuild import batch_of
 from collector.settle.whole import read_whole
 from schema.errors import Permanent
@@ -61,6 +62,8 @@ class Settled:
 
     group: Group
     differences: Differences
+    versions: frozenset[int]
+    """What held for these traces when they were read; empty unless others settle too."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class Settler:
     db: Database
     process: Callable[[SpanBatch], SpanBatch]
     limits: Limits = field(default_factory=Limits)
+    shared: bool | None = None
+    """Others may settle this database too. Unset: if it is a server."""
 
     def settle(self) -> Outcome:
         """Run one pass: settle what is quiet, then remember up to when that is all.
@@ -98,11 +103,12 @@ class Settler:
 
     def _read(self, group: Group, progress: Progress, done: Outcome) -> Iterator[Settled]:
         """Yield what the traces of a group are as a whole; together, or where that fails each alone."""
+        versions = self._versions(group)
         whole = read_whole(self.db, group.tenant, group.traces)
         try:
             spans = whole.rows.filter(pa.array(whole.first))
             batch = self.process(batch_of(spans, whole.logs, whole.tenant))
-            yield Settled(group, differences(whole, batch, progress.version_unix_ns))
+            yield Settled(group, differences(whole, batch, progress.version_unix_ns), versions)
         except Exception as e:  # whatever a processor, ours or a stranger's, raises on what senders sent
             if len(group.found) > 1:
                 log.warning("%d traces cannot be settled together: %r", len(group.found), e)
@@ -130,6 +136,24 @@ class Settler:
             return
         done.settled += sum(f.settlements.num_rows for f in found)
         done.revised += sum(f.revisions.num_rows for f in found)
+        for one in settled:
+            if self._versions(one.group) - one.versions - {progress.version_unix_ns}:
+                self._again(one.group, done)
+
+    def _versions(self, group: Group) -> frozenset[int]:
+        """Return the versions of what holds for these traces, if somebody else may write them."""
+        if self.db.embedded if self.shared is None else not self.shared:
+            return frozenset()
+        rows = self.db.rows(statement("versions"), {"tenant": group.tenant, "traces": group.traces})
+        return frozenset(r["version_unix_ns"] for r in rows)
+
+    def _again(self, group: Group, done: Outcome) -> None:
+        """Settle traces again that somebody else settled meanwhile, so that what was read last holds.
+
+        Of two that overlap, the one that writes last sees the other's version. Either may have read less.
+        """
+        progress = Progress.read(self.db, quiet_s=self.limits.quiet_s)
+        self._write(list(self._read(group, progress, done)), progress, done)
 
     def _give_up(self, traces: Sequence[Found], progress: Progress, done: Outcome) -> None:
         """Say that the sums of these traces stay as their pieces have them, and that nobody has read them whole."""
