@@ -143,6 +143,8 @@ class Dialects:
     content: Mapping[str, Keys]
     tool_result_events: frozenset[str]
     tool_result_fields: Keys
+    metadata_columns: Mapping[str, Keys]
+    """Column -> members of an object of metadata, in order of precedence."""
     metadata_noise_names: frozenset[str]
     metadata_noise_prefixes: Keys
     usage: Usage
@@ -200,6 +202,7 @@ def parse(text: str) -> Dialects:
         content=_keys(t["content"]),
         tool_result_events=frozenset(t["tool_results"]["events"]),
         tool_result_fields=tuple(t["tool_results"]["fields"]),
+        metadata_columns=_keys(t["metadata_columns"]),
         metadata_noise_names=frozenset(t["metadata_noise"]["names"]),
         metadata_noise_prefixes=tuple(t["metadata_noise"]["prefixes"]),
         usage=Usage(

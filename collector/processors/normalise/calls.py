@@ -5,6 +5,7 @@ Works on row numbers and codes. Spans of one call in different batches are judge
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ class _Traits:
     start: NDArray[np.uint64]
     end: NDArray[np.uint64]
     scope: NDArray[np.int64]
+    input_tokens: NDArray[np.int64]
+    output_tokens: NDArray[np.int64]
+    """-1 where unknown."""
     begins_anew: NDArray[np.bool_]
     """Tools and agents: a model call below one is no record of a model call above it."""
 
@@ -61,7 +65,8 @@ def find_calls(batch: SpanBatch, columns: dict[str, pa.Array], tree: Tree, nativ
     """Decide for every provider call which one span records it.
 
     Spans of one call are found by: the same response id, in the same trace or at the same time; a model span inside a
-    model span; a record written when a stream ended, beside its request; two instrumentations failing side by side.
+    model span; a record written when a stream ended, beside its request; two instrumentations failing side by side; a
+    client library's own record inside an instrumentation's.
     """
     n = len(batch)
     kind, kinds = codes(columns["span_kind"])
@@ -120,13 +125,15 @@ def _traits(
         start=batch.start_unix_ns,
         end=batch.end_unix_ns,
         scope=codes(batch.scopes.name)[0][batch.scope] if len(batch.scopes.name) else np.zeros(len(batch), np.int64),
+        input_tokens=np.where(has["input_tokens"], figures(columns["input_tokens"])[0], -1),
+        output_tokens=np.where(has["output_tokens"], figures(columns["output_tokens"])[0], -1),
         begins_anew=begins_anew,
     )
 
 
-def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, int, int]:
+def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, bool, int, int]:
     depth = sum(1 for _ in ancestors(row, tree))
-    return bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row]), depth, -row
+    return bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row]), bool(t.failed[row]), depth, -row
 
 
 def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int], bool]]:
@@ -155,9 +162,14 @@ def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int
             join(calls.pop(), above)
         else:
             wrappers.add(above)
-    for a, b in [*_late_records(nodes, tree, t), *_failing_side_by_side(nodes, tree, t)]:
-        join(a, b)
+    more = [*_late_records(nodes, tree, t), *_failing_side_by_side(nodes, tree, t)]
     groups: dict[int, list[int]] = {}
+    for row in nodes:
+        groups.setdefault(find(row), []).append(row)
+    alone = [rows[0] for rows in groups.values() if len(rows) == 1]
+    for a, b in [*more, *_native_records(alone, tree, t)]:
+        join(a, b)
+    groups = {}
     for row in nodes:
         groups.setdefault(find(row), []).append(row)
     for rows in groups.values():
@@ -229,6 +241,33 @@ def _failing_side_by_side(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[
             else:
                 alone.remove(partner)
                 yield partner, b
+
+
+def _native_records(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[int, int]]:
+    """Yield (instrumentation's, client library's) records of one call that no id joins.
+
+    The library's lies within the other in time, has no response id, asks for the same model and says nothing else of
+    tokens; they are siblings or both roots. Each has one partner, the tightest.
+    """
+    natives = [r for r in nodes if t.native[r] and t.response_id[r] < 0]
+    if not natives:
+        return
+    others: dict[tuple[int, int], list[int]] = {}
+    for row in sorted((r for r in nodes if not t.native[r]), key=lambda r: int(t.start[r])):
+        others.setdefault((int(tree.siblings[row]), int(t.model[row])), []).append(row)
+    taken: set[int] = set()
+    for row in sorted(natives, key=lambda r: int(t.start[r])):
+        beside = others.get((int(tree.siblings[row]), int(t.model[row])), [])
+        before = bisect_right(beside, int(t.start[row]), key=lambda r: int(t.start[r]))
+        near = (o for o in reversed(beside[max(0, before - NEIGHBOURS) : before]) if o not in taken)
+        partner = next((o for o in near if _within(row, o, t) and _same_figures(row, o, t)), None)
+        if partner is not None:
+            taken.add(partner)
+            yield partner, row
+
+
+def _same_figures(a: int, b: int, t: _Traits) -> bool:
+    return all(x[a] == x[b] or x[a] < 0 or x[b] < 0 for x in (t.input_tokens, t.output_tokens))
 
 
 def _within(a: int, b: int, t: _Traits) -> bool:

@@ -14,11 +14,11 @@ from collector.processors.normalise.exchange import (
 )
 from collector.processors.normalise.indexed import unflatten
 from collector.processors.normalise.literal import read_value
-from collector.processors.normalise.messages import Message, read_message, read_messages, text_of
-from collector.processors.normalise.parts import read_part
+from collector.processors.normalise.messages import Message, read_message, read_messages, settle, text_of
+from collector.processors.normalise.parts import read_part, tool_call_part
 from collector.processors.normalise.subject import Event
 from schema.anyvalue import to_text
-from schema.span import Kind
+from schema.span import FinishReason, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +117,7 @@ def _from_events(subject: Subject) -> None:
     packed = _attribute_events(subject)
     for event in [*subject.events, *packed]:
         _read_event(event.name, event.fields, given, answered)
+    given = settle(given)
     if answered:
         subject.put("input_messages", given)
         subject.put("output_messages", answered)
@@ -184,8 +185,23 @@ def _from_answer_parts(subject: Subject) -> None:
     for call in calls if isinstance(calls, list) else []:
         part = read_part({**call, "type": "tool-call"}) if isinstance(call, dict) else None
         parts += [part] if part else []
+    if subject.kind == Kind.LLM and not calls:
+        parts += _lone_call(subject)
     if parts:
         subject.put("output_messages", [{"role": "assistant", "parts": parts}])
+
+
+def _lone_call(subject: Subject) -> list[dict[str, Any]]:
+    """Return the tool call that a model's span tells by a tool's own keys: name and arguments (OpenLIT)."""
+    content, view = subject.table.content, subject.view
+    name, arguments = view.first(content["answer_tool_name"]), read_value(view.first(content["tool_arguments"]))
+    ended = read_value(view.first(subject.table.finish.keys))
+    ends_in_call = FinishReason.TOOL_CALL in map(
+        subject.table.finish.canonical, ended if isinstance(ended, list) else [ended]
+    )
+    if not isinstance(name, str) or not isinstance(arguments, dict) or not ends_in_call:
+        return []
+    return [tool_call_part(view.first(content["answer_tool_call_id"]), name, arguments)]
 
 
 def _from_exchange(subject: Subject) -> None:

@@ -140,6 +140,8 @@ def read_response(value: Any) -> Response | None:
         return Response(messages=messages) if messages and _is_conversation(value) else None
     if not isinstance(value, dict):
         return None
+    if value.keys() == {"data"} and isinstance(value["data"], dict):  # an event of a stream around its last chunk
+        value = value["data"]
     if isinstance(value.get("message"), dict) and not isinstance(value.get("choices"), list):
         return _wrapped_message(value)
     if isinstance(value.get("combined_chunk_content"), str):  # Logfire's record of a stream

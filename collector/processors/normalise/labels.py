@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def convert_labels(subject: Subject) -> None:
-    """Find tags and metadata."""
+    """Find tags and metadata, and the columns that metadata tells where no key of their own does."""
     content, view = subject.table.content, subject.view
     tags = read_value(view.first(content["tags"]))
     if isinstance(tags, str):
@@ -23,6 +23,10 @@ def convert_labels(subject: Subject) -> None:
     for prefix in content["metadata_prefixes"]:
         for name, value in view.under(prefix):
             found.setdefault(name, read_value(value))
+    for column, members in subject.table.metadata_columns.items():
+        told = next((v for m in members if isinstance(v := found.get(m), str) and v), None)
+        if told is not None:
+            subject.put(column, subject.table.providers.canonical(told) if column == "provider" else told)
     subject.put("metadata", {k: v for k, v in found.items() if _own(subject, k) and v not in (None, "", [], {})})
 
 

@@ -10,7 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collector.processors.normalise.literal import read_marked, read_value
-from collector.processors.normalise.parts import read_part, text_part, tool_call_part, tool_response_part
+from collector.processors.normalise.parts import (
+    joined_blocks,
+    read_part,
+    text_part,
+    tool_call_part,
+    tool_response_part,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +58,7 @@ RESPONSES_ITEMS = frozenset(
 def read_messages(value: Any, role: str = "user") -> list[Message]:
     """Return the canonical messages in a value: text, one message, or a list (of lists) of messages or parts."""
     value, truncated = read_marked(value)
-    messages = _settle(_read(value, role))
+    messages = settle(_read(value, role))
     if truncated and messages:
         messages[-1]["truncated"] = True
         return messages
@@ -100,6 +106,9 @@ def canonical_role(role: Any, default: str) -> str:
 def read_message(item: dict[str, Any], role: str = "user") -> Message | None:
     """Return one canonical message, or None where nothing was said."""
     if isinstance(item.get("message"), dict):  # a choice, an unflattened attribute, a generation
+        beside = read_value(item.get("function"))
+        if isinstance(beside, list) and "content" not in item["message"]:  # AutoGen's results, beside their message
+            item = {**item, "message": {**item["message"], "content": [_result_block(b) for b in beside]}}
         inner = read_message(item["message"], role)
         return _with_finish(inner, item.get("finish_reason"))
     if "lc" in item and isinstance(item.get("kwargs"), dict):
@@ -118,6 +127,11 @@ def read_message(item: dict[str, Any], role: str = "user") -> Message | None:
     if not message["parts"] and (who == "tool" or not said):
         return None
     return _with_finish(message, item.get("finish_reason"))
+
+
+def _result_block(value: Any) -> Any:
+    value = read_value(value)
+    return {"type": "tool_result", **value} if isinstance(value, dict) else value
 
 
 def _with_finish(message: Message | None, reason: Any) -> Message | None:
@@ -151,7 +165,7 @@ def _parts(item: dict[str, Any], role: str) -> list[Part]:
         if response is None and call_id is None and not item.get("tool_calls"):
             return parts
         identity = call_id or item.get("id") or item.get("tool_use_id")
-        return [tool_response_part(identity, _only_text(response), item.get("name"))]
+        return [tool_response_part(identity, joined_blocks(_only_text(response)), item.get("name"))]
     parts += _content_parts(body)
     if isinstance(item.get("refusal"), str) and item["refusal"]:
         parts.append({"type": "refusal", "content": item["refusal"]})
@@ -183,6 +197,8 @@ def _only_text(body: Any) -> Any:
 def _content_parts(body: Any) -> list[Part]:
     if isinstance(body, str):
         value = read_value(body) if body[:1] == "[" else body
+        if value == []:
+            return []  # a list of blocks of which none was written down
         if isinstance(value, list) and value and all(isinstance(v, dict) and read_part(v) for v in value):
             known = [p for v in value if (p := read_part(v))]
             if all("type" in v or _bare_block(v) for v in value):
@@ -219,10 +235,15 @@ def _tool_calls(item: dict[str, Any]) -> list[Part]:
     return [p for p in out if p.get("id") is None or p.get("id") not in seen]
 
 
-def _settle(messages: Iterable[Message]) -> list[Message]:
-    """Put tool results into messages of role tool (Anthropic sends them as the user's) and join split answers."""
+def settle(messages: Iterable[Message]) -> list[Message]:
+    """Put tool results into messages of role tool (Anthropic and Bedrock send them as the user's), each once."""
     out: list[Message] = []
+    told: dict[str, list[Any]] = {}
     for message in messages:
+        kept = _without_told(message, told)
+        if kept is None:
+            continue
+        message = kept  # noqa: PLW2901 - the same message without what was said before
         results = [p for p in message["parts"] if p["type"] == "tool_call_response"]
         if results and message["role"] != "tool":
             out.append({"role": "tool", "parts": results})
@@ -232,6 +253,20 @@ def _settle(messages: Iterable[Message]) -> list[Message]:
             message = {**message, "parts": rest}  # noqa: PLW2901 - the same message without what moved
         out.append(message)
     return out
+
+
+def _without_told(message: Message, told: dict[str, list[Any]]) -> Message | None:
+    """Leave out results that were told under the same call id before; None where nothing else was said."""
+    kept = []
+    for part in message["parts"]:
+        if part["type"] == "tool_call_response" and part["id"] is not None:
+            if part["response"] in told.setdefault(part["id"], []):
+                continue
+            told[part["id"]].append(part["response"])
+        kept.append(part)
+    if len(kept) == len(message["parts"]):
+        return message
+    return {**message, "parts": kept} if kept else None
 
 
 def text_of(messages: Iterable[Message], roles: frozenset[str] | None = None) -> str | None:

@@ -240,10 +240,11 @@ def _tokens(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
     total = clear(work.columns["total_tokens"], habit | marks[2])  # a total that leaves the cached part out too
     work.columns |= inclusive({**work.columns, "total_tokens": total}, marks[0] | habit, marks[1])
     failed = work.columns["error"].to_numpy(zero_copy_only=False)
-    zero = failed.copy()
+    told = valid(work.columns["input_tokens"]) | valid(work.columns["output_tokens"])
+    zero = failed | (told & work.is_kind(Kind.LLM, Kind.EMBEDDING))
     for name in TOKENS[:2]:
         zero &= work.columns[name].fill_null(0).to_numpy(zero_copy_only=False) == 0
-    for name in TOKENS:  # a failed call that reports 0 tokens had no usage to report
+    for name in TOKENS:  # no call has neither input nor output: who reports 0 of both had no usage to report
         work.columns[name] = clear(work.columns[name], zero)
     nothing = failed & ~valid(work.columns["output_tokens"]) & ~valid(work.columns["output_messages"])
     echoed = pc.equal(work.columns["request_model"], work.columns["response_model"]).fill_null(False)  # noqa: FBT003

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from collector.processors.normalise.subject import Subject
 
+ECHOED_DEFAULTS = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
+"""What an answer of OpenAI's Responses API repeats of a request that set nothing (its API reference)."""
 POSITIVE = frozenset({"max_tokens", "top_k"})
 WHOLE = POSITIVE | {"seed"}
 
@@ -56,6 +58,7 @@ def _params(subject: Subject, stated: Iterable[dict[str, Any]]) -> dict[str, Any
     found: dict[str, Any] = {}
     places: list[Iterable[tuple[str, Any]]] = [subject.view.under(p) for p in subject.table.params.prefixes]
     places += [p.items() for p in stated if not is_response_echo(p)]
+    places += [_echoed(p) for p in stated if is_response_echo(p)]
     places += [subject.request.params.items()] if subject.request is not None else []
     for place in places:
         for spelling, raw in place:
@@ -64,6 +67,11 @@ def _params(subject: Subject, stated: Iterable[dict[str, Any]]) -> dict[str, Any
                 found[name] = value
     made_up = _invented(subject)
     return {k: v for k, v in found.items() if made_up.get(k) != v}
+
+
+def _echoed(answer: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Return what a response repeats of its request; a default proves nothing."""
+    return [(k, v) for k, v in answer.items() if v is not None and ECHOED_DEFAULTS.get(k) != v]
 
 
 def _invented(subject: Subject) -> Mapping[str, float]:
@@ -101,11 +109,23 @@ def _finish_reasons(subject: Subject) -> list[str]:
         reasons = _classes(subject, response.finish_reasons)
     if not reasons:
         reasons = _classes(subject, [e.fields.get("finish_reason") for e in subject.events])
+    if not reasons:
+        reasons = _classes(subject, _of_empty_answers(subject))
     calls = any(p["type"] == "tool_call" for m in messages for p in m["parts"])
     if calls and reasons and (set(reasons) == {FinishReason.STOP}):
         # "stop" (or Google's STOP, or "completed") on a turn that ends in tool calls: it stopped to have them run
         return [FinishReason.TOOL_CALL]
     return reasons if reasons or not told else []
+
+
+def _of_empty_answers(subject: Subject) -> list[Any]:
+    """Return the reasons of indexed answers of which nothing else was written down."""
+    return [
+        v
+        for prefix in subject.table.content["output_indexed"]
+        for k, v in subject.view.under(prefix)
+        if k.endswith(".finish_reason")
+    ]
 
 
 def _listed(value: Any) -> list[Any]:

@@ -64,8 +64,8 @@ def tool_arguments(raw: Any) -> Any:
     value = read_value(raw)
     if not isinstance(value, dict):
         return value
-    if isinstance(value.get("kwargs"), dict) and isinstance(value.get("args"), list):
-        return value["kwargs"] | ({"args": value["args"]} if value["args"] else {})
+    if isinstance(value.get("kwargs"), dict) and (isinstance(value.get("args"), list) or value.keys() == {"kwargs"}):
+        return value["kwargs"] | ({"args": value["args"]} if value.get("args") else {})
     if "input_str" in value:  # LangChain's callback, as Traceloop writes it down
         return value["inputs"] if isinstance(value.get("inputs"), dict) else read_value(value["input_str"])
     if value.get("type") in ("tool_call", "tool-call", "tool_use") or {"name", "args", "id"} <= value.keys():
@@ -81,6 +81,8 @@ def tool_result(raw: Any) -> Any:
         inner = value.get("kwargs") if "lc" in value else value
         if isinstance(inner, dict) and "content" in inner and ("tool_call_id" in inner or inner.get("type") == "tool"):
             return read_value(joined_blocks(inner["content"]))
+        if {"tool_name", "raw_output"} <= value.keys():  # LlamaIndex's ToolOutput
+            return read_value(value["raw_output"])
         if "output" in value and value.keys() <= {"output", "kwargs"}:
             return tool_result(value["output"]) if isinstance(value["output"], dict) else read_value(value["output"])
     return read_value(joined_blocks(value))
