@@ -9,14 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from schema.anyvalue import ValueType, to_text
 
 # Plain numbers: looking a member up in its enum costs more than everything else done with an attribute.
-EMPTY, STRING, BOOL, INT, DOUBLE = (
-    int(t) for t in (ValueType.EMPTY, ValueType.STRING, ValueType.BOOL, ValueType.INT, ValueType.DOUBLE)
-)
+EMPTY, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = (int(t) for t in ValueType)
+
+VIEW_BYTES = 12
+"""Longest text that an Arrow view holds in itself."""
+LOW_BYTES = np.array([*((1 << 8 * n) - 1 for n in range(8)), -1], np.int64)
+"""Masks of the first 0 to 8 bytes of a word."""
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,51 +30,99 @@ if TYPE_CHECKING:
 
 def attribute_maps(table: AttributeTable, owners: int) -> pa.MapArray:
     """Return one map<string, string> per owner, empty where it has no attribute."""
-    keep = _sorted_rows(table)
-    values = attribute_texts(table).take(pa.array(keep))
-    names = pa.array(table.keys, pa.string()).take(pa.array(table.key[keep]))
-    return pa.MapArray.from_arrays(offsets(table.owner[keep], owners), names, values)
+    rows = _sorted_rows(table)
+    names = pa.array(table.keys, pa.string()).take(pa.array(table.key[rows]))
+    return pa.MapArray.from_arrays(offsets(table.owner[rows], owners), names, attribute_texts(table, rows))
 
 
-def attribute_texts(table: AttributeTable) -> pa.StringArray:
-    """Return the text of every attribute, in the order of the table (see `schema.anyvalue.to_text`).
+def attribute_texts(table: AttributeTable, rows: NDArray[np.int64] | None = None) -> pa.StringArray:
+    """Return the text of these attributes, of all without `rows` (see `schema.anyvalue.to_text`).
 
     Strings and integers, nearly all there is, never become Python objects; of the rest each distinct value once.
+    Strings are copied once, from where they lie in the requests into the column.
     """
-    kind = table.type
-    strings, integers = np.flatnonzero(kind == STRING), np.flatnonzero(kind == INT)
-    numbers, others = (
-        np.flatnonzero((kind == BOOL) | (kind == DOUBLE)),
-        np.flatnonzero((kind > DOUBLE) | (kind == EMPTY)),
-    )
-    parts = [
-        _slices(table.buffer, table.start[strings], table.length[strings]),
-        pa.array(table.number[integers]).cast(pa.string()),
-        _number_texts(table, numbers),
-        _other_texts(table, others),
-    ]
-    place = np.empty(len(table), np.int64)
-    place[np.concatenate([strings, integers, numbers, others])] = np.arange(len(table))
-    return pa.concat_arrays(parts).take(pa.array(place))
+    rows = np.arange(len(table)) if rows is None else rows
+    kind = table.type[rows]
+    places, made = [], []
+    for kinds, texts_of in MADE:
+        place = np.flatnonzero(np.isin(kind, kinds))
+        places.append(place)
+        made.append(texts_of(table, rows[place]))
+    texts = pa.concat_arrays(made)
+    ends, said = _parts(texts)
+    strings = np.flatnonzero(kind == STRING)
+    views = np.empty((len(rows), 2), np.int64)
+    views[strings] = _views(table.buffer, 0, table.start[rows[strings]], table.length[rows[strings]])
+    views[np.concatenate(places)] = _views(said, 1, ends[:-1], np.diff(ends))
+    buffers = [None, pa.py_buffer(views), pa.py_buffer(table.buffer), pa.py_buffer(said)]
+    return pa.Array.from_buffers(pa.string_view(), len(rows), buffers).cast(pa.string())
 
 
-def _number_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
-    bits = np.stack([table.type[rows].astype(np.int64), table.number[rows]], axis=1)
-    _, first, place = np.unique(bits, axis=0, return_index=True, return_inverse=True)
-    texts = [to_text(table.value(row)) for row in rows[first].tolist()]
-    return pa.array(texts, pa.string()).take(pa.array(place.reshape(-1)))
+def _parts(texts: pa.StringArray) -> tuple[NDArray[np.int64], bytes]:
+    """Return the offsets of a string array and what they point into."""
+    if len(texts) == 0:
+        return np.zeros(1, np.int64), b""
+    _, ends, data = texts.buffers()
+    return np.frombuffer(ends, np.int32, len(texts) + 1).astype(np.int64), data.to_pybytes() if data else b""
+
+
+def _views(buffer: bytes, number: int, start: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return Arrow's views of pieces of a buffer; `number` is that of the buffer in the array.
+
+        view   int32 length · to 12 bytes: the bytes themselves, then zeros
+                            · more:        the first 4 bytes, int32 number of the buffer, int32 offset into it
+
+    Source: Arrow columnar format, "Variable-size Binary View Layout".
+    """
+    start, length = start.astype(np.int64, copy=False), length.astype(np.int64, copy=False)
+    if len(start) and int(start.max()) + VIEW_BYTES > len(buffer):
+        buffer += bytes(VIEW_BYTES)  # so that whole words can be read
+    words: NDArray[np.int64] = np.ndarray((max(len(buffer) - 7, 0),), "<i8", buffer, strides=(1,))
+    views = np.empty((len(start), 2), np.int64)
+    views[:, 0] = length | (words[start] & LOW_BYTES[np.minimum(length, 4)]) << 32
+    views[:, 1] = number | start << 32
+    short = np.flatnonzero(length <= VIEW_BYTES)
+    views[short, 1] = words[start[short] + 4] & LOW_BYTES[np.maximum(length[short] - 4, 0)]
+    return views
+
+
+def _bool_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
+    return pa.array(["false", "true"]).take(pa.array(table.number[rows]))
+
+
+def _double_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
+    values = table.number[rows].view(np.float64)
+    texts = orjson.dumps(values.tolist()).decode("ascii")[1:-1].split(",") if len(rows) else []
+    for i in np.flatnonzero(~np.isfinite(values)).tolist():
+        texts[i] = to_text(float(values[i]))
+    return pa.array(texts, pa.string())
 
 
 def _other_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
+    """Return the texts of arrays, kvlists, bytes and values that were sent empty; each distinct one is made once."""
     known: dict[tuple[int, bytes], str] = {}
     texts: list[str] = []
-    for row, kind in zip(rows.tolist(), table.type[rows].tolist(), strict=True):
-        key = (kind, table.raw(row))
+    start, kind = table.start[rows].tolist(), table.type[rows].tolist()
+    for row, first, length, of_kind in zip(rows.tolist(), start, table.length[rows].tolist(), kind, strict=True):
+        key = (of_kind, table.buffer[first : first + length])
         text = known.get(key)
         if text is None:
             text = known[key] = to_text(table.value(row))
         texts.append(text)
     return pa.array(texts, pa.string())
+
+
+def _integer_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
+    return pa.array(table.number[rows]).cast(pa.string())
+
+
+MADE = (
+    ((INT,), _integer_texts),
+    ((BOOL,), _bool_texts),
+    ((DOUBLE,), _double_texts),
+    ((EMPTY, ARRAY, KVLIST, BYTES), _other_texts),
+)
+"""How text is made of values that are none."""
 
 
 def offsets(owner: NDArray[np.int32], owners: int) -> pa.Array:
@@ -89,28 +141,3 @@ def _sorted_rows(table: AttributeTable) -> NDArray[np.int64]:
     last = np.ones(len(order), np.bool_)
     last[:-1] = (owner[1:] != owner[:-1]) | (key[1:] != key[:-1])
     return order[last]
-
-
-def _slices(buffer: bytes, start: NDArray[np.int64], length: NDArray[np.int64]) -> pa.StringArray:
-    """Return pieces of the buffer as strings.
-
-    In ascending order, and without overlaps, pieces and the gaps between them are one Arrow array over the buffer
-    itself, of which the pieces are taken.
-    """
-    used = np.flatnonzero(length)
-    by_start = used[np.argsort(start[used], kind="stable")]
-    first, end = start[by_start], start[by_start] + length[by_start]
-    if len(by_start) == 0:
-        return pa.array([""] * len(start), pa.string())
-    if (first[1:] < end[:-1]).any():
-        pairs = zip(start.tolist(), length.tolist(), strict=True)
-        return pa.array([buffer[s : s + n].decode("utf-8", "replace") for s, n in pairs], pa.string())
-    bounds = np.empty(2 * len(by_start) + 1, np.int64)
-    bounds[0:-1:2], bounds[1::2] = first, end
-    bounds[-1] = end[-1]
-    view = pa.Array.from_buffers(
-        pa.large_binary(), len(bounds) - 1, [None, pa.py_buffer(bounds.tobytes()), pa.py_buffer(buffer)]
-    )
-    where = np.full(len(start), len(bounds) - 2, np.int64)  # the last piece is empty
-    where[by_start] = np.arange(0, 2 * len(by_start), 2)
-    return view.take(pa.array(where)).cast(pa.binary()).view(pa.string())
