@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from collector.settle import Limits, Settler
+from collector.settle.feedback import resolve_feedback
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.dsn import default_dsn, parse_dsn
 from schema.component import ComponentConfig, Context, Extension, component
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FEEDBACK_INTERVAL_S = 10.0
+"""Between looks for the traces of feedback that names a response or a session."""
 LONGEST_PAUSE_S = 60.0
 """Between tries while the database cannot be reached or is not ready."""
 
@@ -53,6 +57,7 @@ class Settle:
         self._process = process
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._feedback_due_s = 0.0
 
     async def start(self) -> None:
         """Begin; the database is opened by the task, which waits for it as long as it takes."""
@@ -90,7 +95,11 @@ class Settle:
                 outcome = settler.settle()
                 _tell(outcome, db)
                 if not outcome.more:
-                    return
+                    break
+            if not self._stopping.is_set() and time.monotonic() >= self._feedback_due_s:
+                self._feedback_due_s = time.monotonic() + min(FEEDBACK_INTERVAL_S, 5 * self._config.interval_s)
+                if found := resolve_feedback(db):
+                    log.info("%d pieces of feedback found their traces", found)
 
     def _limits(self) -> Limits:
         c = self._config
