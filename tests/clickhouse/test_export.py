@@ -182,6 +182,7 @@ def test_a_trace_is_the_same_in_whatever_order_its_parts_come(dsn: str, order: S
         "output_tokens": 4,
         "cost_usd": 0.5,
         "session_id": "s1",
+        "session_key": "s1",
         "user_id": None,
         "agent_name": "bob",
         "feature": "refunds",
@@ -193,6 +194,8 @@ def test_a_trace_is_the_same_in_whatever_order_its_parts_come(dsn: str, order: S
         "baseline_rate": 0.1,
         "flagged": True,
         "sample_weight": 1.0,
+        "trace_defects": [],
+        "settled": False,
     }
 
 
@@ -327,3 +330,9 @@ def test_migrations_may_run_between_exports(dsn: str) -> None:
     with connect(dsn) as db:
         assert migrate(db) == []
         assert db.rows(COUNTS) == [WHOLE]
+
+
+def test_a_trace_of_no_session_is_a_session_of_its_own(dsn: str) -> None:
+    export(dsn, (batch_of(spans_record([span(7, 1), span(8, 1)]), columns={"session_id": ["s", None]}), "t"))
+    rows = query(dsn, "SELECT trace_id, session_id, session_key FROM traces ORDER BY trace_id")
+    assert [(r["session_id"], r["session_key"]) for r in rows] == [("s", "s"), (None, f"{8:032x}")]

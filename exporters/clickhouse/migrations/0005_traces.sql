@@ -209,6 +209,8 @@ SELECT
         ifNull(t_cost_usd, 0) - ifNull(s.was_cost_usd, 0) + ifNull(s.cost_usd, 0)
     ) AS cost_usd,
     ifNull(s.session_id, t_session_id) AS session_id,
+    -- What to group conversations by: a trace of no session is one of its own.
+    ifNull(session_id, lower(hex(id))) AS session_key,
     ifNull(s.user_id, t_user_id) AS user_id,
     t_agent_name AS agent_name,
     ifNull(s.feature, t_feature) AS feature,
