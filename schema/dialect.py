@@ -29,6 +29,13 @@ class KindMark:
 
     key: str
     values: Mapping[str, Kind]
+    endings: Mapping[str, Kind]
+    """How values end that state a kind; the first that fits decides."""
+
+    def kind(self, value: str) -> Kind | None:
+        """Return the kind that a value states, if any."""
+        said = value.lower()
+        return self.values.get(said) or next((k for end, k in self.endings.items() if said.endswith(end)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +178,10 @@ def parse(text: str) -> Dialects:
     columns = dict(t["columns"])
     columns |= columns.pop("working")
     return Dialects(
-        kinds=tuple(KindMark(k["key"], MappingProxyType(_kinds(k["values"]))) for k in t["kind"]),
+        kinds=tuple(
+            KindMark(k["key"], MappingProxyType(_kinds(k["values"])), MappingProxyType(_kinds(k.get("endings", {}))))
+            for k in t["kind"]
+        ),
         presence=tuple(KindPresence(Kind(p["kind"]), tuple(p["with"]), tuple(p["without"])) for p in t["presence"]),
         named=tuple(KindNames(x["scope"], MappingProxyType(_kinds(x["names"]))) for x in t["named"]),
         request_keys=frozenset(t["request"]["keys"]),

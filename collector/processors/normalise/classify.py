@@ -15,12 +15,12 @@ from collector.processors.normalise.scalars import Source, fill, owners_of
 from schema.span import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
-    from schema.dialect import Dialects
+    from schema.dialect import Dialects, KindMark
 
 KINDS = tuple(Kind)
 NO_KIND = -1
@@ -44,7 +44,7 @@ def find_kinds(batch: SpanBatch, sources: Sequence[Source], table: Dialects) -> 
         stated = fill(n, sources, [mark.key], pa.string()).values
         if stated.null_count == n:
             continue
-        said = _indices(stated, mark.values)
+        said = _indices(stated, mark)
         kind = np.where(kind == NO_KIND, said, kind)
     if (kind == NO_KIND).any():
         kind = np.where(kind == NO_KIND, _by_request(batch, table, kind == NO_KIND), kind)
@@ -86,9 +86,9 @@ def _by_name(batch: SpanBatch, table: Dialects) -> NDArray[np.int64]:
     return kind
 
 
-def _indices(stated: pa.Array, values: Mapping[str, Kind]) -> NDArray[np.int64]:
+def _indices(stated: pa.Array, mark: KindMark) -> NDArray[np.int64]:
     number, distinct = codes(stated)
-    index = [KINDS.index(values[v.lower()]) if v.lower() in values else NO_KIND for v in distinct]
+    index = [NO_KIND if (kind := mark.kind(v)) is None else KINDS.index(kind) for v in distinct]
     return np.asarray([*index, NO_KIND], np.int64)[number]
 
 

@@ -17,7 +17,7 @@ REQUEST_KEYS = frozenset({"messages", "contents", "input", "prompt", "instructio
 RESPONSE_KEYS = ("choices", "candidates", "generations", "output", "content", "messages")
 PARAM_HOLDERS = (
     *("config", "generation_config", "generationConfig", "inferenceConfig", "options"),
-    *("kwargs", "invocation_params", "parameters"),
+    *("kwargs", "invocation_params", "parameters", "generation_kwargs"),
 )
 MODEL_KEYS = ("model", "model_name", "model_version", "modelVersion", "modelId")
 USAGE_KEYS = ("usage", "usage_metadata", "usageMetadata", "token_usage", "tokenUsage")
@@ -144,6 +144,8 @@ def read_response(value: Any) -> Response | None:
         value = value["data"]
     if isinstance(value.get("message"), dict) and not isinstance(value.get("choices"), list):
         return _wrapped_message(value)
+    if isinstance(value.get("replies"), list):
+        return _replies(value)
     if isinstance(value.get("combined_chunk_content"), str):  # Logfire's record of a stream
         return Response(messages=read_messages(value["combined_chunk_content"], "assistant"))
     if "tool_calls" in value or "role" in value or not any(value.get(k) is not None for k in RESPONSE_KEYS):
@@ -167,6 +169,19 @@ def _wrapped_message(value: dict[str, Any]) -> Response:
         finish_reasons=_reasons([value.get("finish_reason"), value.get("done_reason")]),
         usage=_usage(value) or ({k: value[k] for k in OLLAMA_USAGE if k in value}),
     )
+
+
+def _replies(value: dict[str, Any]) -> Response | None:
+    """Read Haystack's {"replies": [...]}: messages with "meta", or texts with a list of it beside them."""
+    beside = value.get("meta")
+    replies = [r for r in value["replies"] if isinstance(r, dict) or isinstance(beside, list)]
+    if not replies:
+        return None  # texts alone may be messages that were printed
+    found = Response(messages=[m for r in replies for m in read_messages([r], "assistant")])
+    for meta in [*replies, *({"meta": b} for b in beside or [])]:
+        if isinstance(meta, dict):
+            _response_metadata(meta, found)
+    return found
 
 
 def _plain_message(value: dict[str, Any]) -> Response | None:

@@ -49,6 +49,10 @@ ROLES = {
 }
 """Role as sent, in lower case -> role; any other role stays as it is."""
 
+BARE_BLOCKS = frozenset(
+    {"text", "toolUse", "toolResult", "functionCall", "function_call", "tool_call", "tool_call_result"}
+)
+"""The one key of a Bedrock, Google or Haystack block."""
 RESPONSES_ITEMS = frozenset(
     {"function_call", "function_call_output", "reasoning", "custom_tool_call", "custom_tool_call_output"}
 )
@@ -213,8 +217,8 @@ def _content_parts(body: Any) -> list[Part]:
 
 
 def _bare_block(block: dict[str, Any]) -> bool:
-    """Tell a Bedrock or Google block: one key that names what it is."""
-    return len(block) == 1 and next(iter(block)) in {"text", "toolUse", "toolResult", "functionCall", "function_call"}
+    """Tell a block whose one key names what it is."""
+    return len(block) == 1 and next(iter(block)) in BARE_BLOCKS
 
 
 def _tool_calls(item: dict[str, Any]) -> list[Part]:

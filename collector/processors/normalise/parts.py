@@ -156,13 +156,14 @@ def _reasoning(block: Part) -> Part | None:
 
 
 def _untyped(block: Part) -> Part | None:
-    """Read blocks that say what they are by their key: Google's and Bedrock's."""
+    """Read blocks that say what they are by their key: Google's, Bedrock's and Haystack's."""
     if block.get("thought") is True and isinstance(block.get("text"), str):
         return {"type": "reasoning", "content": block["text"]}
-    call = block.get("function_call") or block.get("functionCall") or block.get("toolUse")
+    call = next((c for k in ("function_call", "functionCall", "toolUse", "tool_call") if (c := block.get(k))), None)
     if isinstance(call, dict):
         arguments = next((call[k] for k in ("args", "input", "arguments") if call.get(k) is not None), None)
-        return tool_call_part(call.get("id") or call.get("toolUseId"), call.get("name"), arguments)
+        name = call.get("name") or call.get("tool_name")
+        return tool_call_part(call.get("id") or call.get("toolUseId"), name, arguments)
     result = block.get("function_response") or block.get("functionResponse")
     if isinstance(result, dict):
         return tool_response_part(result.get("id"), _unwrapped(result.get("response")), result.get("name"))
@@ -170,6 +171,11 @@ def _untyped(block: Part) -> Part | None:
     if isinstance(result, dict):
         part = tool_response_part(result.get("toolUseId"), joined_blocks(result.get("content")))
         return part | ({"is_error": True} if result.get("status") == "error" else {})
+    result = block.get("tool_call_result")
+    if isinstance(result, dict):
+        origin = result["origin"] if isinstance(result.get("origin"), dict) else {}
+        part = tool_response_part(origin.get("id"), result.get("result"), origin.get("tool_name"))
+        return part | ({"is_error": True} if result.get("error") is True else {})
     reasoning = block.get("reasoningContent")
     if isinstance(reasoning, dict):
         said = reasoning.get("reasoningText")
