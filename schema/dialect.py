@@ -143,7 +143,7 @@ class Dialects:
     resource: Mapping[str, Keys]
     placeholders: Mapping[str, frozenset[str]]
     generated_conversation_scopes: Keys
-    generated_conversation_keys: frozenset[str]
+    generated_conversation_keys: Keys
     providers: Providers
     finish: Finish
     params: Params
@@ -194,7 +194,7 @@ def parse(text: str) -> Dialects:
         resource=_keys(t["resource"]),
         placeholders=MappingProxyType({k: frozenset(v) for k, v in t["placeholders"].items()}),
         generated_conversation_scopes=tuple(t["generated_conversation"]["scopes"]),
-        generated_conversation_keys=frozenset(t["generated_conversation"]["keys"]),
+        generated_conversation_keys=tuple(t["generated_conversation"]["keys"]),
         providers=Providers(
             MappingProxyType(t["provider"]["names"]),
             tuple(t["provider"]["suffixes"]),

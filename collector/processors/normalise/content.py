@@ -17,6 +17,7 @@ from collector.processors.normalise.literal import read_value
 from collector.processors.normalise.messages import Message, read_message, read_messages, settle, text_of
 from collector.processors.normalise.parts import read_part, tool_call_part
 from collector.processors.normalise.subject import Event
+from collector.processors.normalise.view import withheld
 from schema.anyvalue import to_text
 from schema.span import FinishReason, Kind
 
@@ -146,7 +147,7 @@ def _read_event(name: str, fields: Any, given: list[Message], answered: list[Mes
         answered += read_messages([{**choice, "finish_reason": fields.get("finish_reason")}], "assistant")
     elif name == "gen_ai.content.prompt":
         given += _flat_text(fields.get("gen_ai.prompt"), "user")
-    elif name == "gen_ai.content.completion":
+    elif name == "gen_ai.content.completion" and not withheld(fields.get("gen_ai.completion")):
         answered += _flat_text(fields.get("gen_ai.completion"), "assistant")
 
 

@@ -158,7 +158,9 @@ def _drop_placeholders(work: Work) -> None:
     by_key = np.isin(
         work.filled["session_id"].precedence, [keys.index(k) for k in work.table.generated_conversation_keys]
     )
-    work.columns["session_id"] = clear(work.columns["session_id"], made_up & by_key)
+    conversation = fill(len(work.batch), work.sources, work.table.generated_conversation_keys, pa.string()).values
+    copied = _equal(work.columns["session_id"], conversation)  # by a span processor that writes another dialect
+    work.columns["session_id"] = clear(work.columns["session_id"], made_up & (by_key | copied))
 
 
 def _in_scopes(batch: SpanBatch, prefixes: Sequence[str]) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from collector.processors.normalise.exchange import first_text, is_response_echo, read_params
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 ECHOED_DEFAULTS = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
 """What an answer of OpenAI's Responses API repeats of a request that set nothing (its API reference)."""
+PRINTED = re.compile(r"^<.* object at 0x[0-9a-f]+>$|^NOT_GIVEN$")
+"""A client library's stand-in for "not set", printed."""
 POSITIVE = frozenset({"max_tokens", "top_k"})
 WHOLE = POSITIVE | {"seed"}
 
@@ -86,7 +89,7 @@ def param(name: str, raw: Any) -> Any:
     value = read_value(raw)
     if name == "stop":
         items = value if isinstance(value, list) else [value]
-        return [s for s in items if isinstance(s, str) and s] or None
+        return [s for s in items if isinstance(s, str) and s and not PRINTED.search(s)] or None
     if isinstance(value, str):
         try:
             value = float(value) if len(value) < 32 else None

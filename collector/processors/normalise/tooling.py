@@ -13,7 +13,7 @@ from schema.span import Kind
 if TYPE_CHECKING:
     from collector.processors.normalise.subject import Subject
 
-NAME_PREFIXES = ("execute_tool ", "running tool: ", "execute_tool:")
+NAME_PREFIXES = ("execute_tool ", "running tool: ", "execute_tool:", "tool_call ")
 
 
 def convert_tool(subject: Subject) -> None:
@@ -44,7 +44,7 @@ def convert_tool(subject: Subject) -> None:
     name = subject.name
     for prefix in NAME_PREFIXES:
         name = name.removeprefix(prefix)
-    subject.put("tool_name", name)
+    subject.put("tool_name", name.removeprefix("[").removesuffix("]"))
 
 
 def _ends_early(raw: Any) -> bool:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from schema.batch import AttributeTable
 
-WITHHELD = frozenset({"", "__REDACTED__", "<REDACTED>"})
-"""What stands for content that was not sent: OpenInference's (its configuration specification) and Claude Code's."""
+WITHHELD = frozenset({"", "__REDACTED__", "<REDACTED>", "Function called with tools"})
+"""What stands for content that was not sent: OpenInference's (its specification), Claude Code's, OpenLIT's."""
 
 
 def withheld(value: Any) -> bool:
