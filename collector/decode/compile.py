@@ -26,8 +26,17 @@ def kernel(function: Function) -> Function:
     Machine code is kept beside the source, in the user's cache folder, or in `NUMBA_CACHE_DIR`; numba refuses to
     cache when none of them can be written, and then every process compiles for itself.
     """
+    return _compiled(function, OPTIONS)
+
+
+def inlined(function: Function) -> Function:
+    """Compile a function into each of its callers: for the innermost, where a call costs more than what it does."""
+    return _compiled(function, {**OPTIONS, "forceinline": True})
+
+
+def _compiled(function: Function, options: Mapping[str, Any]) -> Function:
     try:
-        compiled: Function = numba.njit(cache=True, **OPTIONS)(function)
+        compiled: Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # "cannot cache function: no locator available"
-        compiled = numba.njit(**OPTIONS)(function)
+        compiled = numba.njit(**options)(function)
     return compiled

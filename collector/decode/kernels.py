@@ -10,7 +10,8 @@ scalar the last counts. A record with anything else (malformed bytes; groups; a 
 merged; a oneof set twice; values nested deeper than MAX_DEPTH; keys that collide) it marks in `irregular`, and leaves
 it to the library.
 
-Conventions: `buf` is the requests joined, with PADDING zero bytes behind them; `words[i]` is the int64 at byte i of it.
+Conventions: `buf` is the requests joined, with PADDING zero bytes behind them; `words[i]` is the int64 at byte i of it,
+wherever that is (numba loads it as if aligned: x86-64 and arm64 do not mind).
 `start` and `end` are offsets into it. Tables are int64[columns, rows] with one name for each column's number; what does
 not fit into a table is counted and not written. All arithmetic is int64: numba makes a float of int64 with uint64.
 
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from collector.decode.compile import kernel
+from collector.decode.compile import inlined, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def read_varint(buf: Bytes, at: Int, end: Int) -> tuple[Int, Int]:
     return 0, -1
 
 
-@kernel
+@inlined
 def next_field(buf: Bytes, at: Int, end: Int) -> tuple[Int, Int, Int, Int]:
     """Read one field at `at` < `end`: its tag, two values, and the offset behind it, -1 where it is irregular.
 
@@ -676,7 +677,7 @@ def read_attributes(
 
     `origin` is the record of each owner. `slots` has a power of two of zeros, twice as many as there may be keys.
     """
-    known = 0
+    known = np.int64(0)
     for row in range(len(owner)):
         at, last = start[row], length[row]
         name, name_end, value, value_end = 0, 0, -1, -1
