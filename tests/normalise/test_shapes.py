@@ -43,6 +43,9 @@ PARTS = [
     },
     {"type": "ai", "data": {"content": "x", "tool_calls": [], "response_metadata": {"token_usage": {}}}},
     {"type": "function_call_output", "call_id": "c", "output": "x"},
+    {"role": "assistant", "content": [{"tool_call": {"tool_name": "f", "arguments": {}, "id": "c"}}]},
+    {"role": "tool", "content": [{"tool_call_result": {"result": "x", "origin": {"id": "c"}, "error": False}}]},
+    {"message": {"role": "function"}, "function": ['{"content": "x", "call_id": "c"}']},
 ]
 
 
