@@ -26,6 +26,7 @@ from tests.decode.hostile import damaged, request, seeded, varint
 from tests.decode.oracle import assert_same, differences, record
 from tests.decode.requests import field, in_request, requests
 from tests.decode.test_span_batch import BODIES, CORPUS, record_of_file
+from tests.fuzz.inputs import saved
 
 if TYPE_CHECKING:
     from schema.component import Signal
@@ -75,6 +76,13 @@ def test_a_body_cut_at_any_byte_is_read_or_refused_as_by_the_library(path: Path)
     whole = record_of_file(path)
     for end in range(0, len(whole.body), 1 + len(whole.body) // 1500):
         assert_same([replace(whole, body=whole.body[:end])])
+
+
+def test_what_a_fuzzer_saved_is_read_or_refused_as_by_the_library() -> None:
+    inputs = list(saved())
+    assert len(inputs) > 50
+    for signal, body in inputs:
+        assert_same([record(body, signal)])
 
 
 def span(fields: bytes) -> bytes:

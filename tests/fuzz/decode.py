@@ -9,7 +9,6 @@ written there, named by the hash of its bytes, and ends the run with status 1.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from pathlib import Path
@@ -17,24 +16,25 @@ from typing import TYPE_CHECKING
 
 from tests.decode.hostile import damaged, request, seeded
 from tests.decode.oracle import assert_same, record
+from tests.fuzz.inputs import save, saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from schema.component import Signal
 
-SAVED = Path(__file__).parent / "corpus"
 REAL = Path(__file__).parents[1] / "corpus"
 
 
-def signal_of(path: Path) -> Signal:
-    return "logs" if ".logs." in path.name else "traces"
+def real_bodies(files: int | None) -> Iterator[tuple[Signal, bytes]]:
+    """Yield the real protobuf bodies, the smallest first, so many or all."""
+    for path in sorted(REAL.rglob("*.otlp.pb"), key=lambda p: p.stat().st_size)[:files]:
+        yield "logs" if ".logs." in path.name else "traces", path.read_bytes()
 
 
 def bodies(seed: int, files: int | None) -> Iterator[tuple[Signal, bytes]]:
     """Yield saved, then real bodies, then new ones without end."""
-    real = sorted(REAL.rglob("*.otlp.pb"), key=lambda p: p.stat().st_size)[:files]
-    seeds = [(signal_of(p), p.read_bytes()) for p in [*sorted(SAVED.glob("*.pb")), *real]]
+    seeds = [*saved(), *real_bodies(files)]
     yield from seeds
     chance = seeded(seed)
     while True:
@@ -56,10 +56,7 @@ def main() -> int:
         try:
             assert_same([record(body, signal)])
         except BaseException:
-            SAVED.mkdir(exist_ok=True)
-            name = SAVED / f"{hashlib.sha256(body).hexdigest()[:16]}.{signal}.pb"
-            name.write_bytes(body)
-            sys.stdout.write(f"differs: {name}\n")
+            sys.stdout.write(f"differs: {save(signal, body)}\n")
             raise
         until = until or time.monotonic() + arguments.seconds  # the first call compiles
         n += 1
