@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from collector.config import parse
+from collector.decode import Decoder, decode
 from collector.service import Service
 from exporters.clickhouse.connect import connect
 from schema.errors import ConfigError, Reason, Refused
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.components import Registry
+    from schema.batch import SpanBatch
     from tests.collector.conftest import Running
 
 CONFIG = """\
@@ -123,6 +125,38 @@ def test_from_the_wire_to_the_exporter_and_a_clean_end(tmp_path: Path, registry:
     assert sorted(stored(out)) == [f"{i:016x}" for i in (1, 2)]
     assert status["ready"] is False
     assert status["journal"]["backlog_records"] == 0
+
+
+def test_the_service_decodes_with_a_decoder_that_it_warms_up(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = threading.Event()
+    decoded: list[int] = []
+
+    def counted(records: Any) -> SpanBatch:
+        decoded.append(len(records))
+        return decode(records)
+
+    def load() -> Any:
+        loaded.set()
+        return counted
+
+    monkeypatch.setattr("collector.service.Decoder", lambda: Decoder(load))
+
+    async def work() -> None:
+        running = service(tmp_path, registry, f"count: {{path: {tmp_path / 'out'}}}", "count")
+        await running.start()
+        try:
+            assert await asyncio.to_thread(loaded.wait, DEADLINE_S)
+            for thread in [t for t in threading.enumerate() if t.name == "kernels"]:
+                await asyncio.to_thread(thread.join, DEADLINE_S)
+            assert await post_async(running.endpoints()["otlp"]["http"], spans_request(1)) == 200
+            await until_async(lambda: running.status()["delivery"]["records"] == 1)
+        finally:
+            await running.stop()
+
+    asyncio.run(work())
+    assert decoded == [1]
 
 
 def test_what_arrives_while_the_exporter_is_not_ready_waits_and_is_delivered_once(
