@@ -131,9 +131,11 @@ def _traits(
     )
 
 
-def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, bool, int, int]:
+def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, bool, bool, int, int, int]:
+    """Return how well a row records its call; time tells equal records apart, since order of arrival is chance."""
     depth = sum(1 for _ in ancestors(row, tree))
-    return bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row]), bool(t.failed[row]), depth, -row
+    known = bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row])
+    return *known, bool(t.failed[row]), bool(t.response_id[row] >= 0), depth, -int(t.start[row]), -row
 
 
 def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int], bool]]:
