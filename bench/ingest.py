@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.tools.databases import server, sink
-from bench.tools.machine import RESULTS, keep, machine
+from bench.tools.machine import RESULTS, keep, machine, settings
 from bench.tools.measure import MIB, Case, Measurement, Plan, measure, work_folder
 from bench.tools.targets import Failed, Ours, Rotel, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 OURS: Final = Ours()
 PEERS: Final[dict[str, tuple[Target, ...]]] = {
@@ -139,10 +139,10 @@ def _cost(one: Measurement) -> float:
     return one.cpu_s_per_million + (one.database_cpu_s_per_million if one.rows is not None else 0.0)
 
 
-def document(found: Sequence[Measurement], plan: Plan, folder: Path) -> dict[str, Any]:
+def document(found: Sequence[Measurement], plan: Plan, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return everything that is kept of a run of the bench."""
     rows = [{**asdict(one), "cpu_s_per_million": round(one.cpu_s_per_million, 3)} for one in found]
-    return {"machine": machine(folder), "arguments": sys.argv[1:], "plan": asdict(plan), "measurements": rows}
+    return {"machine": machine(folder), "options": options, "plan": asdict(plan), "measurements": rows}
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=options.json, width=160)
     found = run(targets, cases, options.runs, plan, real=options.sink == "server", console=console)
     with work_folder() as folder:
-        kept = document(found, plan, folder)
+        kept = document(found, plan, settings(options), folder)
     if options.json:
         print(json.dumps(kept, indent=1))
     else:

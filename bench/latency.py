@@ -23,7 +23,7 @@ from rich.table import Table
 
 from bench.tools.databases import Endpoint, sink
 from bench.tools.loadgen import Load, Sent, WireProtocol
-from bench.tools.machine import RESULTS, keep, machine
+from bench.tools.machine import RESULTS, keep, machine, settings
 from bench.tools.measure import generate, work_folder
 from bench.tools.payloads import Kind
 from bench.tools.proc import await_idle
@@ -86,7 +86,7 @@ def _capacity(running: Running, load: Load, watched: list[int], cpus: str, wait_
 
 def table(found: Sequence[Latency], floor: dict[str, float]) -> Table:
     """Return a table, a line for each share."""
-    result = Table(title=f"acknowledgement; fdatasync floor p50 {floor['p50']} ms, p99 {floor['p99']} ms")
+    result = Table(title=f"acknowledgement; fdatasync floor p50 {floor['p50']} ms, max {floor['max']} ms")
     for name in ("target", "capacity spans/s", "share", "requests/s", "p50 ms", "p99 ms", "max ms", "sent", "problems"):
         result.add_column(name, justify="left" if name == "target" else "right")
     for one in found:
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for target in TARGETS[options.peer]:
             found += measure(target, load, endpoint, cpus, options.wait)
         where = machine(folder)
-    kept: dict[str, Any] = {"machine": where, "arguments": sys.argv[1:], "latencies": [asdict(one) for one in found]}
+    kept: dict[str, Any] = {"machine": where, "options": settings(options), "latencies": [asdict(one) for one in found]}
     if options.json:
         print(json.dumps(kept, indent=1))
     else:

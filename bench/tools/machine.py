@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -29,7 +30,7 @@ def machine(folder: Path) -> dict[str, Any]:
         "commit": _git("rev-parse", "--short", "HEAD"),
         "uncommitted": _git("status", "--porcelain", "--", *PRODUCT).splitlines(),
         "python": platform.python_version(),
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "processor": _field("/proc/cpuinfo", "model name"),
         "cores": os.cpu_count(),
         "memory_mib": int(_field("/proc/meminfo", "MemTotal").split()[0]) >> 10,
@@ -66,7 +67,12 @@ def fsync_floor(folder: Path, *, size_bytes: int = FLOOR_BYTES) -> dict[str, flo
             times_s.append(time.perf_counter() - began)
     path.unlink()
     times_s.sort()
-    return {"p50": round(times_s[len(times_s) // 2] * 1e3, 2), "p99": round(times_s[-1] * 1e3, 2)}
+    return {"p50": round(times_s[len(times_s) // 2] * 1e3, 2), "max": round(times_s[-1] * 1e3, 2)}
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return a command line's options as they are kept: without where the output goes."""
+    return {k: v for k, v in vars(options).items() if k not in ("results", "json")}
 
 
 def keep(name: str, document: Mapping[str, Any], folder: Path = RESULTS) -> Path:
