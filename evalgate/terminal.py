@@ -12,17 +12,20 @@ import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from evalgate.layout import GAP_CELLS, Fit, fit_widths, wrap
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 """Control characters except tab and newline, bidirectional controls, lone surrogates, tags."""
 
-INDENT_CHARS = 2
+NO_FITS: Mapping[str, Fit] = MappingProxyType({})
 
 
 def clean(text: str) -> str:
@@ -87,36 +90,49 @@ class Terminal:
         """Print one JSON document on one line."""
         self.out.write(safe_json(value) + "\n")
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *, verbatim: bool = False) -> None:
-        """Print a table: laid out by rich on a terminal, columns of plain text elsewhere. Cells are one line each.
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        verbatim: bool = False,
+        fits: Mapping[str, Fit] = NO_FITS,
+    ) -> None:
+        """Print a table, laid out for the width of a terminal, plain columns elsewhere. Cells are one line each.
 
-        `verbatim` names are names of columns; others are our words and stand in capitals in plain text.
+        `verbatim` names are names of columns; others are our words and stand in capitals in plain text. Unless `fits`
+        says otherwise, the first column is what one copies and stays whole, the last is what one reads and is wrapped,
+        and those between are cut where there is no room.
         """
         cells = [[one_line(c) for c in row] for row in rows]
         if self.is_rich:
-            from rich.console import Console  # noqa: PLC0415 - as above
-            from rich.table import Table  # noqa: PLC0415
-            from rich.text import Text  # noqa: PLC0415
-
-            table = Table(box=None, header_style="bold", pad_edge=False)
-            for number, name in enumerate(header):
-                # The first column is what one copies, the last what one reads; those between may be cut.
-                is_id, is_last = number == 0 and len(header) > 1, number == len(header) - 1
-                width = max((len(row[number]) for row in cells), default=0)
-                table.add_column(
-                    Text(one_line(name)),
-                    no_wrap=not is_last,
-                    overflow="fold" if is_last else "ellipsis",
-                    min_width=width if is_id and not verbatim else None,
-                )
-            for row in cells:
-                table.add_row(*(Text(c) for c in row))
-            Console(file=self.out).print(table)
+            own = [one_line(h) for h in header]
+            last = len(own) - 1
+            default = [Fit.WORDS if i == last else Fit.CUT if i or verbatim else Fit.WHOLE for i in range(last + 1)]
+            self._lay_out(own, cells, [fits.get(h, d) for h, d in zip(header, default, strict=True)])
             return
         names = [one_line(h) if verbatim else h.upper() for h in header]
         widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
         for line in (names, *cells):
             self.out.write("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() + "\n")
+
+    def _lay_out(self, header: Sequence[str], rows: Sequence[Sequence[str]], fits: Sequence[Fit]) -> None:
+        from rich.cells import cell_len  # noqa: PLC0415 - as above
+        from rich.console import Console  # noqa: PLC0415 - as above
+        from rich.table import Table  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        console = Console(file=self.out)
+        columns = [[row[i] for row in rows] for i in range(len(header))]
+        widths = fit_widths(header, columns, fits, console.width, cells=cell_len)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP_CELLS, 0, 0))
+        for name, width, fit in zip(header, widths, fits, strict=True):
+            table.add_column(Text(name), width=width, overflow="ellipsis" if fit is Fit.CUT else "fold")
+        for row in rows:
+            lines = (wrap(c, f, w, cells=cell_len) for c, f, w in zip(row, fits, widths, strict=True))
+            # no_wrap: the lines are broken as they should be, but for pieces that are wider than their column
+            table.add_row(*(Text("\n".join(x), no_wrap=f is Fit.CUT) for x, f in zip(lines, fits, strict=True)))
+        console.print(table)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:

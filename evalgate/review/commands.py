@@ -16,8 +16,9 @@ from evalgate.options import Dsn, Json, Since, new_app, since_time
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
 from evalgate.review.labels import Faulty, draft, read_labels, save, undo, unlabelled
 from evalgate.review.show import print_case
+from evalgate.select.recent import started_since
 from evalgate.select.traces import count_traces, resolve_trace
-from evalgate.select.where import parse_where
+from evalgate.select.where import Where
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
 
@@ -98,10 +99,12 @@ def cases_list(
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """List cases and where they stand."""
+    """List cases and where they stand: by status, failure mode, then time."""
     terminal = Terminal()
     with open_database(dsn) as database:
-        rows = list_cases(database, status=status, failure_mode=failure_mode)
+        found = list_cases(database, status=status, failure_mode=failure_mode)
+    places = {s: place for place, s in enumerate(CaseStatus)}
+    rows = sorted(found, key=lambda r: (places[r.status], r.case.failure_mode or "", r.created_at))
     if json:
         terminal.emit([{"status": r.status, "created_at": r.created_at, **case_to_json(r.case)} for r in rows])
         return
@@ -276,9 +279,7 @@ def _walk(terminal: Terminal, database: Database, who: str, named: Sequence[str]
 
 def nothing_to_label(database: Database, since: datetime | None) -> str:
     """Say why nothing waits, and what to do about it."""
-    everything = parse_where(())
-    here = everything if since is None else everything.and_("start_time", ">=", since.isoformat())
-    totals = count_traces(database, here)
+    totals = count_traces(database, started_since(Where(), since))
     if not totals.traces:
         return "Nothing to label: there are no traces" + (" since then." if since else " yet. Start here: evalgate up")
     if totals.flagged:

@@ -19,8 +19,9 @@ from evalgate.review.cases import (
     record,
     relabelled,
 )
+from evalgate.select.recent import started_since
 from evalgate.select.traces import load_trace, resolve_trace
-from evalgate.select.where import unix_ns
+from evalgate.select.where import Where
 from schema.case import case_id_of
 from schema.verdict import Annotation, Label, Verdict, parse_label
 
@@ -155,8 +156,9 @@ def undo(database: Database, count: int, annotator: str, *, now: Callable[[], da
 
 def unlabelled(database: Database, since: datetime | None = None) -> list[str]:
     """Return the flagged traces that nobody has labelled, failing ones first."""
-    start = unix_ns(since) if since else 0
-    rows = database.rows(sql(__package__, "unlabelled"), {"tenant": TENANT, "since_unix_ns": start})
+    where = started_since(Where(), since)
+    text = sql(__package__, "unlabelled").replace("/* conditions */", where.sql)
+    rows = database.rows(text, {"tenant": TENANT, **where.parameters})
     return [str(r["trace_id"]) for r in rows]
 
 

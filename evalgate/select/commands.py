@@ -11,10 +11,11 @@ import typer
 from evalgate.database import open_database
 from evalgate.options import Dsn, Json, Since, new_app, since_time
 from evalgate.select.query import QueryFormat, run_query
-from evalgate.select.show import duration, print_trace, trace_json
-from evalgate.select.traces import count_traces, list_traces, load_trace, resolve_trace, row_json
+from evalgate.select.recent import is_bounded, recent_hour, started_since
+from evalgate.select.show import print_list, print_trace, trace_json
+from evalgate.select.traces import count_traces, last_messages, list_traces, load_trace, resolve_trace, row_json
 from evalgate.select.where import parse_where
-from evalgate.terminal import Terminal, count_of, one_line
+from evalgate.terminal import Terminal, count_of
 
 NOTHING_YET = (
     "No traces yet. Start the collector if it is not running (evalgate up) and point an app at it:\n"
@@ -56,36 +57,28 @@ def traces(
         conditions = conditions.and_("flagged", "=", "true")
     if service is not None:
         conditions = conditions.and_("service_name", "=", service)
-    if (start := since_time(since, datetime.now(UTC))) is not None:
-        conditions = conditions.and_("start_time", ">=", start.isoformat())
     terminal = Terminal()
+    start = since_time(since, datetime.now(UTC))
     with open_database(dsn) as database:
+        conditions = started_since(conditions, start)
+        if hour := None if is_bounded(conditions) else recent_hour(database):
+            conditions = conditions.received_from(hour)
         rows = list_traces(database, conditions, limit)
+        asked = last_messages(database, conditions, limit)
         totals = count_traces(database, conditions)
     if json:
         counts = {"traces": totals.traces, "failing": totals.failing, "flagged": totals.flagged}
-        terminal.emit({**counts, "shown": len(rows), "rows": [row_json(r) for r in rows]})
+        items = [{**row_json(r), "asked": asked.get(r.trace_id)} for r in rows]
+        received = hour and hour.isoformat()
+        terminal.emit({**counts, "shown": len(rows), "received_since": received, "rows": items})
     elif not rows and not conditions.sql:
         terminal.say(NOTHING_YET)
     else:
-        if rows:
-            terminal.table(
-                ("trace", "started (UTC)", "service", "name", "took", "spans", "why"),
-                [
-                    (
-                        r.trace_id[:16],
-                        r.start_time[:19].replace("T", " "),
-                        one_line(r.service_name, 24),
-                        one_line(r.root_name, 32),
-                        duration(r.duration_ms),
-                        str(r.span_count),
-                        one_line(r.why, 60),
-                    )
-                    for r in rows
-                ],
-            )
+        print_list(terminal, rows, asked)
         more = "" if len(rows) == totals.traces else f", {len(rows)} shown (--limit)"
         terminal.say(f"{count_of(totals.traces, 'trace')}, {totals.flagged} flagged, {totals.failing} failing{more}")
+        if hour:
+            terminal.say(f"only what was received since {hour:%Y-%m-%d %H:%M} UTC; for older traces: --since DATE")
         if rows:
             terminal.say("next: evalgate traces show ID, evalgate label")
 

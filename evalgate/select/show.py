@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from evalgate.layout import Fit
 from evalgate.select.reading import conversation, failed_spans, span_input, tree
 from evalgate.select.traces import row_json
 from evalgate.terminal import clean, count_of, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from evalgate.select.reading import Line
     from evalgate.select.traces import Trace, TraceRow
     from evalgate.terminal import Terminal
 
+LIST_FITS = MappingProxyType(
+    {"started (UTC)": Fit.WHOLE, "took": Fit.WHOLE, "spans": Fit.WHOLE, "why": Fit.ITEMS, "asked": Fit.CUT}
+)
 MAX_TEXT_CHARS = 4000
 """Of one message on the terminal; `--full` shows all."""
 
@@ -33,6 +38,27 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         "feedback": list(trace.feedback),
         "labels": list(trace.labels),
     }
+
+
+def print_list(terminal: Terminal, rows: Sequence[TraceRow], asked: Mapping[str, str]) -> None:
+    """Print a table of traces; what all of them have in common is said once, below."""
+    columns = {
+        "trace": [r.trace_id[:16] for r in rows],
+        "started (UTC)": [r.start_time[:19].replace("T", " ") for r in rows],
+        "service": [one_line(r.service_name, 24) for r in rows],
+        "name": [one_line(r.root_name, 32) for r in rows],
+        "took": [duration(r.duration_ms) for r in rows],
+        "spans": [str(r.span_count) for r in rows],
+        "why": [one_line(r.why, 80) for r in rows],
+        "asked": [one_line(asked.get(r.trace_id, ""), 60) for r in rows],
+    }
+    common = {name: columns[name][0] for name in ("service", "name") if len(rows) > 1 and len(set(columns[name])) == 1}
+    shown = {n: texts for n, texts in columns.items() if n not in common and (n not in ("why", "asked") or any(texts))}
+    if rows:
+        cells = list(zip(*shown.values(), strict=True))
+        terminal.table(tuple(shown), cells, fits=LIST_FITS)
+    if said := ", ".join(f"{name} {text}" for name, text in common.items() if text):
+        terminal.say(f"all of them: {said}")
 
 
 def print_trace(terminal: Terminal, trace: Trace, *, full: bool = False) -> None:
@@ -61,7 +87,7 @@ def print_head(terminal: Terminal, row: TraceRow) -> None:
         "environment": row.environment,
         "session": row.session_id,
         "user": row.user_id,
-        "tokens": tokens(row.input_tokens, row.output_tokens),
+        "tokens": tokens(row.input_tokens, row.output_tokens).removesuffix(" tokens"),
         "defects": ", ".join(row.trace_defects),
     }
     for name, value in facts.items():

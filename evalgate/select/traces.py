@@ -132,6 +132,13 @@ def list_traces(database: Database, where: Where, limit: int) -> list[TraceRow]:
     return [trace_row(r) for r in rows]
 
 
+def last_messages(database: Database, where: Where, limit: int) -> dict[str, str]:
+    """Return what the user said last, by trace id, of the traces that `list_traces` returns; cut for a line."""
+    text = sql(__package__, "asked").replace("/* conditions */", where.sql)
+    rows = database.rows(text, {"tenant": TENANT, "limit": limit, **where.parameters})
+    return {r["trace_id_hex"]: r["asked"] for r in rows}
+
+
 def count_traces(database: Database, where: Where) -> Totals:
     """Return how many there are."""
     text = sql(__package__, "totals").replace("/* conditions */", where.sql)

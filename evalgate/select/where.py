@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from evalgate.database import sql
 from evalgate.errors import BadInput
 from schema.fields import did_you_mean
 
@@ -66,6 +67,8 @@ OPERATORS: Mapping[FieldType, tuple[str, ...]] = {
     FieldType.TEXTS: ("=", "!=", "~"),
 }
 CONDITION = re.compile(r"\s*([^\s=!<>~]+)\s*(!=|>=|<=|=|>|<|~)\s*(.*?)\s*", re.DOTALL)
+LATEST_UNIX_S = 2**32 - 1
+"""The end of ClickHouse's DateTime, in 2106."""
 FLAGS = {"true": 1, "yes": 1, "1": 1, "false": 0, "no": 0, "0": 0}
 
 
@@ -75,11 +78,18 @@ class Where:
 
     sql: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
+    fields: frozenset[str] = frozenset()
+    """What is asked of a trace."""
 
     def and_(self, name: str, operator: str, value: str) -> Where:
         """Return these conditions and one more; the field and operator must be known ones."""
         condition, bound = _condition(name, operator, value, f"w{len(self.parameters)}")
-        return Where(f"{self.sql} AND {condition}", {**self.parameters, **bound})
+        return Where(f"{self.sql} AND {condition}", {**self.parameters, **bound}, self.fields | {name})
+
+    def received_from(self, hour: datetime) -> Where:
+        """Return these conditions on what was received, in part at least, from this whole hour on."""
+        bound = {"received_from": min(int(hour.timestamp()), LATEST_UNIX_S)}
+        return Where(f"{self.sql} AND {sql(__package__, 'received')}", {**self.parameters, **bound}, self.fields)
 
 
 def parse_where(conditions: Iterable[str]) -> Where:

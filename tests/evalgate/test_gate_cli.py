@@ -124,8 +124,8 @@ def test_errors_of_the_target_are_no_verdict(refunds: Path, evalgate: Any) -> No
     assert "every case ended in an error, the first: RuntimeError: no key" in err
     code, out, err = evalgate("gate", "--allow-errors", "3")
     assert code == 2
-    assert first_and_last(out)[0].startswith("GATE ERROR: none of the 3 cases was judged")
-    assert err.startswith("evalgate: none of the 3 cases was judged")
+    assert first_and_last(out)[0].startswith("GATE ERROR: no case of 3 was judged")
+    assert err.startswith("evalgate: no case of 3 was judged")
     code, out, _ = evalgate("gate", "--write-baseline")
     assert code == 2
     assert "GATE ERROR: 3 cases of 3 could not be judged (3 target)" in out
