@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from bench.tools.targets import Running
 
 SHARES: Final = (0.1, 0.5, 0.9)
+CAPACITY_S: Final = 5.0
+"""How long the load that finds the capacity should take."""
 TARGETS: Final[dict[str, tuple[Target, ...]]] = {"none": (Ours(),), "rotel": (Ours(), Rotel())}
 
 
@@ -75,13 +77,18 @@ def measure(target: Target, load: Load, endpoint: Endpoint, cpus: tuple[str, str
 
 
 def _capacity(running: Running, load: Load, watched: list[int], cpus: str, wait_s: float) -> float:
-    """Return how many spans for a second are delivered for good, after a warm-up of the same size."""
+    """Return how many spans for a second are delivered for good.
+
+    The first load warms up and says how many spans the second needs to take a few seconds.
+    """
     folder = running.log.parent
+    capacity = 0.0
     for _ in range(2):
-        sent = generate(load, folder, cpus)
+        spans = max(load.spans, round(capacity * CAPACITY_S))
+        sent = generate(replace(load, spans=spans), folder, cpus)
         idle_since, _ = await_idle(watched, timeout_s=wait_s, done=running.delivered)
-        seconds = sent.seconds + max(0.0, idle_since - sent.ended_at)
-    return sent.accepted / seconds
+        capacity = sent.accepted / (sent.seconds + max(0.0, idle_since - sent.ended_at))
+    return capacity
 
 
 def table(found: Sequence[Latency], floor: dict[str, float]) -> Table:
