@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
 import pytest
 
 from collector.processors.normalise.exchange import is_request, read_response, request_kind
+from collector.processors.normalise.literal import read_value
 from collector.processors.normalise.messages import read_messages
 from tests.normalise.payload import normalised, span
 from tests.normalise.payload import only as only_of
@@ -103,10 +105,12 @@ def test_a_step_that_only_prepares_a_call_is_none() -> None:
 
 
 def test_a_client_librarys_record_without_an_id_joins_the_instrumentations() -> None:
-    outer = span("chat", {**RECORD, "gen_ai.response.id": "r1"}, at="a", trace="t1", duration_ns=100)
+    outer = span("chat", {**RECORD, "gen_ai.response.id": "r1"}, at="a", parent="p", duration_ns=100)
 
-    def counted(values: dict[str, Any], duration_ns: int, scope: str = "mistralai_sdk_tracer") -> int:
-        inner = span("x", values, at="b", trace="t2", scope=scope, start_ns=10, duration_ns=duration_ns)
+    def counted(
+        values: dict[str, Any], duration_ns: int, scope: str = "mistralai_sdk_tracer", parent: str = "p"
+    ) -> int:
+        inner = span("x", values, at="b", parent=parent, scope=scope, start_ns=10, duration_ns=duration_ns)
         return sum(s["counted"] for s in normalised(outer, inner)["spans"])
 
     assert counted(RECORD, 80) == 1
@@ -114,6 +118,7 @@ def test_a_client_librarys_record_without_an_id_joins_the_instrumentations() -> 
     assert counted({**RECORD, "gen_ai.request.model": "n"}, 80) == 2
     assert counted(RECORD, 95) == 2  # not within it
     assert counted(RECORD, 80, "another") == 2  # two applications' calls at one time
+    assert counted(RECORD, 80, parent="q") == 2
 
 
 def test_a_result_told_twice_under_one_call_id_is_one() -> None:
@@ -242,6 +247,23 @@ def test_a_task_with_a_tools_own_keys_is_a_tool() -> None:
     found = only(values)
     assert (found["kind"], found["tool_name"], found["tool_arguments"]) == ("tool", "f", {"a": 1})
     assert only({"traceloop.span.kind": "task"})["kind"] == "other"
+
+
+def test_a_double_stored_as_text_is_the_same_count() -> None:
+    values = {"gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 3}
+    for sent in (97.0, "97.0", "97", 97):
+        assert only({**values, "gen_ai.usage.input_tokens": sent})["input_tokens"] == 97
+    for sent in (97.5, "97.5", "97.x", ".0", "-1.0", "NaN"):
+        assert only({**values, "gen_ai.usage.input_tokens": sent})["input_tokens"] is None
+
+
+def test_json_sent_as_bytes_is_read_also_where_it_was_stored_as_base64() -> None:
+    sent = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
+    for value in (sent, base64.b64encode(sent).decode()):
+        found = only({"gen_ai.operation.name": "chat", "gen_ai.prompt": value})
+        assert found["input_text"] == "hi"
+    for value in ("eyJ is how it begins", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x", "W3school", b"\xff\xfe", b"plain"):
+        assert read_value(value) == value
 
 
 def test_the_last_of_packed_messages_is_the_answer() -> None:

@@ -249,9 +249,10 @@ def _native_records(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[
     """Yield (instrumentation's, client library's) records of one call that no id joins.
 
     The library's lies within the other in time, has no response id, asks for the same model and says nothing else of
-    tokens; they are siblings or both roots. Each has one partner, the tightest.
+    tokens; they are siblings. Each has one partner, the tightest. Over two traces nothing is joined without an id:
+    who sees one of them alone could not know.
     """
-    natives = [r for r in nodes if t.native[r] and t.response_id[r] < 0]
+    natives = [r for r in nodes if t.native[r] and t.response_id[r] < 0 and tree.siblings[r] >= 0]
     if not natives:
         return
     others: dict[tuple[int, int], list[int]] = {}

@@ -1,12 +1,14 @@
 """Text to the value it holds: JSON, JSON that was cut off, or a Python literal.
 
 Instrumentations put JSON in strings, JSON in JSON, `repr()` of Python values, and cut all of them at attribute length
-limits, sometimes inside an escape. Reading never raises: text that is none of these is itself.
+limits, sometimes inside an escape; LangSmith's send JSON as bytes, which stored attributes hold as base64. Reading
+never raises: text that is none of these is itself.
 """
 
 from __future__ import annotations
 
 import ast
+import binascii
 import json
 import re
 from typing import Any
@@ -23,6 +25,8 @@ MAX_LAYERS = 3
 MAX_CUTS = 16
 """How many places a cut-off JSON text is tried to be closed at, from its end backwards."""
 
+PACKED = ("eyI", "eyJ", "W3", "Wy", "W1")
+"""How base64 begins of an object with a key, and of an array of objects, texts or arrays."""
 REPR = re.compile(r"[A-Z]\w*\(\w+=")
 STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|"|[\[\]{},]', re.DOTALL)
@@ -45,6 +49,8 @@ def read_value(text: Any) -> Any:
 
 def read_marked(text: Any) -> tuple[Any, bool]:
     """As `read_value`, with True where the text was cut off and only its whole part is returned."""
+    if isinstance(text, bytes) or (isinstance(text, str) and text.startswith(PACKED)):
+        return _unpacked(text), False
     if not isinstance(text, str):
         return text, False
     value, truncated = _read_once(text)
@@ -53,6 +59,17 @@ def read_marked(text: Any) -> tuple[Any, bool]:
             break
         value, truncated = _read_once(value)
     return value, truncated
+
+
+def _unpacked(sent: str | bytes) -> Any:
+    """Return the object or array whose JSON was sent as bytes, or stands in base64; anything else as it is."""
+    try:
+        body = sent if isinstance(sent, bytes) else binascii.a2b_base64(sent, strict_mode=True)
+        text = body.decode("utf-8")
+    except ValueError:
+        return sent
+    value = _read_once(text)[0] if text[:1] in ("{", "[") else None
+    return value if isinstance(value, (dict, list)) else sent
 
 
 def _read_once(text: Any) -> tuple[Any, bool]:

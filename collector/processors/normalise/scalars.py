@@ -157,7 +157,8 @@ def _read_figure(n: int, table: AttributeTable, rows: NDArray[np.int64], owners:
 def figure(value: Any) -> int | None:
     """Return a count of any spelling as int; None for what is no count: NaN, negative, a fraction, text, bool."""
     if isinstance(value, str):
-        digits = value.strip().strip('"')
+        whole, _, fraction = value.strip().strip('"').partition(".")
+        digits = whole if not fraction.strip("0") else ""  # "97.0": a double, stored as text
         return int(digits) if digits.isascii() and digits.isdigit() and int(digits[:20]) <= INT64_MAX else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

@@ -66,6 +66,8 @@ def tool_arguments(raw: Any) -> Any:
         return value
     if isinstance(value.get("kwargs"), dict) and (isinstance(value.get("args"), list) or value.keys() == {"kwargs"}):
         return value["kwargs"] | ({"args": value["args"]} if value.get("args") else {})
+    if value.keys() == {"input"} and isinstance(inner := read_value(value["input"]), dict):
+        return inner  # LangSmith: the arguments printed
     if "input_str" in value:  # LangChain's callback, as Traceloop writes it down
         return value["inputs"] if isinstance(value.get("inputs"), dict) else read_value(value["input_str"])
     if value.get("type") in ("tool_call", "tool-call", "tool_use") or {"name", "args", "id"} <= value.keys():
