@@ -15,6 +15,7 @@ from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from evalgate.dataset import commands as dataset_commands
 from evalgate.gate import commands as gate_commands
@@ -36,7 +37,18 @@ CODES = (0, 1, 2)
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
+ORDER = ("up", "traces", "label", "cases", "dataset", "run", "gate", "query")
+"""How the help lists the commands: as one needs them; others follow."""
 HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
+
+
+class InOrder(TyperGroup):
+    """The root's commands in the order of ORDER."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own click is private
+        """Return the names as the help shows them."""
+        names = super().list_commands(ctx)
+        return [n for n in ORDER if n in names] + [n for n in names if n not in ORDER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def build_app() -> typer.Typer:
     """Return the app with our own commands."""
-    app = new_app(HELP, add_completion=True)
+    app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
     for part in (select_commands, dialect_commands, review_commands, dataset_commands, run_commands, gate_commands):
         part.register(app)
@@ -123,6 +135,9 @@ def _names(app: typer.Typer) -> set[str | None]:
 def _unexpected(terminal: Terminal, error: Exception) -> int:
     """Word what argument parsing raised; anything else is a fault of ours, and still not a verdict."""
     message = getattr(error, "format_message", None)
+    if type(error).__name__ == "NoArgsIsHelpError" and message is not None:  # typer keeps its click to itself
+        terminal.note(message())
+        return ERROR
     if message is not None:
         context = getattr(error, "ctx", None)
         hint = f" See: {context.command_path} --help" if context else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalgate.errors import BadInput
-from schema.errors import EvalgateError
+from schema.errors import EvalgateError, Retryable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,6 +71,7 @@ def open_database(dsn: str | None, *, writes: bool = False) -> Iterator[Database
             f"this command needs a database, and {e.name} is not installed: pip install 'otel-evalgate[embedded]', "
             "or 'otel-evalgate[collector]' for a ClickHouse server"
         ) from None
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # what it logs, its errors say again
     target = dsn or f"chdb://{Path.cwd() / DEFAULT_PATH}"
     where = parse_dsn(target)
     if isinstance(where, EmbeddedDsn) and not where.path.is_dir():
@@ -77,7 +79,13 @@ def open_database(dsn: str | None, *, writes: bool = False) -> Iterator[Database
             f"there is no database at {where.path}. Start the collector here: evalgate up. "
             "Or say where the database is: --dsn, EVALGATE_DSN"
         )
-    with connect(target) as database:
+    try:
+        opened = connect(target)
+    except Retryable as e:
+        if isinstance(where, EmbeddedDsn) or getattr(e.__cause__, "code", None) is not None:
+            raise  # its own words say what to do
+        raise EvalgateError(f"{e}. Is it running? If it is elsewhere: --dsn, EVALGATE_DSN") from None
+    with opened as database:
         if database.embedded:
             migrate(database)
         elif missing := migrate(database, dry_run=True):

@@ -73,6 +73,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 yield number, strict_json(line)
+            except json.JSONDecodeError as e:
+                yield number, ValueError(f"this is not JSON: {e.msg} at character {e.colno}")
             except ValueError as e:
                 yield number, e
 

@@ -15,12 +15,14 @@ Dsn = Annotated[
     typer.Option(
         "--dsn",
         envvar="EVALGATE_DSN",
+        metavar="DSN",
         help="The database: chdb:///PATH or http(s)://user:pass@host:port/database.  [default: .evalgate/data/db here]",
         show_default=False,
     ),
 ]
 Since = Annotated[
-    str | None, typer.Option("--since", help="Only from then on: 30m, 24h, 7d, 2w, or a date such as 2026-11-20.")
+    str | None,
+    typer.Option("--since", metavar="WHEN", help="Only from then on: 30m, 24h, 7d, 2w, or a date such as 2026-11-20."),
 ]
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
 EXAMPLES = Path(__file__).resolve().parent
@@ -53,6 +54,7 @@ class Walk:
     folder: Path
     environment: Mapping[str, str]
     times: list[tuple[str, float]] = field(default_factory=list)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
 
     def step(self, title: str, text: str) -> None:
@@ -74,14 +76,25 @@ class Walk:
 
     def start(self, command: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Show a command and start it."""
-        return subprocess.Popen(
-            self._shown(command, env),
-            cwd=self.folder,
-            env={**self.environment, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            text=True,
-            **options,
-        )
+        words = self._shown(command, env)
+        with _undisturbed():  # between the fork and the list, a process would belong to nobody
+            process = subprocess.Popen(
+                words,
+                cwd=self.folder,
+                env={**self.environment, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                text=True,
+                **options,
+            )
+            self.started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """Leave nothing running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
     def summary(self) -> None:
         """Print how long each step took."""
@@ -137,15 +150,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="evalgate-demo-"))
+    steps = Walk(console, folder, _environment())
     try:
         _copy_app(folder)
-        walk(Walk(console, folder, _environment()))
+        walk(steps)
     except NotAsPromisedError as e:
         console.print(f"\n[bold red]The demo is not as promised:[/] {escape(str(e))}", soft_wrap=True)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     finally:
+        steps.kill()
         if keep:
             console.print(f"\nkept: {folder}", soft_wrap=True)
         else:
@@ -353,6 +368,20 @@ def _environment() -> dict[str, str]:
 
 def _tail(log: Path, lines: int = 20) -> str:
     return "\n".join(log.read_text().splitlines()[-lines:])
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off being told to stop until what is done here is done. Not by a mask: a child would inherit it."""
+    put_off: list[int] = []
+    before = {s: signal.signal(s, lambda number, _: put_off.append(number)) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    for number in put_off[:1]:
+        signal.raise_signal(number)
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:

@@ -53,13 +53,15 @@ def register(app: typer.Typer) -> None:
 
 def label(
     traces: Annotated[
-        list[str] | None, typer.Argument(help="Traces to label, flagged or not: ids, or the beginnings of some.")
+        list[str] | None,
+        typer.Argument(metavar="TRACE", help="Traces to label, flagged or not: ids, or the beginnings of some."),
     ] = None,
     *,
     source: Annotated[
         Path | None,
         typer.Option(
             "--from",
+            metavar="FILE",
             help='Import labels: one {"trace_id", "verdict", "failure_mode"?, "corrected_output"?, "comment"?, '
             '"span_id"?, "annotator"?} per line.',
         ),

@@ -37,11 +37,12 @@ def traces(
     context: typer.Context,
     *,
     where: Annotated[
-        list[str] | None, typer.Option("--where", help="A condition such as 'duration_ms > 2000'; repeat it for more.")
+        list[str] | None,
+        typer.Option("--where", metavar="CONDITION", help="Such as 'duration_ms > 2000'; repeat it for more."),
     ] = None,
     failing: Annotated[bool, typer.Option("--failing", help="Only those that failed.")] = False,
     flagged: Annotated[bool, typer.Option("--flagged", help="Only those worth a look: failing, or sampled.")] = False,
-    service: Annotated[str | None, typer.Option(help="Only of this service.")] = None,
+    service: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this service.")] = None,
     since: Since = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
     dsn: Dsn = None,
@@ -84,7 +85,7 @@ def traces(
 
 
 def show(
-    trace: Annotated[str, typer.Argument(help="A trace id, or the beginning of one.")],
+    trace: Annotated[str, typer.Argument(metavar="ID", help="A trace id, or the beginning of one.")],
     *,
     full: Annotated[bool, typer.Option("--full", help="Do not cut long texts.")] = False,
     dsn: Dsn = None,

@@ -6,6 +6,7 @@ space, no table, wrong password) is worth another try. Numbers: ClickHouse `src/
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import Error as DriverError
@@ -75,6 +76,7 @@ DRIVER_FAULTS: tuple[type[Exception], ...] = (DriverError, HTTPError, OSError)
 """What the driver lets through; everything else is a fault of ours and stays as it is."""
 
 MESSAGE_CHARS = 600
+SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([A-Z][A-Za-z ,-]+)")
 
 
 def classify(error: Exception, where: str, *, quote: bool = True) -> EvalgateError:
@@ -102,6 +104,8 @@ def _transport(error: BaseException) -> bool:
 def _text(error: Exception) -> str:
     """Return the server's own words on one line, without the driver's prefix and the version."""
     text = " ".join(str(error).split())
+    if match := SYSTEM_ERROR.search(text):  # of a connection; around it stand names of Python's classes
+        return match[1]
     text = text[max(text.find("Code: "), 0) :]
     text = text.split(" (version ")[0].split(" (for url ")[0].removeprefix("Code: ")
     return text[:MESSAGE_CHARS]

@@ -137,6 +137,37 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Exit 0 yes, 1 no, 2 cannot" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("group", [[], ["cases"], ["dataset"], ["schema"]])
+def test_a_group_alone_shows_its_help(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(group) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage: evalgate")
+    assert "\nCommands:\n  " in err
+
+
+def test_the_help_lists_commands_as_one_needs_them(installed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    installed.append("hello")
+    assert run(["--help"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.split("Commands:\n")[1].splitlines()]
+    assert listed[:7] == ["traces", "label", "cases", "dataset", "run", "gate", "query"]
+    assert "hello" in listed
+
+
+def test_an_error_is_one_line_whatever_the_driver_logs(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "evalgate.cli", "traces", "--dsn", "http://127.0.0.1:1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("evalgate: http://127.0.0.1:1/default cannot be reached")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_reader_that_goes_away_is_no_green_gate(project: Path) -> None:
     program = "from evalgate.cli import main; main()"
     with subprocess.Popen(
@@ -169,7 +200,10 @@ def test_without_a_database_it_says_how_to_get_one(
     [
         ("postgres://x", "the DSN's scheme is 'postgres'"),
         ("chdb://relative", "does not hold an absolute path"),
-        ("http://user:secret@127.0.0.1:1/x", "127.0.0.1:1"),
+        (
+            "http://user:secret@127.0.0.1:1/x",
+            "127.0.0.1:1/x cannot be reached or gave no answer: Connection refused. Is it",
+        ),
     ],
 )
 def test_a_database_that_is_not_there_is_one_line(

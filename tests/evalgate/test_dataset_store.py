@@ -68,7 +68,7 @@ def test_an_edit_by_hand_is_another_version(project: Path) -> None:
     ("lines", "words"),
     [
         (["{}"], "line 1: a case lacks 'input'"),
-        (['{"input": "a"}', "", "nonsense"], "line 3: Expecting value"),
+        (['{"input": "a"}', "", "nonsense"], "line 3: this is not JSON: Expecting value at character 1"),
         (['{"input": "a"}', '{"input": "a"}'], "line 2: the case case-"),
         (['{"input": NaN}'], "line 1: NaN is not JSON"),
         (["[" * 100_000], "line 1: it is nested too deep"),

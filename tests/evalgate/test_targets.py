@@ -179,7 +179,7 @@ def test_outputs_from_a_file(project: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "line 2: Expecting"),
+        ("{", "line 2: this is not JSON: Expecting"),
         ('{"output": "x"}', "line 2: each line must be an object with a 'case_id'"),
         ('{"case_id": "b"}', "line 2: the target's answer lacks 'output'"),
         ('{"case_id": "a", "output": "y"}', "line 2: the case a stands there twice"),
