@@ -20,7 +20,7 @@ from collector.journal.record import Record
 from schema.anyvalue import dump_json
 from schema.component import Signal
 from schema.errors import EvalgateError, Reason, Refused
-from schema.span import CANONICAL
+from schema.span import CANONICAL, JSON_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 SCHEMA = "normalized/1"
 STATUS = ("unset", "ok", "error")
 GZIP_MAGIC = b"\x1f\x8b"
-JSON_COLUMNS = frozenset(
-    {
-        "request_params",
-        "system_instructions",
-        "input_messages",
-        "output_messages",
-        "tool_arguments",
-        "tool_result",
-        "metadata",
-    }
-)
 RENAMED = {"span_kind": "kind"}
 FEEDBACK_KEYS = ("trace_id", "span_id", "name", "value", "label", "comment", "response_id", "session_id", "polarity")
 Document = dict[str, Any]

@@ -272,7 +272,7 @@ async def _finish(delivery: asyncio.Task[None], deadline_s: float, hurry: asynci
     with contextlib.suppress(asyncio.CancelledError):
         try:
             await delivery
-        except Exception:
+        except Exception:  # the rest must still be shut down; what was not delivered is in the journal
             log.exception("the delivery ended with an error")
 
 
@@ -280,7 +280,7 @@ async def _quietly(name: str, component: Receiver | Exporter | Extension) -> Non
     """Shut one component down; its failure must not keep the others open."""
     try:
         await component.shutdown()
-    except Exception:
+    except Exception:  # see above: one that fails must not keep the others open
         log.exception("%s did not shut down cleanly", name)
 
 

@@ -96,6 +96,17 @@ CANONICAL = pa.schema(
 )
 """Every derived column with its Arrow type, in the order of the database."""
 
+JSON_COLUMNS = (
+    "request_params",
+    "system_instructions",
+    "input_messages",
+    "output_messages",
+    "tool_arguments",
+    "tool_result",
+    "metadata",
+)
+"""Columns that hold JSON text."""
+
 FEEDBACK = pa.schema(
     [
         ("origin", pa.int32()),  # row of SpanBatch.origins

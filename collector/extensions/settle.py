@@ -81,7 +81,7 @@ class Settle:
             except EvalgateError as e:
                 pause_s = min(max(2 * pause_s, 1.0), LONGEST_PAUSE_S)
                 log.log(logging.INFO if isinstance(e, Retryable) else logging.WARNING, "settling waits: %s", e)
-            except Exception:
+            except Exception:  # settling must not end for the life of the process because of one pass
                 pause_s = LONGEST_PAUSE_S
                 log.exception("settling failed in a way that it should not; trying again in %.0f s", pause_s)
             with contextlib.suppress(TimeoutError):

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from collector.settle.queries import REVISED
 from collector.settle.rebuild import ids, unix_ns
 from schema.anyvalue import to_text
-from schema.span import CANONICAL
+from schema.span import CANONICAL, JSON_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from collector.settle.whole import Whole
     from schema.batch import SpanBatch
 
-JSON_COLUMNS = frozenset(
-    {
-        "request_params",
-        "system_instructions",
-        "input_messages",
-        "output_messages",
-        "tool_arguments",
-        "tool_result",
-        "metadata",
-    }
-)
 SUMS = ("input_tokens", "output_tokens", "cost_usd")
 OF_TRACE = ("session_id", "user_id", "feature")
 MISSING_PARENT = "missing_parent"

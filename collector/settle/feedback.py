@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from collector.settle.queries import statement
+from schema.span import FEEDBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,17 +32,7 @@ ROW: Final = pa.schema(
     [
         ("tenant", pa.string()),
         ("received_at", pa.timestamp("ns", "UTC")),
-        ("time_unix_ns", pa.uint64()),
-        ("trace_id", pa.string()),
-        ("span_id", pa.string()),
-        ("response_id", pa.string()),
-        ("session_id", pa.string()),
-        ("name", pa.string()),
-        ("value", pa.string()),
-        ("label", pa.string()),
-        ("comment", pa.string()),
-        ("source", pa.string()),
-        ("polarity", pa.string()),
+        *((f.name, f.type) for f in FEEDBACK if f.name != "origin"),
     ]
 )
 

@@ -8,7 +8,8 @@ import pytest
 
 from collector.normalize import _record as record_of
 from collector.settle import Limits, Settler
-from collector.settle.compare import JSON_COLUMNS, _alike
+from collector.settle.compare import _alike
+from schema.span import JSON_COLUMNS
 from tests.settle.cut import ORDERS, arrivals, captures, expected_spans, process, requests, store, stored_spans, whole
 
 if TYPE_CHECKING:

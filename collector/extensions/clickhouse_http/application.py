@@ -99,7 +99,7 @@ class Application:
             response = _problem(status, code, f"Code: {code}. DB::Exception: {e}. ({word})")
         except EngineError as e:
             response = _problem(STATUS_OF_CODE.get(e.code, 500), e.code, str(e))
-        except Exception:
+        except Exception:  # a client must get an answer, whatever our bug is
             # The texts of statements may hold content of spans: the log has the place only.
             logger.exception("a bug: request %s got no answer", query_id)
             response = _problem(500, 1002, "Code: 1002. DB::Exception: internal error. (UNKNOWN_EXCEPTION)")

@@ -29,7 +29,7 @@ from collector.processors.normalise.usage import (
     inclusive,
 )
 from schema.dialect import Dialects, dialects
-from schema.span import CANONICAL, Kind
+from schema.span import CANONICAL, JSON_COLUMNS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,15 +43,6 @@ SNAPSHOT = r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})$"
 DETAILS = "gen_ai.client.inference.operation.details"
 WHOLE_TRACE = ("session_id", "user_id", "feature")
 TOOL_COLUMNS = ("tool_name", "tool_call_id")
-JSON_COLUMNS = (
-    "request_params",
-    "system_instructions",
-    "input_messages",
-    "output_messages",
-    "tool_arguments",
-    "tool_result",
-    "metadata",
-)
 BORROWED = (
     "request_model",
     "response_model",
