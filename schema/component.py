@@ -30,6 +30,8 @@ ENTRY_POINTS = "otel_evalgate.components"
 
 ComponentKind = Literal["receiver", "processor", "exporter", "extension"]
 Signal = Literal["traces", "logs"]
+PortSharing = Literal["alone", "first", "more"]
+"""Whether other processes listen on a receiver's addresses: none, some later, some already."""
 
 
 class ComponentConfig(BaseModel):
@@ -109,6 +111,8 @@ class Context:
     """Folder for whatever the component keeps on disk."""
     journal: Journal | None = None
     """Set for receivers."""
+    port_sharing: PortSharing = "alone"
+    """For receivers: "first" and "more" bind with SO_REUSEPORT, "first" where nobody listens yet."""
     dsn: str | None = None
     """The database of the service: that of its first ClickHouse exporter; set for extensions."""
     process: Callable[[SpanBatch], SpanBatch] | None = None

@@ -18,7 +18,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -29,6 +29,9 @@ from collector.receivers.otlp_grpc import GrpcServer
 from collector.receivers.otlp_http import HttpServer
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from schema.component import PortSharing
 
 MIB = 1 << 20
 VALIDATORS = 2
@@ -149,6 +152,7 @@ class OtlpReceiver:
         if context.journal is None:
             raise ConfigError(f"receiver {context.name}: it has no journal to write to; name it in a pipeline")
         self._config = config
+        self._port_sharing = context.port_sharing
         self._journal = context.journal
         self._servers: list[GrpcServer | HttpServer] = []
         self._executor: ThreadPoolExecutor | None = None
@@ -169,10 +173,10 @@ class OtlpReceiver:
         try:
             if http := self._config.protocols.http:
                 intake = self._intake(http.max_inflated_bytes)
-                await self._listen("http", _http_server(intake, budget, http))
+                await self._listen("http", _http_server(intake, budget, http, self._port_sharing))
             if grpc := self._config.protocols.grpc:
                 intake = self._intake(grpc.max_recv_msg_size_mib * MIB)
-                await self._listen("grpc", _grpc_server(intake, budget, grpc))
+                await self._listen("grpc", _grpc_server(intake, budget, grpc, self._port_sharing))
         except BaseException:
             await self.shutdown()
             raise
@@ -197,7 +201,7 @@ class OtlpReceiver:
         self.endpoints.clear()
 
 
-def _grpc_server(intake: Intake, budget: Budget, config: GrpcConfig) -> GrpcServer:
+def _grpc_server(intake: Intake, budget: Budget, config: GrpcConfig, sharing: PortSharing) -> GrpcServer:
     return GrpcServer(
         intake,
         budget,
@@ -205,16 +209,18 @@ def _grpc_server(intake: Intake, budget: Budget, config: GrpcConfig) -> GrpcServ
         max_message_bytes=config.max_recv_msg_size_mib * MIB,
         max_concurrent_streams=config.max_concurrent_streams,
         max_metadata_bytes=16 << 10,
+        sharing=sharing,
     )
 
 
-def _http_server(intake: Intake, budget: Budget, config: HttpConfig) -> HttpServer:
+def _http_server(intake: Intake, budget: Budget, config: HttpConfig, sharing: PortSharing) -> HttpServer:
     return HttpServer(
         intake,
         budget,
         endpoint=config.endpoint,
         paths={config.traces_url_path: "traces", config.logs_url_path: "logs"},
         feedback_path=config.feedback_url_path,
+        sharing=sharing,
         limits=HttpLimits(
             max_header_bytes=config.max_header_bytes,
             max_headers=100,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from collector.receivers.intake import Budget, Intake
-    from schema.component import Signal
+    from schema.component import PortSharing, Signal
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
     Handler = Callable[[bytes, Context], Awaitable[bytes]]
@@ -47,12 +47,15 @@ class GrpcServer:
         max_message_bytes: int,
         max_concurrent_streams: int,
         max_metadata_bytes: int,
+        sharing: PortSharing = "alone",
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._endpoint = endpoint
+        self._sharing = sharing
         self._handlers = _Handlers(intake, budget, jitter)
         self._options = (
-            ("grpc.so_reuseport", 0),  # else two processes would share the port, each with half of the spans
+            # On by default; two processes that do not know of each other would each get half of the spans.
+            ("grpc.so_reuseport", int(sharing != "alone")),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_concurrent_streams", max_concurrent_streams),
             ("grpc.max_metadata_size", max_metadata_bytes),
@@ -67,6 +70,7 @@ class GrpcServer:
             ConfigError: the address is taken or is none of this machine's.
 
         """
+        refuse_sharing("gRPC", self._endpoint, self._sharing)
         server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._handlers,))
         try:
@@ -76,7 +80,8 @@ class GrpcServer:
         if port == 0:
             await server.stop(None)
             raise ConfigError(
-                f"receiver otlp: cannot listen for gRPC on {self._endpoint}: {_why(self._endpoint)}. "
+                f"receiver otlp: cannot listen for gRPC on {self._endpoint}: "
+                f"{why_taken(self._endpoint) or 'the address was taken a moment ago'}. "
                 "Stop what uses it, or set another protocols.grpc.endpoint."
             )
         await server.start()
@@ -90,8 +95,31 @@ class GrpcServer:
             await server.stop(grace_s)
 
 
-def _why(endpoint: str) -> str:
-    """Return why an address cannot be bound: gRPC does not say, so try it ourselves."""
+def refuse_sharing(protocol: str, endpoint: str, sharing: PortSharing) -> None:
+    """Refuse an address that workers cannot share: a free port of each, or one where somebody listens already.
+
+    With SO_REUSEPORT the system would let us in beside any process of this user that set it too.
+
+    Raises:
+        ConfigError: it says what to do.
+
+    """
+    if sharing == "alone":
+        return
+    problem = ""
+    if endpoint.endswith(":0"):
+        problem = "port 0 would be another one for each worker"
+    elif sharing == "first":
+        problem = why_taken(endpoint)
+    if problem:
+        raise ConfigError(
+            f"receiver otlp: cannot listen for {protocol} on {endpoint}: {problem}. "
+            f"Stop what uses it, or set another protocols.{protocol.lower()}.endpoint."
+        )
+
+
+def why_taken(endpoint: str) -> str:
+    """Return why an address cannot be bound, "" when it can: gRPC does not say, so try it ourselves."""
     host, _, port = endpoint.rpartition(":")
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(
@@ -102,7 +130,7 @@ def _why(endpoint: str) -> str:
                 probe.bind(address)
     except OSError as e:
         return e.strerror or str(e)
-    return "the address was taken a moment ago"
+    return ""
 
 
 class _Handlers(grpc.GenericRpcHandler):

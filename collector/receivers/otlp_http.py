@@ -22,7 +22,7 @@ from google.rpc.status_pb2 import Status
 from collector.receivers import answers
 from collector.receivers.http_connection import HttpConnection, HttpLimits, Request, Response, Shared
 from collector.receivers.intake import log_bug
-from collector.receivers.otlp_grpc import NO_METRICS
+from collector.receivers.otlp_grpc import NO_METRICS, refuse_sharing
 from schema.errors import ConfigError, Reason, Refused
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from collector.decode.validate import Encoding
     from collector.receivers.intake import Budget, Intake
-    from schema.component import Signal
+    from schema.component import PortSharing, Signal
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 ENCODINGS: Mapping[str, Encoding] = MappingProxyType({PROTOBUF: "protobuf", JSON: "json"})
@@ -158,8 +158,10 @@ class HttpServer:
         paths: Mapping[str, Signal],
         limits: HttpLimits,
         feedback_path: str | None = None,
+        sharing: PortSharing = "alone",
     ) -> None:
         self._endpoint = endpoint
+        self._sharing = sharing
         self._shared = Shared(OtlpHttp(intake, paths, feedback_path=feedback_path), limits, budget)
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.Task[None] | None = None
@@ -171,11 +173,16 @@ class HttpServer:
             ConfigError: the address is taken or is none of this machine's.
 
         """
+        refuse_sharing("HTTP", self._endpoint, self._sharing)
         loop = asyncio.get_running_loop()
         host, _, port = self._endpoint.rpartition(":")
         try:
             server = await loop.create_server(
-                lambda: HttpConnection(self._shared, loop), host.strip("[]") or None, int(port), backlog=BACKLOG
+                lambda: HttpConnection(self._shared, loop),
+                host.strip("[]") or None,
+                int(port),
+                backlog=BACKLOG,
+                reuse_port=self._sharing != "alone",
             )
         except OSError as e:
             reason = os.strerror(e.errno) if e.errno and not isinstance(e, socket.gaierror) else e.strerror or str(e)
