@@ -1,6 +1,6 @@
 """Measure the whole path, OTLP in to ClickHouse out: CPU for a million spans, beside a native collector.
 
-    python bench/ingest.py [--peer rotel] [--sink server] [--case 'genai-http-*'] [--spans 51200] [--runs 2]
+    python bench/ingest.py [--peer rotel] [--sink server] [--case 'genai-http-*' | --full] [--spans 51200] [--runs 2]
 
 Ours runs with its journal synced and every processor on. Each measurement starts a fresh process in front of the same
 sink, warms it up, sends a load and waits until everything is delivered; targets take turns (A B C A B C). CPU is user
@@ -27,12 +27,16 @@ from rich.table import Table
 from bench.tools.databases import server, sink
 from bench.tools.machine import RESULTS, keep, machine, settings
 from bench.tools.measure import MIB, Case, Measurement, Plan, measure, work_folder
+from bench.tools.ratios import OURS_NAME, checks, markdown
+from bench.tools.report import checks_table
 from bench.tools.targets import Failed, Ours, Rotel, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-OURS: Final = Ours()
+__all__ = ["checks", "main", "markdown"]
+
+OURS: Final = Ours(OURS_NAME)
 PEERS: Final[dict[str, tuple[Target, ...]]] = {
     "none": (),
     "rotel": (Rotel(), Rotel("rotel-plain", compression="none")),
@@ -43,9 +47,15 @@ DEFAULT_CASES: Final = (
     "genai-http-2048",
     "genai-http-gzip-512",
     "genai-grpc-512",
+    "genai-grpc-gzip-512",
     "small-http-512",
+    "small-http-32",
+    "small-http-gzip-512",
     "small-grpc-512",
 )
+"""One thing varied at a time; `--full` is every combination of protobuf."""
+FULL: Final = ("*-http-*", "*-grpc-*")
+SERVER_CASES: Final = ("genai-http-512", "small-http-512")
 SMALL_SPANS_FACTOR: Final = 2
 """Small spans are cheap: more of them are sent, so that what is measured stays well above the 10 ms of a tick."""
 SMOKE_SPANS: Final = 1_024
@@ -151,6 +161,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peer", choices=PEERS, default="none")
     parser.add_argument("--sink", choices=("sink", "server"), default="sink")
     parser.add_argument("--case", action="append", help=f"a name or pattern; repeatable. Default: {DEFAULT_CASES}")
+    parser.add_argument("--full", action="store_true", help="every combination of kind, protocol, gzip and batch")
     parser.add_argument("--spans", type=int, default=51_200, help="of a genai case; small ones send twice as many")
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--smoke", action="store_true", help="two short cases: does everything run?")
@@ -163,10 +174,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; 1 when something was lost, refused or failed."""
     options = parse(arguments)
-    targets: tuple[Target, ...] = (OURS, *PEERS[options.peer])
-    if options.sink == "server":
-        targets = (Ours(create_schema=True), *PEERS[options.peer])
-    cases = chosen(options.case or DEFAULT_CASES, options.spans)
+    real = options.sink == "server"
+    targets: tuple[Target, ...] = (Ours(OURS_NAME, create_schema=real), *PEERS[options.peer])
+    usual = FULL if options.full else SERVER_CASES if real else DEFAULT_CASES
+    cases = chosen(options.case or usual, options.spans)
     pinned = not options.unpinned and (os.cpu_count() or 1) > 1
     plan = Plan(target_cpus="0" if pinned else "", other_cpus=f"1-{(os.cpu_count() or 2) - 1}" if pinned else "")
     if options.smoke:
@@ -174,13 +185,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = Plan(warm_up_spans=SMOKE_SPANS, send_s=10, deliver_s=30)
         options.runs = 1
     console = Console(stderr=options.json, width=160)
-    found = run(targets, cases, options.runs, plan, real=options.sink == "server", console=console)
+    found = run(targets, cases, options.runs, plan, real=real, console=console)
     with work_folder() as folder:
         kept = document(found, plan, settings(options), folder)
     if options.json:
         print(json.dumps(kept, indent=1))
     else:
-        console.print(summary(found, real=options.sink == "server"))
+        console.print(summary(found, real=real))
+        console.print(checks_table(checks(kept)))
     if not options.smoke:
         console.print(f"raw results: {keep(f'ingest-{options.sink}', kept, options.results)}", highlight=False)
     complete = len(found) == len(cases) * options.runs * len(targets)

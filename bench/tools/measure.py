@@ -18,7 +18,7 @@ from bench.tools.proc import await_idle, usage
 from bench.tools.targets import Failed, Ours, spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from bench.tools.databases import Endpoint, Rows
     from bench.tools.loadgen import WireProtocol
@@ -145,6 +145,7 @@ def _measure(running: Running, name: str, case: Case, plan: Plan, endpoint: Endp
     problems = [] if settled else ["the warm-up was not delivered in time: its cost is in the figure"]
     bytes_before = endpoint.insert_bytes() or 0
     with generator(load, folder, plan.other_cpus) as go:
+        health_before = running.health()
         busy, before, database_before = os.getloadavg()[0], usage(running.pid), usage(endpoint.pid)
         sent = go()
     idle_since, settled = await_idle(watched, timeout_s=plan.deliver_s, done=running.delivered)
@@ -152,6 +153,7 @@ def _measure(running: Running, name: str, case: Case, plan: Plan, endpoint: Endp
     health = running.health()
     rows = endpoint.rows(peer=peer)
     problems += _problems(sent, health, settled=settled, plan=plan)
+    problems += not_accounted(sent, health_before, health)
     if rows is not None:
         problems += differences(warm.accepted + sent.accepted, rows)
     if problems:
@@ -178,6 +180,24 @@ def differences(accepted: int, rows: Rows) -> list[str]:
     if (rows.rows, rows.spans) == (accepted, accepted):
         return []
     return [f"{accepted} spans were acknowledged, {rows.rows} rows with {rows.spans} ids are stored"]
+
+
+def not_accounted(sent: Sent, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return where the collector's own counts differ from what it acknowledged: journalled, handed to the database.
+
+    A collector that says nothing of itself has no counts to differ.
+    """
+    if not before or not after:
+        return []
+    delivered = after["delivery"]["spans"] - before["delivery"]["spans"]
+    journalled = after["journal"]["next_sequence"] - before["journal"]["next_sequence"]
+    acknowledged = round(sent.requests * sent.accepted / max(sent.spans, 1))
+    found = []
+    if delivered != sent.accepted:
+        found.append(f"{sent.accepted} spans were acknowledged, {delivered} handed to the database")
+    if journalled < acknowledged:
+        found.append(f"{acknowledged} requests were acknowledged, {journalled} were journalled")
+    return found
 
 
 def _problems(sent: Sent, health: dict[str, Any], *, settled: bool, plan: Plan) -> list[str]:

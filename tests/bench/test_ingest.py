@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ import pytest
 from bench.ingest import all_cases, chosen, summary
 from bench.tools.databases import Rows
 from bench.tools.loadgen import Sent
-from bench.tools.measure import Measurement, differences
+from bench.tools.measure import Measurement, differences, not_accounted
+from bench.tools.ratios import checks, markdown
 
 BENCH = Path(__file__).parents[2] / "bench"
 SENT = Sent(
@@ -70,6 +71,36 @@ def test_spans_lost_or_stored_twice_are_told() -> None:
     assert differences(1000, Rows(1000, 1000, 1, 1)) == []
     assert differences(1000, Rows(999, 999, 1, 1))
     assert differences(1000, Rows(1001, 1000, 1, 1))
+
+
+def test_what_the_collector_says_of_itself_must_agree_with_its_answers() -> None:
+    def health(spans: int, records: int) -> dict[str, dict[str, int]]:
+        return {"delivery": {"spans": spans}, "journal": {"next_sequence": records}}
+
+    assert not_accounted(SENT, health(50, 5), health(1050, 7)) == []
+    assert "999 handed to the database" in not_accounted(SENT, health(50, 5), health(1049, 7))[0]
+    assert "1 were journalled" in not_accounted(SENT, health(50, 5), health(1050, 6))[0]
+    assert not_accounted(SENT, {}, {}) == []
+
+
+def test_figures_are_judged_by_the_best_runs_and_their_targets() -> None:
+    peers = [replace(ONE, target="rotel-plain", cpu_s=0.05), replace(ONE, target="rotel-lz4", cpu_s=0.04)]
+    document = {"measurements": [asdict(one) for one in (replace(ONE, cpu_s=0.09), ONE, *peers)]}
+    found = {one.what: one for one in checks(document)}
+    plain, lz4 = found["genai-http-512: CPU, ours ÷ rotel-plain"], found["genai-http-512: CPU, ours ÷ rotel-lz4"]
+    assert plain.value == pytest.approx(0.4)
+    assert plain.is_met
+    assert lz4.value == pytest.approx(0.5)
+    assert not lz4.is_met
+    assert markdown(document).splitlines()[2] == "| genai-http-512 | 20 | 50 | 40 | 0.40 | 0.50 | 0 |"
+
+
+def test_with_a_real_database_the_target_is_that_of_both_together() -> None:
+    ours = replace(ONE, rows=Rows(1000, 1000, 125, 1), insert_bytes=None, problems=("late",))
+    peer = replace(ours, target="rotel-lz4", cpu_s=0.02, database_cpu_s=0.04)
+    together, _, problems = checks({"measurements": [asdict(ours), asdict(peer)]})
+    assert (together.value, together.limit, together.is_met) == (0.5, 0.5, True)
+    assert (problems.value, problems.is_met) == (2, False)
 
 
 def test_cases_are_chosen_by_name_or_pattern_and_a_name_that_is_none_is_told() -> None:
