@@ -6,12 +6,9 @@ ClickHouse (github.com/streamfold/rotel, pull requests 196, 200 and 233): a rati
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import venv
 from typing import TYPE_CHECKING, Final
 
-from bench.tools.machine import ROOT
+from bench.tools.pinned import installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +18,6 @@ REQUIREMENT: Final = (
     f"rotel=={VERSION} --hash=sha256:2f4117e58410c933e0dc042a268ef738dab2e3a5d63b5831209acdac2a6ddcb7\n"
 )
 """The wheel for CPython 3.11 on Linux x86-64."""
-FOLDER: Final = ROOT / ".cache" / f"rotel-{VERSION}"
 
 
 def agent() -> Path:
@@ -31,26 +27,6 @@ def agent() -> Path:
         SystemExit: it cannot be installed here; pip's words say why.
 
     """
-    if found := _installed():
-        return found
-    venv.create(FOLDER, with_pip=True, clear=True)
-    pinned = FOLDER / "requirements.txt"
-    pinned.write_text(REQUIREMENT)
-    pip = [str(FOLDER / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    done = subprocess.run(
-        [*pip, "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(pinned)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode or not (found := _installed()):
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SystemExit(f"rotel {VERSION} cannot be installed for Python {sys.version.split()[0]}: {last}")
-    return found
-
-
-def _installed() -> Path | None:
-    for path in FOLDER.glob("lib/python3*/site-packages/rotel/rotel-agent"):
-        path.chmod(0o755)
-        return path
-    return None
+    (path,) = installed(f"rotel-{VERSION}", REQUIREMENT).glob("lib/python3*/site-packages/rotel/rotel-agent")
+    path.chmod(0o755)
+    return path

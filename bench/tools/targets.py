@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.05
+COLLECTOR: Final = (str(Path(sys.executable).with_name("evalgate-collector")),)
 
 
 class Failed(Exception):
@@ -102,9 +104,7 @@ class Ours:
         """Start it with a configuration made here."""
         config, ready = folder / "collector.yaml", folder / "ready.json"
         config.write_text(yaml.safe_dump(self.config(folder, database_url), sort_keys=False))
-        program = Path(sys.executable).with_name("evalgate-collector")
-        command = [str(program), "run", "--config", str(config), "--ready-file", str(ready)]
-        process, log = spawn(command, folder, cpus)
+        process, log = spawn([*COLLECTOR, "run", "--config", str(config), "--ready-file", str(ready)], folder, cpus)
         await_start(process, log, ready.exists)
         listening = json.loads(ready.read_text())
         return Running(process, listening["http"], listening["grpc"], log, listening["health_check"])
@@ -126,6 +126,33 @@ class Ours:
                 "pipelines": {"traces": pipeline, "logs": pipeline},
             },
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The collector of this repository as `evalgate up` runs it: with its own database, read over HTTP."""
+
+    name: str = "evalgate"
+
+    def run(self, folder: Path, cpus: str) -> tuple[Running, str]:
+        """Start it in an empty folder; return it and the URL of its ClickHouse interface.
+
+        Raises:
+            Failed: it ended, or did not listen in time.
+
+        """
+        any_port = {"endpoint": "127.0.0.1:0"}
+        config = Ours().config(folder, f"chdb://{folder}/db")
+        del config["exporters"]["clickhouse"]["create_schema"]
+        config["extensions"] |= {"clickhouse_http": any_port, "settle": None}
+        config["service"]["extensions"] = list(config["extensions"])
+        file, ready = folder / "collector.yaml", folder / "ready.json"
+        file.write_text(yaml.safe_dump(config, sort_keys=False))
+        process, log = spawn([*COLLECTOR, "run", "--config", str(file), "--ready-file", str(ready)], folder, cpus)
+        await_start(process, log, ready.exists)
+        listening = json.loads(ready.read_text())
+        running = Running(process, listening["http"], listening["grpc"], log, listening["health_check"])
+        return running, listening["clickhouse_http"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +180,28 @@ class Rotel:
 
 
 def spawn(
-    command: Sequence[str], folder: Path, cpus: str = "", *, stdout: int | None = None, stdin: int | None = None
+    command: Sequence[str],
+    folder: Path,
+    cpus: str = "",
+    *,
+    stdout: int | None = None,
+    stdin: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[subprocess.Popen[bytes], Path]:
-    """Start a process in a folder, on some processors only; return it and its log."""
+    """Start a process in a folder, on some processors only; return it and its log.
+
+    `environment` is added to that of this process.
+    """
     log = folder / f"{Path(command[0]).name}.{time.monotonic_ns()}.log"
     pin = ["taskset", "-c", cpus] if cpus else []
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*pin, *command], cwd=folder, stdin=stdin, stdout=out if stdout is None else stdout, stderr=out
+            [*pin, *command],
+            cwd=folder,
+            stdin=stdin,
+            stdout=out if stdout is None else stdout,
+            stderr=out,
+            env={**os.environ, **(environment or {})},
         )
     return process, log
 
