@@ -2,9 +2,9 @@
 
     load ─▶ a few spans go through every processor by its kernels, which compiles them ─▶ are_ready() is true
 
-Compiling takes seconds, and importing numba a third of one, so nothing does either by the way. Until somebody has called
-`load` (the service does, in the thread that loads the decoder's kernels), processors take their path in plain Python
-and Arrow. Both give the same.
+Compiling takes seconds, and importing numba a third of one, so nothing does either by the way. Until somebody has
+called `load` (the service does, in the thread that loads the decoder's kernels), processors take their path in plain
+Python and Arrow. Both give the same.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from collector.processors.normalise.columns import codes, sparse
 from collector.processors.normalise.exchange import request_kind
 from collector.processors.normalise.literal import read_json_object
-from collector.processors.normalise.scalars import Source, fill, owners_of
+from collector.processors.normalise.scalars import owners_of
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from collector.processors.normalise.scalars import Source
     from schema.batch import SpanBatch
     from schema.dialect import Dialects, KindMark
 
@@ -33,15 +34,16 @@ def translate(column: pa.Array, meaning: Callable[[str], Any], type_: pa.DataTyp
     return meant.take(pa.array(np.where(number < 0, len(values), number)))
 
 
-def find_kinds(batch: SpanBatch, sources: Sequence[Source], table: Dialects) -> NDArray[np.int64]:
-    """Return the index into KINDS of every span.
+def find_kinds(
+    batch: SpanBatch, sources: Sequence[Source], table: Dialects, marks: Sequence[pa.Array]
+) -> NDArray[np.int64]:
+    """Return the index into KINDS of every span. `marks` are the values of `table.kinds`.
 
     By its marks, else the request it carries, else its name within a known scope, else the keys it has, else OTHER.
     """
     n = len(batch)
     kind = np.full(n, NO_KIND, np.int64)
-    for mark in table.kinds:
-        stated = fill(n, sources, [mark.key], pa.string()).values
+    for mark, stated in zip(table.kinds, marks, strict=True):
         if stated.null_count == n:
             continue
         said = _indices(stated, mark)
@@ -97,9 +99,9 @@ def kind_column(kind: NDArray[np.int64]) -> pa.Array:
     return pa.array([str(k) for k in KINDS]).take(pa.array(kind))
 
 
-def find_operations(n: int, sources: Sequence[Source], kind: NDArray[np.int64], table: Dialects) -> pa.Array:
+def find_operations(stated: pa.Array, kind: NDArray[np.int64], table: Dialects) -> pa.Array:
     """Return the well-known operation: as stated where it belongs to the span's kind, else the kind's own."""
-    stated = fill(n, sources, table.operations.keys, pa.string()).values
+    n = len(stated)
     number, distinct = codes(stated)
     kinds = {v: k for m in table.kinds if m.key in table.operations.keys for v, k in m.values.items()}
     pairs, back = np.unique(np.stack([kind, number]), axis=1, return_inverse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.processors.compiled import are_ready
 from collector.processors.normalise.calls import find_calls
 from collector.processors.normalise.classify import KINDS, find_kinds, find_operations, kind_column, translate
 from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, sparse, valid
@@ -19,7 +21,7 @@ from collector.processors.normalise.failing import error_columns
 from collector.processors.normalise.feedback import find_feedback
 from collector.processors.normalise.limits import DEFAULT_MAX_BYTES
 from collector.processors.normalise.quality import defect_lists
-from collector.processors.normalise.scalars import Column, Source, fill
+from collector.processors.normalise.scalars import Column, Plan, Slot, Source, fill_slots
 from collector.processors.normalise.tree import read_tree, shared
 from collector.processors.normalise.usage import (
     EXCLUDES_CACHE,
@@ -43,6 +45,8 @@ SNAPSHOT = r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})$"
 DETAILS = "gen_ai.client.inference.operation.details"
 WHOLE_TRACE = ("session_id", "user_id", "feature")
 TOOL_COLUMNS = ("tool_name", "tool_call_id")
+KIND_MARK, OPERATION, CONVERSATION = "kind/", "stated operation", "conversation"
+"""Slots that are no columns: marks of the kind by number, the operation as stated, ids of conversations."""
 BORROWED = (
     "request_model",
     "response_model",
@@ -63,8 +67,9 @@ class Work:
     table: Dialects
     sources: Sequence[Source]
     kind: NDArray[np.int64]
-    filled: dict[str, Column]
+    filled: Mapping[str, Column]
     columns: dict[str, pa.Array]
+    compiled: bool
 
     def is_kind(self, *kinds: Kind) -> NDArray[np.bool_]:
         """Return which spans are of one of these kinds."""
@@ -78,9 +83,13 @@ def canonical(
     lower_is_better: Mapping[str, bool] | None = None,
     on_fault: OnFault = log_fault,
     max_content_bytes: int = DEFAULT_MAX_BYTES,
+    compiled: bool | None = None,
 ) -> SpanBatch:
-    """Return the batch with every canonical column up to `defects`, and its feedback. Pure but for `on_fault`."""
-    work = _start(batch, table or dialects())
+    """Return the batch with every canonical column up to `defects`, and its feedback. Pure but for `on_fault`.
+
+    `compiled` says whether kernels are used; by default where they are ready. The result is the same.
+    """
+    work = _start(batch, table, compiled=are_ready() if compiled is None else compiled)
     stated_error_type = work.columns["error_type"]
     _drop_placeholders(work)
     kinds = [str(KINDS[k]) for k in work.kind.tolist()]
@@ -103,22 +112,45 @@ def canonical(
     return replace(batch.with_columns(done), columns=MappingProxyType({**batch.columns, **done}), feedback=feedback)
 
 
-def _start(batch: SpanBatch, table: Dialects) -> Work:
+@dataclass(frozen=True, slots=True)
+class _Plans:
+    """What is looked for in the attributes of spans and of resources."""
+
+    of_span: Plan
+    of_resource: Plan
+
+
+def _plans(table: Dialects) -> _Plans:
+    slots = [Slot(name, keys, _type(name)) for name, keys in table.columns.items()]
+    slots += [Slot(f"{KIND_MARK}{i}", (mark.key,), pa.string()) for i, mark in enumerate(table.kinds)]
+    slots += [
+        Slot(OPERATION, table.operations.keys, pa.string()),
+        Slot(CONVERSATION, table.generated_conversation_keys, pa.string()),
+    ]
+    return _Plans(Plan.of(slots), Plan.of(Slot(name, keys, pa.string()) for name, keys in table.resource.items()))
+
+
+@cache
+def _shipped() -> tuple[Dialects, _Plans]:
+    return dialects(), _plans(dialects())
+
+
+def _start(batch: SpanBatch, given: Dialects | None, *, compiled: bool) -> Work:
     n = len(batch)
+    table, plans = _shipped() if given is None else (given, _plans(given))
     sources = _sources(batch)
-    kind = find_kinds(batch, sources, table)
-    filled = {name: fill(n, sources, keys, _type(name)) for name, keys in table.columns.items()}
-    columns = {name: column.values for name, column in filled.items()}
-    resource = Source(batch.resources.attributes)
+    filled = fill_slots(n, sources, plans.of_span, compiled=compiled)
+    kind = find_kinds(batch, sources, table, [filled[f"{KIND_MARK}{i}"].values for i in range(len(table.kinds))])
+    columns = {name: filled[name].values for name in table.columns}
     count = len(batch.resources.schema_url)
-    for name, keys in table.resource.items():
-        said = fill(count, [resource], keys, pa.string()).values
-        of_span = borrow(said, batch.resource.astype(np.int64))
+    said = fill_slots(count, [Source(batch.resources.attributes)], plans.of_resource, compiled=compiled)
+    for name, column in said.items():
+        of_span = borrow(column.values, batch.resource.astype(np.int64))
         columns[name] = coalesce(columns[name], of_span) if name in columns else of_span
     columns["span_kind"] = kind_column(kind)
-    columns["operation"] = find_operations(n, sources, kind, table)
+    columns["operation"] = find_operations(filled[OPERATION].values, kind, table)
     columns["provider"] = translate(columns["provider"], table.providers.canonical, pa.string())
-    return Work(batch, table, sources, kind, filled, columns)
+    return Work(batch, table, sources, kind, filled, columns, compiled)
 
 
 def _type(name: str) -> pa.DataType:
@@ -149,8 +181,9 @@ def _drop_placeholders(work: Work) -> None:
     by_key = np.isin(
         work.filled["session_id"].precedence, [keys.index(k) for k in work.table.generated_conversation_keys]
     )
-    conversation = fill(len(work.batch), work.sources, work.table.generated_conversation_keys, pa.string()).values
-    copied = _equal(work.columns["session_id"], conversation)  # by a span processor that writes another dialect
+    copied = _equal(
+        work.columns["session_id"], work.filled[CONVERSATION].values
+    )  # by a span processor that writes another dialect
     work.columns["session_id"] = clear(work.columns["session_id"], made_up & (by_key | copied))
 
 
@@ -168,7 +201,7 @@ def _merge(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
     for name in (*JSON_COLUMNS, "finish_reasons", "tags", "input_text", "output_text"):
         work.columns[name] = sparse(n, converted.get(name, {}), CANONICAL.field(name).type)
     for name, values in converted.items():
-        if name in work.filled:
+        if name in work.table.columns:
             work.columns[name] = coalesce(work.columns[name], sparse(n, values, work.columns[name].type))
 
 

@@ -17,7 +17,7 @@ from collector.processors.normalise.literal import read_value
 from schema.anyvalue import ValueType, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,12 +49,51 @@ class Column:
     precedence: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A column that keys may fill."""
+
+    name: str
+    keys: tuple[str, ...]
+    """In order of precedence."""
+    type: pa.DataType
+    """Text, int64 or bool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is looked for in an attribute table, all at once."""
+
+    slots: tuple[Slot, ...]
+    places: Mapping[str, tuple[tuple[int, int], ...]]
+    """Key -> (number of a slot, place of the key in it)."""
+
+    @classmethod
+    def of(cls, slots: Iterable[Slot]) -> Plan:
+        """Make a plan for these slots; their names differ."""
+        all_slots = tuple(slots)
+        places: dict[str, dict[int, int]] = {}
+        for number, slot in enumerate(all_slots):
+            for place, key in enumerate(slot.keys):
+                places.setdefault(key, {})[number] = place
+        return cls(all_slots, {key: tuple(of.items()) for key, of in places.items()})
+
+
+def fill_slots(n: int, sources: Sequence[Source], plan: Plan, *, compiled: bool) -> dict[str, Column]:
+    """Return by name what `fill` returns for each slot; with kernels if they are compiled."""
+    if not compiled:
+        return {slot.name: fill(n, sources, slot.keys, slot.type) for slot in plan.slots}
+    from collector.processors.normalise.picking import pick_slots  # noqa: PLC0415 - numba takes 0.3 s to import
+
+    return pick_slots(n, sources, plan)
+
+
 def fill(n: int, sources: Sequence[Source], keys: Sequence[str], type_: pa.DataType) -> Column:
     """Return the column of n spans that these keys fill; an earlier source wins over a later one."""
     values = pa.nulls(n, type_)
     precedence = np.full(n, NO_KEY, np.uint8)
     for source in sources:
-        picked = _fill_from(n, source, keys, type_)
+        picked = fill_from(n, source, keys, type_)
         if picked is None:
             continue
         precedence = np.where(precedence == NO_KEY, picked.precedence, precedence)
@@ -62,7 +101,8 @@ def fill(n: int, sources: Sequence[Source], keys: Sequence[str], type_: pa.DataT
     return Column(values, precedence)
 
 
-def _fill_from(n: int, source: Source, keys: Sequence[str], type_: pa.DataType) -> Column | None:
+def fill_from(n: int, source: Source, keys: Sequence[str], type_: pa.DataType) -> Column | None:
+    """Return the column that one source fills, None where it has none of the keys."""
     table = source.table
     rank_of_key = rank(table.keys, keys)
     if (rank_of_key == NO_KEY).all():
@@ -119,10 +159,11 @@ def _read_text(n: int, table: AttributeTable, rows: NDArray[np.int64], owners: N
     except pa.ArrowInvalid:
         column, quoted = pa.nulls(n, pa.string()), quoted | text
     special = np.flatnonzero(quoted | ~text)
-    return patch(column, {int(owners[i]): _text(table.value(int(rows[i]))) for i in special})
+    return patch(column, {int(owners[i]): text_of(table.value(int(rows[i]))) for i in special})
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """Return a value as text, out of its quotes and trimmed; None where nothing is left."""
     value = read_value(value) if isinstance(value, str) and value[:1] == '"' else value
     return (to_text(value).strip() or None) if isinstance(value, (str, int, bool)) else None
 

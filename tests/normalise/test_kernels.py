@@ -1,0 +1,160 @@
+"""With kernels the normaliser gives what it gives without: on real batches, made tables and damaged values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.tools.payloads import build
+from collector.decode import decode
+from collector.decode.protobuf import decode as decode_by_library
+from collector.processors.normalise import canonical, scalar_kernels
+from collector.processors.normalise.scalars import Plan, Slot, Source, fill_slots
+from collector.processors.normalise.warm import run_all, sample
+from schema.anyvalue import ValueType
+from schema.batch import AttributeTable
+from tests.decode.test_span_batch import BODIES, CORPUS, record, record_of_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import ModuleType
+
+    from bench.tools.payloads import Kind
+    from collector.journal.record import Record
+    from schema.batch import SpanBatch
+
+KEYS = ("a", "b", "c", "d", "e", "f")
+PLAN = Plan.of(
+    [
+        Slot("text", ("a", "b", "f"), pa.string()),
+        Slot("same key again", ("b",), pa.string()),
+        Slot("figure", ("c", "a", "f"), pa.int64()),
+        Slot("flag", ("d", "c"), pa.bool_()),
+        Slot("nobody's", ("x", "y"), pa.string()),
+    ]
+)
+TEXTS = st.one_of(
+    st.text(max_size=4).map(str.encode),
+    st.sampled_from(
+        [b'"', b'"quoted"', b'" "', b" ", b"", b"\xff", b"7", b"007", b"97.0", b" 8", b"1" * 18, b"9" * 19]
+    ),
+    st.sampled_from([b"true", b"False", b"-1", "٣".encode(), b"1e3", "é".encode(), b'"5"', b"1" * 40]),
+    st.binary(max_size=3),
+)
+VALUES = st.one_of(
+    st.tuples(st.sampled_from([ValueType.STRING, ValueType.BYTES, ValueType.ARRAY]), TEXTS),
+    st.tuples(st.just(ValueType.STRING), TEXTS),
+    st.tuples(st.just(ValueType.INT), st.integers(-2, 3) | st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(st.just(ValueType.BOOL), st.integers(0, 1)),
+    st.tuples(st.just(ValueType.DOUBLE), st.floats() | st.sampled_from([0.0, -0.0, 5.0, 2.0**62, 2.0**63])),
+    st.just((ValueType.EMPTY, 0)),
+)
+ROWS = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(KEYS), VALUES), max_size=14)
+
+
+def table_of(rows: Sequence[tuple[int, str, tuple[ValueType, Any]]]) -> AttributeTable:
+    """Make a table of (owner, key, (type, value)), sorted by owner."""
+    rows = sorted(rows, key=lambda r: r[0])
+    keys = tuple(dict.fromkeys(key for _, key, _ in rows))
+    buffer = bytearray(b"\x00")
+    number, start, length = (np.zeros(len(rows), np.int64) for _ in range(3))
+    for i, (_, _, (type_, value)) in enumerate(rows):
+        if isinstance(value, bytes):
+            start[i], length[i] = len(buffer), len(value)
+            buffer += value
+        elif type_ is ValueType.DOUBLE:
+            number.view(np.float64)[i] = value
+        else:
+            number[i] = value
+    return AttributeTable(
+        owner=np.array([owner for owner, _, _ in rows], np.int32),
+        key=np.array([keys.index(key) for _, key, _ in rows], np.int32),
+        type=np.array([type_ for _, _, (type_, _) in rows], np.uint8),
+        number=number,
+        start=start,
+        length=length,
+        keys=keys,
+        buffer=bytes(buffer),
+    )
+
+
+def assert_same_columns(batch: SpanBatch) -> None:
+    """Normalise with kernels and without."""
+    got, expected = (canonical(batch, compiled=compiled) for compiled in (True, False))
+    assert list(got.columns) == list(expected.columns)
+    for name, column in expected.columns.items():
+        got.columns[name].validate(full=True)
+        assert got.columns[name].type == column.type, name
+        assert got.columns[name].to_pylist() == column.to_pylist(), name
+    assert got.feedback == expected.feedback
+
+
+def capture_of(path: Path) -> list[Record]:
+    """Return the records of a whole capture: its traces, then its logs."""
+    files = sorted(path.parent.glob(f"{path.name.split('.')[0]}.*otlp.*"), key=lambda p: (".logs." in p.name, p.name))
+    return [record_of_file(p, i) for i, p in enumerate(files)]
+
+
+TRACES = [p for p in BODIES if ".logs." not in p.name]
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda p: str(p.relative_to(CORPUS)))
+def test_a_capture_has_the_same_columns(path: Path) -> None:
+    assert_same_columns(decode(capture_of(path)))
+
+
+def test_all_captures_in_one_batch_have_the_same_columns() -> None:
+    assert_same_columns(decode([record_of_file(path, i) for i, path in enumerate(BODIES)]))
+
+
+@pytest.mark.parametrize("kind", ["genai", "small"])
+def test_the_load_of_the_bench_has_the_same_columns(kind: Kind) -> None:
+    assert_same_columns(decode([record(build(kind, 100, seed=1).SerializeToString())]))
+
+
+def test_a_batch_without_spans_has_the_same_columns() -> None:
+    assert_same_columns(decode_by_library([]))
+
+
+@given(ROWS)
+def test_attributes_of_spans_fill_the_same_columns(rows: list[Any]) -> None:
+    assert_same_filled([Source(table_of(rows))])
+
+
+@given(ROWS, ROWS, st.lists(st.integers(-1, 4), min_size=5, max_size=5))
+def test_attributes_of_events_fill_what_spans_leave_open(
+    spans: list[Any], events: list[Any], spans_of: list[int]
+) -> None:
+    assert_same_filled([Source(table_of(spans)), Source(table_of(events), np.array(spans_of, np.int64))])
+
+
+def assert_same_filled(sources: list[Source]) -> None:
+    got, expected = (fill_slots(5, sources, PLAN, compiled=compiled) for compiled in (True, False))
+    assert list(got) == list(expected)
+    for name, column in expected.items():
+        got[name].values.validate(full=True)
+        assert got[name].values.type == column.values.type, name
+        assert got[name].values.to_pylist() == column.values.to_pylist(), name
+        assert got[name].precedence.tolist() == column.precedence.tolist(), name
+
+
+@pytest.mark.parametrize("module", [scalar_kernels], ids=lambda m: m.__name__.rpartition(".")[2])
+def test_warming_up_compiles_all_that_a_batch_needs(module: ModuleType) -> None:
+    run_all()
+    kernels = {name: f for name, f in vars(module).items() if hasattr(f, "signatures")}
+    before = {name: len(f.signatures) for name, f in kernels.items()}
+    canonical(decode([record(build("genai", 10, seed=1).SerializeToString())]), compiled=True)
+    canonical(decode([record_of_file(path, i) for i, path in enumerate(BODIES)]), compiled=True)
+    assert {name: len(f.signatures) for name, f in kernels.items()} == before
+
+
+def test_the_sample_fills_a_text_a_figure_and_a_flag() -> None:
+    columns = canonical(sample(), compiled=True).columns
+    for name in ("session_id", "input_tokens", "streaming"):
+        assert columns[name].null_count == 0, name
