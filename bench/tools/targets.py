@@ -128,6 +128,14 @@ class Ours:
         }
 
 
+def embedded_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of `evalgate up`, everything in one folder, on ports that are free."""
+    config = Ours(create_schema=True).config(folder, f"chdb://{folder}/db")
+    config["extensions"] |= {"clickhouse_http": {"endpoint": "127.0.0.1:0"}, "settle": None}
+    config["service"]["extensions"] = list(config["extensions"])
+    return config
+
+
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """The collector of this repository as `evalgate up` runs it: with its own database, read over HTTP."""
@@ -141,11 +149,7 @@ class Embedded:
             Failed: it ended, or did not listen in time.
 
         """
-        any_port = {"endpoint": "127.0.0.1:0"}
-        config = Ours().config(folder, f"chdb://{folder}/db")
-        del config["exporters"]["clickhouse"]["create_schema"]
-        config["extensions"] |= {"clickhouse_http": any_port, "settle": None}
-        config["service"]["extensions"] = list(config["extensions"])
+        config = embedded_config(folder)
         file, ready = folder / "collector.yaml", folder / "ready.json"
         file.write_text(yaml.safe_dump(config, sort_keys=False))
         process, log = spawn([*COLLECTOR, "run", "--config", str(file), "--ready-file", str(ready)], folder, cpus)
