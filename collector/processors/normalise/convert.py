@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.processors.normalise.content import convert_content
+from collector.processors.normalise.converted import Converted
 from collector.processors.normalise.labels import convert_labels
 from collector.processors.normalise.limits import DEFAULT_MAX_BYTES, limit_text, limit_value, may_exceed
 from collector.processors.normalise.literal import read_value
@@ -55,10 +56,8 @@ def convert_marked(
     on_fault: OnFault,
     *,
     max_content_bytes: int = DEFAULT_MAX_BYTES,
-) -> dict[str, dict[int, Any]]:
-    """Return canonical column -> row -> value as that column's type takes it, for the rows where one was found.
-
-    What `quality` wants to know of a span besides stands under names of its own.
+) -> Converted:
+    """Return what converters find in the marked spans.
 
     A converter's exception goes to `on_fault`: one span that nobody foresaw must not cost the batch.
     """
@@ -96,7 +95,7 @@ def convert_marked(
             found.setdefault(column, {})[row] = stored
             if cut or is_truncated(value):
                 found.setdefault(TRUNCATED, {})[row] = True
-    return found
+    return Converted.of_rows(len(batch), found)
 
 
 def _stored(column: str, value: Any, max_bytes: int) -> tuple[Any, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from collector.processors.compiled import are_ready
 from collector.processors.normalise.calls import find_calls
 from collector.processors.normalise.classify import KINDS, find_kinds, find_operations, kind_column, translate
-from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, sparse, valid
+from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, valid
 from collector.processors.normalise.content import PREPARES
 from collector.processors.normalise.convert import OnFault, convert_marked, log_fault
 from collector.processors.normalise.failing import error_columns
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from collector.processors.normalise.converted import Converted
     from schema.batch import SpanBatch
 
 SNAPSHOT = r"(-\d{4}-\d{2}-\d{2}|[-@]\d{8})$"
@@ -195,25 +196,24 @@ def _in_scopes(batch: SpanBatch, prefixes: Sequence[str]) -> NDArray[np.bool_]:
     return np.asarray(of_scope, np.bool_)[batch.scope]
 
 
-def _merge(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
+def _merge(work: Work, converted: Converted) -> None:
     """Put what converters found where single keys said nothing."""
-    n = len(work.batch)
     for name in (*JSON_COLUMNS, "finish_reasons", "tags", "input_text", "output_text"):
-        work.columns[name] = sparse(n, converted.get(name, {}), CANONICAL.field(name).type)
-    for name, values in converted.items():
+        work.columns[name] = converted.column(name)
+    for name, values in converted.columns.items():
         if name in work.table.columns:
-            work.columns[name] = coalesce(work.columns[name], sparse(n, values, work.columns[name].type))
+            work.columns[name] = coalesce(work.columns[name], values)
 
 
-def _unmark_preparations(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
+def _unmark_preparations(work: Work, converted: Converted) -> None:
     """Take the kind from spans that are marked as a model's but only prepare a call."""
-    if rows := list(converted.get(PREPARES, ())):
+    if rows := np.flatnonzero(converted.mark(PREPARES)).tolist():
         work.kind[rows] = KINDS.index(Kind.OTHER)
         work.columns["span_kind"] = patch(work.columns["span_kind"], dict.fromkeys(rows, str(Kind.OTHER)))
         work.columns["operation"] = patch(work.columns["operation"], dict.fromkeys(rows))
 
 
-def _models(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
+def _models(work: Work, converted: Converted) -> None:
     """Sort out keys that hold the model asked for or the one that answered, depending on the emitter.
 
     Where the request is known, it says what was asked for, and such a key that differs from it is the answer's. Where
@@ -223,7 +223,7 @@ def _models(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
     none = pa.nulls(len(work.batch), pa.string())
     answered = valid(c["output_tokens"]) | valid(c["output_messages"])
     either = coalesce(c["either_model"], c["latest_model"])
-    asked = sparse(len(work.batch), converted.get("request_model", {}), pa.string())
+    asked = converted.column("request_model")
     copied = _equal(c["request_model"], c["response_model"]) & valid(asked)  # the answer's name under the request's key
     c["request_model"] = pc.if_else(pa.array(copied), asked, c["request_model"])
     c["request_model"] = _without_prefix(c["request_model"], c["provider"], either, work.table)
@@ -255,13 +255,8 @@ def _without_prefix(models: pa.Array, provider: pa.Array, other: pa.Array, table
     return patch(models, bare)
 
 
-def _tokens(work: Work, converted: Mapping[str, Mapping[int, Any]]) -> None:
-    n = len(work.batch)
-    marks = []
-    for name in (EXCLUDES_CACHE, EXCLUDES_REASONING, TOTAL_IS_ADDED_UP):
-        rows = np.zeros(n, np.bool_)
-        rows[list(converted.get(name, {}))] = True
-        marks.append(rows)
+def _tokens(work: Work, converted: Converted) -> None:
+    marks = [converted.mark(name) for name in (EXCLUDES_CACHE, EXCLUDES_REASONING, TOTAL_IS_ADDED_UP)]
     habit = _in_scopes(work.batch, work.table.usage.exclusive_input_scopes)
     total = clear(work.columns["total_tokens"], habit | marks[2])  # a total that leaves the cached part out too
     work.columns |= inclusive({**work.columns, "total_tokens": total}, marks[0] | habit, marks[1])

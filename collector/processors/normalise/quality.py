@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from collector.processors.normalise.calls import Calls
+    from collector.processors.normalise.converted import Converted
     from collector.processors.normalise.tree import Tree
     from schema.batch import SpanBatch
 
@@ -63,16 +64,14 @@ def is_truncated(messages: Any) -> bool:
 def defect_lists(
     batch: SpanBatch,
     columns: Mapping[str, pa.Array],
-    converted: Mapping[str, Mapping[int, Any]],
+    converted: Converted,
     tree: Tree,
     calls: Calls,
 ) -> pa.Array:
     """Return the list of defects of every span."""
     n = len(batch)
-    truncated = np.zeros(n, np.bool_)
-    truncated[list(converted.get(TRUNCATED, {}))] = True
     masks = [
-        truncated,
+        converted.mark(TRUNCATED),
         _withheld(columns, calls, n),
         _unanswered(batch, columns, converted, tree, calls),
         _disconnected(columns, tree, calls),
@@ -110,7 +109,7 @@ def _disconnected(columns: Mapping[str, pa.Array], tree: Tree, calls: Calls) -> 
 def _unanswered(
     batch: SpanBatch,
     columns: Mapping[str, pa.Array],
-    converted: Mapping[str, Mapping[int, Any]],
+    converted: Converted,
     tree: Tree,
     calls: Calls,
 ) -> NDArray[np.bool_]:
@@ -120,11 +119,11 @@ def _unanswered(
     trace may be a tool call: a structured answer is one.
     """
     found = np.zeros(len(batch), np.bool_)
-    made = {row: ids for row, ids in converted.get(CALLED, {}).items() if calls.counted[row]}
+    made = {row: ids for row, ids in converted.calls.get(CALLED, {}).items() if calls.counted[row]}
     if not made:
         return found
-    answered = _of_traces(converted.get(ANSWERED, {}), tree)
-    repeated = _of_traces(converted.get(REPEATED, {}), tree)
+    answered = _of_traces(converted.calls.get(ANSWERED, {}), tree)
+    repeated = _of_traces(converted.calls.get(REPEATED, {}), tree)
     ran = _tools(columns, tree)
     following = _last_starts(batch, columns, tree, calls)
     for row, ids in made.items():
