@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+import numpy as np
+
 from collector.decode import decode
 from schema.errors import EvalgateError, Permanent, Retryable
 
@@ -63,6 +65,10 @@ class Progress:
     quarantined_records: int = 0
     retries: int = 0
     last_stored_unix_ns: int | None = None
+    oldest_unix_ns: int | None = None
+    """When the first request of the batch under way was received, the oldest that is not delivered; else None."""
+    spans_by_tenant: dict[str, int] = field(default_factory=dict)
+    """Stored."""
     waiting_for: str | None = None
     """The fault that is being retried now; None when things flow."""
 
@@ -96,15 +102,18 @@ class Pipeline:
             await self._deliver(batch)
 
     async def _deliver(self, batch: Batch) -> None:
+        self.progress.oldest_unix_ns = batch.received_unix_ns
         spans, bad = await asyncio.to_thread(self._prepare, batch.records)
         if bad:
             await self._quarantine([r for r, _ in bad], "; ".join(sorted({why for _, why in bad})))
         if spans is not None:
             refused = await self._export(spans, batch)
             if refused:
-                good = [r for r in batch.records if all(r is not b for b, _ in bad)]
+                damaged = {r.sequence for r, _ in bad}
+                good = [r for r in batch.records if r.sequence not in damaged]
                 await self._quarantine(good, "; ".join(refused))
         await self._persist("journal", lambda: self.source.confirm(batch))
+        self.progress.oldest_unix_ns = None
         self.progress.batches += 1
         self.progress.records += len(batch.records)
 
@@ -146,6 +155,7 @@ class Pipeline:
         if not refused:
             self.progress.spans += len(spans)
             self.progress.logs += len(spans.logs)
+            _count_by_tenant(spans, self.progress.spans_by_tenant)
             self.progress.last_stored_unix_ns = self.now_unix_ns()
             if self.on_stored is not None:
                 self.on_stored(spans)
@@ -183,6 +193,12 @@ class Pipeline:
                 return result
             await self.sleep(ceiling_s * self.jitter())
             ceiling_s = min(2 * ceiling_s, LONGEST_BACKOFF_S)
+
+
+def _count_by_tenant(batch: SpanBatch, counts: dict[str, int]) -> None:
+    per_record = np.bincount(batch.origin, minlength=len(batch.origins.tenant))
+    for tenant, spans in zip(batch.origins.tenant, per_record.tolist(), strict=True):
+        counts[tenant] = counts.get(tenant, 0) + spans
 
 
 async def _start_whole(exporter: Exporter) -> None:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from collector.decode import Decoder
@@ -25,12 +25,12 @@ from schema.component import Context
 from schema.errors import ConfigError, DatabaseOwned, EvalgateError, Reason, Refused, Retryable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from collector.config import Config, Configured, JournalConfig
     from schema.batch import SpanBatch
-    from schema.component import Exporter, Extension, Processor, Receiver, Signal
+    from schema.component import Exporter, Extension, PortSharing, Processor, Receiver, Signal
 
 log = logging.getLogger(__name__)
 
@@ -45,22 +45,52 @@ class ServiceFailed(EvalgateError):
     """The service cannot go on; the message says why."""
 
 
+@dataclass(slots=True)
+class TenantCounts:
+    """What one tenant sent, since the start of the process."""
+
+    requests: int = 0
+    """Journalled."""
+    bytes: int = 0
+    """Of them, as they came."""
+    refused_requests: int = 0
+    """By the journal; what a receiver refuses for what it is has no tenant yet."""
+
+
 class SignalGate:
     """The journal as one receiver sees it: only the signals whose pipelines name that receiver get in."""
 
-    def __init__(self, journal: Journal, signals: frozenset[Signal]) -> None:
+    def __init__(self, journal: Journal, signals: frozenset[Signal], tenants: dict[str, TenantCounts]) -> None:
         self._journal = journal
         self._signals = signals
+        self._tenants = tenants
 
     async def append(
-        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+        self,
+        tenant: str,
+        signal: Signal,
+        body: bytes | memoryview,
+        *,
+        encoding: Literal["protobuf", "json"],
+        gzip: bool,
     ) -> int:
         """Append, or refuse for good: without a pipeline nobody would ever read it."""
+        counts = self._tenants.setdefault(tenant, TenantCounts())
+        try:
+            self._admit(signal)
+            sequence = await self._journal.append(tenant, signal, body, encoding=encoding, gzip=gzip)
+        except Refused:
+            counts.refused_requests += 1
+            raise
+        counts.requests += 1
+        counts.bytes += len(body)
+        return sequence
+
+    def _admit(self, signal: Signal) -> None:
         if signal not in self._signals:
             raise Refused(
                 Reason.BAD_DATA, f"{signal} are not taken here; add the receiver to service.pipelines.{signal}"
             )
-        return await self._journal.append(tenant, signal, body, encoding=encoding, gzip=gzip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +109,20 @@ class Chain:
 class Service:
     """A collector. `start`, then `wait`, then `stop`; `stop` is safe at any time."""
 
-    def __init__(self, config: Config, *, on_stored: Callable[[SpanBatch], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_stored: Callable[[SpanBatch], None] | None = None,
+        port_sharing: PortSharing = "alone",
+        leftovers: Sequence[Path] = (),
+    ) -> None:
+        """`leftovers` are journals of earlier starts: what waits in them is delivered first, if nobody owns them."""
         self._config = config
         self._on_stored = on_stored
+        self._port_sharing = port_sharing
+        self._leftovers = tuple(leftovers)
+        self._tenants: dict[str, TenantCounts] = {}
         self.data_dir = config.service.data_dir.absolute()
         self.state: Literal["starting", "running", "stopping", "stopped"] = "starting"
         self._started_s = time.monotonic()
@@ -125,7 +166,7 @@ class Service:
         for extension in self._extensions.values():
             await extension.start()
         for receiver_id, configured in config.receivers.items():
-            gate = SignalGate(self._journal, self._signals_of(receiver_id))
+            gate = SignalGate(self._journal, self._signals_of(receiver_id), self._tenants)
             self._receivers[receiver_id] = self._make(configured, journal=gate)
         for receiver in self._receivers.values():
             await receiver.start()
@@ -140,7 +181,15 @@ class Service:
         dsn: str | None = None,
         process: Processor | None = None,
     ) -> Any:
-        context = Context(configured.id, self.data_dir, journal=journal, dsn=dsn, process=process, status=self.status)
+        context = Context(
+            configured.id,
+            self.data_dir,
+            journal=journal,
+            port_sharing=self._port_sharing,
+            dsn=dsn,
+            process=process,
+            status=self.status,
+        )
         return configured.component(configured.settings, context)
 
     def _ordered_processors(self) -> dict[str, Configured]:
@@ -170,11 +219,29 @@ class Service:
                 return False
         return True
 
-    @staticmethod
-    async def _deliver(pipeline: Pipeline, *, ready: bool) -> None:
+    async def _deliver(self, pipeline: Pipeline, *, ready: bool) -> None:
         if not ready:
             await pipeline.start_exporters()
+        for directory in self._leftovers:
+            await self._deliver_leftover(directory, pipeline)
         await pipeline.run()
+
+    async def _deliver_leftover(self, directory: Path, pipeline: Pipeline) -> None:
+        """Deliver what another start, of another number of workers, left in its journal."""
+        options = replace(journal_options(self._config.service.journal, self.data_dir), directory=directory)
+        try:
+            journal = await Journal.open(options)
+        except EvalgateError as e:
+            log.warning("what an earlier start left in %s is not delivered now: %s", directory, e)
+            return
+        try:
+            if left := journal.status()["backlog_records"]:
+                log.info("delivering %d requests that an earlier start left in %s", left, directory)
+            journal.refuse()
+            journal.drain()
+            await replace(pipeline, source=journal).run()
+        finally:
+            await journal.close()
 
     # -- run -----------------------------------------------------------------------------------------------------
 
@@ -228,6 +295,8 @@ class Service:
             "uptime_s": round(time.monotonic() - self._started_s, 3),
             "journal": journal,
             "delivery": asdict(self._pipeline.progress) if self._pipeline else {},
+            "receivers": {i: sent_counts(r) for i, r in self._receivers.items()},
+            "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
             "endpoints": self.endpoints(),
         }
 
@@ -260,6 +329,19 @@ class Service:
             if left := self._journal.status()["backlog_records"]:
                 log.warning("%d requests stay in the journal; the next start delivers them", left)
         self.state = "stopped"
+
+
+def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:
+    """Return by signal what a receiver accepted and refused; nothing of one that does not count.
+
+    `accepted` and `refused` are spans or log records, `refused_requests` requests by reason.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    counts: Mapping[tuple[str, str], int] = getattr(receiver, "counts", {})
+    for (signal, what), n in counts.items():
+        of_signal = found.setdefault(signal, {"accepted": 0, "refused": 0, "refused_requests": {}})
+        (of_signal if what in ("accepted", "refused") else of_signal["refused_requests"])[what] = n
+    return found
 
 
 async def _finish(delivery: asyncio.Task[None], deadline_s: float, hurry: asyncio.Event | None) -> None:
