@@ -44,7 +44,13 @@ class Journal(Protocol):
     """Where receivers put what they accept."""
 
     async def append(
-        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+        self,
+        tenant: str,
+        signal: Signal,
+        body: bytes | memoryview,
+        *,
+        encoding: Literal["protobuf", "json"],
+        gzip: bool,
     ) -> int:
         """Return the record's sequence number once the bytes are durable (fdatasync), never before.
 

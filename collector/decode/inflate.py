@@ -16,7 +16,7 @@ IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its 
 GZIP = 16 + zlib.MAX_WBITS
 
 
-def gunzip(body: bytes, limit_bytes: int) -> bytes:
+def gunzip(body: bytes | memoryview, limit_bytes: int) -> bytes:
     """Return the inflated bytes; the GIL is released meanwhile.
 
     Raises:
@@ -25,7 +25,7 @@ def gunzip(body: bytes, limit_bytes: int) -> bytes:
     """
     out: list[bytes] = []
     size = 0
-    rest: bytes = body
+    rest: bytes | memoryview = body
     while rest:
         stream = isal_zlib.decompressobj(wbits=GZIP)
         try:

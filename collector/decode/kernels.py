@@ -17,7 +17,7 @@ not fit into a table is counted and not written. All arithmetic is int64: numba 
 
 All kernels that call each other stay in this file: numba's cache notices no change in another one.
 """
-# ruff: noqa: PLR0917, PLR1714 - kernels take their arrays by position; a comparison is cheaper than a set
+# ruff: noqa: PLR0917, PLR1714, SIM109 - kernels take their arrays by position; a comparison is cheaper than a set
 
 from __future__ import annotations
 
@@ -128,16 +128,16 @@ def low_bytes(count: Int) -> Int:
 
 @kernel
 def is_text(buf: Bytes, words: Ints, at: Int, end: Int) -> bool:
-    """Tell whether the bytes are UTF-8. Source: Unicode 15, table 3-7."""
+    """Tell whether the bytes are UTF-8; none behind them is read. Source: Unicode 15, table 3-7."""
     while at + 32 <= end and ((words[at] | words[at + 8] | words[at + 16] | words[at + 24]) & HIGH_BITS) == 0:
         at += 32
     while at < end:
-        high = words[at] & HIGH_BITS
-        if end - at < 8:
-            high &= low_bytes(end - at)
-        if high == 0:
-            at += 8
-            continue
+        if at + 8 <= end:
+            if words[at] & HIGH_BITS == 0:
+                at += 8
+                continue
+        elif end >= 8 and words[end - 8] >> (8 * (8 - end + at)) & HIGH_BITS & low_bytes(end - at) == 0:
+            return True
         lead = np.int64(buf[at])
         if lead < 0x80:
             at += 1
@@ -740,3 +740,70 @@ def gather(buf: Bytes, start: Ints, end: Ints, offsets: Rows, out: Bytes) -> Non
         for i in range(start[row], end[row]):
             out[to] = buf[i]
             to += 1
+
+
+# What a field is to `check`: nothing to look at, text, an id, or a message of kind (action - MESSAGE_OF).
+SKIPPED, TEXT, TRACE_ID, SPAN_ID, MESSAGE_OF = range(5)
+# Kinds of messages; the rows of its table.
+REQUEST, GROUP, SCOPED, RESOURCE_OF, SCOPE_OF, SPAN, LOG, EVENT, LINK, STATUS, ENTITY = range(11)
+PAIR_OF, VALUE_OF, ARRAY_OF, KVLIST_OF = range(11, 15)
+# What it counts.
+GROUPS, SCOPES, MEMBERS, ITEMS, FIELDS, OTHERS = range(6)
+COUNTED = (OTHERS, GROUPS, SCOPES, OTHERS, OTHERS, MEMBERS, MEMBERS, ITEMS, ITEMS, OTHERS, OTHERS, ITEMS)
+"""As what a message of each kind counts."""
+
+
+@kernel
+def check(
+    buf: Bytes, words: Ints, actions: Bytes, ids: Int, limits: Ints, counts: Ints, ends: Ints, kinds: Ints
+) -> bool:
+    """Tell whether a whole request is one that the protobuf library reads, within `limits`; False leaves it to that.
+
+    `actions[kind, tag]` says what a field of a tag below 128 is: other fields are skipped. Where `ids` is 1 a span must
+    have its two. `counts` are zeros and become what was found, ITEMS being attributes (nested ones too), events and
+    links; the limit of FIELDS is that of one member or resource. `ends` and `kinds` are scratch.
+    """
+    depth, seen = 0, 0
+    at = np.int64(0)  # a literal would be another type, and next_field compiled for it as well
+    end: Int = len(buf)
+    kind: Int = REQUEST
+    most_fields = limits[FIELDS]
+    has_trace_id, has_span_id = False, False
+    while True:
+        while at == end:
+            if depth == 0:
+                return True
+            if kind == SPAN and ids == 1 and not (has_trace_id and has_span_id):
+                return False
+            depth -= 1
+            end, kind = ends[depth], kinds[depth]
+        tag, first, last, at = next_field(buf, at, end)
+        seen += 1
+        if at < 0 or seen > most_fields:
+            return False
+        if tag > 127:
+            continue
+        action = np.int64(actions[kind, tag])
+        if action == SKIPPED:
+            continue
+        if action == TEXT:
+            if not is_text(buf, words, first, last):
+                return False
+        elif action == TRACE_ID:
+            has_trace_id = last - first == 16 and (words[first] | words[first + 8]) != 0
+        elif action == SPAN_ID:
+            has_span_id = last - first == 8 and words[first] != 0
+        else:
+            ends[depth], kinds[depth] = end, kind
+            depth += 1
+            if depth == MAX_DEPTH:
+                return False
+            end, kind, at = last, action - MESSAGE_OF, first
+            if kind >= VALUE_OF:
+                continue
+            if kind == SPAN or kind == LOG or kind == RESOURCE_OF or kind == SCOPE_OF:
+                seen, has_trace_id, has_span_id = 0, False, False
+            counted = COUNTED[kind]
+            counts[counted] += 1
+            if counts[counted] > limits[counted]:
+                return False

@@ -1,7 +1,8 @@
 """Decide, before the acknowledgement, what of a request is accepted.
 
 What passes here is journalled and acknowledged, so it must decode later; what does not is refused while the sender
-still listens. Order: inflate within a bound, count within a bound, parse, look at the ids.
+still listens. Order: inflate within a bound, count within a bound, parse, look at the ids. A kernel that has nothing
+to object to saves the parsing (`collector.decode.check`); what it does not like, the library judges.
 
 Rules: OTLP specification, "OTLP/HTTP Response" (400 for what cannot be decoded, partial success for what is invalid
 in a good request); trace.proto, "trace_id: A valid trace identifier is a 16-byte array with at least one non-zero
@@ -12,7 +13,7 @@ associated with a trace"), so its ids are no reason to refuse it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from google.protobuf.message import DecodeError
 
@@ -22,7 +23,7 @@ from collector.decode.wire import fragments
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from schema.component import Signal
 
@@ -45,12 +46,15 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+Check: TypeAlias = "Callable[[bytes | memoryview, Signal, Limits], int | None]"
+"""Says how many spans or log records a protobuf body holds; None where the library has to look at it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Validated:
     """What to journal, and what to tell the sender."""
 
-    body: bytes
+    body: bytes | memoryview
     """As it came; re-encoded as protobuf without the refused spans where there are any."""
     encoding: Encoding
     gzip: bool
@@ -62,11 +66,18 @@ class Validated:
 
 
 def validate(
-    body: bytes, signal: Signal, *, encoding: Encoding, gzip: bool, limits: Limits = DEFAULT_LIMITS
+    body: bytes | memoryview,
+    signal: Signal,
+    *,
+    encoding: Encoding,
+    gzip: bool,
+    limits: Limits = DEFAULT_LIMITS,
+    check: Check | None = None,
 ) -> Validated:
     """Return what of a request is accepted.
 
-    CPU-bound (about 3 µs per 3 kB span); holds the GIL for one fragment at a time, and not while inflating.
+    CPU-bound: with `check` 0.8 µs per 3 kB span without the GIL; else about 3, holding the GIL for one fragment at a
+    time. Inflating does not hold it.
 
     Raises:
         Refused: TOO_LARGE beyond the inflated bytes, BAD_DATA for what does not parse or is too many.
@@ -78,6 +89,10 @@ def validate(
             f"the body has {len(body)} bytes; the limit is {limits.max_inflated_bytes}; send smaller batches",
         )
     plain = gunzip(body, limits.max_inflated_bytes) if gzip else body
+    if check is not None and encoding == "protobuf" and (members := check(plain, signal, limits)) is not None:
+        return Validated(body, encoding, gzip, members)
+    if not isinstance(plain, bytes):
+        plain = bytes(plain)
     tally = _Tally(signal, limits, few_items=len(plain) <= 2 * limits.max_items)
     for message in _messages(plain, signal, encoding, limits):
         tally.add(message)

@@ -26,9 +26,11 @@ from collector.journal.fs import Fs
 from collector.journal.layout import pack_flags
 from collector.journal.lock import DirectoryLock
 from collector.journal.quarantine import Quarantine
-from collector.journal.reader import Batch, Limits, Position, Reader, token_of
+from collector.journal.reader import Batch, Limits, Position, Reader
+from collector.journal.records import Records
 from collector.journal.recover import Recovered, recover
 from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
+from collector.journal.spares import Spares
 from schema.errors import ConfigError, Reason, Refused, Retryable
 
 if TYPE_CHECKING:
@@ -83,7 +85,9 @@ class Journal:
         fs: Fs,
         now_unix_ns: Callable[[], int],
         lock: DirectoryLock,
+        *,
         recovered: Recovered,
+        spares: Spares,
     ) -> None:
         self.options = options
         self.id = recovered.journal_id
@@ -92,6 +96,7 @@ class Journal:
         self._lock = lock
         self._quarantine = Quarantine(fs, options.directory, self.id)
         self._reader = Reader(fs, self._quarantine, self.id, now_unix_ns)
+        self._spares = spares
         self._writer = Writer(
             fs,
             options.directory,
@@ -100,6 +105,7 @@ class Journal:
             next_segment=recovered.next_segment,
             segment_bytes=options.segment_bytes,
             sync=options.sync,
+            spares=spares,
         )
         self._segments = recovered.segments
         self._durable = recovered.next_sequence
@@ -138,20 +144,28 @@ class Journal:
             ) from None
         try:
             state = await asyncio.to_thread(recover, fs, directory, now_unix_ns)
+            spares = Spares(fs, directory, options.segment_bytes)
+            await asyncio.to_thread(spares.find)
         except OSError as e:
             lock.release()
             raise ConfigError(f"the journal in {directory} cannot be read: {e}") from None
         except BaseException:
             lock.release()
             raise
-        journal = cls(options, fs, now_unix_ns, lock, state)
+        journal = cls(options, fs, now_unix_ns, lock, recovered=state, spares=spares)
         journal._commits = asyncio.create_task(journal._commit_loop(), name="journal-commit")
         return journal
 
     # -- in ------------------------------------------------------------------------------------------------------
 
     async def append(
-        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+        self,
+        tenant: str,
+        signal: Signal,
+        body: bytes | memoryview,
+        *,
+        encoding: Literal["protobuf", "json"],
+        gzip: bool,
     ) -> int:
         """Return the record's sequence once it is durable.
 
@@ -289,7 +303,7 @@ class Journal:
         """Return a batch whose cut is durable, or None after stepping over damage."""
         limits = Limits(self.options.batch_bytes, self.options.batch_records)
         start = self._position
-        records, end = await asyncio.to_thread(
+        records, token, end = await asyncio.to_thread(
             self._reader.collect, start, self._segments, self._durable, limits, self._cut
         )
         if not records:
@@ -299,7 +313,6 @@ class Journal:
         if self._cut is None:
             await asyncio.to_thread(self._store, start, cut=end.sequence - 1)
             self._cut = end.sequence - 1
-        token = await asyncio.to_thread(token_of, self.id, records)
         return Batch(records, token, end)
 
     async def confirm(self, batch: Batch) -> None:
@@ -314,7 +327,8 @@ class Journal:
         except OSError as e:
             raise Retryable(f"the journal's cursor cannot be written: {e}") from e
         self._position, self._cut = batch.end, None
-        self._unread_bytes = max(0, self._unread_bytes - sum(len(r.body) for r in batch.records))
+        delivered = batch.records.body_bytes if isinstance(batch.records, Records) else 0
+        self._unread_bytes = max(0, self._unread_bytes - delivered)
         if self._position.sequence >= self._durable:
             self._unread_bytes = 0
         await asyncio.to_thread(self._remove, self._delivered())
@@ -332,7 +346,7 @@ class Journal:
     def _remove(self, segments: Sequence[Segment]) -> None:
         for segment in segments:
             try:
-                self._fs.unlink(segment.path)
+                self._spares.give(segment.path, segment.number)
             except OSError as e:
                 # It is delivered: after a restart it is found before the cursor and removed then.
                 log.warning("the delivered segment %s cannot be removed: %s", segment.path, e)

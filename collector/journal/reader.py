@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from collector.journal.layout import HEADER_BYTES, RawRecord, pack_flags
+from xxhash import xxh3_128
+
+from collector.journal.layout import FLAG_GZIP, HEADER_BYTES, RawRecord
+from collector.journal.records import Records
 from collector.journal.scan import Damage, Tail
 from collector.journal.segment import read_segment
 
@@ -48,36 +50,44 @@ class Limits:
 class Batch:
     """Records of one UTC date of receipt that are delivered together, once."""
 
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     token: str
     """The same for the same cut of the same records, on every replay."""
     end: Position
     """Behind the last record."""
 
     @property
-    def first_sequence(self) -> int:
-        """Sequence of the first record."""
-        return self.records[0].sequence
-
-    @property
-    def last_sequence(self) -> int:
-        """Sequence of the last record."""
-        return self.records[-1].sequence
+    def received_unix_ns(self) -> int:
+        """When the first record was received."""
+        return self.records[0].received_unix_ns
 
 
-def token_of(journal_id: bytes, records: Sequence[Record]) -> str:
-    """Return the token of a batch: journal, range, and a hash of the raw records.
+@dataclass(slots=True)
+class _Taken:
+    """What a batch has so far."""
 
-    Never of rows made from them, which change with the normaliser.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for r in records:
-        tenant = r.tenant.encode()
-        flags = pack_flags(r.signal, r.encoding, gzip=r.gzip)
-        digest.update(b"%d %d %d %d %d " % (r.sequence, r.received_unix_ns, flags, len(tenant), len(r.body)))
-        digest.update(tenant)
-        digest.update(r.body)
-    return f"{journal_id.hex()}-{records[0].sequence}-{records[-1].sequence}-{digest.hexdigest()}"
+    raw: list[RawRecord] = field(default_factory=list)
+    size_bytes: int = 0
+    digest: xxh3_128 = field(default_factory=xxh3_128)
+    """Of the records as they stand on disk, each taken while the processor still has it at hand."""
+
+    def add(self, record: RawRecord, limits: Limits | None) -> bool:
+        """Take a record if it may join: within the limits, and of the same UTC date of receipt.
+
+        The database partitions by that date, and one insert must touch one partition to be atomic. Without limits
+        every record joins.
+        """
+        size_bytes = self.size_bytes + weight(record.raw_body, gzip=bool(record.flags & FLAG_GZIP))
+        if limits is not None and self.raw:
+            day = self.raw[0].received_unix_ns // DAY_NS
+            if size_bytes > limits.max_bytes or len(self.raw) == limits.max_records:
+                return False
+            if record.received_unix_ns // DAY_NS != day:
+                return False
+        self.raw.append(record)
+        self.size_bytes = size_bytes
+        self.digest.update(record.raw)
+        return True
 
 
 class Reader:
@@ -93,55 +103,78 @@ class Reader:
 
     def collect(
         self, position: Position, segments: Sequence[Segment], durable: int, limits: Limits, cut: int | None
-    ) -> tuple[tuple[Record, ...], Position]:
-        """Return the records of one batch and the position behind them.
+    ) -> tuple[Records, str, Position]:
+        """Return the records of one batch, its token, and the position behind them.
 
         `durable` is the first sequence that is not on the medium yet. With `cut`, a batch that was cut before is cut
         again: up to that sequence, whatever the limits. Damage on the way goes to quarantine; no records and a new
         position mean that there was nothing but damage. Raises OSError.
+
+        A batch ends with what is read at once, and with a segment of which it has half of what it may have: so its
+        records lie in one buffer, but for small ones and for one that was cut otherwise before.
         """
-        taken: list[Record] = []
-        size_bytes = 0
+        taken = _Taken()
         for segment, before in _readable(segments, position, durable):
+            whole = False
             if segment.number != position.segment:
-                if taken and cut is None and segment.first_sequence > position.sequence:
-                    return tuple(taken), position
+                whole = bool(taken.raw) and cut is None
+                if whole and (segment.first_sequence > position.sequence or 2 * taken.size_bytes >= limits.max_bytes):
+                    break
                 position = self._enter(segment, position)
-            items = read_segment(
+            position, whole = self._read(taken, position, segment, before=before, limits=limits, cut=cut)
+            if whole:
+                break
+        return Records(taken.raw), self._token(taken), position
+
+    def _read(
+        self, taken: _Taken, position: Position, segment: Segment, *, before: int, limits: Limits, cut: int | None
+    ) -> tuple[Position, bool]:
+        """Take what one segment has for the batch; return the position, and whether the batch is whole."""
+        while True:
+            more = False
+            for item in read_segment(
                 self._fs,
                 segment,
                 self._journal_id,
                 sequence=position.sequence,
                 offset=position.offset,
                 before=before,
-            )
-            for item in items:
+                at_most_bytes=limits.max_bytes + limits.max_bytes // 64,
+            ):
+                begun = bool(taken.raw) and cut is None
                 if isinstance(item, Damage):
-                    if taken and cut is None:
-                        return tuple(taken), position
+                    if begun:
+                        return position, True
                     self._keep(segment, position.sequence, item.offset, item.end, item.message)
                 elif isinstance(item, Tail):
-                    if position.sequence < before:
-                        if taken and cut is None:
-                            return tuple(taken), position
+                    more = item.how == "window"
+                    if begun and (more or position.sequence < before):
+                        return position, True
+                    if not more and position.sequence < before:
                         self._keep(segment, position.sequence, item.offset, segment.end, item.message or "records end")
                         self._lose(position.sequence, before - 1, f"{segment.path.name} ends at byte {item.offset}")
                         position = Position(before, segment.number, segment.end)
                 else:
                     if cut is not None and item.sequence > cut:
-                        return tuple(taken), position
-                    request = item.request()
-                    if request is None:
+                        return position, True
+                    if not item.is_known:
                         self._set_aside(segment, item)
-                    else:
-                        size_bytes += weight(request)
-                        if cut is None and taken and not _belongs(request, taken, size_bytes, limits):
-                            return tuple(taken), position
-                        taken.append(request)
+                    elif not taken.add(item, limits if cut is None else None):
+                        return position, True
                     if item.sequence > position.sequence:
                         self._lose(position.sequence, item.sequence - 1, f"missing in {segment.path.name}")
                     position = Position(item.sequence + 1, segment.number, item.end)
-        return tuple(taken), position
+            if not more:
+                return position, False
+
+    def _token(self, taken: _Taken) -> str:
+        """Return the token of a batch: journal, range, and a hash of the raw records.
+
+        Never of rows made from them, which change with the normaliser.
+        """
+        if not taken.raw:
+            return ""
+        return f"{self._journal_id.hex()}-{taken.raw[0].sequence}-{taken.raw[-1].sequence}-{taken.digest.hexdigest()}"
 
     def _enter(self, segment: Segment, position: Position) -> Position:
         if segment.first_sequence > position.sequence:
@@ -185,23 +218,11 @@ def _readable(segments: Sequence[Segment], position: Position, durable: int) -> 
     return found
 
 
-def _belongs(request: Record, taken: Sequence[Record], size_bytes: int, limits: Limits) -> bool:
-    """Say whether a record may join the batch: within the limits, and of the same UTC date of receipt.
-
-    The database partitions by that date, and one insert must touch one partition to be atomic.
-    """
-    return (
-        size_bytes <= limits.max_bytes
-        and len(taken) < limits.max_records
-        and request.received_unix_ns // DAY_NS == taken[0].received_unix_ns // DAY_NS
-    )
-
-
-def weight(request: Record) -> int:
+def weight(body: bytes | memoryview, *, gzip: bool) -> int:
     """Return what a record adds to a batch, in bytes: a gzip body says at its end what it inflates to (RFC 1952)."""
-    if not request.gzip or len(request.body) < GZIP_TRAILER_BYTES:
-        return len(request.body)
-    return max(len(request.body), min(int.from_bytes(request.body[-4:], "little"), MAX_GUESSED_BYTES))
+    if not gzip or len(body) < GZIP_TRAILER_BYTES:
+        return len(body)
+    return max(len(body), min(int.from_bytes(body[-4:], "little"), MAX_GUESSED_BYTES))
 
 
 def settle(position: Position, segments: Sequence[Segment]) -> Position:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collector.journal.fs import Fs
 
 WINDOW_BYTES = 1 << 20
+BEHIND_BYTES = 64
+"""Read behind the end of a window that reads once, where the file has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +46,56 @@ class Tail:
     """How reading ended, and where.
 
     sealed: a trailer; `offset` is where it begins.  bound: the asked-for end or the next segment's first sequence.
-    zeros: never written.  torn: bytes that do not verify, with nothing good behind them.
+    zeros: nothing was written behind.  torn: bytes that do not verify, with nothing good behind them.
+    window: what was read at once is at its end; go on here with another window.
     """
 
     offset: int
-    how: Literal["sealed", "bound", "zeros", "torn"]
+    how: Literal["sealed", "bound", "zeros", "torn", "window"]
     message: str = ""
 
 
 class Window:
-    """Buffered positional reads of one descriptor, never beyond `end`."""
+    """Positional reads of one descriptor, never beyond `end`, each of a megabyte and more.
 
-    def __init__(self, fs: Fs, fd: int, end: int) -> None:
+    With `at_most_bytes` it reads once, so much or what lies at the first offset asked for: then all that it gives lies
+    in one buffer.
+    """
+
+    def __init__(self, fs: Fs, fd: int, end: int, at_most_bytes: int | None = None) -> None:
         self._fs = fs
         self._fd = fd
         self.end = end
+        self._once = at_most_bytes is not None
+        self._size_bytes = at_most_bytes or WINDOW_BYTES
         self._start = 0
-        self._data = b""
+        self.data = b""
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes at `offset`, or fewer at the end."""
+    def locate(self, offset: int, length: int) -> int | None:
+        """Return where in `data` there now are `length` bytes of `offset`, or fewer at the end.
+
+        None where a window that reads once does not reach.
+        """
         length = max(0, min(length, self.end - offset))
         at = offset - self._start
-        if at < 0 or at + length > len(self._data):
-            self._data = self._fs.read(self._fd, max(length, min(WINDOW_BYTES, self.end - offset)), offset)
+        if at < 0 or at + length > len(self.data):
+            if self._once and self.data and at != 0:
+                return None
+            size = max(length, min(self._size_bytes, self.end - offset))
+            # A reader of words may look behind the last byte.
+            self.data = self._fs.read(self._fd, size + BEHIND_BYTES if self._once else size, offset)
             self._start, at = offset, 0
-        return self._data[at : at + length]
+        return at
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a copy of `length` bytes at `offset`, or fewer at the end."""
+        length = max(0, min(length, self.end - offset))
+        at = self.locate(offset, length)
+        return b"" if at is None else self.data[at : at + length]
+
+    def reopened(self) -> Window:
+        """Return a window of the same file that reads as often as it is asked to."""
+        return Window(self._fs, self._fd, self.end)
 
 
 def scan(
@@ -89,11 +115,15 @@ def scan(
             yield Tail(offset, "bound")
             return
         found = read_record(window, offset, seed=seed)
+        if found is None:
+            yield Tail(offset, "window")
+            return
         if isinstance(found, str) or found.sequence < sequence:
             why = found if isinstance(found, str) else f"an older record (sequence {found.sequence}) stands here"
+            window = window.reopened()
             following = _resync(window, offset + 1, seed=seed, sequence=sequence, before=before)
             if following is None:
-                yield Tail(offset, "zeros" if _is_zero(window, offset) else "torn", why)
+                yield Tail(offset, "zeros" if _is_end(window, offset) else "torn", why)
                 return
             yield Damage(offset, following.offset, why)
             found = following
@@ -107,37 +137,32 @@ def scan(
         sequence, offset = found.sequence + 1, found.end
 
 
-def read_record(window: Window, offset: int, *, seed: int) -> RawRecord | str:
-    """Return the record at `offset`, or why there is none."""
-    head = window.read(offset, RECORD_BYTES)
-    if len(head) < RECORD_BYTES:
+def read_record(window: Window, offset: int, *, seed: int) -> RawRecord | str | None:
+    """Return the record at `offset`, or why there is none; None where the window does not reach."""
+    at = window.locate(offset, RECORD_BYTES)
+    if at is None:
+        return None
+    if min(window.end - offset, len(window.data) - at) < RECORD_BYTES:
         return "the file ends inside a record header"
-    crc = int.from_bytes(head[:4], "little")
-    length, sequence, kind, flags, tenant_length, received = AFTER_CRC.unpack_from(head, 4)
+    length, sequence, kind, flags, tenant_length, received = AFTER_CRC.unpack_from(window.data, at + 4)
     size = RECORD_BYTES + tenant_length + length
     # Checked before anything is allocated: the length itself may be damaged.
     if size > window.end - offset:
         return f"a record of {size} bytes would not fit into the rest of the file"
     if sequence == 0:
         return "no record stands here"
-    data = window.read(offset, size)
-    if len(data) < size:
+    at = window.locate(offset, size)
+    if at is None:
+        return None
+    data = window.data
+    if len(data) - at < size:
         return "the file ends inside a record"
-    rest = data[4:]
-    if crc32c(rest, seed) != crc:
+    crc = int.from_bytes(data[at : at + 4], "little")
+    if crc32c(memoryview(data)[at + 4 : at + size], seed) != crc:
         return "the record fails its checksum"
-    body_at = RECORD_BYTES - 4 + tenant_length
-    return RawRecord(
-        offset,
-        offset + size,
-        crc,
-        sequence,
-        kind,
-        flags,
-        rest[RECORD_BYTES - 4 : body_at],
-        received,
-        rest[body_at:],
-    )
+    body_start = at + RECORD_BYTES + tenant_length
+    tenant = data[at + RECORD_BYTES : body_start]
+    return RawRecord(offset, offset + size, crc, sequence, kind, flags, tenant, received, data, body_start, at + size)
 
 
 def trailer_matches(trailer: RawRecord, count: int, crc_of_crcs: int) -> bool:
@@ -182,10 +207,7 @@ def _candidates(chunk: bytes, lowest: int, highest: int) -> list[int]:
     return sorted(o for o in offsets if o + RECORD_BYTES <= len(chunk))
 
 
-def _is_zero(window: Window, offset: int) -> bool:
-    while offset < window.end:
-        chunk = window.read(offset, WINDOW_BYTES)
-        if not chunk or chunk.count(0) != len(chunk):
-            return not chunk
-        offset += len(chunk)
-    return True
+def _is_end(window: Window, offset: int) -> bool:
+    """Say whether the zeros stand here that are written behind the last record."""
+    head = window.read(offset, RECORD_BYTES)
+    return head.count(0) == len(head)

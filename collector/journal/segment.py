@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.journal.fs import Fs
+    from collector.journal.layout import Buffer
+    from collector.journal.spares import Spares
 
+PAGE_BYTES: Final = 4096
+"""Writes end where a page does: the disk need not be read for what stands behind them."""
 MAX_OVERHEAD_BYTES: Final = HEADER_BYTES + TRAILER_BYTES + RECORD_BYTES + 0xFFFF
 """What a record costs beside its body, at most, in a segment of its own."""
 
@@ -53,7 +57,7 @@ class Entry:
     tenant: bytes
     flags: int
     received_unix_ns: int
-    body: bytes
+    body: Buffer
 
     @property
     def size_bytes(self) -> int:
@@ -91,8 +95,10 @@ class Writer:
         next_segment: int,
         segment_bytes: int,
         sync: bool,
+        spares: Spares,
     ) -> None:
         self._fs = fs
+        self._spares = spares
         self._directory = directory
         self._journal_id = journal_id
         self.next_sequence = next_sequence
@@ -130,6 +136,7 @@ class Writer:
         if self._fd is None:
             return None
         try:
+            self._fs.truncate(self._fd, self._current().end + TRAILER_BYTES)  # only space is given back: no sync
             return self._seal()
         except OSError:
             self._abandon()
@@ -149,11 +156,14 @@ class Writer:
         with contextlib.suppress(FileNotFoundError):
             # Left behind by an attempt that failed before any record was in it.
             self._fs.unlink(path)
-        fd = self._fs.create(path, self._segment_bytes)
+        spare = self._spares.take()
+        fd = self._fs.create(path, self._segment_bytes) if spare is None else self._fs.open(spare, writable=True)
         try:
-            self._fs.write(fd, header.pack(), 0)
+            self._write_synced(fd, [header.pack()], 0, HEADER_BYTES)
+            if spare is not None:
+                # Only now that no record of its first life can be taken for one of this.
+                self._fs.replace(spare, path)
             if self._sync:
-                self._fs.sync(fd)
                 self._fs.sync_directory(self._directory)
         except OSError:
             self._fs.close(fd)
@@ -168,7 +178,7 @@ class Writer:
         """Write as many entries as fit, sync, and return their number."""
         segment = self._current()
         end, sequence, crcs = segment.end, self.next_sequence, self._crcs
-        pieces: list[bytes] = []
+        pieces: list[Buffer] = []
         for taken, entry in enumerate(entries):
             if taken and end + entry.size_bytes + TRAILER_BYTES > self._segment_bytes:
                 break
@@ -185,7 +195,7 @@ class Writer:
             crcs = add_crc(crcs, crc)
             end += entry.size_bytes
             sequence += 1
-        self._write_synced(b"".join(pieces), segment.end)
+        self._write_synced(self._descriptor(), pieces, segment.end, end)
         written = sequence - self.next_sequence
         self._segment = replace(segment, end=end)
         self.next_sequence, self._crcs = sequence, crcs
@@ -195,20 +205,24 @@ class Writer:
     def _seal(self) -> Segment:
         segment = self._current()
         trailer = pack_trailer(self.next_sequence, self._count, self._crcs, seed=self._seed)
-        fd = self._write_synced(trailer, segment.end)
-        # Only space is given back: the cut needs no sync.
-        self._fs.truncate(fd, segment.end + len(trailer))
+        fd = self._descriptor()
+        self._write_synced(fd, [trailer], segment.end, segment.end + len(trailer))
         self._fs.close(fd)
         self._fd = self._segment = None
         return segment
 
-    def _write_synced(self, data: bytes, offset: int) -> int:
+    def _descriptor(self) -> int:
         if self._fd is None:
             raise RuntimeError("no segment is open")
-        self._fs.write(self._fd, data, offset)
-        if self._sync:
-            self._fs.sync(self._fd)
         return self._fd
+
+    def _write_synced(self, fd: int, pieces: list[Buffer], start: int, end: int) -> None:
+        """Write what goes from `start` to `end`, and the zeros that end a segment behind it."""
+        page_end = -(-(end + RECORD_BYTES) // PAGE_BYTES) * PAGE_BYTES
+        zeros = bytes(min(page_end, self._segment_bytes) - end)
+        self._fs.write(fd, [*pieces, zeros], start)
+        if self._sync:
+            self._fs.sync(fd)
 
     def _abandon(self) -> None:
         """Give up the segment after a failed write or sync, at its last durable byte; the next group opens a new one.
@@ -312,20 +326,30 @@ def seal_recovered(fs: Fs, recovered: Recovered, journal_id: bytes) -> None:
             if isinstance(item, RawRecord):
                 count, crcs = count + 1, add_crc(crcs, item.crc)
         fs.truncate(fd, segment.end)
-        fs.write(fd, pack_trailer(recovered.next_sequence, count, crcs, seed=start), segment.end)
+        fs.write(fd, (pack_trailer(recovered.next_sequence, count, crcs, seed=start),), segment.end)
         fs.sync(fd)
     finally:
         fs.close(fd)
 
 
 def read_segment(
-    fs: Fs, segment: Segment, journal_id: bytes, *, sequence: int, offset: int, before: int | None
+    fs: Fs,
+    segment: Segment,
+    journal_id: bytes,
+    *,
+    sequence: int,
+    offset: int,
+    before: int | None,
+    at_most_bytes: int | None = None,
 ) -> Iterator[RawRecord | Damage | Tail]:
-    """Yield what a segment holds from a position on; the file is open while the iterator lives."""
+    """Yield what a segment holds from a position on; the file is open while the iterator lives.
+
+    With `at_most_bytes` that much is read at once, at least one record, and the Tail says where to go on.
+    """
     fd = fs.open(segment.path)
     try:
         yield from scan(
-            Window(fs, fd, segment.end),
+            Window(fs, fd, segment.end, at_most_bytes),
             seed=seed(journal_id, segment.number),
             sequence=sequence,
             offset=offset or HEADER_BYTES,

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from collector.decode.inflate import gunzip
-from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated, validate
+from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated
+from collector.decode.validator import Validator
 from collector.receivers.feedback import to_logs_request
 from schema.errors import Reason, Refused
 
@@ -32,6 +33,8 @@ TENANT = "default"
 """The one tenant, until keys name others."""
 INLINE_BYTES = 64 << 10
 """Bodies up to this are validated on the event loop: 60 µs, where handing one to a thread costs 24 (measured)."""
+FAST_INLINE_BYTES = 256 << 10
+"""The same by the kernel: 70 µs (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,20 @@ class Intake:
     """Validates and journals for one transport; `counts` may be shared with another."""
 
     def __init__(
-        self, journal: Journal, executor: Executor, limits: Limits = DEFAULT_LIMITS, counts: Counts | None = None
+        self,
+        journal: Journal,
+        executor: Executor,
+        limits: Limits = DEFAULT_LIMITS,
+        counts: Counts | None = None,
+        validator: Validator | None = None,
     ) -> None:
         self._journal = journal
         self._executor = executor
         self._limits = limits
+        self._validate_body = Validator() if validator is None else validator
         self.counts: Counts = Counter() if counts is None else counts
 
-    async def take(self, signal: Signal, body: bytes, *, encoding: Encoding, gzip: bool) -> Outcome:
+    async def take(self, signal: Signal, body: bytes | memoryview, *, encoding: Encoding, gzip: bool) -> Outcome:
         """Return once what was accepted is durable.
 
         Raises:
@@ -138,7 +147,7 @@ class Intake:
         """Count a request that was refused as a whole; a transport calls this where it refuses one itself."""
         self.counts[signal, reason.value] += 1
 
-    async def _take(self, signal: Signal, body: bytes, encoding: Encoding, *, gzip: bool) -> Outcome:
+    async def _take(self, signal: Signal, body: bytes | memoryview, encoding: Encoding, *, gzip: bool) -> Outcome:
         if not body and not gzip and encoding == "protobuf":
             return Outcome(0)
         valid = await self._validate(signal, body, encoding, gzip=gzip)
@@ -146,13 +155,14 @@ class Intake:
             await self._journal.append(TENANT, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip)
         return Outcome(valid.accepted, valid.refused, valid.message)
 
-    async def _validate(self, signal: Signal, body: bytes, encoding: Encoding, *, gzip: bool) -> Validated:
+    async def _validate(self, signal: Signal, body: bytes | memoryview, encoding: Encoding, *, gzip: bool) -> Validated:
+        inline_bytes = FAST_INLINE_BYTES if self._validate_body.is_fast and encoding == "protobuf" else INLINE_BYTES
         # A small gzipped body may inflate to a large one.
-        if len(body) <= INLINE_BYTES and not gzip:
-            return validate(body, signal, encoding=encoding, gzip=False, limits=self._limits)
+        if len(body) <= inline_bytes and not gzip:
+            return self._validate_body(body, signal, encoding=encoding, gzip=False, limits=self._limits)
 
         def work() -> Validated:
-            return validate(body, signal, encoding=encoding, gzip=gzip, limits=self._limits)
+            return self._validate_body(body, signal, encoding=encoding, gzip=gzip, limits=self._limits)
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator, model_validator
 
 from collector.decode.validate import Limits
+from collector.decode.validator import Validator
 from collector.receivers.http_connection import HttpLimits
 from collector.receivers.intake import Budget, Counts, Intake
 from collector.receivers.otlp_grpc import GrpcServer
@@ -154,6 +155,7 @@ class OtlpReceiver:
         self._config = config
         self._port_sharing = context.port_sharing
         self._journal = context.journal
+        self._validator = Validator()
         self._servers: list[GrpcServer | HttpServer] = []
         self._executor: ThreadPoolExecutor | None = None
         self.counts: Counts = Counter()
@@ -180,11 +182,12 @@ class OtlpReceiver:
         except BaseException:
             await self.shutdown()
             raise
+        self._validator.warm_up()  # last: it competes for the processor, and the library validates meanwhile
 
     def _intake(self, max_inflated_bytes: int) -> Intake:
         assert self._executor is not None  # noqa: S101 - start made it
         limits = Limits(max_inflated_bytes=max_inflated_bytes, max_spans=self._config.max_spans_per_request)
-        return Intake(self._journal, self._executor, limits, self.counts)
+        return Intake(self._journal, self._executor, limits, self.counts, self._validator)
 
     async def _listen(self, name: str, server: GrpcServer | HttpServer) -> None:
         self.endpoints[name] = await server.start()

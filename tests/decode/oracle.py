@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from collector.decode import columns, protobuf
+from collector.decode.check import Checker
+from collector.decode.validate import DEFAULT_LIMITS, validate
 from collector.journal.record import Record
 from schema.batch import AttributeTable
 from schema.errors import Refused
@@ -17,6 +19,7 @@ from tests.decode.batches import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from collector.decode.validate import Limits
     from schema.batch import SpanBatch
     from schema.component import Signal
 
@@ -32,6 +35,15 @@ def assert_same(records: Sequence[Record]) -> None:
         assert got == expected
     else:
         assert list(differences(got, expected)) == []
+
+
+def assert_checked(body: bytes, signal: Signal, limits: Limits = DEFAULT_LIMITS) -> int | None:
+    """Whatever the kernel takes, the library takes whole and counts the same. Return what the kernel says."""
+    members = Checker()(body, signal, limits)
+    if members is not None:
+        valid = validate(body, signal, encoding="protobuf", gzip=False, limits=limits)
+        assert (valid.accepted, valid.refused, valid.body) == (members, 0, body)
+    return members
 
 
 def outcome(decode: Any, records: Sequence[Record]) -> SpanBatch | str:

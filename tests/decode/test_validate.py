@@ -36,7 +36,7 @@ def refusal(body: bytes, signal: Any = "traces", encoding: Any = "protobuf", *, 
 
 
 def record_of(valid: Validated, signal: Any = "traces") -> Record:
-    return Record(0, "default", signal, valid.encoding, valid.gzip, 1, valid.body)
+    return Record(0, "default", signal, valid.encoding, valid.gzip, 1, bytes(valid.body))
 
 
 def small_request() -> bytes:

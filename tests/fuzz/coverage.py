@@ -33,11 +33,12 @@ def main() -> None:
     except ImportError:
         sys.exit("atheris is not installed: pip install atheris")
     with atheris.instrument_imports(include=["collector.decode.kernels", "collector.decode.columns"]):
-        from tests.decode.oracle import assert_same, record  # noqa: PLC0415 - only now, so that it is instrumented
+        from tests.decode.oracle import assert_checked, assert_same, record  # noqa: PLC0415 - only now, so that it is instrumented
 
     def one(data: bytes) -> None:
         signal, body = split(data)
         assert_same([record(body, signal)])
+        assert_checked(body, signal)
 
     folder = next((Path(a) for a in sys.argv[1:] if not a.startswith("-")), None)
     if folder is not None and not folder.exists():

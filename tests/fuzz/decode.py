@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.decode.hostile import damaged, request, seeded
-from tests.decode.oracle import assert_same, record
+from tests.decode.oracle import assert_checked, assert_same, record
 from tests.fuzz.inputs import save, saved
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def main() -> int:
     for signal, body in bodies(arguments.seed, arguments.files):
         try:
             assert_same([record(body, signal)])
+            assert_checked(body, signal)
         except BaseException:
             sys.stdout.write(f"differs: {save(signal, body)}\n")
             raise

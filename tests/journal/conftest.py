@@ -12,7 +12,10 @@ from collector.journal import JournalOptions, Record
 from collector.journal.fs import Fs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from collector.journal.layout import Buffer
 
 NOON_NS = 1_795_000_000 * 10**9
 SEGMENT_BYTES = 256 << 10
@@ -53,12 +56,13 @@ class FaultyFs(Fs):
         self.paths.pop(fd, None)
         super().close(fd)
 
-    def write(self, fd: int, data: bytes, offset: int) -> None:
+    def write(self, fd: int, pieces: Sequence[Buffer], offset: int) -> None:
         if "write" in self.failing:
             # A short write comes before the error of a full disk.
-            super().write(fd, data[: len(data) // 2], offset)
+            data = b"".join(pieces)
+            super().write(fd, (data[: len(data) // 2],), offset)
         self._maybe_fail("write")
-        super().write(fd, data, offset)
+        super().write(fd, pieces, offset)
 
     def sync(self, fd: int) -> None:
         self._maybe_fail("sync")
@@ -79,10 +83,12 @@ class FaultyFs(Fs):
         return fd
 
     def replace(self, source: Path, target: Path) -> None:
+        self._maybe_fail("replace")
         super().replace(source, target)
         if target in self.named:
             self.replaced.setdefault(target, self.synced.get(target, b""))
         self.synced[target] = self.synced.pop(source, b"")
+        self.paths = {fd: target if path == source else path for fd, path in self.paths.items()}
 
     def write_file(self, path: Path, data: bytes) -> None:
         self._maybe_fail("write_file")

@@ -75,7 +75,7 @@ class JournalMachine(RuleBasedStateMachine):
             else:
                 assert isinstance(result, Refused)
 
-    @rule(operation=st.sampled_from(["sync", "write", "create", "write_file", "sync_directory"]))
+    @rule(operation=st.sampled_from(["sync", "write", "create", "write_file", "replace", "sync_directory"]))
     def break_disk(self, operation: str) -> None:
         self.fs.failing[operation] = errno.EIO
 

@@ -53,11 +53,17 @@ class MemoryJournal:
     error: Exception | None = None
 
     async def append(
-        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+        self,
+        tenant: str,
+        signal: Signal,
+        body: bytes | memoryview,
+        *,
+        encoding: Literal["protobuf", "json"],
+        gzip: bool,
     ) -> int:
         if self.error is not None:
             raise self.error
-        self.records.append(Record(len(self.records), tenant, signal, encoding, gzip, 1, body))
+        self.records.append(Record(len(self.records), tenant, signal, encoding, gzip, 1, bytes(body)))
         return len(self.records) - 1
 
 
@@ -70,7 +76,13 @@ class HeldJournal(MemoryJournal):
         self.release = asyncio.Event()
 
     async def append(
-        self, tenant: str, signal: Signal, body: bytes, *, encoding: Literal["protobuf", "json"], gzip: bool
+        self,
+        tenant: str,
+        signal: Signal,
+        body: bytes | memoryview,
+        *,
+        encoding: Literal["protobuf", "json"],
+        gzip: bool,
     ) -> int:
         self.holding.set()
         await self.release.wait()
