@@ -9,12 +9,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bench.tools.payloads import build
 from collector.decode import decode
 from collector.decode.protobuf import decode as decode_by_library
-from collector.processors.normalise import canonical, scalar_kernels
-from collector.processors.normalise.scalars import Plan, Slot, Source, fill_slots
+from collector.processors.normalise import canonical, joining, scalar_kernels, tree_kernels
+from collector.processors.normalise.scalars import Column, Plan, Slot, Source, fill_slots
+from collector.processors.normalise.tree import MAX_ANCESTORS, Tree, have_below, nearest_above, read_tree, shared
 from collector.processors.normalise.warm import run_all, sample
 from schema.anyvalue import ValueType
 from schema.batch import AttributeTable
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from types import ModuleType
+
+    from numpy.typing import NDArray
 
     from bench.tools.payloads import Kind
     from collector.journal.record import Record
@@ -144,7 +148,7 @@ def assert_same_filled(sources: list[Source]) -> None:
         assert got[name].precedence.tolist() == column.precedence.tolist(), name
 
 
-@pytest.mark.parametrize("module", [scalar_kernels], ids=lambda m: m.__name__.rpartition(".")[2])
+@pytest.mark.parametrize("module", [scalar_kernels, tree_kernels], ids=lambda m: m.__name__.rpartition(".")[2])
 def test_warming_up_compiles_all_that_a_batch_needs(module: ModuleType) -> None:
     run_all()
     kernels = {name: f for name, f in vars(module).items() if hasattr(f, "signatures")}
@@ -158,3 +162,78 @@ def test_the_sample_fills_a_text_a_figure_and_a_flag() -> None:
     columns = canonical(sample(), compiled=True).columns
     for name in ("session_id", "input_tokens", "streaming"):
         assert columns[name].null_count == 0, name
+
+
+IDS = st.integers(0, 5)
+
+
+@st.composite
+def forests(draw: st.DrawFn) -> SpanBatch:
+    """Make spans with few different ids: delivered twice, with parents elsewhere, in circles, their own parents."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for trace, own, parent in draw(st.lists(st.tuples(st.integers(0, 2), IDS, IDS), max_size=12)):
+        spans.add(
+            trace_id=bytes([trace]) * 16,
+            span_id=bytes([own]) * 8,
+            parent_span_id=bytes([parent]) * 8 if parent else b"",
+        )
+    return decode_by_library([record(request.SerializeToString())])
+
+
+def renumbered(numbers: NDArray[np.int64]) -> list[int]:
+    """Return what is the same under one number, in order of appearance; -1 stays."""
+    known: dict[int, int] = {-1: -1}
+    return [known.setdefault(n, len(known)) for n in numbers.tolist()]
+
+
+def assert_same_tree(batch: SpanBatch, got: Tree | None) -> None:
+    expected = read_tree(batch)
+    assert got is not None
+    assert got.first.tolist() == expected.first.tolist()
+    assert got.parent.tolist() == expected.parent.tolist()
+    assert renumbered(got.trace) == renumbered(expected.trace)
+    assert renumbered(got.siblings) == renumbered(expected.siblings)
+
+
+@given(forests(), st.integers(0, 2**63 - 1))
+def test_spans_are_joined_to_the_same_parents(batch: SpanBatch, seed: int) -> None:
+    if len(batch):
+        assert_same_tree(batch, joining.join(batch, seed=lambda: seed))
+
+
+def test_many_spans_are_joined_to_the_same_parents() -> None:
+    batch = decode([record(build("small", 5000, seed=s).SerializeToString(), sequence=s) for s in range(2)])
+    assert_same_tree(batch, joining.join(batch))
+
+
+@given(forests(), st.data())
+def test_what_a_trace_shares_comes_from_the_same_rows(batch: SpanBatch, data: st.DataObject) -> None:
+    n = len(batch)
+    values = data.draw(st.lists(st.sampled_from(["a", "b", "bb", "", None]), min_size=n, max_size=n))
+    precedence = data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))
+    column = Column(pa.array(values, pa.string()), np.array(precedence, np.uint8))
+    tree = read_tree(batch)
+    got, expected = (shared(column, tree, compiled=compiled) for compiled in (True, False))
+    assert got.to_pylist() == expected.to_pylist()
+
+
+@given(forests(), st.data())
+def test_the_same_spans_are_above(batch: SpanBatch, data: st.DataObject) -> None:
+    tree = read_tree(batch)
+    flags = st.lists(st.booleans(), min_size=len(batch), max_size=len(batch))
+    rows = np.flatnonzero(data.draw(flags)).astype(np.int64)
+    wanted = np.array(data.draw(flags), np.bool_)
+    below, plain = (have_below(rows, tree, compiled=compiled) for compiled in (True, False))
+    assert below.tolist() == plain.tolist()
+    above, nearest = (nearest_above(rows, wanted, tree, compiled=compiled) for compiled in (True, False))
+    assert above.tolist() == nearest.tolist()
+
+
+def test_a_chain_is_followed_as_far_with_kernels() -> None:
+    n = MAX_ANCESTORS + 3
+    chain = Tree(np.arange(n), np.arange(n) - 1, np.zeros(n, np.int64), np.arange(n) - 1)
+    last, root = np.array([n - 1, n - 3]), np.arange(n) == 0
+    for compiled in (True, False):
+        assert nearest_above(last, root, chain, compiled=compiled).tolist() == [-1, 0]
+        assert np.flatnonzero(~have_below(last[:1], chain, compiled=compiled)).tolist() == [0, 1, n - 1]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collector.processors.normalise.classify import KINDS
 from collector.processors.normalise.columns import codes, figures, valid
-from collector.processors.normalise.tree import Tree, ancestors
+from collector.processors.normalise.tree import Tree, ancestors, have_below, nearest_above
 from schema.span import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -51,50 +52,90 @@ class _Traits:
     response_id: NDArray[np.int64]
     model: NDArray[np.int64]
     given: NDArray[np.int64]
+    """Numbers of input messages; 0 for all where nobody asks which."""
     start: NDArray[np.uint64]
     end: NDArray[np.uint64]
     scope: NDArray[np.int64]
     input_tokens: NDArray[np.int64]
     output_tokens: NDArray[np.int64]
     """-1 where unknown."""
-    begins_anew: NDArray[np.bool_]
-    """Tools and agents: a model call below one is no record of a model call above it."""
 
 
-def find_calls(batch: SpanBatch, columns: dict[str, pa.Array], tree: Tree, native: NDArray[np.bool_]) -> Calls:
-    """Decide for every provider call which one span records it.
+def find_calls(
+    batch: SpanBatch,
+    columns: dict[str, pa.Array],
+    kind: NDArray[np.int64],
+    tree: Tree,
+    native: NDArray[np.bool_],
+    *,
+    compiled: bool = False,
+) -> Calls:
+    """Decide for every provider call which one span records it. `kind` is the index into KINDS of every span.
 
     Spans of one call are found by: the same response id, in the same trace or at the same time; a model span inside a
     model span; a record written when a stream ended, beside its request; two instrumentations failing side by side; a
     client library's own record inside an instrumentation's.
     """
     n = len(batch)
-    kind, kinds = codes(columns["span_kind"])
-    calling = np.isin(kind, [i for i, k in enumerate(kinds) if k in (Kind.LLM, Kind.EMBEDDING)])
-    nodes = np.flatnonzero(calling & (tree.first == np.arange(n)))
-    counted = np.zeros(n, np.bool_)
+    itself = tree.first == np.arange(n)
+    calling = _is(kind, Kind.LLM) | _is(kind, Kind.EMBEDDING)
+    counted = calling & itself
+    nodes = np.flatnonzero(counted)
     twins: list[tuple[int, tuple[int, ...]]] = []
-    if len(nodes):
-        own_call = np.isin(kind, [i for i, k in enumerate(kinds) if k in (Kind.TOOL, Kind.AGENT)])
-        traits = _traits(batch, columns, native, own_call)
-        if len(nodes) == 1:
-            counted[nodes] = True
-        else:
-            for group, is_counted in _groups(nodes.tolist(), tree, traits):
-                if len(group) == 1:
-                    counted[group] = is_counted
-                    continue
-                ranked = sorted(group, key=lambda r: _rank(r, tree, traits), reverse=True)
-                counted[ranked[0]] = is_counted
-                if is_counted:
-                    trusted = sorted(ranked[1:], key=lambda r: (bool(traits.native[r]), r), reverse=True)
-                    twins.append((ranked[0], tuple(trusted)))
-    _count_remote_agents(batch, columns, tree, calling, counted)
+    if len(nodes) > 1:
+        traits = _traits(batch, columns, native, nodes)
+        begins_anew = _is(kind, Kind.TOOL) | _is(kind, Kind.AGENT)
+        above = nearest_above(nodes, counted | begins_anew, tree, compiled=compiled)
+        above[(above >= 0) & ~counted[above]] = -1
+        related = _related(nodes, above, tree, traits)
+        inside = dict(zip(nodes[related].tolist(), above[related].tolist(), strict=True))
+        for group, is_counted in _groups(inside, tree, traits):
+            counted[group] = False
+            if len(group) == 1:
+                counted[group] = is_counted
+                continue
+            ranked = sorted(group, key=lambda r: _rank(r, tree, traits), reverse=True)
+            counted[ranked[0]] = is_counted
+            if is_counted:
+                trusted = sorted(ranked[1:], key=lambda r: (bool(traits.native[r]), r), reverse=True)
+                twins.append((ranked[0], tuple(trusted)))
+    remote = _remote_agents(batch, columns, _is(kind, Kind.AGENT) & itself)
+    if remote.any():  # those below which no model call reports the usage
+        counted |= remote & ~have_below(np.flatnonzero(calling), tree, compiled=compiled)
     return Calls(counted[tree.first] if n else counted, twins)
 
 
+def _is(kind: NDArray[np.int64], wanted: Kind) -> NDArray[np.bool_]:
+    return np.asarray(kind == KINDS.index(wanted), np.bool_)
+
+
+def _related(nodes: NDArray[np.int64], above: NDArray[np.int64], tree: Tree, t: _Traits) -> NDArray[np.bool_]:
+    """Return which nodes may have to do with another; every other is a call of its own, and most are.
+
+    Both of two that `_groups` may join are in here: with one response id; one above the other; a request without an
+    answer and what was asked of the same model in the same scope; siblings that failed; a client library's record and
+    its siblings that asked for the same model.
+    """
+    related = above >= 0
+    related |= np.isin(nodes, above[related])
+    response = t.response_id[nodes]
+    if (response >= 0).any():
+        related |= (response >= 0) & (np.bincount(response + 1)[response + 1] > 1)
+    requests = ~t.answered[nodes] & (t.given[nodes] >= 0)
+    if requests.any():
+        asked = t.model[nodes] * (int(t.scope.max()) + 1) + t.scope[nodes]
+        related |= np.isin(asked, asked[requests])
+    orphan = (response < 0) & (tree.siblings[nodes] >= 0)
+    related |= t.failed[nodes] & orphan
+    natives = t.native[nodes] & orphan
+    if natives.any():
+        family = tree.siblings[nodes] * (int(t.model.max()) + 2) + t.model[nodes]
+        related |= np.isin(family, family[natives])
+    return related
+
+
 def _traits(
-    batch: SpanBatch, columns: dict[str, pa.Array], native: NDArray[np.bool_], begins_anew: NDArray[np.bool_]
+    batch: SpanBatch, columns: dict[str, pa.Array], native: NDArray[np.bool_], nodes: NDArray[np.int64]
 ) -> _Traits:
     has = {
         name: valid(columns[name])
@@ -112,8 +153,12 @@ def _traits(
     _, failed = figures(columns["error"].cast("int64"))
     failed &= columns["error"].fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - Arrow's own signature
     usage = has["input_tokens"] | has["output_tokens"]
+    answered = usage | has["output_messages"] | has["response_id"] | failed
+    given = np.where(has["input_messages"], 0, -1)
+    if (~answered & has["input_messages"])[nodes].any():  # only then are big texts compared
+        given = codes(columns["input_messages"])[0]
     return _Traits(
-        answered=usage | has["output_messages"] | has["response_id"] | failed,
+        answered=answered,
         has_usage=usage,
         has_content=has["output_messages"] | has["input_messages"],
         details=np.asarray(sum(has[k].astype(np.int64) for k in list(has)[:5]), np.int64),
@@ -121,13 +166,12 @@ def _traits(
         failed=failed,
         response_id=codes(columns["response_id"])[0],
         model=codes(columns["request_model"])[0],
-        given=codes(columns["input_messages"])[0],
+        given=given,
         start=batch.start_unix_ns,
         end=batch.end_unix_ns,
         scope=codes(batch.scopes.name)[0][batch.scope] if len(batch.scopes.name) else np.zeros(len(batch), np.int64),
         input_tokens=np.where(has["input_tokens"], figures(columns["input_tokens"])[0], -1),
         output_tokens=np.where(has["output_tokens"], figures(columns["output_tokens"])[0], -1),
-        begins_anew=begins_anew,
     )
 
 
@@ -138,8 +182,13 @@ def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, bool, bool
     return *known, bool(t.failed[row]), bool(t.response_id[row] >= 0), depth, -int(t.start[row]), -row
 
 
-def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int], bool]]:
-    """Yield (rows of one call, True) and (a wrapper's row, False)."""
+def _groups(inside: Mapping[int, int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int], bool]]:
+    """Yield (rows of one call, True) and (a wrapper's row, False).
+
+    `inside` says of each row which other it lies in, -1 for none: a model call below a tool or an agent is no record of
+    a model call above that.
+    """
+    nodes = list(inside)
     leader = {row: row for row in nodes}
 
     def find(row: int) -> int:
@@ -153,9 +202,8 @@ def _groups(nodes: list[int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int
     for a, b in _same_response(nodes, tree, t):
         join(a, b)
     inner: dict[int, list[int]] = {}
-    for row in nodes:
-        above = next((a for a in ancestors(row, tree) if a in leader or t.begins_anew[a]), -1)
-        if above in leader and find(above) != find(row):
+    for row, above in inside.items():
+        if above >= 0 and find(above) != find(row):
             inner.setdefault(above, []).append(row)
     wrappers = set()
     for above, rows in inner.items():
@@ -277,19 +325,7 @@ def _within(a: int, b: int, t: _Traits) -> bool:
     return bool(t.start[b] <= t.start[a] and t.end[a] <= t.end[b])
 
 
-def _count_remote_agents(
-    batch: SpanBatch,
-    columns: dict[str, pa.Array],
-    tree: Tree,
-    calling: NDArray[np.bool_],
-    counted: NDArray[np.bool_],
-) -> None:
-    """Count an agent that runs elsewhere (SpanKind CLIENT) and reports usage that no model span below it does."""
-    kind, kinds = codes(columns["span_kind"])
-    agents = np.isin(kind, [i for i, k in enumerate(kinds) if k == Kind.AGENT]) & (batch.kind == CLIENT)
-    agents &= valid(columns["input_tokens"]) | valid(columns["output_tokens"])
-    candidates = np.flatnonzero(agents & (tree.first == np.arange(len(batch))))
-    if len(candidates) == 0:
-        return
-    above_calls = {a for row in np.flatnonzero(calling) for a in ancestors(int(row), tree)}
-    counted[[c for c in candidates.tolist() if c not in above_calls]] = True
+def _remote_agents(batch: SpanBatch, columns: dict[str, pa.Array], agents: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of these agents run elsewhere (SpanKind CLIENT) and report usage."""
+    told = valid(columns["input_tokens"]) | valid(columns["output_tokens"])
+    return np.asarray(agents & (batch.kind == CLIENT) & told, np.bool_)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from collector.decode.compile import inlined, kernel
+from schema.compile import inlined, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

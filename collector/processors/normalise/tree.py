@@ -39,12 +39,17 @@ class Tree:
     """Number of the trace and parent id, whether or not the parent is in the batch; -1 for roots."""
 
 
-def read_tree(batch: SpanBatch) -> Tree:
-    """Join spans to their parents by id."""
+def read_tree(batch: SpanBatch, *, compiled: bool = False) -> Tree:
+    """Join spans to their parents by id; with kernels if they are compiled."""
     n = len(batch)
     if n == 0:
         none = np.zeros(0, np.int64)
         return Tree(none, none, none, none)
+    if compiled:
+        from collector.processors.normalise.joining import join  # noqa: PLC0415 - numba takes 0.3 s to import
+
+        if (joined := join(batch)) is not None:
+            return joined
     own = _keys(batch.trace_id, batch.span_id)
     above = _keys(batch.trace_id, batch.parent_span_id)
     distinct, first, back = np.unique(own, return_index=True, return_inverse=True)
@@ -71,17 +76,20 @@ def _void(ids: NDArray[np.uint8]) -> NDArray[np.void]:
     return np.ascontiguousarray(ids).view(np.dtype((np.void, ids.shape[1]))).ravel()
 
 
-def shared(column: Column, tree: Tree) -> pa.Array:
+def shared(column: Column, tree: Tree, *, compiled: bool = False) -> pa.Array:
     """Return the column with what holds for the trace in every span of it.
 
     The best key of the trace decides (its precedence); where that key has several values, a span without its own
     takes the nearest ancestor's, and stays null when no ancestor has one.
     """
-    number, _ = codes(column.values)
-    n = len(number)
-    known = np.flatnonzero(number >= 0)
-    if len(known) == 0 or n == 0:
+    if column.values.null_count == len(column.values):
         return column.values
+    if compiled:
+        from collector.processors.normalise.joining import share  # noqa: PLC0415 - numba takes 0.3 s to import
+
+        return borrow(column.values, share(column, tree))
+    number, _ = codes(column.values)
+    known = np.flatnonzero(number >= 0)
     order = known[np.lexsort((known, column.precedence[known], tree.trace[known]))]
     trace = tree.trace[order]
     starts = np.flatnonzero(np.concatenate([[True], trace[1:] != trace[:-1]]))
@@ -98,6 +106,29 @@ def shared(column: Column, tree: Tree) -> pa.Array:
         for row in rows[source[rows] < 0]:
             source[row] = next((a for a in ancestors(int(row), tree) if source[a] == a), -1)
     return borrow(column.values, source)
+
+
+def have_below(rows: NDArray[np.int64], tree: Tree, *, compiled: bool = False) -> NDArray[np.bool_]:
+    """Return which rows have one of these below them."""
+    if compiled:
+        from collector.processors.normalise.joining import above_all  # noqa: PLC0415 - numba takes 0.3 s to import
+
+        return above_all(rows, tree)
+    found = np.zeros(len(tree.parent), np.bool_)
+    found[[a for row in rows.tolist() for a in ancestors(row, tree)]] = True
+    return found
+
+
+def nearest_above(
+    rows: NDArray[np.int64], wanted: NDArray[np.bool_], tree: Tree, *, compiled: bool = False
+) -> NDArray[np.int64]:
+    """Return for each of these rows the nearest wanted one above it, -1 for none."""
+    if compiled:
+        from collector.processors.normalise.joining import nearest  # noqa: PLC0415 - numba takes 0.3 s to import
+
+        return nearest(rows, wanted, tree)
+    found = (next((a for a in ancestors(row, tree) if wanted[a]), -1) for row in rows.tolist())
+    return np.fromiter(found, np.int64, len(rows))
 
 
 def ancestors(row: int, tree: Tree) -> Iterable[int]:

@@ -1,0 +1,247 @@
+"""Spans are joined to their parents by hash tables over the words of their ids, and what a trace shares is spread.
+
+    join ─▶ first, parent, trace, siblings of every span          (as `tree.read_tree` finds them by sorting)
+    share ─▶ the row whose value a span takes                     (as `tree.shared` does)
+    above_all ─▶ which rows have one of some rows below them
+
+Conventions are those of `collector.decode.kernels`. Ids are hostile: tables are seeded, and `join` gives up where ids
+crowd together none the less.
+"""
+# ruff: noqa: PLR0917, SIM110 - kernels take their arrays by position; plain loops are the fast ones
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from schema.compile import inlined, kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Rows = NDArray[np.int32]
+    Bytes = NDArray[np.uint8]
+
+Int: TypeAlias = Any
+"""An int64; uncompiled, Python's and NumPy's integers mix."""
+
+MAX_PROBES = 64
+"""Of a hash table that is mostly empty; more are met by chance never, by design of the sender perhaps."""
+MULTIPLIER = -0x61C8864680B583EB
+LOW_31 = 0x7FFFFFFF
+
+
+@inlined
+def mixed(seed: Int, a: Int, b: Int) -> Int:
+    """Return 31 bits that depend on every bit of two words; see splitmix64."""
+    h = (seed ^ a) * np.int64(MULTIPLIER)
+    h = (h ^ (h >> 29) ^ b) * np.int64(MULTIPLIER)
+    h = (h ^ (h >> 32)) * np.int64(MULTIPLIER)
+    return (h >> 32) & LOW_31
+
+
+@kernel
+def join(
+    traces: Any,
+    spans: Ints,
+    parents: Ints,
+    seed: Int,
+    slots: Rows,
+    first: Ints,
+    parent: Ints,
+    trace: Ints,
+    siblings: Ints,
+) -> bool:
+    """Fill the columns of a `Tree`; return False where that took too many probes.
+
+    `traces` is int64[n, 2], the words of trace ids; `spans` and `parents` are the words of span ids, 0 for no parent.
+    `slots` has a power of two of zeros, at least 4 n. Traces and families are numbered as they come.
+    """
+    n, mask = len(spans), np.int64(len(slots) - 1)
+    count = np.int64(0)
+    for row in range(n):  # traces: a slot holds the first row of one, plus 1
+        if row > 0 and traces[row, 0] == traces[row - 1, 0] and traces[row, 1] == traces[row - 1, 1]:
+            trace[row] = trace[row - 1]
+            continue
+        at = mixed(seed, traces[row, 0], traces[row, 1]) & mask
+        probes = 0
+        while True:
+            held = np.int64(slots[at])
+            if held == 0:
+                slots[at] = row + 1
+                trace[row] = count
+                count += 1
+                break
+            if traces[held - 1, 0] == traces[row, 0] and traces[held - 1, 1] == traces[row, 1]:
+                trace[row] = trace[held - 1]
+                break
+            at = (at + 1) & mask
+            probes += 1
+            if probes > MAX_PROBES:
+                return False
+    slots[:] = 0
+    for row in range(n):  # spans: a slot holds the first row with an id in its trace, plus 1
+        at = mixed(seed, spans[row], trace[row]) & mask
+        probes = 0
+        while True:
+            held = np.int64(slots[at])
+            if held == 0:
+                slots[at] = row + 1
+                first[row] = row
+                break
+            if spans[held - 1] == spans[row] and trace[held - 1] == trace[row]:
+                first[row] = held - 1
+                break
+            at = (at + 1) & mask
+            probes += 1
+            if probes > MAX_PROBES:
+                return False
+    for row in range(n):
+        parent[row] = -1
+        if parents[row] == 0:
+            continue
+        at = mixed(seed, parents[row], trace[row]) & mask
+        probes = 0
+        while True:
+            held = np.int64(slots[at])
+            if held == 0:
+                break
+            if spans[held - 1] == parents[row] and trace[held - 1] == trace[row]:
+                if held - 1 != first[row]:
+                    parent[row] = held - 1
+                break
+            at = (at + 1) & mask
+            probes += 1
+            if probes > MAX_PROBES:
+                return False
+    slots[:] = 0
+    count = np.int64(0)
+    for row in range(n):  # families: a slot holds the first row with a parent's id in its trace, plus 1
+        siblings[row] = -1
+        if parents[row] == 0:
+            continue
+        at = mixed(seed, parents[row], trace[row]) & mask
+        probes = 0
+        while True:
+            held = np.int64(slots[at])
+            if held == 0:
+                slots[at] = row + 1
+                siblings[row] = count
+                count += 1
+                break
+            if parents[held - 1] == parents[row] and trace[held - 1] == trace[row]:
+                siblings[row] = siblings[held - 1]
+                break
+            at = (at + 1) & mask
+            probes += 1
+            if probes > MAX_PROBES:
+                return False
+    return True
+
+
+@inlined
+def is_null(bits: Bytes, row: Int) -> bool:
+    """Tell whether Arrow's validity bits say null; without bits nothing is."""
+    return len(bits) > 0 and not bits[row >> 3] >> (row & 7) & 1
+
+
+@kernel
+def equal_texts(offsets: Rows, data: Bytes, a: Int, b: Int) -> bool:
+    """Tell whether two rows of a text column are the same."""
+    start, other = np.int64(offsets[a]), np.int64(offsets[b])
+    size = offsets[a + 1] - start
+    if offsets[b + 1] - other != size:
+        return False
+    for i in range(size):
+        if data[start + i] != data[other + i]:
+            return False
+    return True
+
+
+@kernel
+def share(
+    offsets: Rows,
+    data: Bytes,
+    bits: Bytes,
+    precedence: Bytes,
+    trace: Ints,
+    parent: Ints,
+    max_ancestors: Int,
+    best: Rows,
+    rival: Bytes,
+    seen: Rows,
+    source: Ints,
+) -> None:
+    """Write for every row the row whose value it takes, -1 for none.
+
+    `best` (-1) and `rival` (0) have room for a trace each, `seen` (-1) for a row each.
+    """
+    n = len(trace)
+    for row in range(n):
+        if not is_null(bits, row):
+            held = best[trace[row]]
+            if held < 0 or precedence[row] < precedence[held]:
+                best[trace[row]] = row
+    for row in range(n):
+        held = best[trace[row]]
+        if (
+            held >= 0
+            and held != row
+            and precedence[row] == precedence[held]
+            and not is_null(bits, row)
+            and not equal_texts(offsets, data, row, held)
+        ):
+            rival[trace[row]] = 1
+    for row in range(n):
+        held = np.int64(best[trace[row]])
+        if rival[trace[row]] == 0:
+            source[row] = held
+        elif precedence[row] == precedence[held] and not is_null(bits, row):
+            source[row] = row
+        else:  # the nearest ancestor's
+            source[row] = -1
+            seen[row] = row
+            above = parent[row]
+            met = 1
+            while above >= 0 and seen[above] != row and met <= max_ancestors:
+                if precedence[above] == precedence[held] and not is_null(bits, above):
+                    source[row] = above
+                    break
+                seen[above] = row
+                met += 1
+                above = parent[above]
+
+
+@kernel
+def above_all(rows: Ints, parent: Ints, max_ancestors: Int, seen: Rows, found: Bytes) -> None:
+    """Mark the rows above each of these, as `tree.ancestors` yields them. `seen` (-1) has room for a row each."""
+    for i in range(len(rows)):
+        row = rows[i]
+        seen[row] = row
+        above = parent[row]
+        met = 1
+        while above >= 0 and seen[above] != row and met <= max_ancestors:
+            found[above] = 1
+            seen[above] = row
+            met += 1
+            above = parent[above]
+
+
+@kernel
+def nearest(rows: Ints, parent: Ints, wanted: Bytes, max_ancestors: Int, seen: Rows, found: Ints) -> None:
+    """Write for each of these rows the nearest row above it that is wanted, -1 for none; `seen` as in `above_all`."""
+    for i in range(len(rows)):
+        row = rows[i]
+        found[i] = -1
+        seen[row] = row
+        above = parent[row]
+        met = 1
+        while above >= 0 and seen[above] != row and met <= max_ancestors:
+            if wanted[above] == 1:
+                found[i] = above
+                break
+            seen[above] = row
+            met += 1
+            above = parent[above]
