@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -16,10 +16,13 @@ import clickhouse_connect
 from exporters.clickhouse.dsn import EMBEDDED_DATABASE, IDENTIFIER, EmbeddedDsn, ServerDsn, parse_dsn
 from exporters.clickhouse.faults import DRIVER_FAULTS, classify
 from exporters.clickhouse.lock import DatabaseLock
+from exporters.clickhouse.native import encode, with_values
+from exporters.clickhouse.push import EmbeddedInserts
+from exporters.clickhouse.send import Sender
 from schema.errors import ConfigError, DatabaseOwned, Retryable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     import pyarrow as pa
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 INSERT_SETTINGS: dict[str, Any] = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
-    # From memory every column arrives as nullable, and what cannot be cast is null: that must fail, not become 0 or "".
+    # What cannot be cast must fail, not become 0 or "".
     "insert_null_as_default": 0,
     # One INSERT is one block: a failure half-way must leave nothing behind.
     "max_insert_threads": 1,
@@ -45,6 +48,16 @@ TOKEN = re.compile(r"[A-Za-z0-9_.:/+=-]{1,400}")
 PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*:")
 
 
+class Inserts(Protocol):
+    """The way of blocks into the database."""
+
+    def insert(self, statement: str, settings: Mapping[str, object], body: Iterable[memoryview]) -> None:
+        """Insert a block of format Native, whole or not at all; `statement` ends before its FORMAT."""
+
+    def close(self) -> None:
+        """Close what is open. Safe to call twice."""
+
+
 class Database:
     """An open connection. Usable from several threads; calls on one embedded connection run one after another.
 
@@ -52,8 +65,9 @@ class Database:
     rows are wrong), with ClickHouse's own words.
     """
 
-    def __init__(self, client: Client, url: str, *, lock: DatabaseLock | None = None) -> None:
+    def __init__(self, client: Client, url: str, inserts: Inserts, *, lock: DatabaseLock | None = None) -> None:
         self._client = client
+        self._inserts = inserts
         self._lock = lock
         self.url = url
         """Where this connection goes; never holds a password."""
@@ -129,25 +143,14 @@ class Database:
         for name in (table, *batch.schema.names):
             _identifier(name, dotted=True)
         settings = {**INSERT_SETTINGS, "insert_deduplicate": 1, "insert_deduplication_token": f"{token}/{table}"}
+        present = with_values(batch)
+        columns = ", ".join(f"`{name}`" for name in present.schema.names)
         with self._faults(quote=False):
-            if self.embedded:
-                self._insert_from_memory(table, batch, settings)
-            else:
-                self._client.insert_arrow(table, _as_table(batch), settings=settings)
-
-    def _insert_from_memory(self, table: str, batch: pa.RecordBatch | pa.Table, settings: dict[str, Any]) -> None:
-        """Let chdb read the columns where they lie.
-
-        It finds the variable by name in the calling frames. Twice as fast as the driver's way, which writes the
-        content of spans to a temporary file.
-        """
-        evalgate_insert_block = _as_table(batch)
-        columns = ", ".join(f"`{name}`" for name in evalgate_insert_block.column_names)
-        statement = f"INSERT INTO `{table}` ({columns}) SELECT {columns} FROM Python(evalgate_insert_block)"  # noqa: S608 - names passed _identifier
-        self._client.command(statement, settings=settings)
+            self._inserts.insert(f"INSERT INTO `{table}` ({columns})", settings, encode(present))
 
     def close(self) -> None:
         """Give the connection back; the last one of this process frees the embedded database. Safe to call twice."""
+        self._inserts.close()
         self._client.close()
         if self._lock is not None:
             self._lock.release()
@@ -196,13 +199,13 @@ def connect(dsn: str, *, create_database: bool = False) -> Database:
     """
     target = parse_dsn(dsn)
     if isinstance(target, ServerDsn):
-        return Database(_server_client(target, create_database=create_database), str(target))
+        return _served(target, str(target), create_database=create_database)
     try:
         lock = DatabaseLock.acquire(target.path)
     except DatabaseOwned as owned:
         return _through_owner(target, owned)
     try:
-        return Database(_embedded_client(target), str(target), lock=lock)
+        return Database(_embedded_client(target), str(target), EmbeddedInserts(target), lock=lock)
     except BaseException:
         lock.release()
         raise
@@ -224,7 +227,11 @@ def _through_owner(target: EmbeddedDsn, owned: DatabaseOwned) -> Database:
         password=owner.token,
         database=target.database,
     )
-    return Database(_server_client(server, create_database=False), f"{target} (open in process {owner.pid})")
+    return _served(server, f"{target} (open in process {owner.pid})", create_database=False)
+
+
+def _served(target: ServerDsn, url: str, *, create_database: bool) -> Database:
+    return Database(_server_client(target, create_database=create_database), url, Sender(target))
 
 
 def _embedded_client(target: EmbeddedDsn) -> Client:
@@ -280,14 +287,6 @@ def _http(target: ServerDsn, database: str | None) -> Client:
         autogenerate_session_id=False,
         tz_mode="aware",
     )
-
-
-def _as_table(batch: pa.RecordBatch | pa.Table) -> pa.Table:
-    """Return the columns as a table of one chunk: one chunk is one block."""
-    import pyarrow as pa  # noqa: PLC0415 - heavy; only inserts need it
-
-    table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-    return table.combine_chunks()
 
 
 def _bound(sql: str, parameters: Mapping[str, object] | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
     chdb:///ABSOLUTE/PATH[?database=evalgate]              embedded ClickHouse in this folder
     http(s)://[user[:password]@]host[:port][/database]     a ClickHouse server
+        ?compression=lz4 | none                            of INSERTs; by default none on loopback, else lz4
 
 The embedded database keeps its tables in a database of its own: chdb's `default` is an overlay in which every
 identifier that looks like a file name reads that file.
@@ -12,8 +13,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from schema.errors import ConfigError
@@ -27,6 +29,7 @@ DEFAULT_PATH = Path(".evalgate/data/db")
 """Below the current directory."""
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+Compression: TypeAlias = Literal["none", "lz4"]
 HTTP_PORTS = {"http": 8123, "https": 8443}
 
 
@@ -52,6 +55,8 @@ class ServerDsn:
     user: str = "default"
     password: str = field(default="", repr=False)
     database: str = SERVER_DATABASE
+    compression: Compression = "none"
+    """Of the bodies of INSERTs. On loopback it costs more than it saves (docs/adr/0007)."""
 
     def __str__(self) -> str:
         """Return the URL without credentials: it is for people and logs."""
@@ -74,8 +79,8 @@ def parse_dsn(text: str) -> EmbeddedDsn | ServerDsn:
     if parts.scheme == "chdb":
         return _embedded(text, parts.netloc, unquote(parts.path), parse_qs(parts.query, keep_blank_values=True))
     if parts.scheme in HTTP_PORTS and parts.hostname:
-        if parts.query or parts.fragment:
-            raise ConfigError(f"the DSN of a server takes no options after '?'. {_SHAPES}")
+        if parts.fragment:
+            raise ConfigError(f"the DSN of a server takes nothing after '#'. {_SHAPES}")
         return ServerDsn(
             host=parts.hostname,
             port=port or HTTP_PORTS[parts.scheme],
@@ -83,6 +88,7 @@ def parse_dsn(text: str) -> EmbeddedDsn | ServerDsn:
             user=unquote(parts.username or "default"),
             password=unquote(parts.password or ""),
             database=_database(unquote(parts.path.strip("/")) or SERVER_DATABASE),
+            compression=_compression(parts.hostname, parse_qs(parts.query, keep_blank_values=True)),
         )
     raise ConfigError(f"the DSN's scheme is {parts.scheme!r}. {_SHAPES}")
 
@@ -100,6 +106,25 @@ def _embedded(text: str, netloc: str, path: str, options: Mapping[str, list[str]
     # chdb compares paths as text, so one folder must have one spelling.
     real = Path(os.path.realpath(path))
     return EmbeddedDsn(real, _database(options.get("database", [EMBEDDED_DATABASE])[-1]))
+
+
+def _compression(host: str, options: Mapping[str, list[str]]) -> Compression:
+    if unknown := sorted(set(options) - {"compression"}):
+        raise ConfigError(f"the DSN of a server has unknown options: {', '.join(unknown)}; only 'compression' is known")
+    if "compression" not in options:
+        return "none" if _is_loopback(host) else "lz4"
+    wanted = options["compression"][-1]
+    for known in get_args(Compression):
+        if wanted == known:
+            return cast("Compression", known)
+    raise ConfigError(f"compression={wanted!r} is not known; use {' or '.join(get_args(Compression))}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _database(name: str) -> str:

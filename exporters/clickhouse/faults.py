@@ -7,6 +7,7 @@ space, no table, wrong password) is worth another try. Numbers: ClickHouse `src/
 from __future__ import annotations
 
 import re
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import Error as DriverError
@@ -72,7 +73,27 @@ NAMING_CODES = frozenset(
 )
 """Their texts hold names of the schema, never data."""
 
-DRIVER_FAULTS: tuple[type[Exception], ...] = (DriverError, HTTPError, OSError)
+NO_CODE_RETRYABLE = frozenset({401, 403, 407, 408, 425, 429})
+"""Answers of HTTP, from a proxy perhaps, that another try may change; so are all from 500 on."""
+CODE = re.compile(r"Code: (\d+)\.")
+NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)(?: \(version |\s*$)")
+
+
+class InsertFault(Exception):
+    """An INSERT was refused: what ClickHouse, or something on the way to it, said."""
+
+    def __init__(self, text: str, *, code: int | None = None, status: int = 500) -> None:
+        """Take the words of the answer; the code from them where it is not given, None where there is none."""
+        super().__init__(text)
+        found = CODE.search(text)
+        self.code = code if code is not None else int(found[1]) if found else None
+        name = NAME.search(text)
+        self.name = name[1] if name else None
+        self.permanent = 400 <= status < 500 and status not in NO_CODE_RETRYABLE
+        """Whether an answer without a code is for good."""
+
+
+DRIVER_FAULTS: tuple[type[Exception], ...] = (DriverError, HTTPError, HTTPException, OSError, InsertFault)
 """What the driver lets through; everything else is a fault of ours and stays as it is."""
 
 MESSAGE_CHARS = 600
@@ -87,12 +108,19 @@ def classify(error: Exception, where: str, *, quote: bool = True) -> EvalgateErr
     code = getattr(error, "code", None)
     if code is None:
         what = f"{where} cannot be reached or gave no answer: {_text(error) if quote else type(error).__name__}"
-        permanent = isinstance(error, DriverError) and not isinstance(error, InterfaceError) and not _transport(error)
+        permanent = _for_good(error)
     else:
         name = getattr(error, "name", None) or "error"
         what = f"{where}: {_text(error)}" if quote or code in NAMING_CODES else f"{where} answered {name} (code {code})"
         permanent = code not in RETRYABLE_CODES
     return Permanent(what) if permanent else Retryable(what)
+
+
+def _for_good(error: Exception) -> bool:
+    """Tell whether an answer without a code will be the same next time."""
+    if isinstance(error, InsertFault):
+        return error.permanent
+    return isinstance(error, DriverError) and not isinstance(error, InterfaceError) and not _transport(error)
 
 
 def _transport(error: BaseException) -> bool:

@@ -1,7 +1,8 @@
 """Attribute tables to Arrow maps of text, without an object per attribute.
 
 The keys of a map are sorted: equal sets of attributes then compress alike, and a block has one spelling. Of equal
-keys the last wins (OTLP requires unique keys; `schema.batch.AttributeTable.of` reads them the same way).
+keys the last wins (OTLP requires unique keys; `schema.batch.AttributeTable.of` reads them the same way). Keys are
+numbers into a dictionary, values are views of the requests: their bytes are copied once, into the INSERT.
 """
 
 from __future__ import annotations
@@ -12,117 +13,46 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from schema.anyvalue import ValueType, to_text
-
-# Plain numbers: looking a member up in its enum costs more than everything else done with an attribute.
-EMPTY, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = (int(t) for t in ValueType)
-
-VIEW_BYTES = 12
-"""Longest text that an Arrow view holds in itself."""
-LOW_BYTES = np.array([*((1 << 8 * n) - 1 for n in range(8)), -1], np.int64)
-"""Masks of the first 0 to 8 bytes of a word."""
+from exporters.clickhouse import kernels
+from schema.anyvalue import to_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from schema.batch import AttributeTable
 
+    Ints = NDArray[np.int64]
+    Rows = NDArray[np.int32]
 
-def attribute_maps(table: AttributeTable, owners: int) -> pa.MapArray:
-    """Return one map<string, string> per owner, empty where it has no attribute."""
-    rows = _sorted_rows(table)
-    names = pa.array(table.keys, pa.string()).take(pa.array(table.key[rows]))
-    return pa.MapArray.from_arrays(offsets(table.owner[rows], owners), names, attribute_texts(table, rows))
+NOT_FINITE = b"NaNInfinity-Infinity"
+"""What stands in the text of a double that JSON cannot say (see `schema.anyvalue.to_text`)."""
 
 
-def attribute_texts(table: AttributeTable, rows: NDArray[np.int64] | None = None) -> pa.StringArray:
-    """Return the text of these attributes, of all without `rows` (see `schema.anyvalue.to_text`).
+def attribute_maps(table: AttributeTable, owners: int, rows: Rows | None = None) -> pa.MapArray:
+    """Return one map<dictionary<string>, string_view> per owner, empty where it has no attribute.
 
-    Strings and integers, nearly all there is, never become Python objects; of the rest each distinct value once.
-    Strings are copied once, from where they lie in the requests into the column.
+    With `rows`, one per row: the map of the owner that the row names.
     """
-    rows = np.arange(len(table)) if rows is None else rows
-    kind = table.type[rows]
-    places, made = [], []
-    for kinds, texts_of in MADE:
-        place = np.flatnonzero(np.isin(kind, kinds))
-        places.append(place)
-        made.append(texts_of(table, rows[place]))
-    texts = pa.concat_arrays(made)
-    ends, said = _parts(texts)
-    strings = np.flatnonzero(kind == STRING)
-    views = np.empty((len(rows), 2), np.int64)
-    views[strings] = _views(table.buffer, 0, table.start[rows[strings]], table.length[rows[strings]])
-    views[np.concatenate(places)] = _views(said, 1, ends[:-1], np.diff(ends))
-    buffers = [None, pa.py_buffer(views), pa.py_buffer(table.buffer), pa.py_buffer(said)]
-    return pa.Array.from_buffers(pa.string_view(), len(rows), buffers).cast(pa.string())
+    n = len(table)
+    names, rank = _ranked(table.keys)
+    ends, ranks = np.empty(owners + 1, np.int32), np.empty(n, np.int32)
+    places = np.empty(n, np.int32)
+    marks, order = np.empty(len(names) + owners + 2, np.int64), np.empty(2 * n, np.int32)
+    kept = kernels.place(table.owner, table.key, rank, marks, order, ends, places, ranks)
+    views, made = _views(table, places, kept)
+    ranks = ranks[:kept]
+    if rows is not None:
+        ends, ranks, views = _repeated(rows, ends, ranks, views)
+    buffers = [None, pa.py_buffer(views), pa.py_buffer(table.buffer), pa.py_buffer(made)]
+    texts = pa.Array.from_buffers(pa.string_view(), len(ranks), buffers)
+    return pa.MapArray.from_arrays(pa.array(ends), pa.DictionaryArray.from_arrays(ranks, names), texts)
 
 
-def _parts(texts: pa.StringArray) -> tuple[NDArray[np.int64], bytes]:
-    """Return the offsets of a string array and what they point into."""
-    if len(texts) == 0:
-        return np.zeros(1, np.int64), b""
-    _, ends, data = texts.buffers()
-    return np.frombuffer(ends, np.int32, len(texts) + 1).astype(np.int64), data.to_pybytes() if data else b""
-
-
-def _views(buffer: bytes, number: int, start: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return Arrow's views of pieces of a buffer; `number` is that of the buffer in the array.
-
-        view   int32 length · to 12 bytes: the bytes themselves, then zeros
-                            · more:        the first 4 bytes, int32 number of the buffer, int32 offset into it
-
-    Source: Arrow columnar format, "Variable-size Binary View Layout".
-    """
-    start, length = start.astype(np.int64, copy=False), length.astype(np.int64, copy=False)
-    if len(start) and int(start.max()) + VIEW_BYTES > len(buffer):
-        buffer += bytes(VIEW_BYTES)  # so that whole words can be read
-    words: NDArray[np.int64] = np.ndarray((max(len(buffer) - 7, 0),), "<i8", buffer, strides=(1,))
-    views = np.empty((len(start), 2), np.int64)
-    views[:, 0] = length | (words[start] & LOW_BYTES[np.minimum(length, 4)]) << 32
-    views[:, 1] = number | start << 32
-    short = np.flatnonzero(length <= VIEW_BYTES)
-    views[short, 1] = words[start[short] + 4] & LOW_BYTES[np.maximum(length[short] - 4, 0)]
-    return views
-
-
-def _bool_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
-    return pa.array(["false", "true"]).take(pa.array(table.number[rows]))
-
-
-def _double_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
-    values = table.number[rows].view(np.float64)
-    texts = orjson.dumps(values.tolist()).decode("ascii")[1:-1].split(",") if len(rows) else []
-    for i in np.flatnonzero(~np.isfinite(values)).tolist():
-        texts[i] = to_text(float(values[i]))
-    return pa.array(texts, pa.string())
-
-
-def _other_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
-    """Return the texts of arrays, kvlists, bytes and values that were sent empty; each distinct one is made once."""
-    known: dict[tuple[int, bytes], str] = {}
-    texts: list[str] = []
-    start, kind = table.start[rows].tolist(), table.type[rows].tolist()
-    for row, first, length, of_kind in zip(rows.tolist(), start, table.length[rows].tolist(), kind, strict=True):
-        key = (of_kind, table.buffer[first : first + length])
-        text = known.get(key)
-        if text is None:
-            text = known[key] = to_text(table.value(row))
-        texts.append(text)
-    return pa.array(texts, pa.string())
-
-
-def _integer_texts(table: AttributeTable, rows: NDArray[np.int64]) -> pa.StringArray:
-    return pa.array(table.number[rows]).cast(pa.string())
-
-
-MADE = (
-    ((INT,), _integer_texts),
-    ((BOOL,), _bool_texts),
-    ((DOUBLE,), _double_texts),
-    ((EMPTY, ARRAY, KVLIST, BYTES), _other_texts),
-)
-"""How text is made of values that are none."""
+def attribute_texts(table: AttributeTable) -> pa.Array:
+    """Return the text of every attribute, views of the requests (see `schema.anyvalue.to_text`)."""
+    views, made = _views(table, np.arange(len(table), dtype=np.int32), len(table))
+    buffers = [None, pa.py_buffer(views), pa.py_buffer(table.buffer), pa.py_buffer(made)]
+    return pa.Array.from_buffers(pa.string_view(), len(table), buffers)
 
 
 def offsets(owner: NDArray[np.int32], owners: int) -> pa.Array:
@@ -132,12 +62,78 @@ def offsets(owner: NDArray[np.int32], owners: int) -> pa.Array:
     return pa.array(ends)
 
 
-def _sorted_rows(table: AttributeTable) -> NDArray[np.int64]:
-    """Return the rows by owner, then by the name of the key; of equal keys only the last."""
-    rank = np.empty(len(table.keys), np.int64)
-    rank[sorted(range(len(table.keys)), key=table.keys.__getitem__)] = np.arange(len(table.keys))
-    order = np.lexsort((rank[table.key], table.owner))
-    owner, key = table.owner[order], table.key[order]
-    last = np.ones(len(order), np.bool_)
-    last[:-1] = (owner[1:] != owner[:-1]) | (key[1:] != key[:-1])
-    return order[last]
+def _ranked(keys: tuple[str, ...]) -> tuple[pa.Array, Rows]:
+    """Return the distinct keys sorted, and of each key its number among them."""
+    names = sorted(set(keys))
+    at = {name: i for i, name in enumerate(names)}
+    return pa.array(names, pa.string()), np.array([at[k] for k in keys], np.int32)
+
+
+def _views(table: AttributeTable, places: Rows, kept: int) -> tuple[Ints, NDArray[np.uint8]]:
+    """Return Arrow's views of the texts of the attributes that have a place, and what they view besides the requests.
+
+    Strings, integers and booleans never become Python objects, doubles together one text; of the rest each distinct
+    value once.
+    """
+    none = np.empty(0, np.int32)
+    n_doubles, n_others, long_integers = kernels.list_made(table.type, table.number, none.astype(np.int64), none)
+    bits, others = np.empty(n_doubles, np.int64), np.empty(n_others, np.int32)
+    kernels.list_made(table.type, table.number, bits, others)
+    buffer = np.frombuffer(table.buffer, np.uint8)
+    numbers, double_at = _double_texts(bits)
+    texts, other_at = _other_texts(table, buffer, others)
+    said = numbers + texts
+    made = np.empty(len(said) + (long_integers + 1) * kernels.DIGITS, np.uint8)
+    made[: len(said)] = np.frombuffer(said, np.uint8)
+    other_at[0] += len(numbers)
+    views = np.empty(2 * kept, np.int64)
+    if not kernels.view_texts(
+        table.type,
+        table.number,
+        table.start,
+        table.length,
+        places,
+        buffer,
+        made,
+        len(said),
+        double_at[0],
+        double_at[1],
+        other_at[0],
+        other_at[1],
+        views,
+    ):
+        raise IndexError("an attribute lies outside of the requests")
+    return views, made
+
+
+def _double_texts(bits: Ints) -> tuple[bytes, Ints]:
+    """Return the texts of doubles, and where each starts and how long it is."""
+    at = np.zeros((2, len(bits)), np.int64)
+    if len(bits) == 0:
+        return b"", at
+    text = orjson.dumps(bits.view(np.float64), option=orjson.OPT_SERIALIZE_NUMPY)
+    said = text + NOT_FINITE
+    if not kernels.split_numbers(np.frombuffer(said, np.uint8), bits, len(text), at[0], at[1]):
+        raise AssertionError("orjson wrote another number of doubles than it was given")
+    return said, at
+
+
+def _other_texts(table: AttributeTable, buffer: NDArray[np.uint8], rows: Rows) -> tuple[bytes, Ints]:
+    """Return the texts of arrays, kvlists, bytes and empty values, and where the text of each of `rows` lies."""
+    if len(rows) == 0:
+        return b"", np.zeros((2, 0), np.int64)
+    slots = np.zeros(1 << max(4, (2 * len(rows)).bit_length()), np.int32)
+    index, firsts = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32)
+    known = kernels.distinct(buffer, table.type, table.start, table.length, rows, slots, index, firsts)
+    if known < 0:
+        raise IndexError("an attribute lies outside of the requests")
+    texts = [to_text(table.value(row)).encode("utf-8") for row in firsts[:known].tolist()]
+    length = np.array([len(text) for text in texts], np.int64)
+    return b"".join(texts), np.stack([np.cumsum(length) - length, length])[:, index]
+
+
+def _repeated(rows: Rows, ends: Rows, ranks: Rows, views: Ints) -> tuple[Rows, Rows, Ints]:
+    n = int(np.diff(ends)[rows].sum())
+    new = np.empty(len(rows) + 1, np.int32), np.empty(n, np.int32), np.empty(2 * n, np.int64)
+    kernels.repeat(rows, ends, ranks, views, *new)
+    return new

@@ -35,6 +35,30 @@ STATUS_CODES = ("unset", "ok", "error")
 """Status.StatusCode of opentelemetry-proto trace.proto, by number."""
 
 
+REPEATING = frozenset(
+    {
+        "service_name",
+        "span_kind",
+        "operation",
+        "provider",
+        "request_model",
+        "response_model",
+        "service_tier",
+        "tool_name",
+        "error_type",
+        "agent_name",
+        "workflow_name",
+        "feature",
+        "environment",
+        "release",
+        "prompt_name",
+        "prompt_version",
+        "price_source",
+    }
+)
+"""Derived columns of few distinct values: words with numbers here, LowCardinality in the database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """What one INSERT takes: rows of one table and one day of receipt, so of one partition."""
@@ -65,7 +89,6 @@ def span_rows(batch: SpanBatch) -> pa.Table:
     n = len(batch)
     received = batch.origins.received_unix_ns[batch.origin]
     times = span_times(batch.start_unix_ns, batch.end_unix_ns, received)
-    resource, scope = pa.array(batch.resource), pa.array(batch.scope)
     columns: dict[str, pa.Array] = {
         "tenant": _take(batch.origins.tenant, batch.origin),
         "trace_id": _fixed(batch.trace_id),
@@ -78,23 +101,22 @@ def span_rows(batch: SpanBatch) -> pa.Table:
         "end_time": times.end,
         "duration_ns": times.duration_ns,
         "time_faults": times.faults,
-        "name": batch.name,
+        "name": batch.name.dictionary_encode(),
         "wire_kind": _names(WIRE_KINDS, batch.kind),
         "status_code": _names(STATUS_CODES, batch.status_code),
         "status_message": batch.status_message,
         "trace_state": batch.trace_state,
         "flags": pa.array(batch.flags),
-        "scope_name": batch.scopes.name.take(scope),
-        "scope_version": batch.scopes.version.take(scope),
+        "scope_name": _worded(batch.scopes.name, batch.scope),
+        "scope_version": _worded(batch.scopes.version, batch.scope),
     }
     for column in CANONICAL:
-        columns[column.name] = _derived(batch.columns.get(column.name), column.type, n)
-    columns["service_name"] = pc.coalesce(columns["service_name"], _service(batch, batch.resource))
+        columns[column.name] = _derived(batch.columns.get(column.name), column, n)
+    columns["service_name"] = _filled(columns["service_name"], _service(batch, batch.resource))
     columns["span_attributes"] = attribute_maps(batch.attributes, n)
-    columns["resource_attributes"] = attribute_maps(batch.resources.attributes, len(batch.resources.schema_url)).take(
-        resource
-    )
-    columns["scope_attributes"] = attribute_maps(batch.scopes.attributes, len(batch.scopes.name)).take(scope)
+    resources, scopes = batch.resources, batch.scopes
+    columns["resource_attributes"] = attribute_maps(resources.attributes, len(resources.schema_url), batch.resource)
+    columns["scope_attributes"] = attribute_maps(scopes.attributes, len(scopes.name), batch.scope)
     columns |= _span_events(batch, n) | _span_links(batch, n)
     return pa.table(columns)
 
@@ -104,7 +126,7 @@ def event_rows(batch: SpanBatch) -> pa.Table:
     logs = batch.logs
     received = batch.origins.received_unix_ns[logs.origin]
     time, faults = log_times(logs.time_unix_ns, logs.observed_unix_ns, received)
-    resources = attribute_maps(batch.resources.attributes, len(batch.resources.schema_url))
+    resources = attribute_maps(batch.resources.attributes, len(batch.resources.schema_url), logs.resource)
     return pa.table(
         {
             "tenant": _take(batch.origins.tenant, logs.origin),
@@ -113,13 +135,13 @@ def event_rows(batch: SpanBatch) -> pa.Table:
             "received_at": timestamps(received),
             "time": time,
             "time_faults": faults,
-            "event_name": logs.event_name,
+            "event_name": logs.event_name.dictionary_encode(),
             "severity_number": pa.array(logs.severity_number),
-            "severity_text": logs.severity_text,
+            "severity_text": logs.severity_text.dictionary_encode(),
             "body": _bodies(logs.body, len(logs)),
             "attributes": attribute_maps(logs.attributes, len(logs)),
-            "resource_attributes": resources.take(pa.array(logs.resource)),
-            "scope_name": batch.scopes.name.take(pa.array(logs.scope)),
+            "resource_attributes": resources,
+            "scope_name": _worded(batch.scopes.name, logs.scope),
             "service_name": _service(batch, logs.resource),
             "loose": pa.array(_loose(batch)),
         }
@@ -170,7 +192,18 @@ def _by_day(table: str, received: NDArray[np.uint64], rows: Callable[[], pa.Tabl
     whole = rows()
     for one in np.unique(day).tolist():
         where = np.flatnonzero(day == one)
-        yield Block(table, one, whole if len(where) == len(day) else whole.take(pa.array(where)))
+        yield Block(table, one, whole if len(where) == len(day) else _plain(whole).take(pa.array(where)))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return the table with maps of plain strings: Arrow takes no rows out of views."""
+    texts = pa.map_(pa.string(), pa.string())
+    fields = []
+    for field in table.schema:
+        in_list = pa.types.is_list(field.type) and pa.types.is_map(field.type.value_type)
+        plain = pa.list_(texts) if in_list else texts if pa.types.is_map(field.type) else field.type
+        fields.append((field.name, plain))
+    return table.cast(pa.schema(fields))
 
 
 def _span_events(batch: SpanBatch, n: int) -> dict[str, pa.Array]:
@@ -179,7 +212,7 @@ def _span_events(batch: SpanBatch, n: int) -> dict[str, pa.Array]:
     attributes = attribute_maps(events.attributes, len(events.owner))
     return {
         "events.time": pa.ListArray.from_arrays(ends, timestamps(events.time_unix_ns)),
-        "events.name": pa.ListArray.from_arrays(ends, events.name),
+        "events.name": pa.ListArray.from_arrays(ends, events.name.dictionary_encode()),
         "events.attributes": pa.ListArray.from_arrays(ends, attributes),
     }
 
@@ -220,14 +253,37 @@ def _loose(batch: SpanBatch) -> NDArray[np.bool_]:
     return loose & np.asarray(dialects().event_tells_of_span(logs.event_name).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _derived(column: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
+def _derived(column: pa.Array | None, field: pa.Field, n: int) -> pa.Array:
     """Return a processor's column; nulls where it did not run. A list cannot be null in ClickHouse: it is empty."""
-    array = pa.nulls(n, kind) if column is None else column.cast(kind)
-    if array.null_count == 0 or not pa.types.is_list(kind):
+    kind = field.type
+    array = pa.nulls(n, kind) if column is None else column if _fits(column.type, kind) else column.cast(kind)
+    if pa.types.is_list(kind):
+        ends = np.zeros(n + 1, np.int32)
+        if array.null_count == 0:
+            ends = array.offsets.to_numpy() - array.offsets[0].as_py()
+        else:
+            np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False), out=ends[1:])
+        return pa.ListArray.from_arrays(pa.array(ends), array.flatten().dictionary_encode())
+    if field.name in REPEATING and array.null_count < n and not pa.types.is_dictionary(array.type):
+        return array.dictionary_encode()
+    return array
+
+
+def _fits(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Tell whether an INSERT takes a column as it is: strings may also come as words with numbers, or as views."""
+    if pa.types.is_dictionary(given):
+        given = given.value_type
+    return bool(given == wanted) or (pa.types.is_string_view(given) and pa.types.is_string(wanted))
+
+
+def _filled(array: pa.Array, instead: pa.DictionaryArray) -> pa.Array:
+    """Return the column with another's values where it has none."""
+    if array.null_count == len(array):
+        return instead
+    if array.null_count == 0:
         return array
-    ends = np.zeros(n + 1, np.int32)
-    np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False), out=ends[1:])
-    return pa.ListArray.from_arrays(pa.array(ends), array.flatten()).cast(kind)  # ten times as fast as coalesce
+    plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    return pc.coalesce(plain, instead.dictionary_decode()).dictionary_encode()
 
 
 def _service(batch: SpanBatch, resource: NDArray[np.int32]) -> pa.Array:
@@ -238,7 +294,7 @@ def _service(batch: SpanBatch, resource: NDArray[np.int32]) -> pa.Array:
         texts = attribute_texts(attributes)
         for row in np.flatnonzero(attributes.key == attributes.keys.index("service.name")).tolist():
             names[attributes.owner[row]] = texts[row].as_py()
-    return pa.array(names, pa.string()).take(pa.array(resource))
+    return _worded(pa.array(names, pa.string()), resource)
 
 
 def _bodies(table: AttributeTable, n: int) -> pa.Array:
@@ -258,8 +314,15 @@ def _hex(ids: NDArray[np.uint8]) -> pa.Array:
     return pa.array([row.tobytes().hex() if row.any() else "" for row in ids], pa.string())
 
 
-def _take(values: tuple[str, ...], index: NDArray[np.int32]) -> pa.Array:
-    return pa.array(values, pa.string()).take(pa.array(index))
+def _take(values: tuple[str, ...], index: NDArray[np.int32]) -> pa.DictionaryArray:
+    return _worded(pa.array(values, pa.string()), index)
+
+
+def _worded(values: pa.Array, index: NDArray[np.int32]) -> pa.DictionaryArray:
+    """Return for each row the value that it names, as number among the distinct ones."""
+    distinct = values.dictionary_encode()
+    number = distinct.indices.to_numpy()[index] if len(values) else index
+    return pa.DictionaryArray.from_arrays(pa.array(number), distinct.dictionary)
 
 
 def _names(names: tuple[str, ...], number: NDArray[np.uint8]) -> pa.Array:

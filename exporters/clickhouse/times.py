@@ -66,4 +66,6 @@ def _words(present: NDArray[np.bool_], words: tuple[str, ...]) -> pa.Array:
     owner, word = np.nonzero(present.T)
     ends = np.zeros(present.shape[1] + 1, np.int32)
     np.cumsum(np.bincount(owner, minlength=present.shape[1]), out=ends[1:])
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(words).take(pa.array(word)))
+    return pa.ListArray.from_arrays(
+        pa.array(ends), pa.DictionaryArray.from_arrays(pa.array(word.astype(np.int32)), pa.array(words))
+    )

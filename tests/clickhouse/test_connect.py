@@ -61,8 +61,15 @@ def pipe(stream: IO[str] | None) -> IO[str]:
         ("chdb:///a/b", EmbeddedDsn(Path("/a/b"))),
         ("chdb:///a/../b/", EmbeddedDsn(Path("/b"))),
         ("chdb:///a%20b?database=x", EmbeddedDsn(Path("/a b"), "x")),
-        ("http://h", ServerDsn("h", 8123)),
-        ("https://u:p%40@h/db", ServerDsn("h", 8443, secure=True, user="u", password="p@", database="db")),
+        ("http://localhost", ServerDsn("localhost", 8123)),
+        ("http://127.9.9.9:1", ServerDsn("127.9.9.9", 1)),
+        ("http://h", ServerDsn("h", 8123, compression="lz4")),
+        ("http://h/db?compression=none", ServerDsn("h", 8123, database="db")),
+        ("http://[::1]?compression=lz4", ServerDsn("::1", 8123, compression="lz4")),
+        (
+            "https://u:p%40@h/db",
+            ServerDsn("h", 8443, secure=True, user="u", password="p@", database="db", compression="lz4"),
+        ),
         ("http://[::1]:9/db", ServerDsn("::1", 9, database="db")),
     ],
 )
@@ -72,7 +79,21 @@ def test_a_dsn_is_read(text: str, wanted: EmbeddedDsn | ServerDsn) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/a/b", "chdb://a/b", "chdb:///", "chdb:///a?x=1", "http://", "http://h:x", "http://h/a;b", "ftp://h/x"],
+    [
+        "",
+        "/a/b",
+        "chdb://a/b",
+        "chdb:///",
+        "chdb:///a?x=1",
+        "http://",
+        "http://h:x",
+        "http://h/a;b",
+        "ftp://h/x",
+        "http://h?x=1",
+        "http://h#x",
+        "http://h?compression=gzip",
+        "http://h?compression",
+    ],
 )
 def test_a_wrong_dsn_says_what_a_right_one_looks_like(text: str) -> None:
     with pytest.raises(ConfigError):

@@ -72,8 +72,8 @@ def test_texts_are_read_from_a_buffer_whose_values_overlap_or_stand_in_any_order
             key=np.zeros(n, np.int32),
             type=np.full(n, ValueType.STRING, np.uint8),
             number=np.zeros(n, np.int64),
-            start=np.array(start),
-            length=np.array(length),
+            start=np.array(start, np.int64),
+            length=np.array(length, np.int64),
             keys=("k",),
             buffer=b"0123456789",
         )
