@@ -1,4 +1,4 @@
-"""OTLP requests to columns with the kernels: all requests of a batch are joined and scanned at once.
+"""OTLP requests to columns with the kernels: all requests of a batch are scanned at once, where the journal read them.
 
 What the kernels do not take (see `collector.decode.kernels`) the protobuf library reads and writes anew, so that each
 field stands in one piece; what they do not take even then, the library decodes by itself. The result is the same.
@@ -15,6 +15,7 @@ import pyarrow as pa
 from collector.decode import kernels, protobuf
 from collector.decode.inflate import gunzip
 from collector.decode.protobuf import MAX_INFLATED_BYTES, parse
+from collector.journal.records import Records
 from schema.anyvalue import ValueType
 from schema.batch import AttributeTable, Events, Links, Logs, Origins, Resources, Scopes, SpanBatch
 from schema.errors import Refused
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Rows = NDArray[np.int32]
+    Body = bytes | memoryview
+    Extents = tuple[bytes, Ints, Ints]
+    """A buffer with PADDING bytes behind the last request, and where each starts and ends in it."""
 
 MAX_JOINED_BYTES = 2**31 - 1
 """What the offsets of an Arrow string array can say."""
@@ -44,22 +48,45 @@ def decode(records: Sequence[Record], *, seed: Callable[[], int] = lambda: secre
 
     """
     try:
-        bodies = [_plain(r) for r in records]
-        if sum(map(len, bodies)) > MAX_JOINED_BYTES:
-            return protobuf.decode(records)
-        scan = _Scan(records, bodies, seed())
+        extents = _as_read(records)
+        if extents is None:
+            bodies = [_plain(r) for r in records]
+            if sum(map(len, bodies)) > MAX_JOINED_BYTES:
+                return protobuf.decode(records)
+            extents = _joined(bodies)
+        origins = _origins(records)
+        scan = _Scan(origins, extents, seed())
         batch = scan.batch()
         if scan.irregular.any():
+            buffer, starts, ends = extents
+            bodies = [memoryview(buffer)[s:e] for s, e in zip(starts.tolist(), ends.tolist(), strict=True)]
             for i in np.flatnonzero(scan.irregular).tolist():
                 bodies[i] = parse(records[i]).SerializeToString()
-            scan = _Scan(records, bodies, seed())
+            scan = _Scan(origins, _joined(bodies), seed())
             batch = scan.batch()
     except Refused:
         return protobuf.decode(records)  # which names the first that is damaged
     return protobuf.decode(records) if scan.irregular.any() else batch
 
 
-def _plain(record: Record) -> bytes:
+def _as_read(records: Sequence[Record]) -> Extents | None:
+    """Return where the requests lie in what was read of the journal; None where they have to be joined."""
+    stretch = records.stretch() if isinstance(records, Records) else None
+    if stretch is None:
+        return None
+    buffer, starts, ends = stretch
+    if len(buffer) > MAX_JOINED_BYTES or len(buffer) - max(ends) < kernels.PADDING:
+        return None
+    return buffer, np.array(starts, np.int64), np.array(ends, np.int64)
+
+
+def _joined(bodies: Sequence[Body]) -> Extents:
+    ends = np.cumsum(np.array([len(b) for b in bodies], np.int64))
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1])) if len(bodies) else ends
+    return b"".join([*bodies, bytes(kernels.PADDING)]), starts, ends
+
+
+def _plain(record: Record) -> Body:
     """Return the request in protobuf, not yet checked."""
     if record.encoding == "json":
         body: bytes = parse(record).SerializeToString()
@@ -67,24 +94,38 @@ def _plain(record: Record) -> bytes:
     return gunzip(record.body, MAX_INFLATED_BYTES) if record.gzip else record.body
 
 
+def _origins(records: Sequence[Record]) -> tuple[Origins, NDArray[np.bool_]]:
+    """Return where the rows come from, and of which records they are log records."""
+    if isinstance(records, Records):
+        raw = records.raw
+        tenants = {r.tenant: r.tenant.decode("utf-8", "replace") for r in raw}
+        named = tuple(tenants[r.tenant] for r in raw)
+        sequences, received = [r.sequence for r in raw], [r.received_unix_ns for r in raw]
+        are_logs = records.are_logs()
+    else:
+        named = tuple(r.tenant for r in records)
+        sequences, received = [r.sequence for r in records], [r.received_unix_ns for r in records]
+        are_logs = [r.signal == "logs" for r in records]
+    return Origins(named, np.array(sequences, np.uint64), np.array(received, np.uint64)), np.array(are_logs, np.bool_)
+
+
 class _Scan:
     """One pass over the joined requests. `irregular` marks the records that were not read whole."""
 
-    def __init__(self, records: Sequence[Record], bodies: Sequence[bytes], seed: int) -> None:
-        self._records = records
+    def __init__(self, origins: tuple[Origins, NDArray[np.bool_]], extents: Extents, seed: int) -> None:
+        self._origins, self._are_logs = origins
         self._seed = seed
-        self._buffer = b"".join([*bodies, bytes(kernels.PADDING)])
+        self._buffer, self._starts, self._ends = extents
         self._buf = np.frombuffer(self._buffer, np.uint8)
         self._words: Ints = np.ndarray((len(self._buffer) - 7,), "<i8", self._buffer, strides=(1,))
-        self._sizes = np.array([len(b) for b in bodies], np.int64)
         self._stacks: tuple[Ints, Ints] = (np.empty(kernels.MAX_DEPTH, np.int64), np.empty(kernels.MAX_DEPTH, np.int64))
-        self.irregular = np.zeros(len(bodies), np.uint8)
+        self.irregular = np.zeros(len(self._starts), np.uint8)
 
     @np.errstate(over="ignore")  # the hash of keys wraps; compiled it does so without a word, as plain Python not
     def batch(self) -> SpanBatch:
         """Return the columns; those of irregular records are not to be used."""
         resources, scopes, members = self._outline()
-        is_log = np.array([r.signal == "logs" for r in self._records], np.bool_)[members[kernels.ORIGIN]]
+        is_log = self._are_logs[members[kernels.ORIGIN]]
         return self._spans(
             members if not is_log.any() else np.ascontiguousarray(members[:, ~is_log]),
             resources,
@@ -93,13 +134,11 @@ class _Scan:
         )
 
     def _outline(self) -> tuple[Ints, Ints, Ints]:
-        ends = np.cumsum(self._sizes)
-        starts = ends - self._sizes
-        size = len(self._buffer)
+        size = int((self._ends - self._starts).sum())
         wanted = (size // 2048 + 16, size // 2048 + 16, size // 256 + 16)
         while True:
             tables = tuple(np.empty((width, n), np.int64) for width, n in zip((5, 9, 5), wanted, strict=True))
-            found = kernels.outline(self._buf, self._words, starts, ends, self.irregular, *tables)
+            found = kernels.outline(self._buf, self._words, self._starts, self._ends, self.irregular, *tables)
             if all(n <= room for n, room in zip(found, wanted, strict=True)):
                 resources, scopes, members = (_cut(t, n) for t, n in zip(tables, found, strict=True))
                 return resources, scopes, members
@@ -154,11 +193,7 @@ class _Scan:
             links=self._links(members, _cut(links, found[2])),
             resources=self._resources(resources),
             scopes=self._scopes(scopes),
-            origins=Origins(
-                tuple(r.tenant for r in self._records),
-                np.array([r.sequence for r in self._records], np.uint64),
-                np.array([r.received_unix_ns for r in self._records], np.uint64),
-            ),
+            origins=self._origins,
             logs=self._logs(log_members, trace_id, span_id),
         )
 

@@ -10,8 +10,9 @@ scalar the last counts. A record with anything else (malformed bytes; groups; a 
 merged; a oneof set twice; values nested deeper than MAX_DEPTH; keys that collide) it marks in `irregular`, and leaves
 it to the library.
 
-Conventions: `buf` is the requests joined, with PADDING zero bytes behind them; `words[i]` is the int64 at byte i of it,
-wherever that is (numba loads it as if aligned: x86-64 and arm64 do not mind).
+Conventions: `buf` holds the requests, joined or as they lie in the journal, with PADDING bytes of any kind behind the
+last; `words[i]` is the int64 at byte i of it, wherever that is (numba loads it as if aligned: x86-64 and arm64 do not
+mind).
 `start` and `end` are offsets into it. Tables are int64[columns, rows] with one name for each column's number; what does
 not fit into a table is counted and not written. All arithmetic is int64: numba makes a float of int64 with uint64.
 
@@ -38,7 +39,7 @@ Int: TypeAlias = Any
 """An int64; uncompiled, Python's and NumPy's integers mix."""
 
 PADDING = 64
-"""Zero bytes behind the requests, so that a word can be read at each of their bytes."""
+"""Bytes behind the requests, so that a word can be read at each of theirs."""
 MAX_DEPTH = 40
 """Nesting of array and kvlist values; the library reads 100 levels, counted from the request."""
 MAX_PROBES = 64
