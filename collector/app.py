@@ -26,6 +26,10 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="The YAML file (docs/
 ReadyFile = Annotated[
     Path | None, typer.Option("--ready-file", help="Write the bound addresses here, as JSON, once everything listens.")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, max=64, help="Processes that share the ports. Default: service.workers, or 1."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
@@ -94,11 +98,21 @@ def _root(
     """Hold the options of the root."""
 
 
-def run_command(config: ConfigFile, ready_file: ReadyFile = None) -> None:
+def run_command(config: ConfigFile, ready_file: ReadyFile = None, workers: Workers = None) -> None:
     """Run the collector until it is told to stop."""
-    from collector import process  # noqa: PLC0415 - --help need not load a server
+    from collector.components import installed  # noqa: PLC0415 - --help need not load a server
+    from collector.config import parse, read_text  # noqa: PLC0415 - as above
 
-    process.run(_load(config), ready_file=ready_file)
+    text = read_text(config)
+    loaded = parse(text, str(config), installed(), os.environ).with_workers(workers)
+    if loaded.service.workers > 1:
+        from collector.workers import supervisor  # noqa: PLC0415 - as above
+
+        supervisor.run(loaded, text, str(config), ready_file=ready_file)
+    else:
+        from collector import process  # noqa: PLC0415 - as above
+
+        process.run(loaded, ready_file=ready_file)
 
 
 def validate_command(config: ConfigFile) -> None:

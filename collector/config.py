@@ -15,7 +15,7 @@ Everything is validated before anything starts, and every problem is told at onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -96,6 +96,8 @@ class ServiceConfig(ComponentConfig):
     telemetry: TelemetryConfig = TelemetryConfig()
     data_dir: Path = DEFAULT_DATA_DIR
     """Folder for the journal and for whatever components keep; relative to the current directory."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that share the ports, each with a journal of its own; more than one needs a database server."""
     shutdown_timeout_s: float = Field(default=10.0, ge=0)
     """How long what is journalled may still be delivered at the end; the rest stays in the journal."""
 
@@ -134,7 +136,7 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration that is valid as a whole."""
+    """A configuration that is valid as a whole; `with_workers` gives it another number of them."""
 
     service: ServiceConfig
     receivers: Mapping[str, Configured]
@@ -144,6 +146,12 @@ class Config:
     unused: tuple[str, ...]
     """Components that the file configures and no pipeline uses."""
 
+    def with_workers(self, workers: int | None) -> Config:
+        """Return it with this number of workers; None leaves what the file says."""
+        if workers is None:
+            return self
+        return replace(self, service=self.service.model_copy(update={"workers": workers}))
+
 
 def load(path: Path, registry: Registry, environment: Mapping[str, str]) -> Config:
     """Read and validate a file.
@@ -152,13 +160,22 @@ def load(path: Path, registry: Registry, environment: Mapping[str, str]) -> Conf
         ConfigError: every problem found, one per line.
 
     """
+    return parse(read_text(path), str(path), registry, environment)
+
+
+def read_text(path: Path) -> str:
+    """Return a configuration as it stands in its file.
+
+    Raises:
+        ConfigError: there is none that can be read.
+
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as e:
         raise ConfigError(f"the configuration {path} cannot be read: {e.strerror}") from None
     except UnicodeDecodeError as e:
         raise ConfigError(f"the configuration {path} is not UTF-8: byte {e.start}") from None
-    return parse(text, str(path), registry, environment)
 
 
 def parse(text: str, name: str, registry: Registry, environment: Mapping[str, str]) -> Config:

@@ -7,18 +7,17 @@ exit code is 0, because nothing is lost: what is not delivered stays in the jour
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from collector.journal.fs import Fs
+from collector.memory import keep_memory
+from collector.ready import announced, ready_document
 from collector.service import Service
-from schema.errors import ConfigError
+from collector.workers.plan import journal_folder, leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from collector.config import Config
     from schema.batch import SpanBatch
 
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a thread keeps the GIL from others. Python's 5 ms, at each of the ten changes of threads that a request
+takes while a batch is prepared, is what an acknowledgement waits for."""
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
@@ -44,13 +46,11 @@ def run(
         ServiceFailed: it could not go on.
 
     """
-    logging.basicConfig(
-        level=LEVELS[config.service.telemetry.logs.level],
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_stderr(config)
+    tune()
+    service = Service(config, on_stored=on_stored, leftovers=leftovers(journal_folder(config), 1))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(Service(config, on_stored=on_stored), ready_file, on_ready))
+        runner.run(_serve(service, ready_file, on_ready))
 
 
 async def _serve(service: Service, ready_file: Path | None, on_ready: Callable[[Service], None] | None) -> None:
@@ -64,44 +64,24 @@ async def _serve(service: Service, ready_file: Path | None, on_ready: Callable[[
         loop.add_signal_handler(number, interrupted)
     await service.start()
     try:
-        if ready_file is not None:
-            write_ready_file(ready_file, service)
-        if on_ready is not None:
-            on_ready(service)
-        await service.wait(stop)
+        with announced(ready_document(service.endpoints(), service.data_dir, service.dsn), ready_file):
+            if on_ready is not None:
+                on_ready(service)
+            await service.wait(stop)
     finally:
         await service.stop(hurry=hurry)
-        if ready_file is not None:
-            _remove(ready_file)
 
 
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def tune() -> None:
+    """Set what holds for the whole process and serves every part of it."""
+    keep_memory()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
-def ready_document(service: Service) -> dict[str, Any]:
-    """Return what a program needs to talk to a service: where the first of each kind listens, then everything."""
-    endpoints = service.endpoints()
-    document: dict[str, Any] = {"pid": os.getpid(), "data_dir": str(service.data_dir), "dsn": service.dsn}
-    for value in endpoints.values():
-        if isinstance(value, dict):
-            for protocol, address in value.items():
-                document.setdefault(protocol, address)
-    for name, value in endpoints.items():
-        if isinstance(value, str):
-            document.setdefault(name, value)
-    return {**document, "endpoints": endpoints}
-
-
-def write_ready_file(path: Path, service: Service) -> None:
-    """Write the document whole or not at all.
-
-    Raises:
-        ConfigError: the file cannot be written.
-
-    """
-    body = json.dumps(ready_document(service), indent=2).encode()
-    try:
-        Fs().write_file(path.absolute(), body)
-    except OSError as e:
-        raise ConfigError(f"the ready file {path} cannot be written: {e.strerror}") from None
+def log_to_stderr(config: Config, *, prefix: str = "") -> None:
+    """Send log lines of the configured level to standard error."""
+    logging.basicConfig(
+        level=LEVELS[config.service.telemetry.logs.level],
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s {prefix}%(name)s: %(message)s",
+    )

@@ -270,11 +270,8 @@ class Service:
 
     @property
     def dsn(self) -> str | None:
-        """The database of the service: that of its first ClickHouse exporter, or None without one."""
-        for configured in self._config.exporters.values():
-            if configured.component.name == "clickhouse":
-                return getattr(configured.settings, "dsn", None) or default_dsn()
-        return None
+        """The database of the service, as `dsn_of`."""
+        return dsn_of(self._config)
 
     def endpoints(self) -> dict[str, Any]:
         """Return where everything listens, by component id: a dict of protocols, or a URL."""
@@ -329,6 +326,14 @@ class Service:
             if left := self._journal.status()["backlog_records"]:
                 log.warning("%d requests stay in the journal; the next start delivers them", left)
         self.state = "stopped"
+
+
+def dsn_of(config: Config) -> str | None:
+    """Return the database of a configuration: that of its first ClickHouse exporter, or None without one."""
+    for configured in config.exporters.values():
+        if configured.component.name == "clickhouse":
+            return getattr(configured.settings, "dsn", None) or default_dsn()
+    return None
 
 
 def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:

@@ -68,13 +68,16 @@ def _run(text: str, environment: Mapping[str, str], ready_file: Path | None) -> 
     from collector import process  # noqa: PLC0415 - the other sub-commands need no server
     from collector.components import installed  # noqa: PLC0415 - as above
     from collector.config import parse  # noqa: PLC0415 - as above
+    from collector.ready import ready_document  # noqa: PLC0415 - as above
 
     try:
         config = parse(text, "the default configuration", installed(), environment)
         process.run(
             config,
             ready_file=ready_file,
-            on_ready=lambda service: _greet(process.ready_document(service), Path.cwd()),
+            on_ready=lambda service: _greet(
+                ready_document(service.endpoints(), service.data_dir, service.dsn), Path.cwd()
+            ),
             on_stored=_Arrivals(),
         )
     except ConfigError as e:
