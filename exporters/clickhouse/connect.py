@@ -16,7 +16,7 @@ import clickhouse_connect
 from exporters.clickhouse.dsn import EMBEDDED_DATABASE, IDENTIFIER, EmbeddedDsn, ServerDsn, parse_dsn
 from exporters.clickhouse.faults import DRIVER_FAULTS, classify
 from exporters.clickhouse.lock import DatabaseLock
-from exporters.clickhouse.native import encode, with_values
+from exporters.clickhouse.native import encode
 from exporters.clickhouse.push import EmbeddedInserts
 from exporters.clickhouse.send import Sender
 from schema.errors import ConfigError, DatabaseOwned, Retryable
@@ -143,10 +143,9 @@ class Database:
         for name in (table, *batch.schema.names):
             _identifier(name, dotted=True)
         settings = {**INSERT_SETTINGS, "insert_deduplicate": 1, "insert_deduplication_token": f"{token}/{table}"}
-        present = with_values(batch)
-        columns = ", ".join(f"`{name}`" for name in present.schema.names)
+        columns = ", ".join(f"`{name}`" for name in batch.schema.names)
         with self._faults(quote=False):
-            self._inserts.insert(f"INSERT INTO `{table}` ({columns})", settings, encode(present))
+            self._inserts.insert(f"INSERT INTO `{table}` ({columns})", settings, encode(batch))
 
     def close(self) -> None:
         """Give the connection back; the last one of this process frees the embedded database. Safe to call twice."""

@@ -97,23 +97,6 @@ def encode(table: pa.Table | pa.RecordBatch, *, buffer_bytes: int = BUFFER_BYTES
     yield from out.flush()
 
 
-def with_values(table: pa.Table | pa.RecordBatch) -> pa.Table | pa.RecordBatch:
-    """Return the table without the columns that hold nothing: null, or empty, in every row.
-
-    The database's own default stands for them, which is the same and costs nothing on the way.
-    """
-    empty = [name for name, c in zip(table.schema.names, table.columns, strict=True) if _holds_nothing(_whole(c))]
-    return table.drop_columns(empty) if empty else table
-
-
-def _holds_nothing(array: pa.Array) -> bool:
-    if array.null_count == len(array):
-        return True
-    if pa.types.is_list(array.type) or pa.types.is_map(array.type):
-        return array.null_count == 0 and bool(array.offsets[0] == array.offsets[-1])
-    return False
-
-
 def column_of(array: pa.Array) -> Column:
     """Return a column of one array in the terms of the format."""
     kind = array.type
@@ -124,9 +107,17 @@ def column_of(array: pa.Array) -> Column:
     if pa.types.is_list(kind):
         return _array(array)
     if pa.types.is_string(kind) or pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        if len(array) and array.null_count == len(array):
+            return _empty(array)
         nulls = _nulls(array)
         return _nullable(nulls, Column("String", b"", (_texts(array, nulls),)))
     return _nullable(_nulls(array), _fixed(array))
+
+
+def _empty(array: pa.Array) -> Column:
+    """Return a column of strings that are all null."""
+    n = len(array)
+    return Column("Nullable(String)", b"", (np.ones(n, np.uint8), np.zeros(n, np.uint8)))
 
 
 def _nullable(nulls: Bytes, column: Column) -> Column:
@@ -158,11 +149,14 @@ def _low_cardinality(array: pa.DictionaryArray) -> Column:
     words = _texts(array.dictionary, EMPTY)
     count = words.rows + nullable
     width = 0 if count <= 1 << 8 else 1 if count <= 1 << 16 else 2
-    index = array.indices.fill_null(0) if nullable else array.indices
-    number = index.to_numpy(zero_copy_only=False).astype(("<u1", "<u2", "<u4")[width])
-    if nullable:
-        number += array.is_valid().to_numpy(zero_copy_only=False)
-        number[array.is_null().to_numpy(zero_copy_only=False)] = 0
+    kind = ("<u1", "<u2", "<u4")[width]
+    if array.null_count == len(array):
+        number = np.zeros(len(array), kind)
+    elif nullable:
+        number = array.indices.fill_null(0).to_numpy().astype(kind) + array.is_valid().to_numpy(zero_copy_only=False)
+        number *= array.is_valid().to_numpy(zero_copy_only=False)
+    else:
+        number = array.indices.to_numpy().astype(kind)
     head = np.array([width | OWN_WORDS, count], "<u8").tobytes() + (b"\0" if nullable else b"")
     rows = np.array([len(array)], "<u8").tobytes()
     inner = "Nullable(String)" if nullable else "String"

@@ -264,9 +264,11 @@ def _derived(column: pa.Array | None, field: pa.Field, n: int) -> pa.Array:
         else:
             np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False), out=ends[1:])
         return pa.ListArray.from_arrays(pa.array(ends), array.flatten().dictionary_encode())
-    if field.name in REPEATING and array.null_count < n and not pa.types.is_dictionary(array.type):
-        return array.dictionary_encode()
-    return array
+    if field.name not in REPEATING or pa.types.is_dictionary(array.type):
+        return array
+    if array.null_count == n:
+        return pa.DictionaryArray.from_arrays(pa.nulls(n, pa.int32()), pa.array([], pa.string()))
+    return array.dictionary_encode()
 
 
 def _fits(given: pa.DataType, wanted: pa.DataType) -> bool:
