@@ -1,0 +1,58 @@
+"""Large buffers are used again: asking for them a second time asks the kernel for nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+from collector.memory import keep_memory
+kept = keep_memory() if sys.argv[1] == "keep" else False
+import pyarrow as pa
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def work():
+    b"x" * SIZE
+    b"".join([b"y" * (SIZE // 2)] * 2)
+
+SIZE = 24 << 20
+work()
+before = faults()
+for _ in range(5):
+    work()
+print(kept, faults() - before, pa.default_memory_pool().backend_name)
+"""
+
+
+def run(how: str, **environment: str) -> list[str]:
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "ARROW_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=plain | environment,
+    )
+    return done.stdout.split()
+
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told")
+
+
+def test_pages_are_asked_for_once_and_arrow_takes_part() -> None:
+    kept, faults, pool = run("keep")
+    if kept == "False":
+        pytest.skip("the C library is not glibc")
+    assert (int(faults) < 24 << 20 >> 12, pool) == (True, "system"), "less than for one buffer"
+    assert int(run("leave")[1]) > 5 * (24 << 20 >> 12), "as it is without"
+
+
+def test_who_has_told_the_allocator_something_else_is_left_alone() -> None:
+    assert run("keep", MALLOC_ARENA_MAX="4")[0] == "False"
