@@ -1,9 +1,9 @@
 """How the process asks for memory: large buffers are used again instead of being given back and asked for anew.
 
-A page that the kernel gives costs 0.7 µs (measured, a virtual machine): a batch of 32 MiB, copied a few times on its way,
-costs 1 µs a 3 kB span in pages alone. glibc gives every buffer above 128 KiB back at once, and each thread has a heap of
-its own, whose free memory the others cannot use. So: one heap, nothing given back below a bound; Arrow takes its memory
-from there as well.
+A page that the kernel gives costs 0.7 µs (measured, a virtual machine): a batch of 32 MiB, copied a few times on its
+way, costs 1 µs a 3 kB span in pages alone. glibc gives every buffer above some size (128 KiB, later up to 32 MiB) back
+at once, and each thread has a heap of its own, whose free memory the others cannot use. So: one heap, nothing given
+back below a bound; Arrow takes its memory from there as well.
 
     mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX
 """

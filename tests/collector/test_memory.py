@@ -21,7 +21,7 @@ def work():
     b"x" * SIZE
     b"".join([b"y" * (SIZE // 2)] * 2)
 
-SIZE = 24 << 20
+SIZE = 48 << 20
 work()
 before = faults()
 for _ in range(5):
@@ -50,8 +50,8 @@ def test_pages_are_asked_for_once_and_arrow_takes_part() -> None:
     kept, faults, pool = run("keep")
     if kept == "False":
         pytest.skip("the C library is not glibc")
-    assert (int(faults) < 24 << 20 >> 12, pool) == (True, "system"), "less than for one buffer"
-    assert int(run("leave")[1]) > 5 * (24 << 20 >> 12), "as it is without"
+    assert (int(faults) < 48 << 20 >> 12, pool) == (True, "system"), "less than for one buffer"
+    assert int(run("leave")[1]) > 5 * (48 << 20 >> 12), "as it is without"
 
 
 def test_who_has_told_the_allocator_something_else_is_left_alone() -> None:
