@@ -15,6 +15,7 @@ costs a reviewer as much as a miss costs the user; what is unknown (null) is nev
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,7 +26,7 @@ import pyarrow.compute as pc
 from schema.span import STRINGS, FinishReason, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -57,25 +58,51 @@ MAX_DEPTH: Final = 4
 """A result may be JSON in a text in a part; nothing honest goes deeper."""
 
 
-def failures(columns: Mapping[str, pa.Array], length: int) -> tuple[pa.Array, pa.Array]:
+def failures(columns: Mapping[str, pa.Array], length: int, *, compiled: bool = False) -> tuple[pa.Array, pa.Array]:
     """Return `failing` (bool) and `failure_reasons` (list of string) for the canonical columns of `length` spans.
 
-    Columns that are missing count as unknown.
+    Columns that are missing count as unknown. `compiled` says whether kernels are used; the result is the same.
     """
     view = _View(columns, length)
+    maybe_answered_tool, maybe_blank = _searches(compiled=compiled)
     is_tool, is_llm = view.is_kind(Kind.TOOL), view.is_kind(Kind.LLM)
     failed = view.is_true("error")
     masks = [
         failed & ~is_tool,
-        (failed & is_tool) | view.where("tool_result", MAYBE_ERROR, reports_error_text, is_tool),
+        (failed & is_tool) | view.where("tool_result", _maybe_error, reports_error_text, is_tool),
     ]
-    masks[1] |= view.where("input_messages", r"tool_call_response", answers_tool_error, is_llm)
+    masks[1] |= view.where("input_messages", maybe_answered_tool, answers_tool_error, is_llm)
     finish = view.finish_reasons()
     masks += [finish[f] & ~failed if f is FinishReason.ERROR else finish[f] for f in FINISH]
     answered = is_llm & view.is_true("counted") & ~failed & ~finish["any_unusual"]
-    masks.append(view.where("output_messages", "", is_empty_answer, answered))
-    masks.append(view.where("output_text", "", guardrail_intervened, view.is_kind(Kind.GUARDRAIL)))
+    masks.append(view.where("output_messages", maybe_blank, is_empty_answer, answered))
+    masks.append(view.where("output_text", _every, guardrail_intervened, view.is_kind(Kind.GUARDRAIL)))
     return _lists(masks)
+
+
+Search = Callable[[pa.Array, "NDArray[np.bool_]"], "NDArray[np.bool_]"]
+"""Finds among some rows of a text column, none of them null, at least those that a rule holds of."""
+
+
+def _searches(*, compiled: bool) -> tuple[Search, Search]:
+    """Return how to find messages that may end with a tool's, and such that may say nothing."""
+    if not compiled:
+        return _maybe_answered_tool, _every
+    from schema import failure_search  # noqa: PLC0415 - numba takes 0.3 s to import
+
+    return failure_search.maybe_answered_tool, failure_search.maybe_blank
+
+
+def _every(column: pa.Array, among: NDArray[np.bool_]) -> NDArray[np.bool_]:  # noqa: ARG001 - the shape of a search
+    return among
+
+
+def _maybe_error(column: pa.Array, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return among & _mask(pc.match_substring_regex(column, MAYBE_ERROR))
+
+
+def _maybe_answered_tool(column: pa.Array, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return among & _mask(pc.match_substring(column, "tool_call_response"))
 
 
 class _View:
@@ -96,15 +123,15 @@ class _View:
         return self._none() if column is None else _mask(pc.equal(column, kind.value))
 
     def where(
-        self, name: str, pattern: str, rule: Callable[[str], bool], among: NDArray[np.bool_]
+        self, name: str, search: Search, rule: Callable[[str], bool], among: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Return the rows among these whose text in a column matches the pattern and then satisfies the rule."""
+        """Return the rows among these whose text in a column the search finds and then satisfies the rule."""
         found = self._none()
         column = self._columns.get(name)
-        if column is None or not among.any():
+        if column is None or column.null_count == len(column) or not among.any():
             return found
-        candidates = among & _mask(pc.match_substring_regex(column, pattern) if pattern else pc.is_valid(column))
-        for row in np.flatnonzero(candidates).tolist():
+        said = among & _mask(pc.is_valid(column))
+        for row in np.flatnonzero(search(column, said)).tolist() if said.any() else ():
             found[row] = rule(column[row].as_py())
         return found
 

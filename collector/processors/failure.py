@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collector.processors.compiled import are_ready
 from schema.component import ComponentConfig, Context, component
 from schema.failure import failures
 
@@ -22,7 +23,10 @@ def failure(config: FailureConfig, context: Context) -> Processor:  # noqa: ARG0
     return with_failures
 
 
-def with_failures(batch: SpanBatch) -> SpanBatch:
-    """Return the batch with `failing` and `failure_reasons`; the normaliser must have run before."""
-    failing, reasons = failures(batch.columns, len(batch))
+def with_failures(batch: SpanBatch, *, compiled: bool | None = None) -> SpanBatch:
+    """Return the batch with `failing` and `failure_reasons`; the normaliser must have run before.
+
+    `compiled` says whether kernels are used; by default where they are ready. The result is the same.
+    """
+    failing, reasons = failures(batch.columns, len(batch), compiled=are_ready() if compiled is None else compiled)
     return batch.with_columns({"failing": failing, "failure_reasons": reasons})

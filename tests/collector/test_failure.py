@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from collector.decode import decode
 from collector.journal import Record
 from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
+from schema import failure_search
+from schema.anyvalue import dump_json
 from schema.failure import REASONS, failures, reports_error, reports_error_text
 from schema.span import CANONICAL
 
@@ -219,3 +222,49 @@ def test_real_captures_are_failing_exactly_when_something_failed(path: Path) -> 
     sent_as_error = bool((batch.status_code == STATUS_ERROR).any())
     failed = bool(trace["any_llm_error"] or trace["any_tool_error"])
     assert any(batch.columns["failing"].to_pylist()) == (failed or sent_as_error)
+
+
+CONTENT = st.sampled_from(
+    ["", " ", "\xa0", "\t", "x", '"', "\\", "é", "Error: no", '{"role":"tool"}', "tool_call_response"]
+)
+PART = st.one_of(
+    st.fixed_dictionaries({"type": st.just("text"), "content": CONTENT}),
+    st.fixed_dictionaries({"type": st.just("tool_call"), "name": CONTENT}),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("tool_call_response"),
+            "response": CONTENT | st.just([{"role": "user"}]) | st.just({"ok": False}),
+        }
+    ),
+    st.fixed_dictionaries({"content": CONTENT, "type": st.just("text")}),
+    st.none(),
+)
+MESSAGE: st.SearchStrategy[Any] = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "assistant", "tool", "to\u0000l", "tools"]),
+            "parts": st.lists(PART, max_size=3),
+        }
+    ),
+    st.fixed_dictionaries({"parts": st.lists(PART, max_size=1), "role": st.just("tool")}),
+    st.sampled_from([None, "tool_call_response", {}, []]),
+)
+
+
+@given(st.lists(st.none() | st.tuples(st.lists(MESSAGE, max_size=3), st.integers(0, 60)), min_size=1, max_size=4))
+def test_kernels_leave_out_only_messages_of_which_no_rule_holds(made: list[Any]) -> None:
+    texts = [None if m is None else dump_json(m[0])[: None if m[1] > 9 else -m[1]] for m in made]
+    n = len(texts)
+    messages = pa.array([None, *texts], pa.string()).slice(1)
+    columns = {"span_kind": pa.array(["llm"] * n), "counted": pa.array([True] * n)}
+    columns |= dict.fromkeys(("input_messages", "output_messages"), messages)
+    got, expected = (failures(columns, n, compiled=compiled) for compiled in (True, False))
+    assert [column.to_pylist() for column in got] == [column.to_pylist() for column in expected]
+
+
+def test_kernels_leave_out_what_a_rule_need_not_read() -> None:
+    history = [answered("Error: offline"), said("so be it"), said("and now?", "user")]
+    column = pa.array([dump_json(m) for m in (history, history[:1], [said("hello")], [said(" ")])])
+    every = np.ones(4, np.bool_)
+    assert failure_search.maybe_answered_tool(column, every).tolist() == [False, True, False, False]
+    assert failure_search.maybe_blank(column, every).tolist() == [False, False, False, True]

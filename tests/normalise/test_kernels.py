@@ -14,10 +14,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bench.tools.payloads import build
 from collector.decode import decode
 from collector.decode.protobuf import decode as decode_by_library
+from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical, joining, scalar_kernels, tree_kernels
 from collector.processors.normalise.scalars import Column, Plan, Slot, Source, fill_slots
 from collector.processors.normalise.tree import MAX_ANCESTORS, Tree, have_below, nearest_above, read_tree, shared
 from collector.processors.normalise.warm import run_all, sample
+from schema import failure_kernels
 from schema.anyvalue import ValueType
 from schema.batch import AttributeTable
 from tests.decode.test_span_batch import BODIES, CORPUS, record, record_of_file
@@ -90,7 +92,7 @@ def table_of(rows: Sequence[tuple[int, str, tuple[ValueType, Any]]]) -> Attribut
 
 def assert_same_columns(batch: SpanBatch) -> None:
     """Normalise with kernels and without."""
-    got, expected = (canonical(batch, compiled=compiled) for compiled in (True, False))
+    got, expected = (with_failures(canonical(batch, compiled=c), compiled=c) for c in (True, False))
     assert list(got.columns) == list(expected.columns)
     for name, column in expected.columns.items():
         got.columns[name].validate(full=True)
@@ -148,13 +150,18 @@ def assert_same_filled(sources: list[Source]) -> None:
         assert got[name].precedence.tolist() == column.precedence.tolist(), name
 
 
-@pytest.mark.parametrize("module", [scalar_kernels, tree_kernels], ids=lambda m: m.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "module", [scalar_kernels, tree_kernels, failure_kernels], ids=lambda m: m.__name__.rpartition(".")[2]
+)
 def test_warming_up_compiles_all_that_a_batch_needs(module: ModuleType) -> None:
     run_all()
     kernels = {name: f for name, f in vars(module).items() if hasattr(f, "signatures")}
     before = {name: len(f.signatures) for name, f in kernels.items()}
-    canonical(decode([record(build("genai", 10, seed=1).SerializeToString())]), compiled=True)
-    canonical(decode([record_of_file(path, i) for i, path in enumerate(BODIES)]), compiled=True)
+    for records in (
+        [record(build("genai", 10, seed=1).SerializeToString())],
+        [record_of_file(path, i) for i, path in enumerate(BODIES)],
+    ):
+        with_failures(canonical(decode(records), compiled=True), compiled=True)
     assert {name: len(f.signatures) for name, f in kernels.items()} == before
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from schema.batch import SpanBatch
 
 
+RESULT: Final = '[{"role":"tool","parts":[{"type":"tool_call_response","id":"1","response":"!"}]}]'
+
+
 def run_all() -> None:
     """Run the processors that have kernels, by their kernels."""
-    with_failures(canonical(sample(), compiled=True))
+    with_failures(canonical(sample(), compiled=True), compiled=True)
 
 
 def sample() -> SpanBatch:
@@ -34,7 +37,7 @@ def sample() -> SpanBatch:
             parent_span_id=b"" if number == 1 else bytes([1]) * 8,
             attributes=[
                 _text("gen_ai.operation.name", operation),
-                _text("gen_ai.input.messages", '[{"role":"user","parts":[{"type":"text","content":"?"}]}]'),
+                _text("gen_ai.input.messages", RESULT),
                 _text("gen_ai.output.messages", '[{"role":"assistant","parts":[{"type":"text","content":"!"}]}]'),
                 _text("session.id", f"session {number}"),
                 KeyValue(key="gen_ai.usage.input_tokens", value=AnyValue(int_value=1)),

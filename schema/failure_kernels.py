@@ -1,0 +1,128 @@
+"""Which texts a rule of `schema.failure` has to read: kernels that leave out those of which it surely does not hold.
+
+They know the JSON that the normaliser writes: compact, a message's role before its parts, a part's type before its
+content, every key once. Whatever looks otherwise is left in. A text is a row of an Arrow column: `data` from
+`offsets[row]` to `offsets[row + 1]`. `among` says which rows are asked for, `found` gets the answers.
+"""
+# ruff: noqa: PLR0917, PLR1714, SIM109 - kernels take their arrays by position; a comparison is cheaper than a set
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from schema.compile import inlined, kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.int32]
+    Bytes = NDArray[np.uint8]
+
+Int: TypeAlias = Any
+"""An int64; uncompiled, Python's and NumPy's integers mix."""
+
+QUOTE, BACKSLASH, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE = 34, 92, 91, 93, 123, 125
+SPACE, DELETE = 32, 127
+
+
+@inlined
+def behind(data: Bytes, at: Int, end: Int, wanted: Bytes) -> Int:
+    """Return the offset behind these bytes where they stand at `at`, else -1."""
+    if at < 0 or at + len(wanted) > end:
+        return -1
+    for i in range(len(wanted)):
+        if data[at + i] != wanted[i]:
+            return -1
+    return at + len(wanted)
+
+
+@inlined
+def end_of_word(data: Bytes, at: Int, end: Int) -> Int:
+    """Return the offset of the quote that ends a string without escapes, else -1."""
+    if at < 0:
+        return -1
+    while at < end and data[at] != QUOTE:
+        if data[at] == BACKSLASH:
+            return -1
+        at += 1
+    return at if at < end else -1
+
+
+@kernel
+def maybe_blank(
+    offsets: Rows, data: Bytes, among: Bytes, role: Bytes, parts: Bytes, text: Bytes, content: Bytes, found: Bytes
+) -> None:
+    """Find texts of messages of which the first part is not surely more than white space.
+
+    `role`, `parts`, `text` and `content` are what stands before the role, before the type of the first part, the type
+    of texts, and what stands before the content of one.
+    """
+    for row in range(len(among)):
+        if among[row] == 0:
+            continue
+        found[row] = 1
+        at, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        at = end_of_word(data, behind(data, at, end, role), end)
+        at = behind(data, at, end, parts)
+        last = end_of_word(data, at, end)
+        if last < 0:
+            continue
+        if behind(data, at, last, text) == last:
+            at = behind(data, last, end, content)
+            if at < 0 or at >= end:
+                continue
+            first = data[at]
+            if first <= SPACE or first >= DELETE or first == QUOTE or first == BACKSLASH:
+                continue
+        found[row] = 0
+
+
+@kernel
+def contain(offsets: Rows, data: Bytes, among: Bytes, needle: Bytes, shift: Bytes, found: Bytes) -> None:
+    """Find texts that contain the needle: Horspool's search, whose table of shifts is given."""
+    size = len(needle)
+    for row in range(len(among)):
+        if among[row] == 0:
+            continue
+        at, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        while at + size <= end:
+            i = size - 1
+            while i >= 0 and data[at + i] == needle[i]:
+                i -= 1
+            if i < 0:
+                found[row] = 1
+                break
+            at += np.int64(shift[data[at + size - 1]])
+
+
+@kernel
+def maybe_end_with(offsets: Rows, data: Bytes, among: Bytes, role: Bytes, wanted: Bytes, found: Bytes) -> None:
+    """Find texts of messages of which the last is not surely of another role than `wanted`.
+
+    `role` is what stands between the brace of a message and its role.
+    """
+    for row in range(len(among)):
+        if among[row] == 0:
+            continue
+        at, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        depth = 0
+        maybe = np.uint8(1)
+        while at < end:
+            byte = data[at]
+            if byte == QUOTE:
+                at += 1
+                while at < end and data[at] != QUOTE:
+                    at += 2 if data[at] == BACKSLASH else 1
+            elif byte == OPEN_BRACKET or byte == OPEN_BRACE:
+                depth += 1
+                if byte == OPEN_BRACE and depth == 2:
+                    start = behind(data, at + 1, end, role)
+                    last = end_of_word(data, start, end)
+                    other = last >= 0 and behind(data, start, last, wanted) != last
+                    maybe = np.uint8(0) if other else np.uint8(1)
+            elif byte == CLOSE_BRACKET or byte == CLOSE_BRACE:
+                depth -= 1
+            at += 1
+        found[row] = maybe

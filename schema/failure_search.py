@@ -1,0 +1,61 @@
+"""What `schema.failure` asks of many texts before it reads any, answered by kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from schema import failure_kernels as kernels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
+    Bytes = NDArray[np.uint8]
+
+TOOL_RESPONSE: Final = b"tool_call_response"
+
+
+def maybe_blank(column: pa.Array, among: Mask) -> Mask:
+    """Return which of these rows may hold messages without anything in them; rows among must not be null."""
+    offsets, data = _texts(column)
+    words = (b'[{"role":"', b'","parts":[{"type":"', b"text", b'","content":"')
+    role, parts, text, content = (np.frombuffer(w, np.uint8) for w in words)
+    found = np.zeros(len(among), np.uint8)
+    kernels.maybe_blank(offsets, data, _bytes(among), role, parts, text, content, found)
+    return found.view(np.bool_)
+
+
+def maybe_answered_tool(column: pa.Array, among: Mask) -> Mask:
+    """Return which of these rows may hold messages of which the last is a tool's, with a response in it."""
+    offsets, data = _texts(column)
+    found = np.zeros(len(among), np.uint8)
+    needle = np.frombuffer(TOOL_RESPONSE, np.uint8)
+    kernels.contain(offsets, data, _bytes(among), needle, _shifts(TOOL_RESPONSE), found)
+    if found.any():
+        role, tool = np.frombuffer(b'"role":"', np.uint8), np.frombuffer(b"tool", np.uint8)
+        kernels.maybe_end_with(offsets, data, found.copy(), role, tool, found)
+    return found.view(np.bool_)
+
+
+def _texts(column: pa.Array) -> tuple[NDArray[np.int32], Bytes]:
+    """Return offsets and bytes of a text column."""
+    _, offsets, data = column.buffers()
+    return (
+        np.frombuffer(offsets, np.int32, len(column) + 1, 4 * column.offset),
+        np.frombuffer(data or b"", np.uint8),
+    )
+
+
+def _bytes(mask: Mask) -> Bytes:
+    return np.ascontiguousarray(mask).view(np.uint8)
+
+
+def _shifts(needle: bytes) -> Bytes:
+    """Return how far Horspool's search may move on, by the byte at the end of where it looks."""
+    shifts = np.full(256, len(needle), np.uint8)
+    for i, byte in enumerate(needle[:-1]):
+        shifts[byte] = len(needle) - 1 - i
+    return shifts
