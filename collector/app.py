@@ -16,7 +16,7 @@ import typer
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from collector.config import Config
 
@@ -145,27 +145,38 @@ def journal_status_command(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the journal holds, what waits for delivery, and what is in quarantine."""
+    """Say what the journal holds, what waits for delivery, and what is in quarantine; of workers, each journal."""
     from collector.config import DEFAULT_DATA_DIR  # noqa: PLC0415 - as above
     from collector.journal.inspect import inspect  # noqa: PLC0415 - as above
+    from collector.workers.plan import leftovers  # noqa: PLC0415 - as above
 
     folder = directory
     if folder is None and config is not None:
         service = _load(config).service
         folder = service.journal.directory or service.data_dir / "journal"
-    found = inspect((folder or DEFAULT_DATA_DIR / "journal").absolute())
+    folder = (folder or DEFAULT_DATA_DIR / "journal").absolute()
+    of_workers = leftovers(folder, 1)
+    found = [inspect(one) for one in (of_workers or (folder,))]
+    if of_workers and any(p.is_file() for p in folder.iterdir()):
+        found.insert(0, inspect(folder))
     if as_json:
-        _echo_json(found)
+        _echo_json(found[0] if found[0]["directory"] == str(folder) and len(found) == 1 else {"journals": found})
         return
+    for i, one in enumerate(found):
+        typer.echo("\n" * bool(i) + _journal_lines(one))
+
+
+def _journal_lines(found: Mapping[str, Any]) -> str:
     owner = f"process {found['owner_pid']}" if found["owner_pid"] is not None else "nobody"
-    typer.echo(f"directory   {found['directory']}")
-    typer.echo(f"in use by   {owner}")
-    typer.echo(f"waiting     {found['backlog_records']} requests")
-    typer.echo(f"delivered   up to sequence {found['confirmed_sequence'] - 1}")
-    typer.echo(f"on disk     {found['used_bytes']} bytes in {found['segments']} segments")
-    typer.echo(f"quarantine  {len(found['quarantine'])} files")
-    for problem in found["problems"]:
-        typer.echo(f"problem     {problem}")
+    lines = [
+        f"directory   {found['directory']}",
+        f"in use by   {owner}",
+        f"waiting     {found['backlog_records']} requests",
+        f"delivered   up to sequence {found['confirmed_sequence'] - 1}",
+        f"on disk     {found['used_bytes']} bytes in {found['segments']} segments",
+        f"quarantine  {len(found['quarantine'])} files",
+    ]
+    return "\n".join([*lines, *(f"problem     {problem}" for problem in found["problems"])])
 
 
 def _load(path: Path) -> Config:

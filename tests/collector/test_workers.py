@@ -86,6 +86,14 @@ def stored(dsn: str) -> list[int]:
         return [row["id"] for row in found]
 
 
+def waiting(folder: Path) -> int:
+    """Return how many requests wait in all journals, as the command says."""
+    command = [str(BIN / "evalgate-collector"), "journal", "status", "--json"]
+    command += ["--directory", str(folder / "data" / "journal")]
+    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return sum(one["backlog_records"] for one in found.get("journals", [found]))
+
+
 def ended(service: Running) -> int:
     """Tell it to stop; return its exit code."""
     service.process.terminate()
@@ -213,8 +221,10 @@ def test_what_another_number_of_workers_left_is_delivered(
         for i in range(1, 31):
             assert post(service.ready["http"], spans_request(i)) == 200
         assert ended(service) == 0
+    assert waiting(tmp_path) == 30
     with running(run(tmp_path, workers=after, dsn=dsn), tmp_path) as service:
         assert post(service.ready["http"], spans_request(31)) == 200
         until(lambda: status(service.ready)["delivery"]["spans"] == 31, "all is delivered")
         assert ended(service) == 0
     assert stored(dsn) == list(range(1, 32))
+    assert waiting(tmp_path) == 0
