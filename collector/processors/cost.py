@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from schema.batch import SpanBatch
 
 MILLION = 1e6
+DAY_NS = np.uint64(86_400 * 10**9)
+NAMES = ("provider", "response_model", "request_model", "service_tier")
+"""What prices depend on, besides the day."""
+MAX_COMBINATIONS = 1 << 16
+"""Of values: so many are told apart by a table, more by sorting."""
 
 PROVIDERS = {
     "aws.bedrock": "aws",
@@ -121,16 +126,19 @@ class CostProcessor:
     def __call__(self, batch: SpanBatch) -> SpanBatch:
         """Return the batch with `cost_usd` and `price_source`."""
         n = len(batch)
+        counted = np.array(pc.fill_null(_column(batch, "counted", n, pa.bool_()), fill_value=False), bool)
+        if not counted.any():
+            return batch.with_columns({"cost_usd": pa.nulls(n, pa.float64()), "price_source": pa.nulls(n, pa.string())})
         tokens = {
             name: _floats(batch, name, n)
             for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
         }
         embedding = np.array(pc.fill_null(pc.equal(_column(batch, "span_kind", n), "embedding"), fill_value=False))
         output = np.where(embedding & np.isnan(tokens["output_tokens"]), 0.0, tokens["output_tokens"])
-        counted = np.array(pc.fill_null(_column(batch, "counted", n, pa.bool_()), fill_value=False), bool)
         priceable = np.flatnonzero(counted & ~np.isnan(tokens["input_tokens"]) & ~np.isnan(output))
         cost_usd = np.full(n, np.nan)
-        source: list[str | None] = [None] * n
+        source = np.full(n, -1, np.int64)
+        sources: list[str] = []
         for rows, prices in self._groups(batch, priceable):
             cost_usd[rows] = charge(
                 prices,
@@ -139,32 +147,43 @@ class CostProcessor:
                 np.nan_to_num(tokens["cache_read_tokens"][rows]),
                 np.nan_to_num(tokens["cache_write_tokens"][rows]),
             )
-            for row in rows:
-                source[row] = prices.source
+            source[rows] = len(sources)
+            sources.append(prices.source)
         return batch.with_columns(
             {
                 "cost_usd": pa.array(cost_usd, pa.float64(), mask=np.isnan(cost_usd)),
-                "price_source": pa.array(source, pa.string()),
+                "price_source": pa.array(sources, pa.string()).take(pa.array(source, mask=source < 0)),
             }
         )
 
     def _groups(self, batch: SpanBatch, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], Prices]]:
         """Return the rows that share prices, leaving out those of unknown models."""
+        if len(rows) == 0:
+            return []
         n = len(batch)
+        at = pa.array(rows)
+        encoded = [_column(batch, c, n).take(at).dictionary_encode() for c in NAMES]
+        numbers = [e.indices.fill_null(-1).to_numpy(zero_copy_only=False) for e in encoded]
+        numbers.append((batch.start_unix_ns[rows] // DAY_NS).astype(np.int64))
+        first, group = distinct(numbers)
         names = [
-            _column(batch, c, n).take(pa.array(rows)).to_pylist()
-            for c in ("provider", "response_model", "request_model", "service_tier")
+            [None if i < 0 else e.dictionary[i].as_py() for i in k[first].tolist()]
+            for e, k in zip(encoded, numbers[:-1], strict=True)
         ]
-        days = (batch.start_unix_ns[rows] // np.uint64(86_400 * 10**9)).tolist()
-        groups: dict[Prices, list[int]] = {}
-        for row, provider, answered, asked, tier, day in zip(rows.tolist(), *names, days, strict=True):
+        of_group: dict[Prices, list[int]] = {}
+        for i, (provider, answered, asked, tier, day) in enumerate(
+            zip(*names, numbers[-1][first].tolist(), strict=True)
+        ):
             when = date.fromordinal(min(719_163 + day, date.max.toordinal()))
             prices = next(
                 (p for model in (answered, asked) if model and (p := self._prices(provider, model, tier, when))), None
             )
             if prices is not None:
-                groups.setdefault(prices, []).append(row)
-        return [(np.array(found, np.int64), prices) for prices, found in groups.items()]
+                of_group.setdefault(prices, []).append(i)
+        number = np.full(len(first), -1, np.int64)
+        for i, groups in enumerate(of_group.values()):
+            number[groups] = i
+        return [(rows[number[group] == i], prices) for i, prices in enumerate(of_group)]
 
     def _prices(self, provider: str | None, model: str, tier: str | None, day: date) -> Prices | None:
         key = (provider, model, tier, day)
@@ -174,6 +193,28 @@ class CostProcessor:
             override = next((o for o in self._overrides if o.matches(provider, model, day)), None)
             self._known[key] = _of_override(override) if override else _of_library(provider, model, tier, day)
         return self._known[key]
+
+
+def distinct(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return a row of each distinct combination of values, and which combination each row is."""
+    group, combinations = columns[0] - columns[0].min(), 1 + int(np.ptp(columns[0]))
+    for column in columns[1:]:
+        span = 1 + int(np.ptp(column))
+        if combinations * span > MAX_COMBINATIONS:  # many models, or days far apart: number those that there are
+            _, group = np.unique(group, return_inverse=True)
+            _, column = np.unique(column, return_inverse=True)  # noqa: PLW2901 - the same column, in other numbers
+            combinations, span = 1 + int(group.max()), 1 + int(column.max())
+        group = group * span + (column - column.min())
+        combinations *= span
+    if combinations > MAX_COMBINATIONS:
+        _, first, group = np.unique(group, return_index=True, return_inverse=True)
+        return first, group
+    row_of = np.full(combinations, -1, np.int64)
+    row_of[group] = np.arange(len(group))
+    present = np.flatnonzero(row_of >= 0)
+    number = np.empty(combinations, np.int64)
+    number[present] = np.arange(len(present))
+    return row_of[present], number[group]
 
 
 def charge(

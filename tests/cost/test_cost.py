@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from genai_prices import Usage, calc_price
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import decode
 from collector.journal.record import Record
-from collector.processors.cost import CostProcessor, PriceOverride
+from collector.processors.cost import CostProcessor, PriceOverride, distinct
 
 if TYPE_CHECKING:
     from schema.batch import SpanBatch
@@ -151,3 +153,10 @@ def test_times_outside_the_calendar_are_priced_too() -> None:
     b = batch({"request_model": "m", "input_tokens": 1, "output_tokens": 1})
     far = replace(b, start_unix_ns=np.array([2**64 - 1], np.uint64))
     assert costs(far, PriceOverride(model="m", input_per_million=1)) == [pytest.approx(1e-6)]
+
+
+@given(st.lists(st.tuples(*[st.integers(-1, 2) | st.integers(0, 2**40)] * 3), min_size=1, max_size=20))
+def test_combinations_of_few_and_of_many_values_are_told_apart(rows: list[tuple[int, ...]]) -> None:
+    first, group = distinct([np.array(column, np.int64) for column in zip(*rows, strict=True)])
+    assert [rows[first[g]] for g in group] == rows
+    assert len(first) == len(set(rows))
