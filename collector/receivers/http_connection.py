@@ -1,8 +1,9 @@
 """One HTTP/1.1 connection over httptools: its limits, its timeouts, the order of its answers. It knows nothing of OTLP.
 
     bytes ─▶ parser ─▶ request being read ─▶ queue ─▶ one task answers in order ─▶ bytes
-               │            │ refused early: its body is read and thrown away, the connection lives
-               └────────────┴ over a limit, too slow, not HTTP: answer after those before it, then close, lingering
+      │        │            │ refused early: its body is read and thrown away, the connection lives
+      │        └────────────┴ over a limit, too slow, not HTTP: answer after those before it, then close, lingering
+      └─▶ a large body of known length goes past the parser, into the buffer that the journal writes from
 
 Why not a general ASGI server: the limits of headers and bodies, the timeouts per phase and a close that lets the
 sender read its answer (RFC 9112, 9.6) have to be here, where bytes are counted; an ASGI application sees them too late.
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from collector.receivers.body import DIRECT_BYTES, Body
 from collector.receivers.intake import log_bug
 from schema.errors import Refused
 
@@ -46,6 +48,8 @@ MIN_BODY_BYTES_PER_S = 1000
 MAX_QUEUED = 2
 """Pipelined requests read ahead of the one being answered; above it the socket is not read."""
 NEVER = math.inf
+READ_BYTES = 64 << 10
+"""Of heads and small bodies at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Request:
     method: str = ""
     path: str = ""
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes | memoryview = b""
 
 
 class Application(Protocol):
@@ -111,6 +115,8 @@ class Shared:
     """Set by shutdown: what is whole is answered, then the connections close."""
     date: bytes = b""
     """The Date header line, renewed once a second."""
+    read_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
+    """What is read there is copied out before anything else is read."""
 
 
 @dataclass(slots=True)
@@ -127,11 +133,13 @@ class _Incoming:
     expects_continue: bool = False
     refusal: Response | None = None
     chunks: list[bytes] = field(default_factory=list)
+    body: Body | None = None
+    """Instead of chunks where the body is large and its length known; the parser does not see all of it."""
     body_bytes: int = 0
     budget_bytes: int = 0
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(asyncio.BufferedProtocol):
     """Callbacks come from the event loop and from the parser; `on_*` are the parser's."""
 
     def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop) -> None:
@@ -173,7 +181,24 @@ class HttpConnection(asyncio.Protocol):
         """Cut a sender that does not read: answers are small, 64 KiB of them are waiting."""
         self._transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Return where to read to: the body itself where one is being read, or what is parsed and forgotten."""
+        body = None if self._incoming is None else self._incoming.body
+        return self._shared.read_buffer if body is None else body.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Go on with what was read."""
+        incoming = self._incoming
+        if incoming is None or incoming.body is None:
+            self._parse(bytes(self._shared.read_buffer[:nbytes]))
+            return
+        incoming.body.arrived(nbytes)
+        if self._count(incoming, nbytes) and incoming.body.is_whole:
+            # The parser still waits for the body; one that has seen nothing costs a microsecond.
+            self._parser = httptools.HttpRequestParser(self)
+            self._complete(incoming)
+
+    def _parse(self, data: bytes) -> None:
         """Parse; after a refusal only read."""
         if self._deaf:
             return
@@ -214,7 +239,7 @@ class HttpConnection(asyncio.Protocol):
             b"%b %b HTTP/%b\r\n%b\r\n" % (request.method.encode(), incoming.target, version.encode(), headers)
         )
         if rest:
-            self.data_received(rest)
+            self._parse(rest)
 
     # from the parser
 
@@ -263,7 +288,10 @@ class HttpConnection(asyncio.Protocol):
         length = request.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > shared.limits.max_body_bytes:
             self._too_large(int(length))
-        elif incoming.expects_continue:
+            return
+        if length.isdigit() and int(length) >= DIRECT_BYTES and incoming.refusal is None:
+            incoming.body = Body(int(length))
+        if incoming.expects_continue:
             if incoming.refusal is not None:
                 self._answer_and_close(incoming.refusal)
             elif self._task is None:
@@ -274,32 +302,46 @@ class HttpConnection(asyncio.Protocol):
         incoming = self._incoming
         if self._deaf or incoming is None:
             return
-        incoming.body_bytes += len(body)
+        if self._count(incoming, len(body)):
+            if incoming.body is not None:
+                incoming.body.write(body)
+            else:
+                incoming.chunks.append(body)
+
+    def _count(self, incoming: _Incoming, n_bytes: int) -> bool:
+        """Count bytes of the body; return whether they are wanted."""
+        incoming.body_bytes += n_bytes
         if incoming.body_bytes > self._shared.limits.max_body_bytes:
             self._too_large(incoming.body_bytes)
-            return
+            return False
         self._deadline = (
             incoming.started_at + self._shared.limits.body_timeout_s + incoming.body_bytes / MIN_BODY_BYTES_PER_S
         )
         if incoming.refusal is not None:
-            return
+            return False
         try:
-            self._shared.budget.take(len(body))
+            self._shared.budget.take(n_bytes)
         except Refused as e:
             self._answer_and_close(self._shared.application.refuse(incoming.request, e))
-            return
-        incoming.budget_bytes += len(body)
-        incoming.chunks.append(body)
+            return False
+        incoming.budget_bytes += n_bytes
+        return True
 
     def on_message_complete(self) -> None:
         """Queue the whole request."""
         incoming = self._incoming
         if self._deaf or incoming is None or self._parser.should_upgrade():
             return
+        self._complete(incoming)
+
+    def _complete(self, incoming: _Incoming) -> None:
         self._incoming = None
         self._head_bytes = 0
         request = incoming.request
-        request.body = incoming.chunks[0] if len(incoming.chunks) == 1 else b"".join(incoming.chunks)
+        if incoming.body is not None:
+            request.body = incoming.body.content()
+        else:
+            request.body = incoming.chunks[0] if len(incoming.chunks) == 1 else b"".join(incoming.chunks)
         self._enqueue(incoming.refusal or request, incoming.budget_bytes, keep_alive=incoming.keep_alive)
 
     # answering

@@ -121,7 +121,7 @@ class Intake:
             self.counts[signal, "refused"] += outcome.refused
         return outcome
 
-    async def take_feedback(self, body: bytes, *, gzip: bool, now_unix_ns: int) -> Outcome:
+    async def take_feedback(self, body: bytes | memoryview, *, gzip: bool, now_unix_ns: int) -> Outcome:
         """Take a feedback body (`collector.receivers.feedback`) as the log events it stands for.
 
         Raises:
@@ -130,7 +130,7 @@ class Intake:
         """
 
         def read() -> ExportLogsServiceRequest:
-            plain = gunzip(body, self._limits.max_inflated_bytes) if gzip else body
+            plain = gunzip(body, self._limits.max_inflated_bytes) if gzip else bytes(body)
             return to_logs_request(plain, now_unix_ns=now_unix_ns)
 
         try:

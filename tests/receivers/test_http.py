@@ -15,6 +15,8 @@ import uvloop
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
+from collector.receivers.body import DIRECT_BYTES, RESERVED_BYTES, Body
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -199,6 +201,64 @@ def test_pipelined_requests_are_answered_in_order_and_a_bad_one_ends_the_connect
     assert [r.body for r in running.journal.records] == bodies
 
 
+@pytest.mark.parametrize("cut", [1, 150, 65_000, 70_001, 1 << 20])
+def test_large_bodies_that_are_read_past_the_parser_are_whole_and_what_follows_them_is_seen(
+    serve: Callable[..., Running], make_request: Any, cut: int
+) -> None:
+    """Sent in pieces that end inside heads, inside bodies, and between them."""
+    running = serve()
+    sizes = (DIRECT_BYTES, 300_000, 1, DIRECT_BYTES - 200, RESERVED_BYTES + 100_000, 100_000)
+    bodies = [make_request(1, name=f"n{i}" + "x" * size).SerializeToString() for i, size in enumerate(sizes)]
+    stream = b"".join(post(b) for b in bodies) + b"GET /v1/traces HTTP/1.1\r\nconnection: close\r\n\r\n"
+    cuts = [cut, *range(cut + 1, len(stream), max(cut, 50_000))] if cut > 1 else [*range(1, 300), len(stream) - 80]
+    with connect(running) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+            sock.sendall(stream[start:end])
+        answer = read_all(sock)
+    assert [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1")] == [
+        *[b"HTTP/1.1 200 OK"] * len(sizes),
+        b"HTTP/1.1 405 Method Not Allowed",
+    ]
+    assert [r.body for r in running.journal.records] == bodies
+
+
+def test_a_large_body_of_a_refused_request_is_thrown_away_and_the_connection_goes_on(
+    serve: Callable[..., Running], make_request: Any
+) -> None:
+    running = serve()
+    body = make_request(1).SerializeToString()
+    refused = post(bytes(3 * DIRECT_BYTES)).replace(b"/v1/traces", b"/elsewhere")
+    with connect(running) as sock:
+        sock.sendall(refused + post(body, close=True))
+        answer = read_all(sock)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"HTTP/1.1 200 OK" in answer
+    assert [r.body for r in running.journal.records] == [body]
+
+
+def test_what_is_missing_of_a_large_body_leaves_no_record_and_gives_its_room_back(
+    serve: Callable[..., Running], make_request: Any
+) -> None:
+    body = make_request(1, name="x" * 2 * DIRECT_BYTES).SerializeToString()
+    running = serve(settings={"max_in_flight_bytes": len(body) + 500})
+    with connect(running) as half:
+        half.sendall(post(body, "expect: 100-continue")[:-5])
+        assert half.recv(100).startswith(b"HTTP/1.1 100 ")
+    deadline = time.monotonic() + 10
+    while running.http("/v1/traces", body, PROTOBUF).http_status != 200:  # until the server has seen it leave
+        assert time.monotonic() < deadline
+    assert len(running.journal.records) == 1
+
+
+def test_no_room_while_a_large_body_is_read_is_retryable(serve: Callable[..., Running]) -> None:
+    running = serve(settings={"max_in_flight_bytes": 2 * DIRECT_BYTES})
+    with connect(running) as sock:
+        sock.sendall(post(bytes(4 * DIRECT_BYTES), close=True))
+        assert read_all(sock).startswith(b"HTTP/1.1 503 ")
+    assert running.journal.records == []
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -328,8 +388,9 @@ def test_a_long_request_target_is_431(serve: Callable[..., Running]) -> None:
         (b"", b""),
         (b"POST /v1/traces HTTP/1.1\r\nx: ", b"HTTP/1.1 408 "),
         (post(b"1234")[:-1], b"HTTP/1.1 408 "),
+        (post(bytes(2 * DIRECT_BYTES))[:-1], b"HTTP/1.1 408 "),
     ],
-    ids=["nothing", "half a header", "half a body"],
+    ids=["nothing", "half a header", "half a body", "half a large body"],
 )
 def test_a_slow_sender_is_cut_off(serve: Callable[..., Running], sent: bytes, answer: bytes) -> None:
     with connect(serve(header_timeout_s=0.05, body_timeout_s=0.05)) as sock:
@@ -438,3 +499,19 @@ def _read_answer(reader: Any) -> int:
             length = int(line.split(b":")[1])
     reader.read(length)
     return status
+
+
+def test_a_body_grows_as_it_arrives_not_as_it_is_announced() -> None:
+    body = Body(100 * RESERVED_BYTES)
+    assert len(body.room()) == RESERVED_BYTES
+    body.write(b"a" * RESERVED_BYTES)
+    assert len(body.room()) == RESERVED_BYTES
+    assert not body.is_whole
+    small = Body(3)
+    small.room()[:2] = b"ab"
+    small.arrived(2)
+    assert len(small.room()) == 1
+    small.write(b"c")
+    assert small.is_whole
+    assert bytes(small.content()) == b"abc"
+    assert small.content().readonly
