@@ -388,7 +388,7 @@ def test_a_long_request_target_is_431(serve: Callable[..., Running]) -> None:
         (b"", b""),
         (b"POST /v1/traces HTTP/1.1\r\nx: ", b"HTTP/1.1 408 "),
         (post(b"1234")[:-1], b"HTTP/1.1 408 "),
-        (post(bytes(2 * DIRECT_BYTES))[:-1], b"HTTP/1.1 408 "),
+        (post(bytes(2 * DIRECT_BYTES))[:150], b"HTTP/1.1 408 "),
     ],
     ids=["nothing", "half a header", "half a body", "half a large body"],
 )
