@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.processors.normalise.columns import codes, sparse
+from collector.processors.normalise.columns import codes
 from collector.processors.normalise.exchange import request_kind
 from collector.processors.normalise.literal import read_json_object
 from collector.processors.normalise.scalars import owners_of
@@ -101,14 +101,16 @@ def kind_column(kind: NDArray[np.int64]) -> pa.Array:
 
 def find_operations(stated: pa.Array, kind: NDArray[np.int64], table: Dialects) -> pa.Array:
     """Return the well-known operation: as stated where it belongs to the span's kind, else the kind's own."""
-    n = len(stated)
     number, distinct = codes(stated)
     kinds = {v: k for m in table.kinds if m.key in table.operations.keys for v, k in m.values.items()}
-    pairs, back = np.unique(np.stack([kind, number]), axis=1, return_inverse=True)
-    meant: list[str | None] = []
-    for k, v in pairs.T.tolist():
-        said = distinct[v].lower() if v >= 0 else None
+    pair = kind * (len(distinct) + 1) + number + 1
+    present = np.flatnonzero(np.bincount(pair, minlength=len(KINDS) * (len(distinct) + 1)))
+    meant: dict[int, str | None] = {}
+    for p in present.tolist():
+        k, v = divmod(p, len(distinct) + 1)
+        said = distinct[v - 1].lower() if v else None
         belongs = said is not None and (kinds.get(said) in (None, KINDS[k], Kind.OTHER))
         known = table.operations.values.get(said) if said is not None and belongs else None
-        meant.append(known or table.operations.of_kind.get(KINDS[k]))
-    return pa.array(meant, pa.string()).take(pa.array(back.ravel())) if n else sparse(0, {}, pa.string())
+        meant[p] = known or table.operations.of_kind.get(KINDS[k])
+    values = [meant.get(p) for p in range(len(KINDS) * (len(distinct) + 1))]
+    return pa.array(values, pa.string()).take(pa.array(pair))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from collector.processors.normalise.columns import coalesce, patch
 from collector.processors.normalise.scalars import NO_KEY, Column, fill_from, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 TEXT_TYPE: Final = pa.string()
 FIGURE_TYPE: Final = pa.int64()
 FLAG_TYPE: Final = pa.bool_()
-OWNERS_ARE_SPANS: Final = np.empty(0, np.int64)
+WORD: Final = 8
+NONE: Final = np.empty(0, np.int64)
 
 
 def pick_slots(n: int, sources: Sequence[Source], plan: Plan) -> dict[str, Column]:
@@ -56,7 +57,7 @@ def _pick(n: int, source: Source, plan: Plan) -> dict[str, Column]:
     rows = np.full((len(slots), n), -1, np.int32)
     ranks = np.full((len(slots), n), NO_KEY, np.uint8)
     odd = np.zeros(len(slots), np.uint8)
-    buf, double = np.frombuffer(table.buffer, np.uint8), table.number.view(np.float64)
+    buf, double = _read_only(table.buffer), table.number.view(np.float64)
     kernels.pick(
         buf,
         table.owner,
@@ -66,7 +67,7 @@ def _pick(n: int, source: Source, plan: Plan) -> dict[str, Column]:
         double,
         table.start,
         table.length,
-        OWNERS_ARE_SPANS if source.span_of_owner is None else source.span_of_owner,
+        NONE if source.span_of_owner is None else source.span_of_owner,
         first,
         np.array([numbers[number] for of_key in places for number, _ in of_key], np.int32),
         np.array([rank for of_key in places for _, rank in of_key], np.uint8),
@@ -76,12 +77,14 @@ def _pick(n: int, source: Source, plan: Plan) -> dict[str, Column]:
         odd,
     )
     read = _Reader(table, buf, double)
+    texts = [i for i, slot in enumerate(slots) if slot.type == TEXT_TYPE]
+    values = dict(zip(texts, read.texts(rows[texts]), strict=True))
     found = {}
     for i, slot in enumerate(slots):
         if odd[i]:
             column = fill_from(n, source, slot.keys, slot.type)
         else:
-            column = Column(read.column(rows[i], slot.type), ranks[i])
+            column = Column(values[i] if i in values else read.column(rows[i], slot.type), ranks[i])
         if column is not None:
             found[slot.name] = column
     return found
@@ -102,9 +105,7 @@ class _Reader:
         self._double = double
 
     def column(self, rows: Rows, type_: pa.DataType) -> pa.Array:
-        """Return the values of the attributes at rows (-1: null)."""
-        if type_ == TEXT_TYPE:
-            return self._texts(rows)
+        """Return the figures or flags of the attributes at rows (-1: null)."""
         return self._figures(rows) if type_ == FIGURE_TYPE else self._flags(rows)
 
     def _figures(self, rows: Rows) -> pa.Array:
@@ -119,21 +120,52 @@ class _Reader:
         nulls = kernels.read_flags(rows, self._table.number, values, bits)
         return pa.Array.from_buffers(FLAG_TYPE, n, [pa.py_buffer(bits), pa.py_buffer(values)], nulls)
 
-    def _texts(self, rows: Rows) -> pa.Array:
-        t, n = self._table, len(rows)
-        offsets, bits, special = np.empty(n + 1, np.int32), _bits(n), np.empty(n, np.int32)
-        nulls, specials = kernels.measure_texts(self._buf, rows, t.type, t.start, t.length, offsets, bits, special)
-        data = np.empty(int(offsets[n]), np.uint8)
-        beyond_ascii = kernels.copy_texts(self._buf, rows, t.start, offsets, data)
-        buffers = [pa.py_buffer(bits), pa.py_buffer(offsets), pa.py_buffer(data)]
-        column = pa.Array.from_buffers(TEXT_TYPE, n, buffers, nulls)
-        by_python = special[:specials]
-        if beyond_ascii:
-            try:
-                column.validate(full=True)
-            except pa.ArrowInvalid:
-                column, by_python = pa.nulls(n, TEXT_TYPE), np.flatnonzero(rows >= 0).astype(np.int32)
-        return patch(column, {int(i): text_of(t.value(int(rows[i]))) for i in by_python})
+    def texts(self, rows: Rows) -> Iterator[pa.Array]:
+        """Yield a column for each row of int32[columns, spans]: the texts of the attributes there (-1: null)."""
+        t, (columns, n) = self._table, rows.shape
+        offsets, bits = np.empty((columns, n + 1), np.int32), np.zeros((columns, (n + 7) // 8), np.uint8)
+        nulls, specials, beyond = np.zeros((3, columns), np.int64)
+        size = int(kernels.measure_texts(rows, t.type, t.length, offsets, bits, nulls))
+        sizes = offsets[:, n].astype(np.int64)
+        base = np.cumsum(sizes) - sizes
+        data, special = np.empty(max(size, WORD), np.uint8), np.zeros((columns, n), np.uint8)
+        kernels.copy_texts(
+            self._buf,
+            _words(self._buf),
+            rows,
+            t.type,
+            t.start,
+            offsets,
+            base,
+            data,
+            _words(data),
+            special,
+            specials,
+            beyond,
+        )
+        for c in range(columns):
+            texts = data[base[c] : base[c] + sizes[c]]
+            buffers = [pa.py_buffer(bits[c]), pa.py_buffer(offsets[c]), pa.py_buffer(texts)]
+            column = pa.Array.from_buffers(TEXT_TYPE, n, buffers, int(nulls[c]))
+            by_python = np.flatnonzero(special[c]) if specials[c] else NONE
+            if beyond[c]:
+                try:
+                    column.validate(full=True)
+                except pa.ArrowInvalid:
+                    column, by_python = pa.nulls(n, TEXT_TYPE), np.flatnonzero(rows[c] >= 0)
+            yield patch(column, {i: text_of(t.value(int(rows[c, i]))) for i in by_python.tolist()})
+
+
+def _words(data: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the words at every byte of an array."""
+    return np.ndarray((len(data) - WORD + 1,), "<i8", data, strides=(1,))
+
+
+def _read_only(buffer: Any) -> NDArray[np.uint8]:
+    """Return the bytes of a buffer, and a word more if it is shorter than one. Kernels are compiled for this type."""
+    data = np.frombuffer(buffer if len(buffer) >= WORD else bytes(buffer) + bytes(WORD), np.uint8)
+    data.flags.writeable = False
+    return data
 
 
 def _bits(n: int) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
     pick ─▶ row[slot, span] of the attribute, rank[slot, span] of its key
       read_figures, read_flags ─▶ values and validity bits
-      measure_texts ─▶ offsets, validity bits ─▶ copy_texts ─▶ data
+      measure_texts ─▶ offsets, validity bits ─▶ copy_texts ─▶ data, for all columns of text at once
 
 A slot is a column that keys may fill: a text, a figure or a flag. `scalars.fill` is the same in NumPy, slot by slot;
 what it would read with Python (a number or a flag that came as text) is marked in `odd` and left to it.
@@ -37,6 +37,7 @@ MAX_DIGITS = 18
 """Of a figure in a text that is read here: more may not fit an int64."""
 TWO_TO_63 = 9223372036854775808.0
 QUOTE = 34
+HIGH_BITS = -0x7F7F7F7F7F7F7F80
 
 # Types of a value: schema.anyvalue.ValueType.
 STRING, BOOL, INT, DOUBLE = 1, 2, 3, 4
@@ -171,51 +172,80 @@ def read_flags(rows: Rows, number: Ints, values: Bytes, bits: Bytes) -> Int:
 
 
 @kernel
-def measure_texts(
-    buf: Bytes,
-    rows: Rows,
-    kinds: Bytes,
-    start: Ints,
-    length: Ints,
-    offsets: Rows,
-    bits: Bytes,
-    special: Rows,
-) -> tuple[Int, Int]:
-    """Return how many texts at `rows` (-1: null) are null, and how many need Python: quoted ones, and what is no text.
+def measure_texts(rows: Any, kinds: Bytes, length: Ints, offsets: Any, bits: Any, nulls: Ints) -> Int:
+    """Say where the texts at `rows` (-1: null) go; return the bytes of all columns.
 
-    `offsets`, one more than rows, gets where each text goes; `special` lists the rows that need Python.
+    `rows` is int32[columns, spans], `offsets` int32[columns, spans + 1], `bits` uint8[columns, ...]; `nulls` counts.
     """
-    nulls, specials, to = np.int64(0), np.int64(0), np.int64(0)
-    offsets[0] = 0
-    for i in range(len(rows)):
-        at = rows[i]
-        if at < 0:
-            nulls += 1
-        elif kinds[at] == STRING:
-            bits[i >> 3] |= np.uint8(1 << (i & 7))
-            to += length[at]
-            if buf[start[at]] == QUOTE:
-                special[specials] = i
-                specials += 1
-        else:
-            nulls += 1
-            special[specials] = i
-            specials += 1
-        offsets[i + 1] = to
-    return nulls, specials
+    total = np.int64(0)
+    for column in range(len(rows)):
+        to = np.int64(0)
+        offsets[column, 0] = 0
+        for i in range(rows.shape[1]):
+            at = rows[column, i]
+            if at >= 0 and kinds[at] == STRING:
+                bits[column, i >> 3] |= np.uint8(1 << (i & 7))
+                to += length[at]
+            else:
+                nulls[column] += 1
+            offsets[column, i + 1] = to
+        total += to
+    return total
+
+
+@inlined
+def copy(buf: Bytes, words: Ints, start: Int, size: Int, out: Bytes, out_words: Ints, to: Int) -> Int:
+    """Copy bytes, eight at a time; return whether one was beyond ASCII, as a number that is then not 0."""
+    seen = np.int64(0)
+    if size < 8:
+        for b in range(size):
+            byte = buf[start + b]
+            out[to + b] = byte
+            seen |= np.int64(byte) & 128
+        return seen
+    last = size - 8
+    for b in range(0, last, 8):
+        word = words[start + b]
+        out_words[to + b] = word
+        seen |= word
+    word = words[start + last]
+    out_words[to + last] = word
+    return (seen | word) & HIGH_BITS
 
 
 @kernel
-def copy_texts(buf: Bytes, rows: Rows, start: Ints, offsets: Rows, out: Bytes) -> Int:
-    """Copy the texts to their places; return 128 where one is more than ASCII."""
-    seen = np.uint8(0)
-    for i in range(len(rows)):
-        to = np.int64(offsets[i])
-        size = np.int64(offsets[i + 1]) - to
-        if size > 0:
-            begin = start[rows[i]]
-            for b in range(size):
-                byte = buf[begin + b]
-                seen |= byte
-                out[to + b] = byte
-    return np.int64(seen & np.uint8(128))
+def copy_texts(
+    buf: Bytes,
+    words: Ints,
+    rows: Any,
+    kinds: Bytes,
+    start: Ints,
+    offsets: Any,
+    base: Ints,
+    out: Bytes,
+    out_words: Ints,
+    special: Any,
+    specials: Ints,
+    beyond: Ints,
+) -> None:
+    """Copy the texts of all columns, span by span, since those of one span lie together.
+
+    Column c begins at `base[c]` of `out`. `special` marks, and `specials` counts, what needs Python: quoted texts, and
+    what is no text. `beyond` is not 0 for columns with more than ASCII. `words` are those at every byte of `buf`, and
+    `out_words` of `out`.
+    """
+    for i in range(rows.shape[1]):
+        for column in range(len(rows)):
+            at = rows[column, i]
+            if at < 0:
+                continue
+            if kinds[at] != STRING:
+                special[column, i] = 1
+                specials[column] += 1
+                continue
+            begin, to = start[at], np.int64(offsets[column, i])
+            size = np.int64(offsets[column, i + 1]) - to
+            if buf[begin] == QUOTE:
+                special[column, i] = 1
+                specials[column] += 1
+            beyond[column] |= copy(buf, words, begin, size, out, out_words, base[column] + to)
