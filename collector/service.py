@@ -290,6 +290,7 @@ class Service:
             "state": self.state,
             "ready": self.state == "running" and not journal.get("failed"),
             "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "at_unix_ns": time.time_ns(),
             "journal": journal,
             "delivery": asdict(self._pipeline.progress) if self._pipeline else {},
             "receivers": {i: sent_counts(r) for i, r in self._receivers.items()},

@@ -25,6 +25,7 @@ from evalgate.run import commands as run_commands
 from evalgate.select import commands as select_commands
 from evalgate.select import dialects as dialect_commands
 from evalgate.terminal import Terminal, one_line
+from evalgate.top import commands as top_commands
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ CODES = (0, 1, 2)
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
-ORDER = ("up", "traces", "label", "cases", "dataset", "run", "gate", "query")
+ORDER = ("up", "traces", "label", "cases", "dataset", "run", "gate", "query", "top")
 """How the help lists the commands: as one needs them; others follow."""
 HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
 
@@ -93,7 +94,8 @@ def build_app() -> typer.Typer:
     """Return the app with our own commands."""
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
-    for part in (select_commands, dialect_commands, review_commands, dataset_commands, run_commands, gate_commands):
+    selecting = (select_commands, dialect_commands, top_commands)
+    for part in (*selecting, review_commands, dataset_commands, run_commands, gate_commands):
         part.register(app)
     return app
 

@@ -212,6 +212,7 @@ class Supervisor:
             "state": "running" if self._running else "stopping" if self._stop.is_set() else "starting",
             "ready": self._running and any(s.get("ready") for s in running),
             "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "at_unix_ns": time.time_ns(),
             **whole,
             "endpoints": self._endpoints(),
             "workers": [w.document() for w in self._workers],

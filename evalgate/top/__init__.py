@@ -1,0 +1,1 @@
+"""What a running collector does now: spans a second, lag, queue, refused, per tenant."""
