@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     Extents = tuple[bytes, Ints, Ints]
     """A buffer with PADDING bytes behind the last request, and where each starts and ends in it."""
 
+FOLLOWED_KEYS = 1024
+"""For which it is remembered what came behind them; no sender of ours has as many."""
+SAMPLED_SPANS = 64
+"""That tell how many attributes, events and links to make room for."""
 MAX_JOINED_BYTES = 2**31 - 1
 """What the offsets of an Arrow string array can say."""
 
@@ -148,8 +152,7 @@ class _Scan:
         n = members.shape[1]
         spans = np.empty((14, n), np.int64)
         trace_id, span_id, parent_span_id = (np.zeros((n, w), np.uint8) for w in (16, 8, 8))
-        size = int((members[kernels.END] - members[kernels.START]).sum())
-        wanted = (size // 32 + 16, size // 256 + 16, size // 1024 + 16)
+        wanted = self._room(members)
         while True:
             extents = _extents(wanted[0])
             events, links = np.empty((3, wanted[1]), np.int64), np.empty((3, wanted[2]), np.int64)
@@ -196,6 +199,29 @@ class _Scan:
             origins=self._origins,
             logs=self._logs(log_members, trace_id, span_id),
         )
+
+    def _room(self, members: Ints) -> tuple[int, int, int]:
+        """Guess how many attributes, events and links the spans have, from a few that lie evenly among them."""
+        n = members.shape[1]
+        few = np.ascontiguousarray(members[:, :: max(1, n // SAMPLED_SPANS)])
+        rows = few.shape[1]
+        trace_id, span_id, parent_span_id = (np.empty((rows, w), np.uint8) for w in (16, 8, 8))
+        fields, nothing = np.empty((14, rows), np.int64), np.empty((3, 0), np.int64)
+        found = kernels.read_spans(
+            self._buf,
+            self._words,
+            self.irregular,
+            few,
+            fields,
+            trace_id,
+            span_id,
+            parent_span_id,
+            *_extents(0),
+            nothing,
+            nothing,
+        )
+        attributes, events, links = (count * n * 9 // (8 * rows) + 16 if rows else 0 for count in found)
+        return attributes, events, links
 
     def _resources(self, table: Ints) -> Resources:
         extents, n = self._listed(kernels.read_resources, table, size=_bytes_in(table, kernels.MESSAGE))
@@ -290,6 +316,7 @@ class _Scan:
             start,
             length,
             slots,
+            np.zeros(FOLLOWED_KEYS, np.int32),
             key_start,
             key_end,
             self._seed,
