@@ -23,7 +23,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schema.span import STRINGS, FinishReason, Kind
+from schema.lists import lists_of
+from schema.span import FinishReason, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,8 @@ def failures(columns: Mapping[str, pa.Array], length: int, *, compiled: bool = F
     answered = is_llm & view.is_true("counted") & ~failed & ~finish["any_unusual"]
     masks.append(view.where("output_messages", maybe_blank, is_empty_answer, answered))
     masks.append(view.where("output_text", _every, guardrail_intervened, view.is_kind(Kind.GUARDRAIL)))
-    return _lists(masks)
+    reasons, failing = lists_of(REASONS, masks)
+    return pa.array(failing), reasons
 
 
 Search = Callable[[pa.Array, "NDArray[np.bool_]"], "NDArray[np.bool_]"]
@@ -150,15 +152,6 @@ class _View:
 
 def _mask(column: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(pc.fill_null(column, fill_value=False).to_numpy(zero_copy_only=False), np.bool_)
-
-
-def _lists(masks: list[NDArray[np.bool_]]) -> tuple[pa.Array, pa.Array]:
-    table = np.stack(masks, axis=1)
-    _, reason = np.nonzero(table)
-    offsets = np.concatenate([[0], np.cumsum(table.sum(axis=1))]).astype(np.int32)
-    values = pa.array(REASONS, pa.string()).take(pa.array(reason))
-    lists = pa.ListArray.from_arrays(pa.array(offsets), values).cast(STRINGS)
-    return pa.array(table.any(axis=1)), lists
 
 
 def reports_error_text(text: str) -> bool:

@@ -25,6 +25,8 @@ Int: TypeAlias = Any
 
 QUOTE, BACKSLASH, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE = 34, 92, 91, 93, 123, 125
 SPACE, DELETE = 32, 127
+TRIPLES = 1 << 14
+"""Size of a table of triples."""
 
 
 @inlined
@@ -79,22 +81,39 @@ def maybe_blank(
         found[row] = 0
 
 
+@inlined
+def triple(data: Bytes, at: Int) -> Int:
+    """Return a number below TRIPLES for three bytes."""
+    return (np.int64(data[at]) << 7 ^ np.int64(data[at + 1]) << 4 ^ np.int64(data[at + 2])) & (TRIPLES - 1)
+
+
 @kernel
-def contain(offsets: Rows, data: Bytes, among: Bytes, needle: Bytes, shift: Bytes, found: Bytes) -> None:
-    """Find texts that contain the needle: Horspool's search, whose table of shifts is given."""
+def contain(offsets: Rows, data: Bytes, among: Bytes, needle: Bytes, of_needle: Bytes, found: Bytes) -> None:
+    """Find texts that contain the needle.
+
+    Wherever it is, one of the triples of bytes at every `len(needle) - 2` bytes of the text lies wholly in it. So only
+    those are looked up in `of_needle`, which says of a triple whether it is in the needle, and none waits for another.
+    """
     size = len(needle)
+    step = size - 2
     for row in range(len(among)):
         if among[row] == 0:
             continue
-        at, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
-        while at + size <= end:
-            i = size - 1
-            while i >= 0 and data[at + i] == needle[i]:
-                i -= 1
-            if i < 0:
-                found[row] = 1
+        begin, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        for at in range(begin, end - 2, step):
+            if of_needle[triple(data, at)] == 0:
+                continue
+            start: Int = max(begin, at - step + 1)
+            last: Int = min(at, end - size)
+            while start <= last and found[row] == 0:
+                i: Int = 0
+                while i < size and data[start + i] == needle[i]:
+                    i += 1
+                if i == size:
+                    found[row] = 1
+                start += 1
+            if found[row] == 1:
                 break
-            at += np.int64(shift[data[at + size - 1]])
 
 
 @kernel

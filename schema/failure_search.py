@@ -33,7 +33,7 @@ def maybe_answered_tool(column: pa.Array, among: Mask) -> Mask:
     offsets, data = _texts(column)
     found = np.zeros(len(among), np.uint8)
     needle = np.frombuffer(TOOL_RESPONSE, np.uint8)
-    kernels.contain(offsets, data, _bytes(among), needle, _shifts(TOOL_RESPONSE), found)
+    kernels.contain(offsets, data, _bytes(among), needle, _triples(needle), found)
     if found.any():
         role, tool = np.frombuffer(b'"role":"', np.uint8), np.frombuffer(b"tool", np.uint8)
         kernels.maybe_end_with(offsets, data, found.copy(), role, tool, found)
@@ -53,9 +53,8 @@ def _bytes(mask: Mask) -> Bytes:
     return np.ascontiguousarray(mask).view(np.uint8)
 
 
-def _shifts(needle: bytes) -> Bytes:
-    """Return how far Horspool's search may move on, by the byte at the end of where it looks."""
-    shifts = np.full(256, len(needle), np.uint8)
-    for i, byte in enumerate(needle[:-1]):
-        shifts[byte] = len(needle) - 1 - i
-    return shifts
+def _triples(needle: Bytes) -> Bytes:
+    """Return which triples of bytes are in a needle, by number."""
+    found = np.zeros(kernels.TRIPLES, np.uint8)
+    found[[int(kernels.triple(needle, at)) for at in range(len(needle) - 2)]] = 1
+    return found

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.processors.normalise.columns import codes, valid
-from schema.span import STRINGS, Kind
+from schema.lists import lists_of
+from schema.span import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,11 +77,7 @@ def defect_lists(
         _unanswered(batch, columns, converted, tree, calls),
         _disconnected(columns, tree, calls),
     ]
-    table = np.stack(masks, axis=1)
-    _, which = np.nonzero(table)
-    ends = np.concatenate([[0], np.cumsum(table.sum(axis=1))]).astype(np.int32)
-    values = pa.array(NAMES, pa.string()).take(pa.array(which))
-    return pa.ListArray.from_arrays(pa.array(ends), values).cast(STRINGS)
+    return lists_of(NAMES, masks)[0]
 
 
 def _is_llm(columns: Mapping[str, pa.Array]) -> NDArray[np.bool_]:

@@ -1,0 +1,29 @@
+"""Columns of lists of names: reasons, defects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from schema.span import STRINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+def lists_of(names: Sequence[str], masks: Sequence[NDArray[np.bool_]]) -> tuple[pa.Array, NDArray[np.bool_]]:
+    """Return for every row the list of names whose mask is true there, in their order, and which rows have any.
+
+    `masks` are one for each name, all of one length.
+    """
+    some = np.logical_or.reduce(masks)
+    rows = np.flatnonzero(some)  # few: what is listed is out of the ordinary
+    table = np.stack([mask[rows] for mask in masks], axis=1)
+    count = np.zeros(len(some) + 1, np.int32)
+    count[rows + 1] = table.sum(axis=1)
+    values = pa.array(names, pa.string()).take(pa.array(np.nonzero(table)[1]))
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(count, dtype=np.int32)), values).cast(STRINGS), some
