@@ -33,6 +33,10 @@ SINGLE = {
     # The window is what makes a token store once, on tables and on the targets of materialised views alike; without
     # the two fsyncs a part that was acknowledged can be lost with the power.
     "durable": "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1",
+    # Of tables that hold content. A part of one INSERT is written, and synced, as a few files rather than two for each
+    # of 80 columns: half the server's CPU for small spans. Merges wait for twice as many parts as by default, so a row
+    # is written anew once where it was twice: 16 of 54 CPU-µs a span (measured; docs/adr/0007).
+    "large": "min_bytes_for_wide_part = 268435456, merge_selector_base = 10",
 }
 """What the placeholders mean on one server and in the embedded database."""
 

@@ -104,4 +104,4 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
 ENGINE = ${replicated}MergeTree
 PARTITION BY toDate(received_at)
 ORDER BY (tenant, toStartOfHour(received_at), service_name, trace_id, start_time)
-SETTINGS ${durable};
+SETTINGS ${durable}, ${large};

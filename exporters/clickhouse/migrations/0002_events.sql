@@ -24,4 +24,4 @@ CREATE TABLE IF NOT EXISTS events ${on_cluster}
 ENGINE = ${replicated}MergeTree
 PARTITION BY toDate(received_at)
 ORDER BY (tenant, toStartOfHour(received_at), service_name, event_name, trace_id, time)
-SETTINGS ${durable};
+SETTINGS ${durable}, ${large};
