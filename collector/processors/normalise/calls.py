@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collector.processors.normalise.classify import KINDS
-from collector.processors.normalise.columns import codes, figures, valid
+from collector.processors.normalise.columns import figures, numbers, valid
 from collector.processors.normalise.tree import Tree, ancestors, have_below, nearest_above
 from schema.span import Kind
 
@@ -156,7 +156,7 @@ def _traits(
     answered = usage | has["output_messages"] | has["response_id"] | failed
     given = np.where(has["input_messages"], 0, -1)
     if (~answered & has["input_messages"])[nodes].any():  # only then are big texts compared
-        given = codes(columns["input_messages"])[0]
+        given = numbers(columns["input_messages"])
     return _Traits(
         answered=answered,
         has_usage=usage,
@@ -164,12 +164,12 @@ def _traits(
         details=np.asarray(sum(has[k].astype(np.int64) for k in list(has)[:5]), np.int64),
         native=native,
         failed=failed,
-        response_id=codes(columns["response_id"])[0],
-        model=codes(columns["request_model"])[0],
+        response_id=numbers(columns["response_id"]),
+        model=numbers(columns["request_model"]),
         given=given,
         start=batch.start_unix_ns,
         end=batch.end_unix_ns,
-        scope=codes(batch.scopes.name)[0][batch.scope] if len(batch.scopes.name) else np.zeros(len(batch), np.int64),
+        scope=numbers(batch.scopes.name)[batch.scope] if len(batch.scopes.name) else np.zeros(len(batch), np.int64),
         input_tokens=np.where(has["input_tokens"], figures(columns["input_tokens"])[0], -1),
         output_tokens=np.where(has["output_tokens"], figures(columns["output_tokens"])[0], -1),
     )

@@ -54,7 +54,7 @@ def patch(column: pa.Array, values: Mapping[int, Any]) -> pa.Array:
 
 def clear(column: pa.Array, rows: NDArray[np.bool_]) -> pa.Array:
     """Return the column with null where `rows` is true."""
-    if not rows.any():
+    if column.null_count == len(column) or not rows.any():
         return column
     return column.take(pa.array(np.arange(len(column)), mask=rows))
 
@@ -70,26 +70,44 @@ def coalesce(first: pa.Array, second: pa.Array) -> pa.Array:
 
 def borrow(column: pa.Array, source: NDArray[np.int64]) -> pa.Array:
     """Return for every row the value of the row in `source`; -1 is null."""
+    if column.null_count == len(column):
+        return pa.nulls(len(source), column.type)
     return column.take(pa.array(source, mask=source < 0))
 
 
 def valid(column: pa.Array) -> NDArray[np.bool_]:
     """Return where the column is not null."""
+    if column.null_count in {0, len(column)}:
+        return np.full(len(column), column.null_count == 0)
     return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), np.bool_)
 
 
 def codes(column: pa.Array) -> tuple[NDArray[np.int64], list[Any]]:
     """Return a number per row and the distinct values they stand for; -1 is null."""
+    if column.null_count == len(column):
+        return np.full(len(column), -1, np.int64), []
     encoded = column.dictionary_encode()
     indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.asarray(indices, np.int64), encoded.dictionary.to_pylist()
 
 
+def numbers(column: pa.Array) -> NDArray[np.int64]:
+    """Return a number per row, the same for the same value; -1 is null."""
+    if column.null_count == len(column):
+        return np.full(len(column), -1, np.int64)
+    indices = column.dictionary_encode().indices.fill_null(-1)
+    return np.asarray(indices.to_numpy(zero_copy_only=False), np.int64)
+
+
 def figures(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return an int64 column as (values with 0 for null, where it is not null)."""
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
     return np.asarray(column.fill_null(0).to_numpy(zero_copy_only=False), np.int64), valid(column)
 
 
 def from_figures(values: NDArray[np.int64], known: NDArray[np.bool_]) -> pa.Array:
     """Reverse `figures`."""
+    if not known.any():
+        return pa.nulls(len(values), pa.int64())
     return pa.array(values, pa.int64(), mask=~known)

@@ -35,12 +35,14 @@ def error_columns(batch: SpanBatch, columns: dict[str, pa.Array], stated_type: p
     raised[exceptions[exceptions >= 0]] = True
     failed = (batch.status_code == ERROR) | (raised & (batch.status_code != OK)) | valid(stated_type)
     failed |= _among(columns["level"], BAD_LEVELS) | _among(columns["tool_status"], BAD_TOOL_STATUS)
+    nothing = pa.nulls(n, pa.string())
+    if not failed.any():
+        return {"error": pa.array(failed), "error_type": nothing, "error_message": nothing}
     thrown = Source(batch.events.attributes, exceptions)
     type_ = coalesce(columns["error_type"], fill(n, [thrown], ["exception.type"], pa.string()).values)
     message = _not_empty(batch.status_message)
     message = coalesce(message, fill(n, [thrown], ["exception.message"], pa.string()).values)
     message = coalesce(message, columns["error_message"])
-    nothing = pa.nulls(n, pa.string())
     at = pa.array(failed)
     return {
         "error": at,
@@ -58,6 +60,8 @@ def _exceptions(batch: SpanBatch) -> NDArray[np.int64]:
 
 
 def _among(column: pa.Array, words: tuple[str, ...]) -> NDArray[np.bool_]:
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.bool_)
     found = pc.is_in(pc.utf8_lower(column), value_set=pa.array(words))
     return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collector.processors.normalise.columns import borrow, codes
+from collector.processors.normalise.columns import borrow, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +88,7 @@ def shared(column: Column, tree: Tree, *, compiled: bool = False) -> pa.Array:
         from collector.processors.normalise.joining import share  # noqa: PLC0415 - numba takes 0.3 s to import
 
         return borrow(column.values, share(column, tree))
-    number, _ = codes(column.values)
+    number = numbers(column.values)
     known = np.flatnonzero(number >= 0)
     order = known[np.lexsort((known, column.precedence[known], tree.trace[known]))]
     trace = tree.trace[order]
