@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from collector.decode import Decoder
 from collector.journal import Journal, JournalOptions
 from collector.pipeline import Pipeline
+from collector.processors import compiled
 from exporters.clickhouse.dsn import default_dsn
 from schema.component import Context
 from schema.errors import ConfigError, DatabaseOwned, EvalgateError, Reason, Refused, Retryable
@@ -158,7 +159,7 @@ class Service:
         dsn = self.dsn
         self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
-        decoder = Decoder()
+        decoder = Decoder(also_load=compiled.load)
         self._pipeline = Pipeline(self._journal, processors, self._exporters, self._on_stored, decode=decoder)
         ready = await self._first_start(self._exporters)
         chain = Chain(tuple(processors.values()))

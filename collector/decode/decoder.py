@@ -72,11 +72,15 @@ def _or_library(load: Callable[[], Decode]) -> Decode:
 class Decoder:
     """Decodes from the first moment: by the protobuf library until the kernels are ready.
 
-    `warm_up` makes them ready in a thread of its own. The process does not end before that thread does.
+    `warm_up` makes them ready in a thread of its own, then what `also_load` makes ready: the kernels of others. The
+    process does not end before that thread does.
     """
 
-    def __init__(self, load: Callable[[], Decode] = load_kernels) -> None:
+    def __init__(
+        self, load: Callable[[], Decode] = load_kernels, also_load: Callable[[], None] | None = None
+    ) -> None:
         self._load = load
+        self._also_load = also_load
         self._decode: Decode = protobuf.decode
         self._thread: threading.Thread | None = None
 
@@ -93,3 +97,8 @@ class Decoder:
 
     def _warm_up(self) -> None:
         self._decode = _or_library(self._load)
+        if self._also_load is not None:
+            try:
+                self._also_load()
+            except Exception as e:  # noqa: BLE001 - as above: there is a way without kernels
+                log.warning("no compiled kernels but the decoder's (%s: %s)", type(e).__name__, e)
