@@ -72,7 +72,7 @@ def fsync_floor(folder: Path, *, size_bytes: int = FLOOR_BYTES) -> dict[str, flo
 
 def settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return a command line's options as they are kept: without where the output goes."""
-    return {k: v for k, v in vars(options).items() if k not in ("results", "json")}
+    return {k: v for k, v in vars(options).items() if k not in ("results", "json", "picture")}
 
 
 def keep(name: str, document: Mapping[str, Any], folder: Path = RESULTS) -> Path:
