@@ -98,8 +98,16 @@ class Pipeline:
 
         Cancelled, it leaves the batch under way in the journal.
         """
-        while (batch := await self._persist("journal", self.source.next_batch)) is not None:
-            await self._deliver(batch)
+        while await self._deliver_next():
+            pass
+
+    async def _deliver_next(self) -> bool:
+        """Deliver one batch; return False where there is none. The batch is forgotten before the next is read."""
+        batch = await self._persist("journal", self.source.next_batch)
+        if batch is None:
+            return False
+        await self._deliver(batch)
+        return True
 
     async def _deliver(self, batch: Batch) -> None:
         self.progress.oldest_unix_ns = batch.received_unix_ns
@@ -112,6 +120,7 @@ class Pipeline:
                 damaged = {r.sequence for r, _ in bad}
                 good = [r for r in batch.records if r.sequence not in damaged]
                 await self._quarantine(good, "; ".join(refused))
+        del spans
         await self._persist("journal", lambda: self.source.confirm(batch))
         self.progress.oldest_unix_ns = None
         self.progress.batches += 1

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from collector.decode import protobuf
+from collector.journal.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,23 +71,28 @@ def _or_library(load: Callable[[], Decode]) -> Decode:
         return protobuf.decode
 
 
+LIBRARY_BYTES: Final = 4 << 20
+"""What the library decodes while kernels are loaded: messages take ten times their bytes (measured), and the GIL."""
+
+
 class Decoder:
-    """Decodes from the first moment: by the protobuf library until the kernels are ready.
+    """Decodes from the first moment: by the protobuf library until the kernels are ready; large batches wait for them.
 
     `warm_up` makes them ready in a thread of its own, then what `also_load` makes ready: the kernels of others. The
     process does not end before that thread does.
     """
 
-    def __init__(
-        self, load: Callable[[], Decode] = load_kernels, also_load: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, load: Callable[[], Decode] = load_kernels, also_load: Callable[[], None] | None = None) -> None:
         self._load = load
         self._also_load = also_load
         self._decode: Decode = protobuf.decode
         self._thread: threading.Thread | None = None
 
     def __call__(self, records: Sequence[Record]) -> SpanBatch:
-        """Decode; see `decode`. Any thread may call."""
+        """Decode; see `decode`. Any thread may call but the one that must not wait."""
+        if self._thread is not None and self._thread.is_alive() and body_bytes(records) > LIBRARY_BYTES:
+            log.info("a large batch waits for the kernels; requests are taken and kept meanwhile")
+            self._thread.join()
         return self._decode(records)
 
     def warm_up(self) -> threading.Thread:
@@ -96,9 +103,17 @@ class Decoder:
         return self._thread
 
     def _warm_up(self) -> None:
+        log.info("kernels are loaded, or compiled, which takes a minute; requests are taken and kept meanwhile")
+        began_s = time.monotonic()
         self._decode = _or_library(self._load)
         if self._also_load is not None:
             try:
                 self._also_load()
             except Exception as e:  # noqa: BLE001 - as above: there is a way without kernels
                 log.warning("no compiled kernels but the decoder's (%s: %s)", type(e).__name__, e)
+        log.info("decoding is ready after %.1f s", time.monotonic() - began_s)
+
+
+def body_bytes(records: Sequence[Record]) -> int:
+    """Return the bytes of all bodies."""
+    return records.body_bytes if isinstance(records, Records) else sum(len(r.body) for r in records)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collector.decode import columns, decoder, kernels
-from collector.decode.decoder import Decoder
+from collector.decode.decoder import LIBRARY_BYTES, Decoder
 from tests.decode.oracle import record
 from tests.decode.requests import field, in_request
 from tests.decode.test_span_batch import BODIES, record_of_file
@@ -55,6 +55,30 @@ def test_the_library_decodes_while_kernels_are_loaded_and_they_afterwards() -> N
     assert names(decode([record(BODY)])) == ["a name"]
     assert calls == [1]
     assert decode.warm_up() is thread, "once is enough"
+
+
+def test_a_large_batch_waits_for_the_kernels_and_a_small_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, library = threading.Event(), []
+
+    def load() -> Any:
+        loaded.wait(30)
+        return columns.decode
+
+    def by_library(records: Sequence[Record]) -> SpanBatch:
+        library.append(len(records))
+        loaded.set()  # only what does not wait gets here before
+        return columns.decode(records)
+
+    monkeypatch.setattr("collector.decode.protobuf.decode", by_library)
+    decode, large = Decoder(load), [record(in_request(field(2, field(5, b"n" * LIBRARY_BYTES))))]
+    thread = decode.warm_up()
+    waiting = threading.Thread(target=lambda: names(decode(large)))
+    waiting.start()
+    decode([record(BODY)])
+    waiting.join(30)
+    thread.join(30)
+    assert library == [1]
+    assert len(names(decode(large))[0]) == LIBRARY_BYTES
 
 
 def test_the_library_decodes_where_kernels_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
