@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from functools import cache, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from collector.config import parse
 from collector.decode import Decoder, decode
+from collector.processors import compiled
 from collector.service import Service
 from exporters.clickhouse.connect import connect
 from schema.errors import ConfigError, Reason, Refused
@@ -127,11 +129,12 @@ def test_from_the_wire_to_the_exporter_and_a_clean_end(tmp_path: Path, registry:
     assert status["journal"]["backlog_records"] == 0
 
 
-def test_the_service_decodes_with_a_decoder_that_it_warms_up(
+def test_the_service_warms_up_the_decoder_it_uses_and_its_processors(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = threading.Event()
     decoded: list[int] = []
+    warmed: list[str] = []
 
     def counted(records: Any) -> SpanBatch:
         decoded.append(len(records))
@@ -141,7 +144,8 @@ def test_the_service_decodes_with_a_decoder_that_it_warms_up(
         loaded.set()
         return counted
 
-    monkeypatch.setattr("collector.service.Decoder", lambda: Decoder(load))
+    monkeypatch.setattr("collector.service.Decoder", partial(Decoder, load))
+    monkeypatch.setattr(compiled, "load", cache(lambda: warmed.append(threading.current_thread().name)))
 
     async def work() -> None:
         running = service(tmp_path, registry, f"count: {{path: {tmp_path / 'out'}}}", "count")
@@ -157,6 +161,7 @@ def test_the_service_decodes_with_a_decoder_that_it_warms_up(
 
     asyncio.run(work())
     assert decoded == [1]
+    assert warmed == ["kernels"]
 
 
 def test_what_arrives_while_the_exporter_is_not_ready_waits_and_is_delivered_once(
