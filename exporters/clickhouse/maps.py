@@ -124,7 +124,8 @@ def _other_texts(table: AttributeTable, buffer: NDArray[np.uint8], rows: Rows) -
         return b"", np.zeros((2, 0), np.int64)
     slots = np.zeros(1 << max(4, (2 * len(rows)).bit_length()), np.int32)
     index, firsts = np.empty(len(rows), np.int32), np.empty(len(rows), np.int32)
-    known = kernels.distinct(buffer, table.type, table.start, table.length, rows, slots, index, firsts)
+    with np.errstate(over="ignore"):  # hashes wrap; compiled they do so without a word, as plain Python not
+        known = kernels.distinct(buffer, table.type, table.start, table.length, rows, slots, index, firsts)
     if known < 0:
         raise IndexError("an attribute lies outside of the requests")
     texts = [to_text(table.value(row)).encode("utf-8") for row in firsts[:known].tolist()]

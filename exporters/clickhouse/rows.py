@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from exporters.clickhouse.maps import attribute_maps, attribute_texts, offsets
+from exporters.clickhouse.quoted import quoted
 from exporters.clickhouse.times import log_times, span_times, timestamps
 from schema.anyvalue import dump_json
 from schema.dialect import dialects
@@ -57,6 +59,10 @@ REPEATING = frozenset(
     }
 )
 """Derived columns of few distinct values: words with numbers here, LowCardinality in the database."""
+
+
+QUOTED = MappingProxyType({"input_text": "input_messages", "output_text": "output_messages"})
+"""Texts, and the JSON column that they are nearly always a string of (see `exporters.clickhouse.quoted`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,9 @@ def span_rows(batch: SpanBatch) -> pa.Table:
     for column in CANONICAL:
         columns[column.name] = _derived(batch.columns.get(column.name), column, n)
     columns["service_name"] = _filled(columns["service_name"], _service(batch, batch.resource))
+    for text, messages in QUOTED.items():
+        found = quoted(columns.pop(text), columns[messages])
+        columns[f"{text}_at"], columns[f"{text}_bytes"], columns[f"{text}_kept"] = found
     columns["span_attributes"] = attribute_maps(batch.attributes, n)
     resources, scopes = batch.resources, batch.scopes
     columns["resource_attributes"] = attribute_maps(resources.attributes, len(resources.schema_url), batch.resource)

@@ -48,8 +48,24 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     system_instructions Nullable(String) CODEC(ZSTD(3)),
     input_messages Nullable(String) CODEC(ZSTD(3)),
     output_messages Nullable(String) CODEC(ZSTD(3)),
-    input_text Nullable(String) CODEC(ZSTD(3)),
-    output_text Nullable(String) CODEC(ZSTD(3)),
+    -- A text that is one string of the messages is read from there; it would be a quarter of what is stored. Where it
+    -- starts, its length between the quotes, 0 where it is kept here.
+    input_text_at UInt32 CODEC(ZSTD(1)),
+    input_text_bytes UInt32 CODEC(ZSTD(1)),
+    input_text_kept Nullable(String) CODEC(ZSTD(3)),
+    input_text Nullable(String) ALIAS if(
+        input_text_bytes = 0,
+        input_text_kept,
+        JSONExtractString(concat('["', substring(input_messages, input_text_at, input_text_bytes), '"]'), 1)
+    ),
+    output_text_at UInt32 CODEC(ZSTD(1)),
+    output_text_bytes UInt32 CODEC(ZSTD(1)),
+    output_text_kept Nullable(String) CODEC(ZSTD(3)),
+    output_text Nullable(String) ALIAS if(
+        output_text_bytes = 0,
+        output_text_kept,
+        JSONExtractString(concat('["', substring(output_messages, output_text_at, output_text_bytes), '"]'), 1)
+    ),
     tool_name LowCardinality(Nullable(String)) CODEC(ZSTD(1)),
     tool_call_id Nullable(String) CODEC(ZSTD(1)),
     tool_arguments Nullable(String) CODEC(ZSTD(3)),
