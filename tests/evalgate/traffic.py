@@ -62,7 +62,8 @@ class Traffic:
                 "baseline": False,
                 "baseline_rate": 0.1,
             }
-            rows.append({**span, **given})
+            kept = {"input_text": "input_text_kept", "output_text": "output_text_kept"}
+            rows.append({kept.get(name, name): value for name, value in {**span, **given}.items()})
         self.database.insert_rows("spans", rows)
         return trace_id
 
