@@ -36,21 +36,26 @@ def maybe_answered_tool(column: pa.Array, among: Mask) -> Mask:
     kernels.contain(offsets, data, _bytes(among), needle, _triples(needle), found)
     if found.any():
         role, tool = np.frombuffer(b'"role":"', np.uint8), np.frombuffer(b"tool", np.uint8)
-        kernels.maybe_end_with(offsets, data, found.copy(), role, tool, found)
+        kernels.maybe_end_with(offsets, data, _bytes(found.astype(np.bool_)), role, tool, found)
     return found.view(np.bool_)
 
 
 def _texts(column: pa.Array) -> tuple[NDArray[np.int32], Bytes]:
     """Return offsets and bytes of a text column."""
     _, offsets, data = column.buffers()
-    return (
+    found = (
         np.frombuffer(offsets, np.int32, len(column) + 1, 4 * column.offset),
         np.frombuffer(data or b"", np.uint8),
     )
+    for array in found:
+        array.flags.writeable = False  # as some are: kernels are compiled for one type
+    return found
 
 
 def _bytes(mask: Mask) -> Bytes:
-    return np.ascontiguousarray(mask).view(np.uint8)
+    view = np.ascontiguousarray(mask).view(np.uint8)
+    view.flags.writeable = False  # as above
+    return view
 
 
 def _triples(needle: Bytes) -> Bytes:

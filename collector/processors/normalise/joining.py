@@ -82,12 +82,17 @@ def nearest(rows: Ints, wanted: NDArray[np.bool_], tree: Tree) -> Ints:
 def text_buffers(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return offsets, bytes and validity bits (none: nothing is null) of a text column that is no slice."""
     bits, offsets, data = column.buffers()
-    return (
+    found = (
         np.frombuffer(offsets, np.int32, len(column) + 1),
         np.frombuffer(data or b"", np.uint8),
         np.frombuffer(bits or b"", np.uint8),
     )
+    for array in found:
+        array.flags.writeable = False  # as some are: kernels are compiled for one type
+    return found
 
 
 def _words(ids: NDArray[np.uint8]) -> Ints:
-    return np.ascontiguousarray(ids).reshape(-1).view(np.int64)
+    words = np.ascontiguousarray(ids).reshape(-1).view(np.int64)
+    words.flags.writeable = False  # as above
+    return words

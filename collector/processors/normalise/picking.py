@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TEXT_TYPE: Final = pa.string()
 FIGURE_TYPE: Final = pa.int64()
 FLAG_TYPE: Final = pa.bool_()
-WORD: Final = 8
+TWO_WORDS: Final = 16
 NONE: Final = np.empty(0, np.int64)
 
 
@@ -128,7 +128,7 @@ class _Reader:
         size = int(kernels.measure_texts(rows, t.type, t.length, offsets, bits, nulls))
         sizes = offsets[:, n].astype(np.int64)
         base = np.cumsum(sizes) - sizes
-        data, special = np.empty(max(size, WORD), np.uint8), np.zeros((columns, n), np.uint8)
+        data, special = np.empty(max(size, TWO_WORDS), np.uint8), np.zeros((columns, n), np.uint8)
         kernels.copy_texts(
             self._buf,
             _words(self._buf),
@@ -157,13 +157,13 @@ class _Reader:
 
 
 def _words(data: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the words at every byte of an array."""
-    return np.ndarray((len(data) - WORD + 1,), "<i8", data, strides=(1,))
+    """Return the words at every byte of an array of two or more. One word alone would be of another type to numba."""
+    return np.ndarray((len(data) - 7,), "<i8", data, strides=(1,))
 
 
 def _read_only(buffer: Any) -> NDArray[np.uint8]:
-    """Return the bytes of a buffer, and a word more if it is shorter than one. Kernels are compiled for this type."""
-    data = np.frombuffer(buffer if len(buffer) >= WORD else bytes(buffer) + bytes(WORD), np.uint8)
+    """Return the bytes of a buffer, and two words more if it is shorter. Kernels are compiled for this type."""
+    data = np.frombuffer(buffer if len(buffer) >= TWO_WORDS else bytes(buffer) + bytes(TWO_WORDS), np.uint8)
     data.flags.writeable = False
     return data
 

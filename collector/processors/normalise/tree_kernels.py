@@ -147,7 +147,7 @@ def is_null(bits: Bytes, row: Int) -> bool:
     return len(bits) > 0 and not bits[row >> 3] >> (row & 7) & 1
 
 
-@kernel
+@inlined
 def equal_texts(offsets: Rows, data: Bytes, a: Int, b: Int) -> bool:
     """Tell whether two rows of a text column are the same."""
     start, other = np.int64(offsets[a]), np.int64(offsets[b])

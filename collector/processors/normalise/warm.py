@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.decode.protobuf import decode
 from collector.journal.record import Record
@@ -25,7 +26,7 @@ def run_all() -> None:
 
 
 def sample() -> SpanBatch:
-    """Return two model calls of one agent, with a text, a figure and a flag, and the attributes of a resource."""
+    """Return two model calls of a remote agent, with a text, a figure and a flag, and the attributes of a resource."""
     request = ExportTraceServiceRequest()
     holder = request.resource_spans.add()
     holder.resource.attributes.append(_text("service.name", "warm-up"))
@@ -35,6 +36,7 @@ def sample() -> SpanBatch:
             trace_id=bytes(15) + b"\x01",
             span_id=bytes([number]) * 8,
             parent_span_id=b"" if number == 1 else bytes([1]) * 8,
+            kind=Span.SPAN_KIND_CLIENT,
             attributes=[
                 _text("gen_ai.operation.name", operation),
                 _text("gen_ai.input.messages", RESULT),
