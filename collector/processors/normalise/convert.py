@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from collector.processors.normalise.classify import KINDS
 from collector.processors.normalise.content import convert_content
 from collector.processors.normalise.converted import Converted
 from collector.processors.normalise.labels import convert_labels
@@ -24,7 +26,7 @@ from schema.anyvalue import dump_json, to_text
 from schema.span import CANONICAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,51 +53,94 @@ def log_fault(row: int, span_name: str, fault: Exception) -> None:
 def convert_marked(
     batch: SpanBatch,
     table: Dialects,
-    kinds: Sequence[str],
+    kind: NDArray[np.int64],
     columns: Mapping[str, pa.Array],
     on_fault: OnFault,
     *,
     max_content_bytes: int = DEFAULT_MAX_BYTES,
+    compiled: bool = False,
 ) -> Converted:
-    """Return what converters find in the marked spans.
+    """Return what converters find in the marked spans; `kind` is the index into KINDS of every span.
 
-    A converter's exception goes to `on_fault`: one span that nobody foresaw must not cost the batch.
+    With `compiled`, kernels read what is plain and tell which spans are alike; the result is the same. A converter's
+    exception goes to `on_fault`: one span that nobody foresaw must not cost the batch.
     """
     events = _events(batch, table)
-    index = PrefixIndex(batch.attributes.keys, _prefixes(table))
-    found: dict[str, dict[int, Any]] = {}
-    marked = np.flatnonzero(_marked(batch, table, events))
-    attributes = batch.attributes
-    first, last = (attributes.owner.searchsorted(marked.astype(np.int32) + i).tolist() for i in (0, 1))
-    names = batch.name.take(pa.array(marked)).to_pylist()
-    scopes = batch.scopes.name.to_pylist()
-    scope = batch.scope[marked].tolist()
-    known = {k: columns[k].take(pa.array(marked)).to_pylist() for k in ("input_tokens", "output_tokens")}
-    for i, row in enumerate(marked.tolist()):
-        own = events.get(row, [])
-        details = {k: v for e in own if e.name == DETAILS for k, v in e.fields.items()}
-        subject = Subject(
-            view=View(attributes, range(first[i], last[i]), details, index),
-            kind=kinds[row],
-            name=names[i],
-            scope_name=scopes[scope[i]] or "",
-            events=[e for e in own if e.name != DETAILS],
-            known={k: values[i] for k, values in known.items()},
-            table=table,
-        )
-        for convert in CONVERTERS:
-            try:
-                convert(subject)
-            except Exception as e:  # noqa: BLE001 - counted and told by on_fault; the bytes stay in span_attributes
-                on_fault(row, subject.name, e)
-        for name, ids in tool_parts(subject.found):
-            found.setdefault(name, {})[row] = ids
-        for column, value in subject.found.items():
-            stored, cut = _stored(column, value, max_content_bytes)
-            found.setdefault(column, {})[row] = stored
-            if cut or is_truncated(value):
-                found.setdefault(TRUNCATED, {})[row] = True
-    return Converted.of_rows(len(batch), found)
+    work = _Conversion(batch, table, kind, columns, on_fault, max_content_bytes, events)
+    if compiled:
+        from collector.processors.normalise.grouped import NotText, convert_grouped  # noqa: PLC0415 - numba is slow to load
+
+        try:
+            return convert_grouped(
+                batch,
+                table,
+                kind=kind,
+                columns=columns,
+                alone=events,
+                convert=work.convert,
+                max_content_bytes=max_content_bytes,
+            )
+        except NotText:
+            pass
+    return Converted.of_rows(len(batch), work.convert(np.flatnonzero(_marked(batch, table, events)).tolist(), {}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """The converters, on the spans of one batch."""
+
+    batch: SpanBatch
+    table: Dialects
+    kind: NDArray[np.int64]
+    columns: Mapping[str, pa.Array]
+    on_fault: OnFault
+    max_bytes: int
+    events: Mapping[int, Sequence[Event]]
+
+    def convert(self, rows: Sequence[int], told: Mapping[int, frozenset[str]]) -> dict[str, dict[int, Any]]:
+        """Return canonical column -> row -> value as that column's type takes it, where one was found in these rows.
+
+        What `quality` wants to know of a span besides stands under names of its own. Columns in `told` are left out.
+        """
+        found: dict[str, dict[int, Any]] = {}
+        for row, subject in zip(rows, self._subjects(rows), strict=True):
+            for convert in CONVERTERS:
+                try:
+                    convert(subject)
+                except Exception as e:  # noqa: BLE001 - told by on_fault; the bytes stay in span_attributes
+                    self.on_fault(row, subject.name, e)
+            for column in told.get(row, ()):
+                subject.found.pop(column, None)
+            for name, ids in tool_parts(subject.found):
+                found.setdefault(name, {})[row] = ids
+            for column, value in subject.found.items():
+                stored, cut = _stored(column, value, self.max_bytes)
+                found.setdefault(column, {})[row] = stored
+                if cut or is_truncated(value):
+                    found.setdefault(TRUNCATED, {})[row] = True
+        return found
+
+    def _subjects(self, rows: Sequence[int]) -> Iterator[Subject]:
+        batch, attributes = self.batch, self.batch.attributes
+        index = PrefixIndex(attributes.keys, _prefixes(self.table))
+        marked = np.asarray(rows, np.int32)
+        first, last = (attributes.owner.searchsorted(marked + i).tolist() for i in (0, 1))
+        names = batch.name.take(pa.array(marked)).to_pylist()
+        scopes = batch.scopes.name.to_pylist()
+        scope = batch.scope[marked].tolist()
+        known = {k: self.columns[k].take(pa.array(marked)).to_pylist() for k in ("input_tokens", "output_tokens")}
+        for i, row in enumerate(rows):
+            own = self.events.get(row, ())
+            details = {k: v for e in own if e.name == DETAILS for k, v in e.fields.items()}
+            yield Subject(
+                view=View(attributes, range(first[i], last[i]), details, index),
+                kind=str(KINDS[self.kind[row]]),
+                name=names[i],
+                scope_name=scopes[scope[i]] or "",
+                events=[e for e in own if e.name != DETAILS],
+                known={k: values[i] for k, values in known.items()},
+                table=self.table,
+            )
 
 
 def _stored(column: str, value: Any, max_bytes: int) -> tuple[Any, bool]:

@@ -93,8 +93,15 @@ def canonical(
     work = _start(batch, table, compiled=are_ready() if compiled is None else compiled)
     stated_error_type = work.columns["error_type"]
     _drop_placeholders(work)
-    kinds = [str(KINDS[k]) for k in work.kind.tolist()]
-    converted = convert_marked(batch, work.table, kinds, work.columns, on_fault, max_content_bytes=max_content_bytes)
+    converted = convert_marked(
+        batch,
+        work.table,
+        work.kind,
+        work.columns,
+        on_fault,
+        max_content_bytes=max_content_bytes,
+        compiled=work.compiled,
+    )
     _merge(work, converted)
     _unmark_preparations(work, converted)
     _models(work, converted)
