@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from collector.memory import keep_memory
+from collector.memory import forget_pandas, keep_memory
 from collector.ready import announced, ready_document
 from collector.service import Service
 from collector.workers.plan import journal_folder, leftovers
@@ -75,6 +75,7 @@ async def _serve(service: Service, ready_file: Path | None, on_ready: Callable[[
 def tune() -> None:
     """Set what holds for the whole process and serves every part of it."""
     keep_memory()
+    forget_pandas()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 

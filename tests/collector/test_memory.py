@@ -56,3 +56,48 @@ def test_pages_are_asked_for_once_and_arrow_takes_part() -> None:
 
 def test_who_has_told_the_allocator_something_else_is_left_alone() -> None:
     assert run("keep", MALLOC_ARENA_MAX="4")[0] == "False"
+
+
+def test_arrow_does_not_import_pandas_and_whoever_wants_it_can() -> None:
+    program = """
+import sys, types
+from importlib.machinery import ModuleSpec
+imported = []
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name == "pandas" else None
+
+    def create_module(self, spec):
+        imported.append(spec.name)
+
+    def exec_module(self, module):
+        module.__version__ = "0.0"
+
+sys.meta_path.insert(0, Finder())
+if sys.argv[1] == "forget":
+    from collector.memory import forget_pandas
+    forget_pandas()
+import pyarrow as pa, pyarrow.compute as pc
+try:
+    pa.array(["text"])
+    pc.fill_null(pa.array([None, "text"]), "nothing")
+except Exception:
+    pass  # this pandas is a poor one
+print(imported)
+import pandas
+print(pandas.__version__)
+"""
+
+    def run(how: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program, how],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return done.stdout.splitlines()
+
+    assert run("forget") == ["[]", "0.0"]
+    assert "['pandas']" in run("leave"), "as it is without"
