@@ -44,6 +44,11 @@ MANTISSA = 0x000FFFFFFFFFFFFF
 UINT32 = 0xFFFFFFFF
 
 
+def words_of(raw: Bytes) -> Ints:
+    """Return the int64 at each byte of a buffer, as far as eight are left."""
+    return np.ndarray((max(len(raw) - 7, 0),), "<i8", raw.data, strides=(1,))
+
+
 @kernel
 def place(owner: Rows, key: Rows, rank: Rows, marks: Ints, order: Rows, ends: Rows, places: Rows, ranks: Rows) -> int:
     """Sort the attributes of each owner by the rank of their key, of equal keys keep the last; return how many stay.
@@ -201,21 +206,29 @@ def write_integer(value: Int, out: Bytes, at: Int) -> Int:
 
 
 @inlined
-def set_view(views: Ints, to: Int, source: Bytes, number: Int, start: Int, size: Int) -> None:
+def low_bytes(word: Int, count: Int) -> Int:
+    """Return the first bytes of a word, the others zero."""
+    if count >= 8:
+        return word
+    return word & ((1 << 8 * count) - 1) if count > 0 else np.int64(0)
+
+
+@inlined
+def set_view(views: Ints, to: Int, source: Bytes, words: Ints, number: Int, start: Int, size: Int) -> None:
     """Write Arrow's view of a text: int32 length, then its bytes or the first four, buffer's number and offset.
 
     Source: Arrow columnar format, "Variable-size Binary View Layout".
     """
-    low, high = size, np.int64(0)
-    for i in range(min(size, 4)):
-        low |= np.int64(source[start + i]) << (32 + 8 * i)
-    if size > INLINE:
-        high = number | start << 32
+    first, second = np.int64(0), np.int64(0)
+    if start + INLINE <= len(source):
+        first, second = low_bytes(words[start], min(size, 4)), low_bytes(words[start + 4], size - 4)
     else:
-        for i in range(4, size):
-            high |= np.int64(source[start + i]) << (8 * (i - 4))
-    views[2 * to] = low
-    views[2 * to + 1] = high
+        for i in range(min(size, 4)):
+            first |= np.int64(source[start + i]) << (8 * i)
+        for i in range(4, min(size, INLINE)):
+            second |= np.int64(source[start + i]) << (8 * (i - 4))
+    views[2 * to] = size | first << 32
+    views[2 * to + 1] = number | start << 32 if size > INLINE else second
 
 
 @kernel
@@ -226,7 +239,9 @@ def view_texts(
     length: Ints,
     places: Rows,
     buf: Bytes,
+    words: Ints,
     made: Bytes,
+    made_words: Ints,
     used: Int,
     double_start: Ints,
     double_length: Ints,
@@ -248,13 +263,13 @@ def view_texts(
             if first < 0 or size < 0 or first + size > len(buf):
                 return False
             if to >= 0:
-                set_view(views, to, buf, 0, first, size)
+                set_view(views, to, buf, words, 0, first, size)
         elif kind == INT:
             if to >= 0:
                 if used + DIGITS > len(made):
                     return False
                 behind = write_integer(number[row], made, used)
-                set_view(views, to, made, 1, used, behind - used)
+                set_view(views, to, made, made_words, 1, used, behind - used)
                 if behind - used > INLINE:
                     used = behind
         elif kind == BOOL:
@@ -273,7 +288,7 @@ def view_texts(
             if first < 0 or size < 0 or first + size > len(made):
                 return False
             if to >= 0:
-                set_view(views, to, made, 1, first, size)
+                set_view(views, to, made, made_words, 1, first, size)
     return True
 
 

@@ -218,7 +218,7 @@ class _Buffer:
 
     def __init__(self, size: int) -> None:
         self._out = np.empty(size, np.uint8)
-        self._words = _words(self._out)
+        self._words = kernels.words_of(self._out)
         self._view = self._out.data
         self._at = 0
 
@@ -242,7 +242,7 @@ class _Buffer:
 
     def write(self, texts: Texts) -> Iterator[memoryview]:
         """Add texts, each with its length in front."""
-        words = tuple(_words(b) for b in texts.buffers)
+        words = tuple(kernels.words_of(b) for b in texts.buffers)
         row = 0
         while row < texts.rows:
             row, self._at = self._fill(texts, words, row)
@@ -263,7 +263,7 @@ class _Buffer:
         if not texts.viewed:
             return kernels.write_texts(texts.buffers[0], words[0], texts.index, texts.nulls, row, *target)
         first, second = (*texts.buffers, EMPTY, EMPTY)[:2]
-        of_first, of_second = (*words, _words(EMPTY), _words(EMPTY))[:2]
+        of_first, of_second = (*words, kernels.words_of(EMPTY), kernels.words_of(EMPTY))[:2]
         return kernels.write_views(texts.index, first, of_first, second, of_second, texts.nulls, row, *target)
 
 
@@ -280,10 +280,6 @@ def _one(texts: Texts, row: int) -> memoryview:
 
 def _bytes(buffer: pa.Buffer | None) -> Bytes:
     return EMPTY if buffer is None or buffer.size == 0 else np.frombuffer(buffer, np.uint8)
-
-
-def _words(raw: Bytes) -> NDArray[np.int64]:
-    return np.ndarray((max(len(raw) - 7, 0),), "<i8", raw.data, strides=(1,))
 
 
 def _varint(n: int) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporters.clickhouse.kernels import words_of
 from schema.compile import inlined, kernel
 
 if TYPE_CHECKING:
@@ -61,9 +62,8 @@ def _buffers(array: pa.Array) -> tuple[Bytes, Ints, Rows, Bytes]:
     array = _plain(array)
     _, offsets, data = array.buffers()
     raw = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
-    words = np.ndarray((max(len(raw) - 7, 0),), "<i8", raw.data, strides=(1,))
     nulls = array.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
-    return raw, words, np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1], nulls
+    return raw, words_of(raw), np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1], nulls
 
 
 @inlined
@@ -124,15 +124,16 @@ def match(doc: Bytes, words: Ints, at: Int, end: Int, text: Bytes, text_words: I
     Only what cannot be read otherwise counts: of escapes those of one byte.
     """
     while start < stop:
-        if start + 8 <= stop and at + 8 <= end:
+        while start + 8 <= stop and at + 8 <= end:
             word = words[at]
-            slash = word ^ BACKSLASHES
-            if word == text_words[start] and (slash - LOW_BITS) & ~slash & HIGH_BITS == 0:
-                quote = word ^ QUOTES
-                if (quote - LOW_BITS) & ~quote & HIGH_BITS == 0:
-                    at += 8
-                    start += 8
-                    continue
+            quote, slash = word ^ QUOTES, word ^ BACKSLASHES
+            special = ((quote - LOW_BITS) & ~quote | (slash - LOW_BITS) & ~slash) & HIGH_BITS
+            if (word ^ text_words[start]) | special:
+                break
+            at += 8
+            start += 8
+        if start == stop:
+            break
         if at >= end:
             return -1
         byte = np.int64(doc[at])
