@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo test bench lint format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: setup ## walk the whole loop on this terminal: spans in, failures labelled
 
 test: setup ## run the tests
 	@$(BIN)/python -m pytest
+
+bench: setup ## measure everything, beside Rotel and Phoenix: about half an hour
+	@$(BIN)/python bench/everything.py
 
 lint: setup ## ruff and mypy --strict
 	@$(BIN)/ruff check

@@ -3,7 +3,8 @@
     python bench/growth.py [--full] [--rounds 3] [--picture]
 
     spans in the database   CPU of decode to stored row, merges included, while an embedded database fills
-    spans a trace           CPU of decode to encoded rows, traces of 1 to 5 000 spans
+    spans a trace           CPU of decode to encoded rows, traces of 1 to 5 000 spans: agents, tools, model calls
+    nested model calls      the same, every span a model call inside the one above: 8 to 5 000
     tenants                 the same, 1 to 100 tenants in one batch
     attributes              the same; the cost of one more attribute, where spans have 5 to 200
 
@@ -181,6 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spans, sizes, options.rounds = 1024, SMOKE_SIZES, 1
     points = [
         *curve(SPANS_A_TRACE, [(n, Shape(spans, spans_per_trace=n)) for n in TRACE_SIZES], options.rounds),
+        *curve(
+            "nested model calls a trace",
+            [(n, Shape(spans, spans_per_trace=n, nested_calls=True)) for n in TRACE_SIZES[1:]],
+            options.rounds,
+        ),
         *curve("tenants", [(n, Shape(spans, tenants=n)) for n in TENANTS], options.rounds),
         *of_attributes(options.rounds, spans),
         *of_the_database(sizes),

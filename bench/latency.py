@@ -27,6 +27,7 @@ from bench.tools.machine import RESULTS, keep, machine, settings
 from bench.tools.measure import generate, work_folder
 from bench.tools.payloads import Kind
 from bench.tools.proc import await_idle
+from bench.tools.report import Check, Document, markdown_table
 from bench.tools.targets import Ours, Rotel, Target
 
 if TYPE_CHECKING:
@@ -106,6 +107,35 @@ def table(found: Sequence[Latency], floor: dict[str, float]) -> Table:
             *(str(one.sent.requests), ", ".join(problems)),
         )
     return result
+
+
+def checks(document: Document) -> list[Check]:
+    """Return nothing: how long it takes has no target, but stands beside the floor of the disk."""
+    del document
+    return []
+
+
+def markdown(document: Document) -> str:
+    """Return a line for each target and share."""
+    floor = document["machine"]["fdatasync_ms"]
+    rows = [
+        [
+            *(
+                one["target"],
+                f"{one['capacity_spans_per_s']:.0f}",
+                f"{one['share']:.0%}",
+                f"{one['sent']['p50_ms']:.1f}",
+            ),
+            *(
+                f"{one['sent']['p99_ms']:.1f}",
+                f"{one['sent']['max_ms']:.1f}",
+                f"{floor['p50']} (at most {floor['max']})",
+            ),
+        ]
+        for one in document["latencies"]
+    ]
+    header = ("collector", "capacity spans/s", "share", "p50 ms", "p99 ms", "max ms", "fdatasync floor ms")
+    return markdown_table(header, rows)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

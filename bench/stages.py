@@ -41,6 +41,7 @@ from bench.tools.report import Check, Document, markdown_table
 from collector.decode import decode
 from collector.decode.inflate import gunzip
 from collector.journal import Journal, JournalOptions
+from collector.processors import compiled
 from collector.processors.cost import CostProcessor
 from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
@@ -189,7 +190,8 @@ def _to_the_database(chain: Chain, records: Any, copied_us: float, folder: Path,
 
 
 def processors() -> dict[str, Callable[[Any], Any]]:
-    """Return the processors in order; each takes what the one before it gives."""
+    """Return the processors in order, compiled; each takes what the one before it gives."""
+    compiled.load()
     return {
         "normalise": canonical,
         "cost": CostProcessor(),

@@ -21,6 +21,19 @@ OWN_ATTRIBUTES: Final = 5
 """Those of a model call; the rest is an application's own."""
 
 
+OPERATIONS: Final = ("invoke_agent", "execute_tool", "chat", "chat")
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Where a span stands."""
+
+    trace: bytes
+    span: bytes
+    parent: bytes
+    operation: str
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What varies."""
@@ -29,10 +42,12 @@ class Shape:
     spans_per_trace: int = 8
     attributes: int = 25
     tenants: int = 1
+    nested_calls: bool = False
+    """Every span is a model call around those below it, as of a proxy before a proxy."""
 
 
 def records(shape: Shape, *, seed: int = 1) -> list[Record]:
-    """Make records of model calls without content; every id is new for every seed."""
+    """Make records of agents, tools and model calls without content; every id is new for every seed."""
     chance = random.Random(seed)  # noqa: S311 - not a secret
     spans = _spans(shape, chance)
     now = time.time_ns()
@@ -50,21 +65,27 @@ def records(shape: Shape, *, seed: int = 1) -> list[Record]:
     return found
 
 
-def _spans(shape: Shape, chance: random.Random) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Yield trace, span and parent: each span hangs below one of the eight before it, so that large traces are deep."""
+def _spans(shape: Shape, chance: random.Random) -> Iterator[Ids]:
+    """Yield the spans of trace after trace: agents call tools that call agents, and model calls hang below either.
+
+    Each hangs below one of the eight before it that can have spans below them, so that large traces are deep.
+    """
     while True:
-        trace, earlier = chance.randbytes(16), [b""]
-        for _ in range(shape.spans_per_trace):
-            own = chance.randbytes(8)
-            yield trace, own, earlier[0] if len(earlier) == 1 else chance.choice(earlier[-8:])
-            earlier = [own] if earlier == [b""] else [*earlier[-7:], own]
+        trace = chance.randbytes(16)
+        above: list[bytes] = []
+        operations = ("chat",) if shape.nested_calls else OPERATIONS
+        for i in range(shape.spans_per_trace):
+            own, operation = chance.randbytes(8), operations[i % len(operations)]
+            yield Ids(trace, own, chance.choice(above) if above else b"", operation)
+            if shape.nested_calls or operation != "chat":
+                above = [*above[-7:], own]
 
 
-def _fill(span: Span, ids: tuple[bytes, bytes, bytes], attributes: int, chance: random.Random, now: int) -> None:
-    span.trace_id, span.span_id, span.parent_span_id = ids
-    span.name = "chat gpt-4o"
+def _fill(span: Span, ids: Ids, attributes: int, chance: random.Random, now: int) -> None:
+    span.trace_id, span.span_id, span.parent_span_id = ids.trace, ids.span, ids.parent
+    span.name = f"{ids.operation} x"
     span.start_time_unix_nano, span.end_time_unix_nano = now - chance.randint(10**6, 10**9), now
-    span.attributes.add(key="gen_ai.operation.name").value.string_value = "chat"
+    span.attributes.add(key="gen_ai.operation.name").value.string_value = ids.operation
     span.attributes.add(key="gen_ai.request.model").value.string_value = "gpt-4o"
     span.attributes.add(key="gen_ai.provider.name").value.string_value = "openai"
     span.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = chance.randint(10, 4000)

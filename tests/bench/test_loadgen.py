@@ -127,12 +127,12 @@ class Journal:
         self.refusals = refusals
         self.bodies: list[tuple[bytes, str, bool]] = []
 
-    async def append(self, tenant: str, signal: str, body: bytes, *, encoding: str, gzip: bool) -> int:
+    async def append(self, tenant: str, signal: str, body: bytes | memoryview, *, encoding: str, gzip: bool) -> int:
         del tenant, signal
         if self.refusals:
             self.refusals -= 1
             raise Refused(Reason.UNAVAILABLE, "not now", retry_after_s=0.01)
-        self.bodies.append((body, encoding, gzip))
+        self.bodies.append((bytes(body), encoding, gzip))
         return len(self.bodies)
 
 
