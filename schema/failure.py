@@ -23,7 +23,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schema.lists import lists_of
+from schema.arrays import lists_of, truths, valid
 from schema.span import FinishReason, Kind
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ def _every(column: pa.Array, among: NDArray[np.bool_]) -> NDArray[np.bool_]:  # 
 
 
 def _maybe_error(column: pa.Array, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return among & _mask(pc.match_substring_regex(column, MAYBE_ERROR))
+    return among & truths(pc.match_substring_regex(column, MAYBE_ERROR))
 
 
 def _maybe_answered_tool(column: pa.Array, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return among & _mask(pc.match_substring(column, "tool_call_response"))
+    return among & truths(pc.match_substring(column, "tool_call_response"))
 
 
 class _View:
@@ -118,11 +118,11 @@ class _View:
         return np.zeros(self._length, np.bool_)
 
     def is_true(self, name: str) -> NDArray[np.bool_]:
-        return self._none() if name not in self._columns else _mask(self._columns[name])
+        return self._none() if name not in self._columns else truths(self._columns[name])
 
     def is_kind(self, kind: Kind) -> NDArray[np.bool_]:
         column = self._columns.get("span_kind")
-        return self._none() if column is None else _mask(pc.equal(column, kind.value))
+        return self._none() if column is None else truths(pc.equal(column, kind.value))
 
     def where(
         self, name: str, search: Search, rule: Callable[[str], bool], among: NDArray[np.bool_]
@@ -132,7 +132,7 @@ class _View:
         column = self._columns.get(name)
         if column is None or column.null_count == len(column) or not among.any():
             return found
-        said = among & _mask(pc.is_valid(column))
+        said = among & valid(column)
         for row in np.flatnonzero(search(column, said)).tolist() if said.any() else ():
             found[row] = rule(column[row].as_py())
         return found
@@ -145,13 +145,9 @@ class _View:
             return masks
         rows, values = pc.list_parent_indices(column).to_numpy(), pc.list_flatten(column)
         for f in FINISH:
-            masks[f][rows[_mask(pc.equal(values, f.value))]] = True
-        masks["any_unusual"][rows[_mask(pc.not_equal(values, FinishReason.STOP.value))]] = True
+            masks[f][rows[truths(pc.equal(values, f.value))]] = True
+        masks["any_unusual"][rows[truths(pc.not_equal(values, FinishReason.STOP.value))]] = True
         return masks
-
-
-def _mask(column: pa.Array) -> NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(column, fill_value=False).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def reports_error_text(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collector.processors.normalise.classify import KINDS
-from collector.processors.normalise.columns import figures, numbers, valid
+from collector.processors.normalise.columns import figures, numbers, truths, valid
 from collector.processors.normalise.tree import Tree, ancestors, have_below, nearest_above
 from schema.span import Kind
 
@@ -150,8 +150,7 @@ def _traits(
             "response_id",
         )
     }
-    _, failed = figures(columns["error"].cast("int64"))
-    failed &= columns["error"].fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 - Arrow's own signature
+    failed = truths(columns["error"])
     usage = has["input_tokens"] | has["output_tokens"]
     answered = usage | has["output_messages"] | has["response_id"] | failed
     given = np.where(has["input_messages"], 0, -1)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.processors.normalise.columns import coalesce, valid
+from collector.processors.normalise.columns import coalesce, truths, valid
 from collector.processors.normalise.scalars import Source, fill
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def _exceptions(batch: SpanBatch) -> NDArray[np.int64]:
 def _among(column: pa.Array, words: tuple[str, ...]) -> NDArray[np.bool_]:
     if column.null_count == len(column):
         return np.zeros(len(column), np.bool_)
-    found = pc.is_in(pc.utf8_lower(column), value_set=pa.array(words))
-    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+    return truths(pc.is_in(pc.utf8_lower(column), value_set=pa.array(words)))
 
 
 def _not_empty(column: pa.Array) -> pa.Array:

@@ -37,10 +37,11 @@ def find_feedback(
     batch: SpanBatch, table: Dialects, sessions: pa.Array, lower_is_better: Mapping[str, bool]
 ) -> tuple[Row, ...]:
     """Return rows of `schema.span.FEEDBACK` in order of spans, then log records."""
-    ids = [h[:2] for h in batch.hex_ids()] if _any(batch, table) else []
+    marked = _marked(batch, table)
+    ids = [h[:2] for h in batch.hex_ids()] if marked or _among(EVALUATION, batch.events.name) else []
     rows: list[Row] = []
-    index = PrefixIndex(batch.attributes.keys, (*ANNOTATIONS, *NUMBERED))
-    for row in _marked(batch, table):
+    index = PrefixIndex(batch.attributes.keys if marked else (), (*ANNOTATIONS, *NUMBERED))
+    for row in marked:
         where = {
             "origin": int(batch.origin[row]),
             "time_unix_ns": int(batch.end_unix_ns[row]),
@@ -59,12 +60,8 @@ def find_feedback(
     return tuple(_finished(r, lower_is_better) for r in rows)
 
 
-def _any(batch: SpanBatch, table: Dialects) -> bool:
-    return bool(len(_marked(batch, table))) or EVALUATION in _names(batch.events.name)
-
-
-def _names(column: pa.Array) -> set[str]:
-    return set(column.unique().to_pylist())
+def _among(name: str, column: pa.Array) -> bool:
+    return len(column) > 0 and bool(pc.any(pc.equal(column, name)).as_py())
 
 
 def _marked(batch: SpanBatch, table: Dialects) -> list[int]:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from collector.processors.compiled import are_ready
 from collector.processors.normalise.calls import find_calls
 from collector.processors.normalise.classify import KINDS, find_kinds, find_operations, kind_column, translate
-from collector.processors.normalise.columns import borrow, clear, coalesce, codes, patch, valid
+from collector.processors.normalise.columns import borrow, clear, coalesce, codes, figures, patch, truths, valid
 from collector.processors.normalise.content import PREPARES
 from collector.processors.normalise.convert import OnFault, convert_marked, log_fault
 from collector.processors.normalise.failing import error_columns
@@ -74,7 +74,7 @@ class Work:
 
     def is_kind(self, *kinds: Kind) -> NDArray[np.bool_]:
         """Return which spans are of one of these kinds."""
-        return np.isin(self.kind, [KINDS.index(k) for k in kinds])
+        return np.asarray(np.logical_or.reduce([self.kind == KINDS.index(k) for k in kinds]), np.bool_)
 
 
 def canonical(
@@ -184,9 +184,12 @@ def _sources(batch: SpanBatch) -> list[Source]:
 def _drop_placeholders(work: Work) -> None:
     for name, words in work.table.placeholders.items():
         column = work.columns[name]
-        says_none = pc.is_in(column, value_set=pa.array(sorted(words), pa.string()))
-        work.columns[name] = clear(column, says_none.to_numpy(zero_copy_only=False))
+        if column.null_count < len(column):
+            says_none = pc.is_in(column, value_set=pa.array(sorted(words), pa.string()))
+            work.columns[name] = clear(column, truths(says_none))
     made_up = _in_scopes(work.batch, work.table.generated_conversation_scopes)
+    if not made_up.any():
+        return
     keys = work.table.columns["session_id"]
     by_key = np.isin(
         work.filled["session_id"].precedence, [keys.index(k) for k in work.table.generated_conversation_keys]
@@ -236,9 +239,11 @@ def _models(work: Work, converted: Converted) -> None:
     copied = _equal(c["request_model"], c["response_model"]) & valid(asked)  # the answer's name under the request's key
     c["request_model"] = pc.if_else(pa.array(copied), asked, c["request_model"])
     c["request_model"] = _without_prefix(c["request_model"], c["provider"], either, work.table)
+    if either.null_count == len(either):
+        return
     known = valid(c["request_model"])
     repeats = _equal(_without_prefix(either, c["provider"], none, work.table), c["request_model"])
-    snapshot = pc.match_substring_regex(either, SNAPSHOT).fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    snapshot = truths(pc.match_substring_regex(either, SNAPSHOT))
     of_response = answered & np.where(known, ~repeats, snapshot) | _equal(either, c["response_model"])
     replied = pc.if_else(pa.array(of_response), either, none)
     alone = pc.if_else(pa.array(known | (of_response & snapshot)), none, either)
@@ -247,14 +252,17 @@ def _models(work: Work, converted: Converted) -> None:
 
 
 def _equal(a: pa.Array, b: pa.Array) -> NDArray[np.bool_]:
-    same = pc.equal(a, b).fill_null(False)  # noqa: FBT003 - Arrow's own signature
-    return np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
+    return truths(pc.equal(a, b))
 
 
 def _without_prefix(models: pa.Array, provider: pa.Array, other: pa.Array, table: Dialects) -> pa.Array:
     """Drop a router's "<provider>/" where it repeats the provider the span names, or another key names the rest."""
+    if models.null_count == len(models):
+        return models
     number, distinct = codes(models)
     slashed = [i for i, m in enumerate(distinct) if "/" in m]
+    if not slashed:
+        return models
     rows = np.flatnonzero(np.isin(number, slashed)).tolist()
     bare = {}
     for row in rows:
@@ -269,17 +277,17 @@ def _tokens(work: Work, converted: Converted) -> None:
     habit = _in_scopes(work.batch, work.table.usage.exclusive_input_scopes)
     total = clear(work.columns["total_tokens"], habit | marks[2])  # a total that leaves the cached part out too
     work.columns |= inclusive({**work.columns, "total_tokens": total}, marks[0] | habit, marks[1])
-    failed = work.columns["error"].to_numpy(zero_copy_only=False)
+    failed = truths(work.columns["error"])
     told = valid(work.columns["input_tokens"]) | valid(work.columns["output_tokens"])
     zero = failed | (told & work.is_kind(Kind.LLM, Kind.EMBEDDING))
     for name in TOKENS[:2]:
-        zero &= work.columns[name].fill_null(0).to_numpy(zero_copy_only=False) == 0
+        zero &= figures(work.columns[name])[0] == 0
     for name in TOKENS:  # no call has neither input nor output: who reports 0 of both had no usage to report
         work.columns[name] = clear(work.columns[name], zero)
     nothing = failed & ~valid(work.columns["output_tokens"]) & ~valid(work.columns["output_messages"])
-    echoed = pc.equal(work.columns["request_model"], work.columns["response_model"]).fill_null(False)  # noqa: FBT003
-    echo = nothing & echoed.to_numpy(zero_copy_only=False)
-    work.columns["response_model"] = clear(work.columns["response_model"], echo)
+    if nothing.any():
+        echo = nothing & _equal(work.columns["request_model"], work.columns["response_model"])
+        work.columns["response_model"] = clear(work.columns["response_model"], echo)
 
 
 def _scope_tool_columns(work: Work) -> None:

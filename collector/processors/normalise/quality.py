@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.processors.normalise.columns import codes, valid
-from schema.lists import lists_of
+from schema.arrays import lists_of, truths
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -81,17 +81,18 @@ def defect_lists(
 
 
 def _is_llm(columns: Mapping[str, pa.Array]) -> NDArray[np.bool_]:
-    same = pc.fill_null(pc.equal(columns["span_kind"], Kind.LLM.value), fill_value=False)
-    return np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
+    return truths(pc.equal(columns["span_kind"], Kind.LLM.value))
 
 
 def _withheld(columns: Mapping[str, pa.Array], calls: Calls, n: int) -> NDArray[np.bool_]:
     silent = np.ones(n, np.bool_)
     for name in SAYING:
         silent &= ~valid(columns[name])
-    lengths = pc.fill_null(pc.list_value_length(columns["finish_reasons"]), 0).to_numpy(zero_copy_only=False)
-    ended = valid(columns["input_tokens"]) | valid(columns["output_tokens"]) | (np.asarray(lengths) > 0)
-    withheld = calls.counted & _is_llm(columns) & ended & silent
+    withheld = calls.counted & silent & _is_llm(columns)
+    if not withheld.any():
+        return withheld
+    reasons = truths(pc.greater(pc.list_value_length(columns["finish_reasons"]), 0))
+    withheld &= valid(columns["input_tokens"]) | valid(columns["output_tokens"]) | reasons
     for row, others in calls.twins:  # another record of the same call may say it
         withheld[row] &= all(silent[o] for o in others)
     return withheld
@@ -99,8 +100,12 @@ def _withheld(columns: Mapping[str, pa.Array], calls: Calls, n: int) -> NDArray[
 
 def _disconnected(columns: Mapping[str, pa.Array], tree: Tree, calls: Calls) -> NDArray[np.bool_]:
     known = valid(columns["session_id"])
-    with_session = np.unique(tree.trace[known])
-    return calls.counted & _is_llm(columns) & ~known & np.isin(tree.trace, with_session)
+    disconnected = calls.counted & ~known
+    if not disconnected.any() or not known.any():
+        return np.zeros(len(known), np.bool_)
+    with_session = np.zeros(int(tree.trace.max()) + 1, np.bool_)
+    with_session[tree.trace[known]] = True
+    return disconnected & with_session[tree.trace] & _is_llm(columns)
 
 
 def _unanswered(
