@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -50,6 +51,8 @@ class Bench(Protocol):
 
 def number(value: float) -> str:
     """Return a figure with as many digits as it deserves: three."""
+    if not math.isfinite(value):
+        return str(value)
     size = abs(value)
     return f"{value:.0f}" if size >= 100 or value == int(value) else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
 
