@@ -32,11 +32,12 @@ class EmbeddedInserts:
             InsertFault: the engine refused.
 
         """
-        said = ", ".join(f"{name} = {_literal(value)}" for name, value in settings.items())
+        pairs = ", ".join(f"{name} = {_literal(value)}" for name, value in settings.items())
+        statement += f" SETTINGS {pairs}" if pairs else ""
         with self._mutex:
             handle = self._open()
             try:
-                with handle.send_insert(f"{statement} SETTINGS {said}", "Native") as stream:
+                with handle.send_insert(statement, "Native") as stream:
                     for piece in body:
                         stream.append(piece)
                     stream.finish()
