@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from collector.processors.normalise.columns import codes
 from collector.processors.normalise.exchange import request_kind
 from collector.processors.normalise.literal import read_json_object
-from collector.processors.normalise.scalars import owners_of
+from collector.processors.normalise.scalars import owners_with
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -51,11 +51,14 @@ def find_kinds(
     if (kind == NO_KIND).any():
         kind = np.where(kind == NO_KIND, _by_request(batch, table, kind == NO_KIND), kind)
         kind = np.where(kind == NO_KIND, _by_name(batch, table), kind)
+        places = [{key: i for i, key in enumerate(source.table.keys)} for source in sources]
         for rule in table.presence:
+            if not any(key in of_source for of_source in places for key in rule.with_any):
+                continue
             has, lacks = np.zeros(n, np.bool_), np.ones(n, np.bool_)
-            for source in sources:
-                has |= owners_of(n, source, frozenset(rule.with_any).__contains__)
-                lacks &= ~owners_of(n, source, frozenset(rule.without).__contains__)
+            for source, of_source in zip(sources, places, strict=True):
+                has |= owners_with(n, source, rule.with_any, of_source)
+                lacks &= ~owners_with(n, source, rule.without, of_source)
             kind = np.where((kind == NO_KIND) & has & lacks, KINDS.index(rule.kind), kind)
     return np.where(kind == NO_KIND, KINDS.index(Kind.OTHER), kind)
 

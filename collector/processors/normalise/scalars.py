@@ -139,6 +139,16 @@ def owners_of(n: int, source: Source, wanted: Callable[[str], bool]) -> NDArray[
     return found
 
 
+def owners_with(n: int, source: Source, keys: Iterable[str], places: Mapping[str, int]) -> NDArray[np.bool_]:
+    """Return which spans carry one of these keys; `places` are those of the keys of the source's table."""
+    found = np.zeros(n, np.bool_)
+    for key in keys:
+        if (place := places.get(key)) is not None:
+            owners = source.owners()[source.table.key == place]
+            found[owners[owners >= 0]] = True
+    return found
+
+
 # ---- text
 
 
