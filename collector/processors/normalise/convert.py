@@ -178,6 +178,8 @@ def _marked(batch: SpanBatch, table: Dialects, events: Mapping[int, Any]) -> NDA
 def _events(batch: SpanBatch, dialects: Dialects) -> dict[int, list[Event]]:
     """Return the events of each span that are GenAI's or named: its own, then log records that name it, by time."""
     by_row: dict[int, list[Event]] = {}
+    if len(batch.events.owner) == 0 and len(batch.logs) == 0:
+        return by_row
     table = batch.events
     for e in np.flatnonzero(_genai(table.name, dialects)).tolist():
         fields = table.attributes.of(e)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,10 +46,11 @@ from collector.processors.normalise.content_kernels import (
 )
 from collector.processors.normalise.converted import CALLS, MARKS, Converted, type_of
 from collector.processors.normalise.quality import ANSWERED, CALLED, REPEATED
+from schema.dialect import dialects
 from schema.span import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -125,7 +127,7 @@ def convert_grouped(
     *,
     kind: Ints,
     columns: Mapping[str, pa.Array],
-    alone: Iterable[int],
+    alone: Collection[int],
     convert: Convert,
     max_content_bytes: int,
 ) -> Converted:
@@ -137,7 +139,10 @@ def convert_grouped(
         NotText: an attribute that is read is not UTF-8; nothing was converted.
 
     """
-    given = _input(batch, kind, alone, _classes(batch.attributes.keys, table))
+    class_of_key = _classify(batch.attributes.keys, table)
+    if not class_of_key.any() and not alone:
+        return Converted(len(batch), {}, {}, {})
+    given = _input(batch, kind, alone, class_of_key)
     content = _read_content(batch, given, max_content_bytes)
     group, rows = _groups(batch, given, content, columns)
     told = {row: _told(int(content.facts[row])) for row in rows.tolist()}
@@ -161,9 +166,11 @@ def convert_grouped(
     )
 
 
-def plain_facts(batch: SpanBatch, table: Dialects, *, kind: Ints, alone: Iterable[int], max_content_bytes: int) -> Ints:
+def plain_facts(
+    batch: SpanBatch, table: Dialects, *, kind: Ints, alone: Collection[int], max_content_bytes: int
+) -> Ints:
     """Return what kernels read of each span, as bits: HAS_INPUT and its like in `content_kernels`."""
-    given = _input(batch, kind, alone, _classes(batch.attributes.keys, table))
+    given = _input(batch, kind, alone, _classify(batch.attributes.keys, table))
     return _read_content(batch, given, max_content_bytes).facts
 
 
@@ -187,29 +194,48 @@ def _calls(found: Found, group: Ints, of_kernels: Found) -> Found:
 # ---- classes of keys
 
 
-def _classes(keys: Sequence[str], table: Dialects) -> NDArray[np.uint8]:
-    """Return the class of each key. One that several lists or a prefix name is of REST, or FIGURES if one is."""
-    classes: dict[str, int] = dict.fromkeys([*table.finish.keys], REST)
-    classes |= dict.fromkeys((p + name for p in table.params.prefixes for name in table.params.names), REST)
-    for section, members in table.content.items():
-        class_ = OF_CLASS.get(section, REST)
-        for key in members:
-            if key in classes and class_ != classes[key]:
-                classes[key] = FIGURES if FIGURES in {class_, classes[key]} else REST
-            else:
-                classes[key] = class_
-    prefixes = tuple(k for keys in table.content.values() for k in keys if k.endswith("."))
-    return np.fromiter((_class(k, classes, prefixes) for k in keys), np.uint8, len(keys))
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """What a table says of keys."""
+
+    of_key: Mapping[str, int]
+    prefixes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: Dialects) -> _Classes:
+        """Class the keys of a table. One that several lists name is of REST, or FIGURES if one of them is."""
+        classes: dict[str, int] = dict.fromkeys(table.finish.keys, REST)
+        classes |= dict.fromkeys((p + name for p in table.params.prefixes for name in table.params.names), REST)
+        for section, keys in table.content.items():
+            class_ = OF_CLASS.get(section, REST)
+            for key in keys:
+                known = classes.get(key, class_)
+                classes[key] = class_ if known == class_ else FIGURES if FIGURES in {class_, known} else REST
+        return cls(classes, tuple(k for keys in table.content.values() for k in keys if k.endswith(".")))
+
+    def classify(self, keys: Sequence[str]) -> NDArray[np.uint8]:
+        """Return the class of each key."""
+        return np.fromiter(map(self._class, keys), np.uint8, len(keys))
+
+    def _class(self, key: str) -> int:
+        class_ = self.of_key.get(key, UNREAD)
+        if class_ != FIGURES and key.startswith(self.prefixes):
+            return REST
+        return class_
 
 
-def _class(key: str, classes: Mapping[str, int], prefixes: tuple[str, ...]) -> int:
-    class_ = classes.get(key, UNREAD)
-    if key.startswith(prefixes):
-        return FIGURES if class_ == FIGURES else REST
-    return class_
+@cache
+def _shipped() -> _Classes:
+    return _Classes.of(dialects())
 
 
+def _classify(keys: Sequence[str], table: Dialects) -> NDArray[np.uint8]:
+    return (_shipped() if table is dialects() else _Classes.of(table)).classify(keys)
+
+
+@cache
 def _by_kind(of: Callable[[Kind, int], int]) -> NDArray[np.uint8]:
+    """Return a number for each kind and class; not to be written to."""
     return np.array([[of(kind, class_) for class_ in range(CLASSES)] for kind in KINDS], np.uint8)
 
 
@@ -233,7 +259,7 @@ def _used(kind: Kind, class_: int) -> int:
 # ---- kernels
 
 
-def _input(batch: SpanBatch, kind: Ints, alone: Iterable[int], class_of_key: NDArray[np.uint8]) -> _Input:
+def _input(batch: SpanBatch, kind: Ints, alone: Collection[int], class_of_key: NDArray[np.uint8]) -> _Input:
     table = batch.attributes
     buffer = table.buffer
     end = int((table.start + table.length).max(initial=0))
