@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from bench.tools.payloads import build
 from collector.decode import decode
 from collector.decode.protobuf import decode as decode_by_library
 from collector.processors.failure import with_failures
-from collector.processors.normalise import canonical, joining
+from collector.processors.normalise import canonical, joining, tree_kernels
+from collector.processors.normalise.picking import words_of
 from collector.processors.normalise.scalars import Column, Plan, Slot, Source, fill_slots
 from collector.processors.normalise.tree import MAX_ANCESTORS, Tree, have_below, nearest_above, read_tree, shared
 from collector.processors.normalise.warm import sample
@@ -27,7 +29,7 @@ from schema.batch import AttributeTable
 from tests.decode.test_span_batch import BODIES, CORPUS, record, record_of_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -261,3 +263,54 @@ def test_a_chain_is_followed_as_far_with_kernels() -> None:
     for compiled in (True, False):
         assert nearest_above(last, root, chain, compiled=compiled).tolist() == [-1, 0]
         assert np.flatnonzero(~have_below(last[:1], chain, compiled=compiled)).tolist() == [0, 1, n - 1]
+
+
+TEXT = st.sampled_from(["", "a", "aaaaaaaa", "aaaaaaab", "aaaaaaaaaaaaaaaaé", "é"]) | st.text(max_size=20)
+
+
+@given(st.lists(st.none() | TEXT, min_size=1, max_size=20), st.integers(0, 2**63 - 1))
+def test_the_same_texts_have_one_number(texts: list[str | None], seed: int) -> None:
+    number = joining.number_texts(pa.array(texts, pa.string()), seed=lambda: seed)
+    assert number is not None
+    assert number.tolist() == [-1 if text is None else texts.index(text) for text in texts]
+
+
+CROWD = tree_kernels.MAX_PROBES + 2
+SEED = 7
+
+
+def crowded(hashes: Callable[[int], int]) -> list[int]:
+    """Return numbers of which the hashes share the low bits that tables of so many rows use."""
+    mask = (1 << (4 * CROWD).bit_length()) - 1
+    with np.errstate(over="ignore"):
+        return list(itertools.islice((i for i in itertools.count(1) if hashes(i) & mask == 0), CROWD))
+
+
+def test_ids_that_crowd_together_are_joined_by_sorting() -> None:
+    ids = crowded(lambda i: tree_kernels.mixed(np.int64(SEED), np.int64(i), np.int64(0)))
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for i in ids:
+        spans.add(
+            trace_id=b"t" * 16, span_id=i.to_bytes(8, sys.byteorder), parent_span_id=ids[0].to_bytes(8, sys.byteorder)
+        )
+    batch = decode_by_library([record(request.SerializeToString())])
+    assert joining.join(batch, seed=lambda: SEED) is None
+    assert_same_tree(batch, joining.join(batch, seed=lambda: SEED + 1))
+
+
+def test_texts_that_crowd_together_get_no_numbers() -> None:
+    def hashed(i: int) -> int:
+        data = np.frombuffer(b"%016d" % i, np.uint8)
+        words = words_of(data)
+        return int(tree_kernels.text_hash(data, words, np.int64(0), np.int64(16), np.int64(SEED)))
+
+    column = pa.array([f"{i:016}" for i in crowded(hashed)])
+    assert joining.number_texts(column, seed=lambda: SEED) is None
+    assert joining.number_texts(column, seed=lambda: SEED + 1) is not None
+
+
+def test_without_numbers_from_kernels_arrow_gives_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "number_texts", lambda _: None)
+    monkeypatch.setattr(joining, "join", lambda _: None)
+    assert_same_columns(decode([record(build("genai", 20, seed=1).SerializeToString())]))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collector.processors.normalise.classify import KINDS
-from collector.processors.normalise.columns import figures, numbers, truths, valid
-from collector.processors.normalise.tree import Tree, ancestors, have_below, nearest_above
+from collector.processors.normalise.columns import figures, truths, valid
+from collector.processors.normalise.tree import Tree, ancestors, have_below, nearest_above, numbered
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def find_calls(
     nodes = np.flatnonzero(counted)
     twins: list[tuple[int, tuple[int, ...]]] = []
     if len(nodes) > 1:
-        traits = _traits(batch, columns, native, nodes)
+        traits = _traits(batch, columns, native, nodes, compiled=compiled)
         begins_anew = _is(kind, Kind.TOOL) | _is(kind, Kind.AGENT)
         above = nearest_above(nodes, counted | begins_anew, tree, compiled=compiled)
         above[(above >= 0) & ~counted[above]] = -1
@@ -135,7 +135,12 @@ def _related(nodes: NDArray[np.int64], above: NDArray[np.int64], tree: Tree, t: 
 
 
 def _traits(
-    batch: SpanBatch, columns: dict[str, pa.Array], native: NDArray[np.bool_], nodes: NDArray[np.int64]
+    batch: SpanBatch,
+    columns: dict[str, pa.Array],
+    native: NDArray[np.bool_],
+    nodes: NDArray[np.int64],
+    *,
+    compiled: bool,
 ) -> _Traits:
     has = {
         name: valid(columns[name])
@@ -155,7 +160,7 @@ def _traits(
     answered = usage | has["output_messages"] | has["response_id"] | failed
     given = np.where(has["input_messages"], 0, -1)
     if (~answered & has["input_messages"])[nodes].any():  # only then are big texts compared
-        given = numbers(columns["input_messages"])
+        given = numbered(columns["input_messages"], compiled=compiled)
     return _Traits(
         answered=answered,
         has_usage=usage,
@@ -163,12 +168,14 @@ def _traits(
         details=np.asarray(sum(has[k].astype(np.int64) for k in list(has)[:5]), np.int64),
         native=native,
         failed=failed,
-        response_id=numbers(columns["response_id"]),
-        model=numbers(columns["request_model"]),
+        response_id=numbered(columns["response_id"], compiled=compiled),
+        model=numbered(columns["request_model"], compiled=compiled),
         given=given,
         start=batch.start_unix_ns,
         end=batch.end_unix_ns,
-        scope=numbers(batch.scopes.name)[batch.scope] if len(batch.scopes.name) else np.zeros(len(batch), np.int64),
+        scope=numbered(batch.scopes.name, compiled=compiled)[batch.scope]
+        if len(batch.scopes.name)
+        else np.zeros(len(batch), np.int64),
         input_tokens=np.where(has["input_tokens"], figures(columns["input_tokens"])[0], -1),
         output_tokens=np.where(has["output_tokens"], figures(columns["output_tokens"])[0], -1),
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from collector.processors.normalise import tree_kernels as kernels
+from collector.processors.normalise.picking import TWO_WORDS, words_of
 from collector.processors.normalise.tree import MAX_ANCESTORS, Tree
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from schema.batch import SpanBatch
 
     Ints = NDArray[np.int64]
+
+PADDING: Final = bytes(TWO_WORDS)
 
 
 @np.errstate(over="ignore")  # hashes wrap; compiled they do so without a word, as plain Python not
@@ -39,6 +42,15 @@ def join(batch: SpanBatch, *, seed: Callable[[], int] = lambda: secrets.randbits
         siblings,
     )
     return Tree(first=first, parent=parent, trace=trace, siblings=siblings) if done else None
+
+
+@np.errstate(over="ignore")  # as above
+def number_texts(column: pa.Array, *, seed: Callable[[], int] = lambda: secrets.randbits(63)) -> Ints | None:
+    """Return for every row the first with the same text, -1 for null; None where texts crowd together."""
+    offsets, data, bits = text_buffers(column)
+    number = np.empty(len(column), np.int64)
+    slots = np.zeros(1 << (4 * len(column)).bit_length(), np.int32)
+    return number if kernels.number_texts(offsets, data, words_of(data), bits, seed(), slots, number) else None
 
 
 def share(column: Column, tree: Tree) -> Ints:
@@ -80,11 +92,14 @@ def nearest(rows: Ints, wanted: NDArray[np.bool_], tree: Tree) -> Ints:
 
 
 def text_buffers(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return offsets, bytes and validity bits (none: nothing is null) of a text column that is no slice."""
+    """Return offsets, two words of bytes or more, and validity bits (none: nothing is null) of a text column.
+
+    It must be no slice.
+    """
     bits, offsets, data = column.buffers()
     found = (
         np.frombuffer(offsets, np.int32, len(column) + 1),
-        np.frombuffer(data or b"", np.uint8),
+        np.frombuffer(data if data is not None and data.size >= TWO_WORDS else bytes(data or b"") + PADDING, np.uint8),
         np.frombuffer(bits or b"", np.uint8),
     )
     for array in found:

@@ -131,14 +131,14 @@ class _Reader:
         data, special = np.empty(max(size, TWO_WORDS), np.uint8), np.zeros((columns, n), np.uint8)
         kernels.copy_texts(
             self._buf,
-            _words(self._buf),
+            words_of(self._buf),
             rows,
             t.type,
             t.start,
             offsets,
             base,
             data,
-            _words(data),
+            words_of(data),
             special,
             specials,
             beyond,
@@ -156,7 +156,7 @@ class _Reader:
             yield patch(column, {i: text_of(t.value(int(rows[c, i]))) for i in by_python.tolist()})
 
 
-def _words(data: NDArray[np.uint8]) -> NDArray[np.int64]:
+def words_of(data: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the words at every byte of an array of two or more. One word alone would be of another type to numba."""
     return np.ndarray((len(data) - 7,), "<i8", data, strides=(1,))
 

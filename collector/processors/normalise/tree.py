@@ -108,6 +108,16 @@ def shared(column: Column, tree: Tree, *, compiled: bool = False) -> pa.Array:
     return borrow(column.values, source)
 
 
+def numbered(column: pa.Array, *, compiled: bool = False) -> NDArray[np.int64]:
+    """Return a number per row of a text column, below its length, the same for the same text; -1 is null."""
+    if compiled and column.null_count < len(column):
+        from collector.processors.normalise.joining import number_texts  # noqa: PLC0415 - numba takes 0.3 s to import
+
+        if (number := number_texts(column)) is not None:
+            return number
+    return numbers(column)
+
+
 def have_below(rows: NDArray[np.int64], tree: Tree, *, compiled: bool = False) -> NDArray[np.bool_]:
     """Return which rows have one of these below them."""
     if compiled:

@@ -1,6 +1,7 @@
 """Spans are joined to their parents by hash tables over the words of their ids, and what a trace shares is spread.
 
     join ─▶ first, parent, trace, siblings of every span          (as `tree.read_tree` finds them by sorting)
+    number_texts ─▶ the first row with the same text
     share ─▶ the row whose value a span takes                     (as `tree.shared` does)
     above_all ─▶ which rows have one of some rows below them
 
@@ -157,6 +158,52 @@ def equal_texts(offsets: Rows, data: Bytes, a: Int, b: Int) -> bool:
     for i in range(size):
         if data[start + i] != data[other + i]:
             return False
+    return True
+
+
+@inlined
+def text_hash(data: Bytes, words: Ints, start: Int, size: Int, seed: Int) -> Int:
+    """Return 31 bits that depend on every byte of a text."""
+    h = np.int64(seed ^ size)
+    if size < 8:
+        word = np.int64(0)
+        for i in range(size):
+            word = word << 8 | np.int64(data[start + i])
+        return mixed(h, word, 0)
+    last = size - 8
+    for i in range(0, last, 8):
+        h = (h ^ words[start + i]) * np.int64(MULTIPLIER)
+        h ^= h >> 32
+    return mixed(h, words[start + last], 0)
+
+
+@kernel
+def number_texts(offsets: Rows, data: Bytes, words: Ints, bits: Bytes, seed: Int, slots: Rows, number: Ints) -> bool:
+    """Write for every row the first row with the same text, -1 for null; return False where that took too many probes.
+
+    `words` are those at every byte of `data`. `slots` has a power of two of zeros, at least 4 n.
+    """
+    mask = np.int64(len(slots) - 1)
+    for row in range(len(number)):
+        if is_null(bits, row):
+            number[row] = -1
+            continue
+        start = np.int64(offsets[row])
+        at = text_hash(data, words, start, offsets[row + 1] - start, seed) & mask
+        probes = 0
+        while True:
+            held = np.int64(slots[at])
+            if held == 0:
+                slots[at] = row + 1
+                number[row] = row
+                break
+            if equal_texts(offsets, data, held - 1, row):
+                number[row] = held - 1
+                break
+            at = (at + 1) & mask
+            probes += 1
+            if probes > MAX_PROBES:
+                return False
     return True
 
 
