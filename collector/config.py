@@ -68,7 +68,7 @@ class JournalConfig(ComponentConfig):
     """Size of one file, and the limit of one request. Unset: 64 MiB, at most an eighth of max_bytes."""
     sync: bool = True
     """Off: an acknowledged request survives kill -9, but not a power cut."""
-    batch_bytes: int = Field(default=64 * MIB, ge=1)
+    batch_bytes: int = Field(default=32 * MIB, ge=1)
     """How much goes to the exporters at once; memory grows with it."""
     batch_records: int = Field(default=10_000, ge=1)
     batch_linger_s: float = Field(default=0.2, ge=0, le=60)
