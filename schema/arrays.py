@@ -21,12 +21,15 @@ def lists_of(names: Sequence[str], masks: Sequence[NDArray[np.bool_]]) -> tuple[
     `masks` are one for each name, all of one length.
     """
     some = np.logical_or.reduce(masks)
+    if not some.any():
+        empty = pa.array(np.zeros(len(some) + 1, np.int32))
+        return pa.ListArray.from_arrays(empty, pa.array([], pa.string()), type=STRINGS), some
     rows = np.flatnonzero(some)  # few: what is listed is out of the ordinary
     table = np.stack([mask[rows] for mask in masks], axis=1)
     count = np.zeros(len(some) + 1, np.int32)
     count[rows + 1] = table.sum(axis=1)
     values = pa.array(names, pa.string()).take(pa.array(np.nonzero(table)[1]))
-    return pa.ListArray.from_arrays(pa.array(np.cumsum(count, dtype=np.int32)), values).cast(STRINGS), some
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(count, dtype=np.int32)), values, type=STRINGS), some
 
 
 def valid(column: pa.Array) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from collector.processors.normalise.scalars import Source
+    from collector.processors.normalise.scopes import ScopeNames
     from schema.batch import SpanBatch
     from schema.dialect import Dialects, KindMark
 
@@ -35,7 +36,7 @@ def translate(column: pa.Array, meaning: Callable[[str], Any], type_: pa.DataTyp
 
 
 def find_kinds(
-    batch: SpanBatch, sources: Sequence[Source], table: Dialects, marks: Sequence[pa.Array]
+    batch: SpanBatch, sources: Sequence[Source], table: Dialects, marks: Sequence[pa.Array], scopes: ScopeNames
 ) -> NDArray[np.int64]:
     """Return the index into KINDS of every span. `marks` are the values of `table.kinds`.
 
@@ -50,7 +51,7 @@ def find_kinds(
         kind = np.where(kind == NO_KIND, said, kind)
     if (kind == NO_KIND).any():
         kind = np.where(kind == NO_KIND, _by_request(batch, table, kind == NO_KIND), kind)
-        kind = np.where(kind == NO_KIND, _by_name(batch, table), kind)
+        kind = np.where(kind == NO_KIND, _by_name(batch, table, scopes), kind)
         places = [{key: i for i, key in enumerate(source.table.keys)} for source in sources]
         for rule in table.presence:
             if not any(key in of_source for of_source in places for key in rule.with_any):
@@ -77,14 +78,12 @@ def _by_request(batch: SpanBatch, table: Dialects, wanted: NDArray[np.bool_]) ->
     return kind
 
 
-def _by_name(batch: SpanBatch, table: Dialects) -> NDArray[np.int64]:
+def _by_name(batch: SpanBatch, table: Dialects, scopes: ScopeNames) -> NDArray[np.int64]:
     kind = np.full(len(batch), NO_KIND, np.int64)
-    scopes = batch.scopes.name.to_pylist()
     for rule in table.named:
-        of_scope = np.asarray([str(s).startswith(rule.scope) for s in scopes], np.bool_)
-        if not of_scope.any():
+        inside = scopes.begin_with((rule.scope,))
+        if not inside.any():
             continue
-        inside = of_scope[batch.scope]
         for start, meant in rule.names.items():
             begins = pc.starts_with(batch.name, start).to_numpy(zero_copy_only=False)
             kind = np.where(inside & begins & (kind == NO_KIND), KINDS.index(meant), kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +59,7 @@ class Converted:
         return np.zeros(self.n, np.bool_) if found is None else found
 
 
+@cache
 def type_of(name: str) -> pa.DataType:
     """Return the Arrow type of a column that converters fill; those that are not canonical are token figures."""
     return CANONICAL.field(name).type if name in CANONICAL.names else pa.int64()

@@ -22,6 +22,7 @@ from collector.processors.normalise.feedback import find_feedback
 from collector.processors.normalise.limits import DEFAULT_MAX_BYTES
 from collector.processors.normalise.quality import defect_lists
 from collector.processors.normalise.scalars import Column, Plan, Slot, Source, fill_slots
+from collector.processors.normalise.scopes import ScopeNames
 from collector.processors.normalise.tree import read_tree, shared
 from collector.processors.normalise.usage import (
     EXCLUDES_CACHE,
@@ -67,6 +68,7 @@ class Work:
     batch: SpanBatch
     table: Dialects
     sources: Sequence[Source]
+    scopes: ScopeNames
     kind: NDArray[np.int64]
     filled: Mapping[str, Column]
     columns: dict[str, pa.Array]
@@ -112,7 +114,7 @@ def canonical(
     for name in WHOLE_TRACE:
         of_span = Column(work.columns[name], work.filled[name].precedence)
         work.columns[name] = shared(of_span, tree, compiled=work.compiled)
-    native = _in_scopes(batch, work.table.usage.native_scopes)
+    native = work.scopes.begin_with(work.table.usage.native_scopes)
     calls = find_calls(batch, work.columns, work.kind, tree, native, compiled=work.compiled)
     work.columns["counted"] = pa.array(calls.counted)
     _borrow(work, calls.twins)
@@ -150,7 +152,9 @@ def _start(batch: SpanBatch, given: Dialects | None, *, compiled: bool) -> Work:
     table, plans = _shipped() if given is None else (given, _plans(given))
     sources = _sources(batch)
     filled = fill_slots(n, sources, plans.of_span, compiled=compiled)
-    kind = find_kinds(batch, sources, table, [filled[f"{KIND_MARK}{i}"].values for i in range(len(table.kinds))])
+    scopes = ScopeNames.of(batch)
+    marks = [filled[f"{KIND_MARK}{i}"].values for i in range(len(table.kinds))]
+    kind = find_kinds(batch, sources, table, marks, scopes)
     columns = {name: filled[name].values for name in table.columns}
     count = len(batch.resources.schema_url)
     said = fill_slots(count, [Source(batch.resources.attributes)], plans.of_resource, compiled=compiled)
@@ -160,7 +164,7 @@ def _start(batch: SpanBatch, given: Dialects | None, *, compiled: bool) -> Work:
     columns["span_kind"] = kind_column(kind)
     columns["operation"] = find_operations(filled[OPERATION].values, kind, table)
     columns["provider"] = translate(columns["provider"], table.providers.canonical, pa.string())
-    return Work(batch, table, sources, kind, filled, columns, compiled)
+    return Work(batch, table, sources, scopes, kind, filled, columns, compiled)
 
 
 def _type(name: str) -> pa.DataType:
@@ -187,7 +191,7 @@ def _drop_placeholders(work: Work) -> None:
         if column.null_count < len(column):
             says_none = pc.is_in(column, value_set=pa.array(sorted(words), pa.string()))
             work.columns[name] = clear(column, truths(says_none))
-    made_up = _in_scopes(work.batch, work.table.generated_conversation_scopes)
+    made_up = work.scopes.begin_with(work.table.generated_conversation_scopes)
     if not made_up.any():
         return
     keys = work.table.columns["session_id"]
@@ -198,14 +202,6 @@ def _drop_placeholders(work: Work) -> None:
         work.columns["session_id"], work.filled[CONVERSATION].values
     )  # by a span processor that writes another dialect
     work.columns["session_id"] = clear(work.columns["session_id"], made_up & (by_key | copied))
-
-
-def _in_scopes(batch: SpanBatch, prefixes: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which spans come from a scope whose name starts so."""
-    if len(batch) == 0 or not prefixes:
-        return np.zeros(len(batch), np.bool_)
-    of_scope = [str(name).startswith(tuple(prefixes)) for name in batch.scopes.name.to_pylist()]
-    return np.asarray(of_scope, np.bool_)[batch.scope]
 
 
 def _merge(work: Work, converted: Converted) -> None:
@@ -274,7 +270,7 @@ def _without_prefix(models: pa.Array, provider: pa.Array, other: pa.Array, table
 
 def _tokens(work: Work, converted: Converted) -> None:
     marks = [converted.mark(name) for name in (EXCLUDES_CACHE, EXCLUDES_REASONING, TOTAL_IS_ADDED_UP)]
-    habit = _in_scopes(work.batch, work.table.usage.exclusive_input_scopes)
+    habit = work.scopes.begin_with(work.table.usage.exclusive_input_scopes)
     total = clear(work.columns["total_tokens"], habit | marks[2])  # a total that leaves the cached part out too
     work.columns |= inclusive({**work.columns, "total_tokens": total}, marks[0] | habit, marks[1])
     failed = truths(work.columns["error"])
@@ -305,7 +301,7 @@ def _borrow(work: Work, twins: Sequence[tuple[int, tuple[int, ...]]]) -> None:
     if not twins:
         return
     n = len(work.batch)
-    native = _in_scopes(work.batch, work.table.usage.native_scopes)
+    native = work.scopes.begin_with(work.table.usage.native_scopes)
     for name in (*TOKENS, *BORROWED):
         column = work.columns[name]
         known = valid(column)
