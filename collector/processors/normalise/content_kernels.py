@@ -134,8 +134,9 @@ SYSTEM_MESSAGE, CALLS_TOOL = 1 << 6, 1 << 7
 # What `calls` notes: row of the span, one of these, extents of id and name (-1 where there is none) in `names`.
 MADE, REPEATED, ANSWERED = range(3)
 
-# Classes of keys: read by no converter, or by one; by one that asks which tokens are known; system instructions; ...
-UNREAD, REST, FIGURES, INSTRUCTIONS, INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_ARGUMENTS, TOOL_RESULT, CLASSES = range(9)
+# Classes of keys: read by no converter, or by one; by one that asks which tokens are known; by that of labels; ...
+UNREAD, REST, FIGURES, LABELS, INSTRUCTIONS = range(5)
+INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_ARGUMENTS, TOOL_RESULT, CLASSES = range(5, 10)
 # Output columns.
 INPUT_JSON, OUTPUT_JSON, INPUT_TEXT, OUTPUT_TEXT, ARGUMENTS_JSON, RESULT_JSON, COLUMNS = range(7)
 

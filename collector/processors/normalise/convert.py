@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -26,14 +27,17 @@ from schema.anyvalue import dump_json, to_text
 from schema.span import CANONICAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
     from schema.dialect import Dialects
 
-CONVERTERS = (convert_content, convert_tool, convert_settings, convert_usage, convert_labels)
+CONVERTERS = (convert_content, convert_tool, convert_settings, convert_usage)
+"""Those that build on what those before them found."""
+LABELLING = (convert_labels,)
+"""What has nothing to do with the others."""
 DETAILS = "gen_ai.client.inference.operation.details"
 TEXT_COLUMNS = frozenset(f.name for f in CANONICAL if f.type.equals("string"))
 
@@ -68,7 +72,8 @@ def convert_marked(
     events = _events(batch, table)
     work = _Conversion(batch, table, kind, columns, on_fault, max_content_bytes, events)
     if compiled:
-        from collector.processors.normalise.grouped import NotText, convert_grouped  # noqa: PLC0415 - numba is slow to load
+        from collector.processors.normalise.grouped import convert_grouped  # noqa: PLC0415 - numba is slow to load
+        from collector.processors.normalise.plain import NotText  # noqa: PLC0415 - as above
 
         try:
             return convert_grouped(
@@ -77,12 +82,14 @@ def convert_marked(
                 kind=kind,
                 columns=columns,
                 alone=events,
-                convert=work.convert,
+                convert=partial(work.convert, CONVERTERS),
+                convert_labels=partial(work.convert, LABELLING),
                 max_content_bytes=max_content_bytes,
             )
         except NotText:
             pass
-    return Converted.of_rows(len(batch), work.convert(np.flatnonzero(_marked(batch, table, events)).tolist(), {}))
+    marked = np.flatnonzero(_marked(batch, table, events)).tolist()
+    return Converted.of_rows(len(batch), work.convert((*CONVERTERS, *LABELLING), marked, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +104,16 @@ class _Conversion:
     max_bytes: int
     events: Mapping[int, Sequence[Event]]
 
-    def convert(self, rows: Sequence[int], told: Mapping[int, frozenset[str]]) -> dict[str, dict[int, Any]]:
+    def convert(
+        self, converters: Sequence[Callable[[Subject], None]], rows: Sequence[int], told: Mapping[int, frozenset[str]]
+    ) -> dict[str, dict[int, Any]]:
         """Return canonical column -> row -> value as that column's type takes it, where one was found in these rows.
 
         What `quality` wants to know of a span besides stands under names of its own. Columns in `told` are left out.
         """
         found: dict[str, dict[int, Any]] = {}
         for row, subject in zip(rows, self._subjects(rows), strict=True):
-            for convert in CONVERTERS:
+            for convert in converters:
                 try:
                     convert(subject)
                 except Exception as e:  # noqa: BLE001 - told by on_fault; the bytes stay in span_attributes
