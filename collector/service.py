@@ -133,6 +133,8 @@ class Service:
         self._exporters: dict[str, Exporter] = {}
         self._extensions: dict[str, Extension] = {}
         self._receivers: dict[str, Receiver] = {}
+        self._counting: dict[str, Receiver] = {}
+        """The same, also when they are shut down: what they counted still holds."""
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -168,7 +170,7 @@ class Service:
             await extension.start()
         for receiver_id, configured in config.receivers.items():
             gate = SignalGate(self._journal, self._signals_of(receiver_id), self._tenants)
-            self._receivers[receiver_id] = self._make(configured, journal=gate)
+            self._receivers[receiver_id] = self._counting[receiver_id] = self._make(configured, journal=gate)
         for receiver in self._receivers.values():
             await receiver.start()
         decoder.warm_up()  # last: it competes for the processor, and nothing waits for it
@@ -290,11 +292,12 @@ class Service:
         return {
             "state": self.state,
             "ready": self.state == "running" and not journal.get("failed"),
+            "kernels_ready": compiled.are_ready(),
             "uptime_s": round(time.monotonic() - self._started_s, 3),
             "at_unix_ns": time.time_ns(),
             "journal": journal,
             "delivery": asdict(self._pipeline.progress) if self._pipeline else {},
-            "receivers": {i: sent_counts(r) for i, r in self._receivers.items()},
+            "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
             "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
             "endpoints": self.endpoints(),
         }

@@ -211,6 +211,7 @@ class Supervisor:
         return {
             "state": "running" if self._running else "stopping" if self._stop.is_set() else "starting",
             "ready": self._running and any(s.get("ready") for s in running),
+            "kernels_ready": all(s.get("kernels_ready", True) for s in running),
             "uptime_s": round(time.monotonic() - self._started_s, 3),
             "at_unix_ns": time.time_ns(),
             **whole,

@@ -39,11 +39,14 @@ def lines(view: View) -> list[Line]:
         ("collector", title, "bold" if view.state == "running" else "bold yellow"),
         ("received", f"{_rate(view.received_spans_per_s)} spans/s, {_rate(view.received_logs_per_s)} logs/s", ""),
         ("stored", f"{_rate(view.stored_spans_per_s)} spans/s, {_rate(view.stored_logs_per_s)} logs/s", ""),
-        ("lag", _lag(view), "yellow" if view.oldest_s > LATE_S else ""),
+        ("lag", _lag(view), "yellow" if (view.oldest_s or 0.0) > LATE_S else ""),
         ("journal", f"{size(view.queue_bytes)} of {size(view.queue_max_bytes)}", ""),
         ("refused", ", ".join(refused) or "nothing", "yellow" if refused else ""),
         ("quarantine", _set_aside(view), "red" if view.quarantined_records or view.lost_records else ""),
     ]
+    if not view.kernels_ready:
+        said = "its code is still being loaded or compiled: what comes is kept, and stored a little later"
+        found.append(("starting", said, "yellow"))
     if view.waiting_for:
         found.append(("waits for", one_line(view.waiting_for, 300), "red"))
     found += [
@@ -73,7 +76,12 @@ def short(view: View) -> tuple[str, ...]:
     refused = view.refused_items + sum(view.refused_requests.values())
     return (
         *(_rate(view.received_spans_per_s), _rate(view.stored_spans_per_s), str(view.queue_records)),
-        *(f"{view.oldest_s:.1f}s", size(view.queue_bytes), str(refused), str(view.quarantined_records)),
+        *(
+            "-" if view.oldest_s is None else f"{view.oldest_s:.1f}s",
+            size(view.queue_bytes),
+            str(refused),
+            str(view.quarantined_records),
+        ),
     )
 
 
@@ -112,7 +120,8 @@ def size(n_bytes: float) -> str:
 def _lag(view: View) -> str:
     if not view.queue_records:
         return "nothing waits"
-    return f"{count_of(view.queue_records, 'request')} waiting, the oldest for {view.oldest_s:.1f} s"
+    age = "" if view.oldest_s is None else f", the oldest for {view.oldest_s:.1f} s"
+    return f"{count_of(view.queue_records, 'request')} waiting{age}"
 
 
 def _set_aside(view: View) -> str:

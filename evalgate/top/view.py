@@ -39,8 +39,9 @@ class View:
     stored_logs_per_s: float | None
     received_spans: int
     stored_spans: int
-    oldest_s: float
-    """Age of the oldest request that is not delivered; 0 without any, and while a batch gathers."""
+    oldest_s: float | None
+    """Age of the oldest request that is not delivered; None without any, while a batch gathers, and until the database
+    could be reached for the first time."""
     queue_records: int
     queue_bytes: int
     queue_max_bytes: int
@@ -52,6 +53,8 @@ class View:
     lost_records: int
     retries: int
     waiting_for: str | None
+    kernels_ready: bool
+    """Until then large batches wait and small ones are slow."""
     tenants: tuple[Tenant, ...]
     workers: tuple[Mapping[str, Any], ...] = ()
     endpoints: Mapping[str, Any] = field(default_factory=dict)
@@ -84,7 +87,7 @@ def view(url: str, now: Status, before: Status | None) -> View:
         stored_logs_per_s=rate(delivery.get("logs", 0), was.get("logs")),
         received_spans=received["traces"],
         stored_spans=delivery.get("spans", 0),
-        oldest_s=max(0.0, (now.get("at_unix_ns", oldest) - oldest) / NS_PER_S) if oldest else 0.0,
+        oldest_s=max(0.0, (now.get("at_unix_ns", oldest) - oldest) / NS_PER_S) if oldest else None,
         queue_records=journal.get("backlog_records", 0),
         queue_bytes=journal.get("used_bytes", 0),
         queue_max_bytes=journal.get("max_bytes", 0),
@@ -94,6 +97,7 @@ def view(url: str, now: Status, before: Status | None) -> View:
         lost_records=journal.get("lost_records", 0),
         retries=delivery.get("retries", 0),
         waiting_for=delivery.get("waiting_for"),
+        kernels_ready=bool(now.get("kernels_ready", True)),
         tenants=_tenants(now, before, seconds),
         workers=tuple(now.get("workers", ())),
         endpoints=now.get("endpoints", {}),

@@ -129,6 +129,45 @@ def test_from_the_wire_to_the_exporter_and_a_clean_end(tmp_path: Path, registry:
     assert status["journal"]["backlog_records"] == 0
 
 
+def test_the_status_says_what_was_sent_stored_and_refused_by_tenant(tmp_path: Path, registry: Registry) -> None:
+    async def work() -> tuple[dict[str, Any], dict[str, Any]]:
+        running = service(tmp_path, registry, f"count: {{path: {tmp_path / 'out'}}}", "count")
+        await running.start()
+        http = running.endpoints()["otlp"]["http"]
+        assert await post_async(http, spans_request(1, 2)) == 200
+        assert await post_async(http, b"\xff") == 400
+        await until_async(lambda: running.status()["delivery"]["records"] == 1)
+        before = running.status()
+        await running.stop()
+        return before, running.status()
+
+    for status in asyncio.run(work()):
+        sent = status["receivers"]["otlp"]["traces"]
+        assert (sent["accepted"], sent["refused"], sent["refused_requests"]) == (2, 0, {"bad_data": 1})
+        assert status["tenants"]["default"] | {"bytes": 0} == {"requests": 1, "bytes": 0, "refused_requests": 0}
+        assert status["tenants"]["default"]["bytes"] == len(spans_request(1, 2))
+        assert status["delivery"]["spans_by_tenant"] == {"default": 2}
+        assert status["delivery"]["oldest_unix_ns"] is None
+
+
+def test_what_waits_for_the_exporter_has_an_age(tmp_path: Path, registry: Registry) -> None:
+    fault = tmp_path / "fault"
+
+    async def work() -> dict[str, Any]:
+        running = service(tmp_path, registry, f"moody: {{fault: {fault}}}", "moody")
+        await running.start()
+        fault.write_text("retryable")
+        assert await post_async(running.endpoints()["otlp"]["http"], spans_request(1)) == 200
+        await until_async(lambda: running.status()["delivery"]["waiting_for"] is not None)
+        status = running.status()
+        await running.stop(drain_s=0)
+        return status
+
+    status = asyncio.run(work())
+    assert status["journal"]["backlog_records"] == 1
+    assert 0 < status["at_unix_ns"] - status["delivery"]["oldest_unix_ns"] < DEADLINE_S * 1e9
+
+
 def test_the_service_warms_up_the_decoder_it_uses_and_its_processors(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,11 @@ def test_lag_queue_and_what_was_refused_stand_there() -> None:
     assert found["quarantine"] == "nothing"
 
 
+def test_an_age_that_is_not_known_is_not_made_up() -> None:
+    assert said(delivery=status()["delivery"] | {"oldest_unix_ns": None})["lag"] == "7 requests waiting"
+    assert said(journal=status()["journal"] | {"backlog_records": 0})["lag"] == "nothing waits"
+
+
 def test_what_needs_a_person_is_told() -> None:
     delivery = status()["delivery"] | {"quarantined_records": 4, "waiting_for": "exporter clickhouse: \x1b[31mno route"}
     found = said(delivery=delivery)
@@ -88,6 +93,11 @@ def test_what_needs_a_person_is_told() -> None:
     assert found["waits for"] == "exporter clickhouse: \\x1b[31mno route"
     lost = status()["journal"] | {"lost_records": 2}
     assert said(journal=lost)["quarantine"] == "0 requests, 2 requests lost"
+
+
+def test_a_collector_that_still_compiles_says_so() -> None:
+    assert "still being loaded or compiled" in said(kernels_ready=False)["starting"]
+    assert "starting" not in said(kernels_ready=True)
 
 
 def test_a_collector_without_spans_says_where_to_send_them() -> None:
