@@ -60,8 +60,8 @@ class JournalOptions:
     max_bytes: int
     segment_bytes: int = 64 << 20
     sync: bool = True
-    group_linger_s: float = 0.005
-    """How long the first waiter of a group waits for company."""
+    group_linger_s: float = 0.001
+    """How long the first waiter of a group waits for company; while one group is synced, the next gathers anyway."""
     max_pending_bytes: int = 256 << 20
     """Of bodies in memory that wait for a sync."""
     batch_bytes: int = 32 << 20

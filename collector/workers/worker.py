@@ -18,11 +18,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-import uvloop
 
 from collector.components import installed
 from collector.config import parse
-from collector.process import log_to_stderr, tune
+from collector.process import log_to_stderr, new_event_loop, tune
 from collector.service import Service
 from collector.workers.plan import part_of
 from schema.errors import EvalgateError
@@ -59,7 +58,7 @@ def main() -> int:
     tune()
     part = part_of(config, order.number, first_start=order.first_start)
     service = Service(part.config, port_sharing=part.port_sharing, leftovers=part.leftovers)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(service))
 
 
