@@ -34,11 +34,18 @@ def attribute_maps(table: AttributeTable, owners: int, rows: Rows | None = None)
     With `rows`, one per row: the map of the owner that the row names.
     """
     n = len(table)
+    if n and not (
+        table.owner[0] >= 0 and table.owner[-1] < owners and table.key.min() >= 0 and table.key.max() < len(table.keys)
+    ):
+        raise IndexError("an attribute belongs to no owner, or has no key")
     names, rank = _ranked(table.keys)
     ends, ranks = np.empty(owners + 1, np.int32), np.empty(n, np.int32)
     places = np.empty(n, np.int32)
-    marks, order = np.empty(len(names) + owners + 2, np.int64), np.empty(2 * n, np.int32)
-    kept = kernels.place(table.owner, table.key, rank, marks, order, ends, places, ranks)
+    order = np.empty(n, np.int32)
+    kept = kernels.place_alike(table.owner, table.key, rank, order, ends, places, ranks)
+    if kept < 0:
+        marks, order = np.empty(len(names) + owners + 2, np.int64), np.empty(2 * n, np.int32)
+        kept = kernels.place(table.owner, table.key, rank, marks, order, ends, places, ranks)
     views, made = _views(table, places, kept)
     ranks = ranks[:kept]
     if rows is not None:

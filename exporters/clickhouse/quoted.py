@@ -47,8 +47,9 @@ def quoted(texts: pa.Array, documents: pa.Array) -> tuple[pa.Array, pa.Array, pa
         return pa.array(at), pa.array(size), texts
     with np.errstate(over="ignore"):  # words wrap; compiled they do so without a word, as plain Python not
         find_strings(*_buffers(documents), *_buffers(texts), at, size)
-    found = pa.array(size != 0)
-    return pa.array(at), pa.array(size), pc.if_else(found, pa.scalar(None, pa.string()), _plain(texts))
+    if np.count_nonzero(size) == n - texts.null_count:
+        return pa.array(at), pa.array(size), pa.nulls(n, pa.string())
+    return pa.array(at), pa.array(size), pc.if_else(pa.array(size != 0), pa.scalar(None, pa.string()), _plain(texts))
 
 
 def _plain(array: pa.Array) -> pa.Array:
@@ -67,15 +68,19 @@ def _buffers(array: pa.Array) -> tuple[Bytes, Ints, Rows, Bytes]:
 
 
 @inlined
+def special(word: Int) -> Int:
+    """Return 0 where none of the eight bytes is a quote or a backslash."""
+    quote, slash = word ^ QUOTES, word ^ BACKSLASHES  # such a byte is zero now
+    return ((quote - LOW_BITS) & ~quote | (slash - LOW_BITS) & ~slash) & HIGH_BITS
+
+
+@inlined
 def closing(doc: Bytes, words: Ints, at: Int, end: Int) -> Int:
     """Return where the string of JSON that `at` is in ends: its closing quote, or `end`."""
     while at < end:
-        if at + 8 <= end:
-            quote, slash = words[at] ^ QUOTES, words[at] ^ BACKSLASHES
-            # A byte that is zero now was one; a word without any is skipped whole.
-            if ((quote - LOW_BITS) & ~quote | (slash - LOW_BITS) & ~slash) & HIGH_BITS == 0:
-                at += 8
-                continue
+        if at + 8 <= end and special(words[at]) == 0:
+            at += 8
+            continue
         if doc[at] == QUOTE:
             return at
         at += 2 if doc[at] == BACKSLASH else 1
@@ -124,11 +129,16 @@ def match(doc: Bytes, words: Ints, at: Int, end: Int, text: Bytes, text_words: I
     Only what cannot be read otherwise counts: of escapes those of one byte.
     """
     while start < stop:
+        while start + 32 <= stop and at + 32 <= end:
+            differs: Int = 0
+            for i in range(0, 32, 8):  # one branch for four words: a third of the time (measured)
+                differs |= (words[at + i] ^ text_words[start + i]) | special(words[at + i])
+            if differs:
+                break
+            at += 32
+            start += 32
         while start + 8 <= stop and at + 8 <= end:
-            word = words[at]
-            quote, slash = word ^ QUOTES, word ^ BACKSLASHES
-            special = ((quote - LOW_BITS) & ~quote | (slash - LOW_BITS) & ~slash) & HIGH_BITS
-            if (word ^ text_words[start]) | special:
+            if (words[at] ^ text_words[start]) | special(words[at]):
                 break
             at += 8
             start += 8
@@ -163,6 +173,7 @@ def find_strings(
     size: Any,
 ) -> None:
     """Find each row's text among the strings of its document; `at`, from 1, and `size` stay 0 where it is not there."""
+    usual: Int = 1
     for row in range(len(at)):
         start: Int = np.int64(text_ends[row])
         stop: Int = np.int64(text_ends[row + 1])
@@ -170,6 +181,13 @@ def find_strings(
         end: Int = np.int64(doc_ends[row + 1])
         if doc_nulls[row] or text_nulls[row] or not 0 <= start < stop <= len(text) or not 0 <= first < end <= len(doc):
             continue
+        place = first + usual  # where the last one was found: documents of one sender are alike
+        if place < end and doc[place - 1] == QUOTE:
+            close = match(doc, words, place, end, text, text_words, start, stop)
+            if close >= 0:
+                at[row] = usual + 1
+                size[row] = close - place
+                continue
         place = first
         while place < end:
             if doc[place] != QUOTE:
@@ -178,7 +196,8 @@ def find_strings(
             place += 1
             close = match(doc, words, place, end, text, text_words, start, stop)
             if close >= 0:
-                at[row] = place - first + 1
+                usual = place - first
+                at[row] = usual + 1
                 size[row] = close - place
                 break
             place = closing(doc, words, place, end) + 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,33 @@ def test_every_capture_of_the_corpus_becomes_rows() -> None:
         assert rows.num_rows == len(batch)
         for row, pairs in enumerate(rows["span_attributes"].to_pylist()):
             assert dict(pairs) == {k: to_text(v) for k, v in batch.attributes.of(row).items()}
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9)), max_size=70), max_size=6), st.data())
+def test_maps_are_the_same_for_owners_that_are_alike_and_for_owners_of_many_attributes(
+    owners: list[list[tuple[str, int]]], data: st.DataObject
+) -> None:
+    again = (
+        [owners[i] for i in data.draw(st.lists(st.integers(0, max(len(owners) - 1, 0)), max_size=6))] if owners else []
+    )
+    owners += again
+    spans = []
+    for number, pairs in enumerate(owners):
+        one = span(1, number + 1)
+        for key, number_of in pairs:
+            one.attributes.extend(attributes({key: number_of}))
+        spans.append(one)
+    batch = batch_of(spans_record(spans))
+    wanted = [[(k, str(v)) for k, v in sorted(dict(pairs).items())] for pairs in owners]
+    assert attribute_maps(batch.attributes, len(batch)).to_pylist() == wanted
+    picked = np.array(
+        data.draw(st.lists(st.integers(0, max(len(owners) - 1, 0)), max_size=5)) if owners else [], np.int32
+    )
+    assert attribute_maps(batch.attributes, len(batch), picked).to_pylist() == [wanted[i] for i in picked]
+
+
+def test_attributes_of_no_owner_or_without_a_key_are_an_error() -> None:
+    table = batch_of(spans_record([span(1, 1, attributes={"a": 1})])).attributes
+    for broken in (replace(table, owner=table.owner + 1), replace(table, key=table.key + 1)):
+        with pytest.raises(IndexError):
+            attribute_maps(broken, 1)
