@@ -17,7 +17,7 @@ nothing written behind the length of `out` less ROOM.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -148,6 +148,29 @@ L_TEXT, L_REASONING = _bytes('{"type":"text","content":'), _bytes('{"type":"reas
 L_CALL, L_RESPONSE = _bytes('{"type":"tool_call","id":'), _bytes('{"type":"tool_call_response","id":')
 L_ARGUMENTS, L_RESPONSE_BODY = _bytes(',"arguments":'), _bytes(',"response":')
 L_NULL, L_EMPTY = _bytes("null"), _bytes("{}")
+
+
+class Scratch(NamedTuple):
+    """Memory that kernels share."""
+
+    slots: Ints
+    """What is known of the part and of the message that is read, by S_ and M_."""
+    tmp: Bytes
+    """Values of the part that is read: text that was in a string, and what was written of it."""
+    tmp_read: Bytes
+    """The same, to be read."""
+    tmp_words: Ints
+    counts: Ints
+    """Counters that go from call to call."""
+    stack: Ints
+    hashes: Ints
+    """Of the keys of the objects that are open."""
+    told: Ints
+    """Hashes of the ids of tool results."""
+    names: Bytes
+    """Ids and names of tool calls."""
+    calls: Ints
+    """Where they are, and of which span."""
 
 
 # ---- bytes
@@ -521,9 +544,7 @@ A_VALUE, FIRST_ITEM, A_KEY, FIRST_KEY, A_COMMA = range(5)
 
 
 @kernel
-def compact(
-    buf: Bytes, words: Ints, at: Int, end: Int, out: Bytes, to: Int, stack: Ints, hashes: Ints
-) -> tuple[Int, Int, Int]:
+def compact(buf: Bytes, words: Ints, at: Int, end: Int, out: Bytes, to: Int, s: Scratch) -> tuple[Int, Int, Int]:
     """Write the value at `at` as orjson writes it; return the offsets behind it, read and written, and its traits."""
     depth, known, traits = 0, 0, np.int64(0)
     expected = A_VALUE
@@ -547,11 +568,11 @@ def compact(
             name = name_of(words, at + 1, close)
             if name == VECTOR or known == MAX_KEYS:
                 return -1, 0, 0
-            hashes[known] = hash_of(buf, at + 1, close)
-            for i in range(stack[2 * depth - 1], known):
-                if hashes[i] == hashes[known]:
+            s.hashes[known] = hash_of(buf, at + 1, close)
+            for i in range(s.stack[2 * depth - 1], known):
+                if s.hashes[i] == s.hashes[known]:
                     return -1, 0, 0
-            if depth == 1 and known > stack[1]:
+            if depth == 1 and known > s.stack[1]:
                 traits |= SEVERAL
             known += 1
             to = put_string(buf, words, at + 1, close, PLAINLY, QUOTED, out, to)
@@ -570,11 +591,11 @@ def compact(
             expected = A_VALUE
             continue
         if expected == A_COMMA:
-            is_object = stack[2 * depth] == OBJECT
+            is_object = s.stack[2 * depth] == OBJECT
             if c == 44:
                 expected = A_KEY if is_object else A_VALUE
             elif c == (125 if is_object else 93):
-                known = stack[2 * depth - 1]
+                known = s.stack[2 * depth - 1]
                 depth -= 1
             else:
                 return -1, 0, 0
@@ -600,8 +621,8 @@ def compact(
             if depth == MAX_DEPTH:
                 return -1, 0, 0
             kind = OBJECT if c == 123 else ARRAY
-            stack[2 * depth - 1] = known
-            stack[2 * depth] = kind
+            s.stack[2 * depth - 1] = known
+            s.stack[2 * depth] = kind
             out[to] = c
             to += 1
             at += 1
@@ -638,59 +659,46 @@ def unpacks(buf: Bytes, at: Int, end: Int) -> Int:
 
 
 @kernel
-def whole_value(
-    buf: Bytes, words: Ints, at: Int, end: Int, out: Bytes, to: Int, stack: Ints, hashes: Ints
-) -> tuple[Int, Int]:
+def whole_value(buf: Bytes, words: Ints, at: Int, end: Int, out: Bytes, to: Int, s: Scratch) -> tuple[Int, Int]:
     """Write the value of text as `dump_json(read_value(text))`; return the offset behind it (or -1), its traits."""
     says = unpacks(buf, at, end)
     if says == 0:
         return put_quoted(buf, words, at, end, out, to), TEXT_VALUE
     if says < 0:
         return -1, 0
-    at, to, traits = compact(buf, words, at, end, out, to, stack, hashes)
+    at, to, traits = compact(buf, words, at, end, out, to, s)
     if at < 0 or skip_space(buf, at, end) != end:
         return -1, 0
     return to, traits
 
 
 @kernel
-def inner_value(
-    buf: Bytes,
-    words: Ints,
-    at: Int,
-    end: Int,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-) -> tuple[Int, Int, Int, Int]:
+def inner_value(buf: Bytes, words: Ints, at: Int, end: Int, s: Scratch) -> tuple[Int, Int, Int, Int]:
     """Write the value at `at`, unpacked where it is JSON in a string, to `tmp`.
 
     Return the offset behind it (-1: no), its extent in `tmp` (start = end where it is null), its traits.
     """
-    begin = count[TMP]
-    if begin + ROOM > len(tmp):
+    begin = s.counts[TMP]
+    if begin + ROOM > len(s.tmp):
         return -1, 0, 0, 0
     if buf[at] != 34:
         if buf[at] == 110 and is_word(buf, at, end) > 0:
             return at + 4, begin, begin, 0
-        at, to, traits = compact(buf, words, at, end, tmp, begin, stack, hashes)
-        count[TMP] = to
+        at, to, traits = compact(buf, words, at, end, s.tmp, begin, s)
+        s.counts[TMP] = to
         return at, begin, to, traits
     close, plain = scan_string(buf, words, at + 1, end)
     if close < 0:
         return -1, 0, 0, 0
-    middle = put_string(buf, words, at + 1, close, plain, AS_TEXT, tmp, begin)
-    if middle < 0 or middle + 2 * ROOM > len(tmp):
+    middle = put_string(buf, words, at + 1, close, plain, AS_TEXT, s.tmp, begin)
+    if middle < 0 or middle + 2 * ROOM > len(s.tmp):
         return -1, 0, 0, 0
     for i in range(middle, middle + PADDING):
-        tmp[i] = 0
-    to, traits = whole_value(tmp_read, tmp_words, begin, middle, tmp, middle + PADDING, stack, hashes)
+        s.tmp[i] = 0
+    to, traits = whole_value(s.tmp_read, s.tmp_words, begin, middle, s.tmp, middle + PADDING, s)
     if to < 0:
         return -1, 0, 0, 0
-    count[TMP] = to
+    s.counts[TMP] = to
     return close + 1, middle + PADDING, to, traits
 
 
@@ -754,49 +762,36 @@ def part_type(words: Ints, at: Int, end: Int) -> Int:
 
 
 @kernel
-def read_body(
-    buf: Bytes,
-    words: Ints,
-    at: Int,
-    end: Int,
-    name: Int,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-) -> Int:
+def read_body(buf: Bytes, words: Ints, at: Int, end: Int, name: Int, s: Scratch) -> Int:
     """Read arguments or a result, whichever the name says, into the slots of the body."""
-    if slots[S_BODY] >= 0:
+    if s.slots[S_BODY] >= 0:
         return -1
     is_empty = name == ARGUMENTS and buf[at] == 34 and buf[at + 1] == 34
-    after, start, stop, traits = inner_value(buf, words, at, end, tmp, tmp_read, tmp_words, count, stack, hashes)
+    after, start, stop, traits = inner_value(buf, words, at, end, s)
     if after < 0:
         return -1
     if is_empty:
         start = stop
-        stop = put(L_EMPTY, tmp, start)
-        count[TMP] = stop
+        stop = put(L_EMPTY, s.tmp, start)
+        s.counts[TMP] = stop
     if stop > start:
-        slots[S_BODY] = start
-        slots[S_BODY_END] = stop
-        slots[S_BODY_TRAITS] = traits
-    slots[S_IS_RESPONSE] = np.int64(name != ARGUMENTS)
+        s.slots[S_BODY] = start
+        s.slots[S_BODY_END] = stop
+        s.slots[S_BODY_TRAITS] = traits
+    s.slots[S_IS_RESPONSE] = np.int64(name != ARGUMENTS)
     return after
 
 
 @kernel
-def read_label(buf: Bytes, words: Ints, at: Int, end: Int, slots: Ints, slot: Int) -> Int:
+def read_label(buf: Bytes, words: Ints, at: Int, end: Int, s: Scratch, slot: Int) -> Int:
     """Read an id or a name, a string or null, into three slots; an empty one is as none."""
     if buf[at] != 34:
         return is_word(buf, at, end) if buf[at] == 110 else -1
     close, plain = scan_string(buf, words, at + 1, end)
     if close > at + 1:
-        slots[slot] = at + 1
-        slots[slot + 1] = close
-        slots[slot + 2] = plain
+        s.slots[slot] = at + 1
+        s.slots[slot + 1] = close
+        s.slots[slot + 2] = plain
     return close + 1 if close > 0 else -1
 
 
@@ -828,19 +823,7 @@ def after_member(buf: Bytes, at: Int, end: Int) -> tuple[Int, bool]:
 
 
 @kernel
-def read_function(
-    buf: Bytes,
-    words: Ints,
-    at: Int,
-    end: Int,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-) -> Int:
+def read_function(buf: Bytes, words: Ints, at: Int, end: Int, s: Scratch) -> Int:
     """Read `{"name", "arguments"}` from behind its brace; return the offset behind it, or -1."""
     seen = np.int64(0)
     ended = False
@@ -853,9 +836,9 @@ def read_function(
         if name == NAME:
             if buf[at] == 34 and buf[at + 1] == 34:
                 return -1  # which is kept here, and is none elsewhere
-            at = read_label(buf, words, at, end, slots, NAME_SLOT)
+            at = read_label(buf, words, at, end, s, NAME_SLOT)
         elif name == ARGUMENTS:
-            at = read_body(buf, words, at, end, name, slots, tmp, tmp_read, tmp_words, count, stack, hashes)
+            at = read_body(buf, words, at, end, name, s)
         else:
             return -1
         if at < 0:
@@ -867,25 +850,13 @@ def read_function(
 
 
 @kernel
-def read_part(
-    buf: Bytes,
-    words: Ints,
-    at: Int,
-    end: Int,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-) -> Int:
+def read_part(buf: Bytes, words: Ints, at: Int, end: Int, s: Scratch) -> Int:
     """Read a part or a tool call from behind its brace into `slots`; return the offset behind it, or -1.
 
     The slot of a start is -1 where there is no such member, or where it is null.
     """
-    slots[:SLOTS] = -1
-    count[TMP] = 0
+    s.slots[:SLOTS] = -1
+    s.counts[TMP] = 0
     seen = np.int64(0)
     ended = False
     at = skip_space(buf, at, end)
@@ -899,22 +870,22 @@ def read_part(
             if close < 0:
                 return -1
             if name == TYPE:
-                slots[S_TYPE] = part_type(words, at + 1, close)
-                if slots[S_TYPE] < 0 or plain == 0:
+                s.slots[S_TYPE] = part_type(words, at + 1, close)
+                if s.slots[S_TYPE] < 0 or plain == 0:
                     return -1
-            elif slots[S_TEXT] >= 0:
+            elif s.slots[S_TEXT] >= 0:
                 return -1
             else:
-                slots[S_TEXT] = at + 1
-                slots[S_TEXT_END] = close
-                slots[S_TEXT_PLAIN] = plain
+                s.slots[S_TEXT] = at + 1
+                s.slots[S_TEXT_END] = close
+                s.slots[S_TEXT_PLAIN] = plain
             at = close + 1
         elif name == ID or name == NAME:
-            at = read_label(buf, words, at, end, slots, S_ID if name == ID else S_NAME)
+            at = read_label(buf, words, at, end, s, S_ID if name == ID else S_NAME)
         elif name == ARGUMENTS or name == RESPONSE or name == RESULT:
-            at = read_body(buf, words, at, end, name, slots, tmp, tmp_read, tmp_words, count, stack, hashes)
+            at = read_body(buf, words, at, end, name, s)
         elif name == FUNCTION and buf[at] == 123:
-            at = read_function(buf, words, at + 1, end, slots, tmp, tmp_read, tmp_words, count, stack, hashes)
+            at = read_function(buf, words, at + 1, end, s)
         elif name == INDEX:
             at = number_end(buf, at, end)
         else:
@@ -930,120 +901,98 @@ def read_part(
 
 
 @kernel
-def put_label(buf: Bytes, words: Ints, slots: Ints, slot: Int, out: Bytes, to: Int) -> Int:
+def put_label(buf: Bytes, words: Ints, s: Scratch, slot: Int, out: Bytes, to: Int) -> Int:
     """Write an id or a name, `null` where there is none."""
-    if slots[slot] < 0:
+    if s.slots[slot] < 0:
         return put(L_NULL, out, to)
-    return put_string(buf, words, slots[slot], slots[slot + 1], slots[slot + 2], QUOTED, out, to)
+    return put_string(buf, words, s.slots[slot], s.slots[slot + 1], s.slots[slot + 2], QUOTED, out, to)
 
 
 @kernel
-def note(buf: Bytes, words: Ints, row: Int, what: Int, slots: Ints, names: Bytes, calls: Ints, count: Ints) -> Int:
+def note(buf: Bytes, words: Ints, row: Int, what: Int, s: Scratch) -> Int:
     """Note the id and the name of a call or a result for `quality`; -1 where there is no room for it."""
-    if slots[S_ID] < 0:
+    if s.slots[S_ID] < 0:
         return 0
-    place, begin = count[CALLS], count[NAMES]
-    if place >= calls.shape[1]:
+    place, begin = s.counts[CALLS], s.counts[NAMES]
+    if place >= s.calls.shape[1]:
         return -1
-    middle = put_string(buf, words, slots[S_ID], slots[S_ID_END], slots[S_ID_PLAIN], AS_TEXT, names, begin)
+    middle = put_string(buf, words, s.slots[S_ID], s.slots[S_ID_END], s.slots[S_ID_PLAIN], AS_TEXT, s.names, begin)
     if middle < 0:
         return -1
     stop = np.int64(-1)
-    count[NAMES] = middle
-    if slots[S_NAME] >= 0:
-        stop = put_string(buf, words, slots[S_NAME], slots[S_NAME_END], slots[S_NAME_PLAIN], AS_TEXT, names, middle)
+    s.counts[NAMES] = middle
+    if s.slots[S_NAME] >= 0:
+        stop = put_string(
+            buf, words, s.slots[S_NAME], s.slots[S_NAME_END], s.slots[S_NAME_PLAIN], AS_TEXT, s.names, middle
+        )
         if stop < 0:
             return -1
-        count[NAMES] = stop
-    calls[0, place] = row
-    calls[1, place] = what
-    calls[2, place] = begin
-    calls[3, place] = middle
-    calls[4, place] = stop
-    count[CALLS] = place + 1
+        s.counts[NAMES] = stop
+    s.calls[0, place] = row
+    s.calls[1, place] = what
+    s.calls[2, place] = begin
+    s.calls[3, place] = middle
+    s.calls[4, place] = stop
+    s.counts[CALLS] = place + 1
     return 0
 
 
 @kernel
-def put_call(
-    buf: Bytes,
-    words: Ints,
-    row: Int,
-    is_answer: Int,
-    slots: Ints,
-    tmp_read: Bytes,
-    out: Bytes,
-    to: Int,
-    names: Bytes,
-    calls: Ints,
-    count: Ints,
-) -> Int:
+def put_call(buf: Bytes, words: Ints, row: Int, is_answer: Int, s: Scratch, out: Bytes, to: Int) -> Int:
     """Write the tool call that the slots hold."""
-    if slots[S_IS_RESPONSE] == 1 or slots[S_TEXT] >= 0 or to + ROOM > len(out):
+    if s.slots[S_IS_RESPONSE] == 1 or s.slots[S_TEXT] >= 0 or to + ROOM > len(out):
         return -1
-    to = put_label(buf, words, slots, ID_SLOT, out, put(L_CALL, out, to))
+    to = put_label(buf, words, s, ID_SLOT, out, put(L_CALL, out, to))
     if to < 0:
         return -1
-    to = put_label(buf, words, slots, NAME_SLOT, out, put(L_NAME, out, to))
+    to = put_label(buf, words, s, NAME_SLOT, out, put(L_NAME, out, to))
     if to < 0:
         return -1
-    if slots[S_BODY] >= 0:
-        if to + slots[S_BODY_END] - slots[S_BODY] + ROOM > len(out):
+    if s.slots[S_BODY] >= 0:
+        if to + s.slots[S_BODY_END] - s.slots[S_BODY] + ROOM > len(out):
             return -1
-        to = copy(tmp_read, slots[S_BODY], slots[S_BODY_END], out, put(L_ARGUMENTS, out, to))
+        to = copy(s.tmp_read, s.slots[S_BODY], s.slots[S_BODY_END], out, put(L_ARGUMENTS, out, to))
     out[to] = 125
-    if note(buf, words, row, MADE if is_answer == 1 else REPEATED, slots, names, calls, count) < 0:
+    if note(buf, words, row, MADE if is_answer == 1 else REPEATED, s) < 0:
         return -1
     if is_answer == 1:
-        count[FACTS] |= CALLS_TOOL
+        s.counts[FACTS] |= CALLS_TOOL
     return to + 1
 
 
 @kernel
-def put_response(
-    buf: Bytes,
-    words: Ints,
-    row: Int,
-    slots: Ints,
-    tmp_read: Bytes,
-    out: Bytes,
-    to: Int,
-    names: Bytes,
-    calls: Ints,
-    count: Ints,
-    told: Ints,
-) -> Int:
+def put_response(buf: Bytes, words: Ints, row: Int, s: Scratch, out: Bytes, to: Int) -> Int:
     """Write the tool result that the slots hold; a second one with the same id is not plain."""
-    traits = slots[S_BODY_TRAITS] if slots[S_BODY] >= 0 else 0
+    traits = s.slots[S_BODY_TRAITS] if s.slots[S_BODY] >= 0 else 0
     wraps = traits & BLOCKS or (traits & OBJECT and traits >> TYPE & 1 and traits >> VALUE & 1)
-    if slots[S_IS_RESPONSE] != 1 or slots[S_TEXT] >= 0 or wraps or to + ROOM > len(out):
+    if s.slots[S_IS_RESPONSE] != 1 or s.slots[S_TEXT] >= 0 or wraps or to + ROOM > len(out):
         return -1
     begin = put(L_RESPONSE, out, to)
-    to = put_label(buf, words, slots, ID_SLOT, out, begin)
+    to = put_label(buf, words, s, ID_SLOT, out, begin)
     if to < 0:
         return -1
-    if slots[S_ID] >= 0:
-        known = count[TOLD]
+    if s.slots[S_ID] >= 0:
+        known = s.counts[TOLD]
         if known == MAX_TOLD:
             return -1
-        told[known] = hash_of(out, begin, to)
+        s.told[known] = hash_of(out, begin, to)
         for i in range(known):
-            if told[i] == told[known]:
+            if s.told[i] == s.told[known]:
                 return -1
-        count[TOLD] = known + 1
+        s.counts[TOLD] = known + 1
     to = put(L_RESPONSE_BODY, out, to)
-    if slots[S_BODY] < 0:
+    if s.slots[S_BODY] < 0:
         to = put(L_NULL, out, to)
-    elif to + slots[S_BODY_END] - slots[S_BODY] + ROOM > len(out):
+    elif to + s.slots[S_BODY_END] - s.slots[S_BODY] + ROOM > len(out):
         return -1
     else:
-        to = copy(tmp_read, slots[S_BODY], slots[S_BODY_END], out, to)
-    if slots[S_NAME] >= 0:
-        to = put_label(buf, words, slots, NAME_SLOT, out, put(L_NAME, out, to))
+        to = copy(s.tmp_read, s.slots[S_BODY], s.slots[S_BODY_END], out, to)
+    if s.slots[S_NAME] >= 0:
+        to = put_label(buf, words, s, NAME_SLOT, out, put(L_NAME, out, to))
         if to < 0:
             return -1
     out[to] = 125
-    if note(buf, words, row, np.int64(ANSWERED), slots, names, calls, count) < 0:
+    if note(buf, words, row, np.int64(ANSWERED), s) < 0:
         return -1
     return to + 1
 
@@ -1124,16 +1073,7 @@ def read_parts(
     texts: Bytes,
     text_to: Int,
     begin: Int,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    names: Bytes,
-    calls: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-    told: Ints,
+    s: Scratch,
 ) -> tuple[Int, Int, Int]:
     """Read a list of parts from behind its bracket and write them; return the offsets behind it: read, written, text.
 
@@ -1146,27 +1086,27 @@ def read_parts(
     while True:
         if at >= end or buf[at] != 123:
             return -1, 0, 0
-        at = read_part(buf, words, at + 1, end, slots, tmp, tmp_read, tmp_words, count, stack, hashes)
+        at = read_part(buf, words, at + 1, end, s)
         if at < 0:
             return -1, 0, 0
-        kind = slots[S_TYPE]
+        kind = s.slots[S_TYPE]
         before = to
         if kind == TEXT_PART:
-            first, last = slots[S_TEXT], slots[S_TEXT_END]
+            first, last = s.slots[S_TEXT], s.slots[S_TEXT_END]
             if first < 0 or may_be_call(buf, first, last):
                 return -1, 0, 0
             if last > first:
-                to, text_to = put_text(buf, words, first, last, slots[S_TEXT_PLAIN], out, to, texts, text_to, begin)
+                to, text_to = put_text(buf, words, first, last, s.slots[S_TEXT_PLAIN], out, to, texts, text_to, begin)
         elif kind == CALL_PART:
-            to = put_call(buf, words, row, is_answer, slots, tmp_read, out, to, names, calls, count)
+            to = put_call(buf, words, row, is_answer, s, out, to)
         elif kind == RESPONSE_PART and role == TOOL:
-            to = put_response(buf, words, row, slots, tmp_read, out, to, names, calls, count, told)
+            to = put_response(buf, words, row, s, out, to)
             responses += 1
-        elif kind == REASONING_PART and slots[S_TEXT] >= 0 and to + ROOM < len(out):
-            first, last = slots[S_TEXT], slots[S_TEXT_END]
+        elif kind == REASONING_PART and s.slots[S_TEXT] >= 0 and to + ROOM < len(out):
+            first, last = s.slots[S_TEXT], s.slots[S_TEXT_END]
             if last > first:
                 to = put(L_REASONING, out, to)
-                to = put_string(buf, words, first, last, slots[S_TEXT_PLAIN], QUOTED, out, to)
+                to = put_string(buf, words, first, last, s.slots[S_TEXT_PLAIN], QUOTED, out, to)
                 if to > 0:
                     out[to] = 125
                     to += 1
@@ -1189,23 +1129,7 @@ def read_parts(
 
 @kernel
 def read_tool_calls(
-    buf: Bytes,
-    words: Ints,
-    at: Int,
-    end: Int,
-    row: Int,
-    is_answer: Int,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    names: Bytes,
-    calls: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-    out: Bytes,
-    to: Int,
+    buf: Bytes, words: Ints, at: Int, end: Int, row: Int, is_answer: Int, s: Scratch, out: Bytes, to: Int
 ) -> tuple[Int, Int]:
     """Read OpenAI's list of calls from behind its bracket and write them, a comma behind each."""
     at = skip_space(buf, at, end)
@@ -1214,10 +1138,10 @@ def read_tool_calls(
     while True:
         if at >= end or buf[at] != 123:
             return -1, 0
-        at = read_part(buf, words, at + 1, end, slots, tmp, tmp_read, tmp_words, count, stack, hashes)
-        if at < 0 or (slots[S_TYPE] >= 0 and slots[S_TYPE] != CALL_PART) or count[TMP] + ROOM > len(tmp) // 2:
+        at = read_part(buf, words, at + 1, end, s)
+        if at < 0 or (s.slots[S_TYPE] >= 0 and s.slots[S_TYPE] != CALL_PART) or s.counts[TMP] + ROOM > len(s.tmp) // 2:
             return -1, 0
-        to = put_call(buf, words, row, is_answer, slots, tmp_read, out, to, names, calls, count)
+        to = put_call(buf, words, row, is_answer, s, out, to)
         if to < 0:
             return -1, 0
         out[to] = 44
@@ -1253,23 +1177,14 @@ def read_message(
     texts: Bytes,
     text_to: Int,
     text_begin: Int,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    names: Bytes,
-    calls: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-    told: Ints,
+    s: Scratch,
 ) -> tuple[Int, Int, Int]:
     """Read one message from behind its brace and write it; return the offsets behind it: read, written, text.
 
     The text of an answer is that of all of its assistant's messages, of an input that of the last user's.
     """
-    slots[SLOTS:] = -1
-    count[TMP] = 0
+    s.slots[SLOTS:] = -1
+    s.counts[TMP] = 0
     role: Int = np.int64(-1)
     begin: Int = np.int64(-1)
     seen = np.int64(0)
@@ -1299,65 +1214,26 @@ def read_message(
             opened = True
             to = put_head(role, out, to)
             at, to, text_to = read_parts(
-                buf,
-                words,
-                at + 1,
-                end,
-                row,
-                is_answer,
-                role,
-                out,
-                to,
-                texts,
-                text_to,
-                begin,
-                slots,
-                tmp,
-                tmp_read,
-                tmp_words,
-                names,
-                calls,
-                count,
-                stack,
-                hashes,
-                told,
+                buf, words, at + 1, end, row, is_answer, role, out, to, texts, text_to, begin, s
             )
         elif name == CONTENT and buf[at] == 34:
             close, plain = scan_string(buf, words, at + 1, end)
             if close < 0:
                 return -1, 0, 0
-            slots[M_TEXT] = at + 1
-            slots[M_TEXT_END] = close
-            slots[M_TEXT_PLAIN] = plain
+            s.slots[M_TEXT] = at + 1
+            s.slots[M_TEXT_END] = close
+            s.slots[M_TEXT_PLAIN] = plain
             at = close + 1
         elif name == NAME or name == FINISH_REASON or name == TOOL_CALL_ID:
             slot = M_NAME if name == NAME else M_FINISH if name == FINISH_REASON else M_ID
-            at = read_label(buf, words, at, end, slots, slot)
+            at = read_label(buf, words, at, end, s, slot)
         elif name == ID and buf[at] == 34:
             close, plain = scan_string(buf, words, at + 1, end)
             at = close + 1 if close > 0 else -1
         elif name == TOOL_CALLS and buf[at] == 91:
-            begins = len(tmp) // 2  # a call that is read fills `tmp` from its beginning on
-            slots[M_CALLS] = begins
-            at, slots[M_CALLS_END] = read_tool_calls(
-                buf,
-                words,
-                at + 1,
-                end,
-                row,
-                is_answer,
-                slots,
-                tmp,
-                tmp_read,
-                tmp_words,
-                names,
-                calls,
-                count,
-                stack,
-                hashes,
-                tmp,
-                begins,
-            )
+            begins = len(s.tmp) // 2  # a call that is read fills `tmp` from its beginning on
+            s.slots[M_CALLS] = begins
+            at, s.slots[M_CALLS_END] = read_tool_calls(buf, words, at + 1, end, row, is_answer, s, s.tmp, begins)
         elif buf[at] == 110 and (name == CONTENT or TOOL_CALLS <= name <= FUNCTION_CALL):
             at = is_word(buf, at, end)
         elif name == ANNOTATIONS and buf[at] == 91:
@@ -1370,56 +1246,45 @@ def read_message(
         at, ended = after_member(buf, at, end)
         if at < 0:
             return -1, 0, 0
-    has_calls = slots[M_CALLS] >= 0 and slots[M_CALLS_END] > slots[M_CALLS]
+    has_calls = s.slots[M_CALLS] >= 0 and s.slots[M_CALLS_END] > s.slots[M_CALLS]
     if role < 0 or (seen >> PARTS & 1 and seen & (1 << CONTENT | 1 << TOOL_CALLS)) or to + ROOM > len(out):
         return -1, 0, 0
     if role == SYSTEM:
-        count[FACTS] |= SYSTEM_MESSAGE
+        s.counts[FACTS] |= SYSTEM_MESSAGE
     if not opened:
         to = put_head(role, out, to)
         if role == TOOL:
-            if slots[M_TEXT] < 0 or has_calls or seen >> ID & 1 or begins_list(buf, slots[M_TEXT], slots[M_TEXT_END]):
-                return -1, 0, 0
-            slots[:SLOTS] = -1
-            for i in range(3):
-                slots[S_ID + i] = slots[M_ID + i]
-                slots[S_NAME + i] = slots[M_NAME + i]
-            count[TMP] = 0
             if (
-                read_body(
-                    buf,
-                    words,
-                    slots[M_TEXT] - 1,
-                    slots[M_TEXT_END] + 1,
-                    np.int64(RESPONSE),
-                    slots,
-                    tmp,
-                    tmp_read,
-                    tmp_words,
-                    count,
-                    stack,
-                    hashes,
-                )
-                < 0
+                s.slots[M_TEXT] < 0
+                or has_calls
+                or seen >> ID & 1
+                or begins_list(buf, s.slots[M_TEXT], s.slots[M_TEXT_END])
             ):
                 return -1, 0, 0
+            s.slots[:SLOTS] = -1
+            for i in range(3):
+                s.slots[S_ID + i] = s.slots[M_ID + i]
+                s.slots[S_NAME + i] = s.slots[M_NAME + i]
+            s.counts[TMP] = 0
+            if read_body(buf, words, s.slots[M_TEXT] - 1, s.slots[M_TEXT_END] + 1, np.int64(RESPONSE), s) < 0:
+                return -1, 0, 0
             # the blocks of a result that was text are not joined, so that such a value is what it is
-            slots[S_BODY_TRAITS] = 0
-            to = put_response(buf, words, row, slots, tmp_read, out, to, names, calls, count, told)
+            s.slots[S_BODY_TRAITS] = 0
+            to = put_response(buf, words, row, s, out, to)
             if to < 0:
                 return -1, 0, 0
             out[to] = 44
             to += 1
-        elif slots[M_TEXT] >= 0:
-            if begins_list(buf, slots[M_TEXT], slots[M_TEXT_END]):
+        elif s.slots[M_TEXT] >= 0:
+            if begins_list(buf, s.slots[M_TEXT], s.slots[M_TEXT_END]):
                 return -1, 0, 0
-            if slots[M_TEXT_END] > slots[M_TEXT]:
+            if s.slots[M_TEXT_END] > s.slots[M_TEXT]:
                 to, text_to = put_text(
                     buf,
                     words,
-                    slots[M_TEXT],
-                    slots[M_TEXT_END],
-                    slots[M_TEXT_PLAIN],
+                    s.slots[M_TEXT],
+                    s.slots[M_TEXT_END],
+                    s.slots[M_TEXT_PLAIN],
                     out,
                     to,
                     texts,
@@ -1433,22 +1298,22 @@ def read_message(
     elif role == TOOL and (has_calls or out[to - 1] != 44):
         return -1, 0, 0
     if has_calls:
-        if to + slots[M_CALLS_END] - slots[M_CALLS] + ROOM > len(out):
+        if to + s.slots[M_CALLS_END] - s.slots[M_CALLS] + ROOM > len(out):
             return -1, 0, 0
-        to = copy(tmp_read, slots[M_CALLS], slots[M_CALLS_END], out, to)
+        to = copy(s.tmp_read, s.slots[M_CALLS], s.slots[M_CALLS_END], out, to)
     if out[to - 1] == 44:
-        count[PARTS_SAID] += 1
+        s.counts[PARTS_SAID] += 1
         to -= 1
     out[to] = 93
     to += 1
-    if slots[M_NAME] >= 0 and role != TOOL:
-        to = put_label(buf, words, slots, NAME_OF_MESSAGE, out, put(L_NAME, out, to))
+    if s.slots[M_NAME] >= 0 and role != TOOL:
+        to = put_label(buf, words, s, NAME_OF_MESSAGE, out, put(L_NAME, out, to))
         if to < 0:
             return -1, 0, 0
-    if slots[M_FINISH] >= 0:
-        if to + ROOM > len(out) or (is_answer == 1 and not note_finish(buf, slots, count)):
+    if s.slots[M_FINISH] >= 0:
+        if to + ROOM > len(out) or (is_answer == 1 and not note_finish(buf, s)):
             return -1, 0, 0
-        to = put_label(buf, words, slots, FINISH_OF_MESSAGE, out, put(L_FINISH, out, to))
+        to = put_label(buf, words, s, FINISH_OF_MESSAGE, out, put(L_FINISH, out, to))
         if to < 0:
             return -1, 0, 0
     out[to] = 125
@@ -1456,20 +1321,20 @@ def read_message(
 
 
 @kernel
-def note_finish(buf: Bytes, slots: Ints, count: Ints) -> bool:
+def note_finish(buf: Bytes, s: Scratch) -> bool:
     """Note why an answer ended; say no where its messages ended for different reasons."""
-    start, length = slots[M_FINISH], slots[M_FINISH + 1] - slots[M_FINISH]
-    if slots[M_FINISH + 2] == 0:
+    start, length = s.slots[M_FINISH], s.slots[M_FINISH + 1] - s.slots[M_FINISH]
+    if s.slots[M_FINISH + 2] == 0:
         return False
-    if count[FINISH_COUNT] > 0:
-        if count[FINISH_LENGTH] != length:
+    if s.counts[FINISH_COUNT] > 0:
+        if s.counts[FINISH_LENGTH] != length:
             return False
         for i in range(length):
-            if buf[start + i] != buf[count[FINISH_START] + i]:
+            if buf[start + i] != buf[s.counts[FINISH_START] + i]:
                 return False
-    count[FINISH_COUNT] += 1
-    count[FINISH_START] = start
-    count[FINISH_LENGTH] = length
+    s.counts[FINISH_COUNT] += 1
+    s.counts[FINISH_START] = start
+    s.counts[FINISH_LENGTH] = length
     return True
 
 
@@ -1485,52 +1350,21 @@ def read_messages(
     to: Int,
     texts: Bytes,
     text_to: Int,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    names: Bytes,
-    calls: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-    told: Ints,
+    s: Scratch,
 ) -> tuple[Int, Int]:
     """Write the list of messages that the text holds; return the offsets behind it and behind its text, -1: no."""
     if at >= end or buf[at] != 91 or to + ROOM > len(out):
         return -1, 0
     text_begin = text_to
-    count[TOLD] = 0
-    count[PARTS_SAID] = 0
+    s.counts[TOLD] = 0
+    s.counts[PARTS_SAID] = 0
     out[to] = 91
     to += 1
     at = skip_space(buf, at + 1, end)
     while True:
         if at >= end or buf[at] != 123:
             return -1, 0
-        at, to, text_to = read_message(
-            buf,
-            words,
-            at + 1,
-            end,
-            row,
-            is_answer,
-            out,
-            to,
-            texts,
-            text_to,
-            text_begin,
-            slots,
-            tmp,
-            tmp_read,
-            tmp_words,
-            names,
-            calls,
-            count,
-            stack,
-            hashes,
-            told,
-        )
+        at, to, text_to = read_message(buf, words, at + 1, end, row, is_answer, out, to, texts, text_to, text_begin, s)
         if at < 0:
             return -1, 0
         at = skip_space(buf, at, end)
@@ -1544,7 +1378,7 @@ def read_messages(
         to += 1
         at = skip_space(buf, at + 1, end)
     out[to] = 93
-    if skip_space(buf, at + 1, end) != end or count[PARTS_SAID] == 0:
+    if skip_space(buf, at + 1, end) != end or s.counts[PARTS_SAID] == 0:
         return -1, 0
     return to + 1, text_to
 
@@ -1579,16 +1413,7 @@ def read_contents(
     outs: tuple[Bytes, Bytes, Bytes, Bytes, Bytes, Bytes],
     ends: Rows,
     has: Bytes,
-    slots: Ints,
-    tmp: Bytes,
-    tmp_read: Bytes,
-    tmp_words: Ints,
-    names: Bytes,
-    calls: Ints,
-    count: Ints,
-    stack: Ints,
-    hashes: Ints,
-    told: Ints,
+    s: Scratch,
 ) -> None:
     """Read the messages and tool calls of every span; `first` says where its attributes begin, one more at the end.
 
@@ -1596,7 +1421,7 @@ def read_contents(
     have more than attributes, it leaves out. Written are `facts`, `finish` (how often, start and length of the reason
     an answer gives), and for each of COLUMNS its bytes to `outs`, their ends to `ends`, and to `has` where it is set.
     """
-    count[:] = 0
+    s.counts[:] = 0
     free_0 = np.int64(0)
     free_1 = np.int64(0)
     free_2 = np.int64(0)
@@ -1623,36 +1448,17 @@ def read_contents(
             elif class_ == TOOL_RESULT:
                 at_result = i if at_result == -1 else -2
         if at_input >= 0 and reads[kind[row], INPUT_MESSAGES] and types[at_input] == STRING:
-            size, kept_calls, kept_names = length[at_input], count[CALLS], count[NAMES]
-            count[FACTS] = 0
+            size, kept_calls, kept_names = length[at_input], s.counts[CALLS], s.counts[NAMES]
+            s.counts[FACTS] = 0
             to, text_to = np.int64(-1), np.int64(0)
             if size <= max_bytes:
                 to, text_to = read_messages(
-                    buf,
-                    words,
-                    start[at_input],
-                    start[at_input] + size,
-                    row,
-                    GIVEN,
-                    outs[0],
-                    free_0,
-                    outs[2],
-                    free_2,
-                    slots,
-                    tmp,
-                    tmp_read,
-                    tmp_words,
-                    names,
-                    calls,
-                    count,
-                    stack,
-                    hashes,
-                    told,
+                    buf, words, start[at_input], start[at_input] + size, row, GIVEN, outs[0], free_0, outs[2], free_2, s
                 )
-            if to < 0 or to - free_0 > max_bytes or (instructed and count[FACTS] & SYSTEM_MESSAGE):
-                count[CALLS], count[NAMES] = kept_calls, kept_names
+            if to < 0 or to - free_0 > max_bytes or (instructed and s.counts[FACTS] & SYSTEM_MESSAGE):
+                s.counts[CALLS], s.counts[NAMES] = kept_calls, kept_names
             else:
-                found |= count[FACTS] | HAS_INPUT
+                found |= s.counts[FACTS] | HAS_INPUT
                 has[0, row] = 1
                 free_0 = to
                 if text_to > free_2:
@@ -1660,9 +1466,9 @@ def read_contents(
                     has[2, row] = 1
                     free_2 = text_to
         if at_output >= 0 and reads[kind[row], OUTPUT_MESSAGES] and types[at_output] == STRING:
-            size, kept_calls, kept_names = length[at_output], count[CALLS], count[NAMES]
-            count[FACTS] = 0
-            count[FINISH_COUNT] = 0
+            size, kept_calls, kept_names = length[at_output], s.counts[CALLS], s.counts[NAMES]
+            s.counts[FACTS] = 0
+            s.counts[FINISH_COUNT] = 0
             to, text_to = np.int64(-1), np.int64(0)
             if size <= max_bytes:
                 to, text_to = read_messages(
@@ -1676,31 +1482,22 @@ def read_contents(
                     free_1,
                     outs[3],
                     free_3,
-                    slots,
-                    tmp,
-                    tmp_read,
-                    tmp_words,
-                    names,
-                    calls,
-                    count,
-                    stack,
-                    hashes,
-                    told,
+                    s,
                 )
             if to < 0 or to - free_1 > max_bytes:
-                count[CALLS], count[NAMES] = kept_calls, kept_names
+                s.counts[CALLS], s.counts[NAMES] = kept_calls, kept_names
             else:
-                found |= (count[FACTS] & CALLS_TOOL) | HAS_OUTPUT
+                found |= (s.counts[FACTS] & CALLS_TOOL) | HAS_OUTPUT
                 has[1, row] = 1
                 free_1 = to
                 if text_to > free_3:
                     found |= HAS_OUTPUT_TEXT
                     has[3, row] = 1
                     free_3 = text_to
-                if count[FINISH_COUNT] > 0:
-                    finish[0, row] = count[FINISH_COUNT]
-                    finish[1, row] = count[FINISH_START]
-                    finish[2, row] = count[FINISH_LENGTH]
+                if s.counts[FINISH_COUNT] > 0:
+                    finish[0, row] = s.counts[FINISH_COUNT]
+                    finish[1, row] = s.counts[FINISH_START]
+                    finish[2, row] = s.counts[FINISH_LENGTH]
         if at_arguments >= 0 and reads[kind[row], TOOL_ARGUMENTS] and types[at_arguments] == STRING:
             size = length[at_arguments]
             to, traits = np.int64(-1), np.int64(0)
@@ -1710,7 +1507,7 @@ def read_contents(
                 and free_4 + ROOM < len(outs[4])
             ):
                 to, traits = whole_value(
-                    buf, words, start[at_arguments], start[at_arguments] + size, outs[4], free_4, stack, hashes
+                    buf, words, start[at_arguments], start[at_arguments] + size, outs[4], free_4, s
                 )
             wraps = traits & WRAPS_ARGUMENTS or (traits >> INPUT & 1 and not traits & SEVERAL)
             if to >= 0 and to - free_4 <= max_bytes and not wraps:
@@ -1721,9 +1518,7 @@ def read_contents(
             size = length[at_result]
             to, traits = np.int64(-1), np.int64(0)
             if size <= max_bytes and not may_be_withheld(buf, start[at_result], size) and free_5 + ROOM < len(outs[5]):
-                to, traits = whole_value(
-                    buf, words, start[at_result], start[at_result] + size, outs[5], free_5, stack, hashes
-                )
+                to, traits = whole_value(buf, words, start[at_result], start[at_result] + size, outs[5], free_5, s)
             if to >= 0 and to - free_5 <= max_bytes and not traits & WRAPS_RESULT:
                 found |= HAS_RESULT
                 has[5, row] = 1

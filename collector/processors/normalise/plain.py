@@ -28,6 +28,7 @@ from collector.processors.normalise.content_kernels import (
     RESULT_JSON,
     TOOL_ARGUMENTS,
     TOOL_RESULT,
+    Scratch,
 )
 from collector.processors.normalise.key_classes import by_kind, read_by_kernels
 from collector.processors.normalise.quality import ANSWERED, CALLED, REPEATED
@@ -117,14 +118,9 @@ def read_content(batch: SpanBatch, given: Input, max_bytes: int) -> Content:
     rooms = [sizes[0] * 3, sizes[1] * 3, sizes[0], sizes[1], sizes[2] * 2, sizes[3] * 2]
     outs = [_room(room + 4096) for room in rooms]
     longest = int(table.length[of_row > INSTRUCTIONS].max(initial=0))
-    tmp, names = _room(8 * min(longest, max_bytes) + 4096), _room(sum(sizes[:2]) + 4096)
-    calls = _room((sum(sizes[:2]) // 24 + 16) * 40).view(np.int64).reshape(5, -1)
+    scratch = _scratch(8 * min(longest, max_bytes) + 4096, sum(sizes[:2]))
     facts, finish = np.zeros(n, np.int64), np.zeros((3, n), np.int64)
     ends, has = np.zeros((COLUMNS, n + 1), np.int32), np.zeros((COLUMNS, n), np.uint8)
-    tmp_read = tmp.view()
-    tmp_read.flags.writeable = False
-    tmp_words = np.ndarray((len(tmp) - 7,), "<i8", tmp_read.data, strides=(1,))
-    count = np.zeros(content_kernels.COUNTERS, np.int64)
     content_kernels.read_contents(
         given.buffer,
         given.words,
@@ -143,19 +139,28 @@ def read_content(batch: SpanBatch, given: Input, max_bytes: int) -> Content:
         (outs[0], outs[1], outs[2], outs[3], outs[4], outs[5]),
         ends,
         has,
-        np.empty(content_kernels.ALL_SLOTS, np.int64),
-        tmp,
-        tmp_read,
-        tmp_words,
-        names,
-        calls,
-        count,
-        np.empty(2 * content_kernels.MAX_DEPTH + 1, np.int64),
-        np.empty(content_kernels.MAX_KEYS, np.int64),
-        np.empty(content_kernels.MAX_TOLD, np.int64),
+        scratch,
     )
     columns = {PLAIN[c][0]: _strings(outs[c], ends[c], has[c]) for c in range(COLUMNS) if has[c].any()}
-    return Content(columns, facts, finish, _noted(calls[:, : count[content_kernels.CALLS]], names))
+    return Content(columns, facts, finish, _noted(scratch))
+
+
+def _scratch(size: int, message_bytes: int) -> Scratch:
+    tmp, calls = _room(size), min(message_bytes, MAX_OFFSET) // 64 + 16
+    tmp_read = tmp.view()
+    tmp_read.flags.writeable = False
+    return Scratch(
+        slots=np.empty(content_kernels.ALL_SLOTS, np.int64),
+        tmp=tmp,
+        tmp_read=tmp_read,
+        tmp_words=np.ndarray((len(tmp) - 7,), "<i8", tmp_read.data, strides=(1,)),
+        counts=np.zeros(content_kernels.COUNTERS, np.int64),
+        stack=np.empty(2 * content_kernels.MAX_DEPTH + 1, np.int64),
+        hashes=np.empty(content_kernels.MAX_KEYS, np.int64),
+        told=np.empty(content_kernels.MAX_TOLD, np.int64),
+        names=_room(message_bytes + 4096),
+        calls=np.empty((5, calls), np.int64),
+    )
 
 
 def _room(size: int) -> NDArray[np.uint8]:
@@ -177,9 +182,11 @@ def _strings(data: NDArray[np.uint8], ends: NDArray[np.int32], has: NDArray[np.u
     return column
 
 
-def _noted(calls: Ints, names: NDArray[np.uint8]) -> dict[str, dict[int, list[Any]]]:
+def _noted(scratch: Scratch) -> dict[str, dict[int, list[Any]]]:
+    """Return by name and row what was noted of tool calls."""
     found: dict[str, dict[int, list[Any]]] = {}
-    for row, what, begin, middle, end in calls.T.tolist():
+    names, count = scratch.names, int(scratch.counts[content_kernels.CALLS])
+    for row, what, begin, middle, end in scratch.calls[:, :count].T.tolist():
         told: Any = names[begin:middle].tobytes().decode("utf-8", "replace")
         if what == content_kernels.MADE:
             told = (told, names[middle:end].tobytes().decode("utf-8", "replace") if end >= 0 else None)
