@@ -21,7 +21,7 @@ import orjson
 
 from collector.components import installed
 from collector.config import parse
-from collector.process import log_to_stderr, new_event_loop, tune
+from collector.process import leave_if_compiling, log_to_stderr, new_event_loop, tune
 from collector.service import Service
 from collector.workers.plan import part_of
 from schema.errors import EvalgateError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 STATUS_INTERVAL_S: Final = 0.5
 MAX_UNREAD_BYTES: Final = 256 << 10
 """Of status that the supervisor has not read; more is not written, rather than kept."""
+LAST_WORDS_S: Final = 1.0
+"""How long they may take to be read."""
 ERROR: Final = 2
 
 
@@ -78,6 +80,7 @@ async def _serve(service: Service) -> int:
         if pipe.get_write_buffer_size() < MAX_UNREAD_BYTES:
             pipe.write(orjson.dumps(document, default=str) + b"\n")
 
+    code = 0
     try:
         await service.start()
         telling = asyncio.create_task(_tell(service, say))
@@ -90,10 +93,14 @@ async def _serve(service: Service) -> int:
             say({"status": service.status()})
     except EvalgateError as e:
         say({"error": str(e)})
-        return ERROR
-    finally:
-        pipe.close()
-    return 0
+        code = ERROR
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            while pipe.get_write_buffer_size():  # noqa: ASYNC110 - a pipe of uvloop tells nobody
+                await asyncio.sleep(0.01)
+    leave_if_compiling(code)
+    pipe.close()
+    return code
 
 
 async def _tell(service: Service, say: Callable[[dict[str, Any]], None]) -> None:

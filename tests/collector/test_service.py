@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -337,6 +338,16 @@ def clickhouse(folder: Path) -> list[str]:
 def backlog(up: Running) -> int:
     with urllib.request.urlopen(up.ready["health_check"]) as answer:  # noqa: S310 - ours, on loopback
         return int(json.load(answer)["journal"]["backlog_records"])
+
+
+def test_a_process_that_still_compiles_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "an empty cache")}
+    with running(collector(tmp_path, "debug:", "debug"), tmp_path, environment=environment) as up:
+        with urllib.request.urlopen(up.ready["health_check"]) as answer:  # noqa: S310 - ours, on loopback
+            assert json.load(answer)["kernels_ready"] is False
+        up.process.send_signal(signal.SIGTERM)
+        # Compiling takes half a minute; the deadline of the configuration is 5 s.
+        assert up.process.wait(10) == 0
 
 
 def test_real_exporters_over_both_transports_end_in_clickhouse(tmp_path: Path) -> None:
