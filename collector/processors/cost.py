@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from schema.arrays import codes, figures, truths
 from schema.component import ComponentConfig, Context, Processor, component
 
 if TYPE_CHECKING:
@@ -126,64 +127,57 @@ class CostProcessor:
     def __call__(self, batch: SpanBatch) -> SpanBatch:
         """Return the batch with `cost_usd` and `price_source`."""
         n = len(batch)
-        counted = np.array(pc.fill_null(_column(batch, "counted", n, pa.bool_()), fill_value=False), bool)
+        counted = truths(_column(batch, "counted", n, pa.bool_()))
         if not counted.any():
             return batch.with_columns({"cost_usd": pa.nulls(n, pa.float64()), "price_source": pa.nulls(n, pa.string())})
         tokens = {
             name: _floats(batch, name, n)
             for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
         }
-        embedding = np.array(pc.fill_null(pc.equal(_column(batch, "span_kind", n), "embedding"), fill_value=False))
-        output = np.where(embedding & np.isnan(tokens["output_tokens"]), 0.0, tokens["output_tokens"])
-        priceable = np.flatnonzero(counted & ~np.isnan(tokens["input_tokens"]) & ~np.isnan(output))
+        embedding = truths(pc.equal(_column(batch, "span_kind", n), "embedding"))
+        tokens["output_tokens"][embedding & np.isnan(tokens["output_tokens"])] = 0.0
+        priceable = np.flatnonzero(counted & ~np.isnan(tokens["input_tokens"]) & ~np.isnan(tokens["output_tokens"]))
+        prices, number = self._find(batch, priceable)
+        rows, number = priceable[number >= 0], number[number >= 0]
         cost_usd = np.full(n, np.nan)
+        cost_usd[rows] = charge(
+            prices,
+            number,
+            tokens["input_tokens"][rows],
+            tokens["output_tokens"][rows],
+            np.nan_to_num(tokens["cache_read_tokens"][rows]),
+            np.nan_to_num(tokens["cache_write_tokens"][rows]),
+        )
         source = np.full(n, -1, np.int64)
-        sources: list[str] = []
-        for rows, prices in self._groups(batch, priceable):
-            cost_usd[rows] = charge(
-                prices,
-                tokens["input_tokens"][rows],
-                output[rows],
-                np.nan_to_num(tokens["cache_read_tokens"][rows]),
-                np.nan_to_num(tokens["cache_write_tokens"][rows]),
-            )
-            source[rows] = len(sources)
-            sources.append(prices.source)
+        source[rows] = number
+        sources = pa.array([p.source for p in prices], pa.string())
         return batch.with_columns(
             {
                 "cost_usd": pa.array(cost_usd, pa.float64(), mask=np.isnan(cost_usd)),
-                "price_source": pa.array(sources, pa.string()).take(pa.array(source, mask=source < 0)),
+                "price_source": sources.take(pa.array(source, mask=source < 0)),
             }
         )
 
-    def _groups(self, batch: SpanBatch, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], Prices]]:
-        """Return the rows that share prices, leaving out those of unknown models."""
+    def _find(self, batch: SpanBatch, rows: NDArray[np.int64]) -> tuple[list[Prices], NDArray[np.int64]]:
+        """Return distinct prices, and for each of the rows the number of its own; -1 for an unknown model."""
         if len(rows) == 0:
-            return []
+            return [], np.zeros(0, np.int64)
         n = len(batch)
         at = pa.array(rows)
-        encoded = [_column(batch, c, n).take(at).dictionary_encode() for c in NAMES]
-        numbers = [e.indices.fill_null(-1).to_numpy(zero_copy_only=False) for e in encoded]
-        numbers.append((batch.start_unix_ns[rows] // DAY_NS).astype(np.int64))
-        first, group = distinct(numbers)
-        names = [
-            [None if i < 0 else e.dictionary[i].as_py() for i in k[first].tolist()]
-            for e, k in zip(encoded, numbers[:-1], strict=True)
-        ]
-        of_group: dict[Prices, list[int]] = {}
-        for i, (provider, answered, asked, tier, day) in enumerate(
-            zip(*names, numbers[-1][first].tolist(), strict=True)
-        ):
+        columns = [codes(_column(batch, name, n).take(at)) for name in NAMES]
+        first, group = distinct([*(c for c, _ in columns), (batch.start_unix_ns[rows] // DAY_NS).astype(np.int64)])
+        names = [[None if i < 0 else values[i] for i in c[first].tolist()] for c, values in columns]
+        days = (batch.start_unix_ns[rows[first]] // DAY_NS).tolist()
+        of_prices: dict[Prices, int] = {}
+        number = np.full(len(first), -1, np.int64)
+        for i, (provider, answered, asked, tier, day) in enumerate(zip(*names, days, strict=True)):
             when = date.fromordinal(min(719_163 + day, date.max.toordinal()))
             prices = next(
                 (p for model in (answered, asked) if model and (p := self._prices(provider, model, tier, when))), None
             )
             if prices is not None:
-                of_group.setdefault(prices, []).append(i)
-        number = np.full(len(first), -1, np.int64)
-        for i, groups in enumerate(of_group.values()):
-            number[groups] = i
-        return [(rows[number[group] == i], prices) for i, prices in enumerate(of_group)]
+                number[i] = of_prices.setdefault(prices, len(of_prices))
+        return list(of_prices), number[group]
 
     def _prices(self, provider: str | None, model: str, tier: str | None, day: date) -> Prices | None:
         key = (provider, model, tier, day)
@@ -217,23 +211,36 @@ def distinct(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], N
     return row_of[present], number[group]
 
 
-def charge(
-    prices: Prices,
+def charge(  # noqa: PLR0917 - columns of figures
+    prices: Sequence[Prices],
+    number: NDArray[np.int64],
     input_tokens: NDArray[np.float64],
     output_tokens: NDArray[np.float64],
     cache_read: NDArray[np.float64],
     cache_write: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return dollars per call; cached tokens beyond the input are charged as the whole input."""
+    """Return dollars per call, of which `number` says the prices; cached tokens beyond the input count as the input."""
+    if len(number) == 0:
+        return np.zeros(0)
     cache_read = np.minimum(cache_read, input_tokens)
     cache_write = np.minimum(cache_write, input_tokens - cache_read)
     plain = input_tokens - cache_read - cache_write
     return (
-        plain * prices.input.at(input_tokens)
-        + cache_read * prices.cache_read.at(input_tokens)
-        + cache_write * prices.cache_write.at(input_tokens)
-        + output_tokens * prices.output.at(input_tokens)
+        plain * _rates([p.input for p in prices], number, input_tokens)
+        + cache_read * _rates([p.cache_read for p in prices], number, input_tokens)
+        + cache_write * _rates([p.cache_write for p in prices], number, input_tokens)
+        + output_tokens * _rates([p.output for p in prices], number, input_tokens)
     )
+
+
+def _rates(rates: Sequence[Rate], number: NDArray[np.int64], input_tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rate of each call; `number` says which."""
+    of_call = np.array([r.base for r in rates])[number]
+    for i, rate in enumerate(rates):
+        if rate.tiers:
+            rows = number == i
+            of_call[rows] = rate.at(input_tokens[rows])
+    return of_call
 
 
 def _of_override(o: PriceOverride) -> Prices:
@@ -275,11 +282,11 @@ def _rate(price: Any) -> Rate | None:
 
 
 def _column(batch: SpanBatch, name: str, n: int, kind: pa.DataType | None = None) -> pa.Array:
-    return batch.columns.get(name, pa.nulls(n, kind or pa.string()))
+    column = batch.columns.get(name)
+    return pa.nulls(n, kind or pa.string()) if column is None else column
 
 
 def _floats(batch: SpanBatch, name: str, n: int) -> NDArray[np.float64]:
     """Return a token column as floats, NaN where null; figures below zero count as unknown."""
-    values = np.array(_column(batch, name, n, pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False))
-    values[values < 0] = np.nan
-    return values
+    values, known = figures(_column(batch, name, n, pa.int64()))
+    return np.where(known & (values >= 0), values.astype(np.float64), np.nan)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from schema.arrays import truths, valid
+from schema.arrays import codes, figures, numbers, truths, valid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,38 +75,6 @@ def borrow(column: pa.Array, source: NDArray[np.int64]) -> pa.Array:
     if column.null_count == len(column):
         return pa.nulls(len(source), column.type)
     return column.take(pa.array(source, mask=source < 0))
-
-
-def codes(column: pa.Array) -> tuple[NDArray[np.int64], list[Any]]:
-    """Return a number per row and the distinct values they stand for; -1 is null."""
-    if column.null_count == len(column):
-        return np.full(len(column), -1, np.int64), []
-    encoded = column.dictionary_encode()
-    return _indices(encoded), encoded.dictionary.to_pylist()
-
-
-def numbers(column: pa.Array) -> NDArray[np.int64]:
-    """Return a number per row, the same for the same value; -1 is null."""
-    if column.null_count == len(column):
-        return np.full(len(column), -1, np.int64)
-    return _indices(column.dictionary_encode())
-
-
-def _indices(encoded: pa.DictionaryArray) -> NDArray[np.int64]:
-    indices = encoded.indices
-    values = np.frombuffer(indices.buffers()[1], np.int32, len(indices), 4 * indices.offset).astype(np.int64)
-    if indices.null_count:
-        values[~valid(indices)] = -1
-    return values
-
-
-def figures(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return an int64 column as (values with 0 for null, where it is not null)."""
-    if column.null_count == len(column):
-        return np.zeros(len(column), np.int64), np.zeros(len(column), np.bool_)
-    values = np.frombuffer(column.buffers()[1], np.int64, len(column), 8 * column.offset)
-    known = valid(column)
-    return (np.where(known, values, 0) if column.null_count else values), known
 
 
 def from_figures(values: NDArray[np.int64], known: NDArray[np.bool_]) -> pa.Array:
