@@ -31,7 +31,7 @@ from rich.table import Table
 
 from bench.tools.databases import server, sink
 from bench.tools.limits import best_cpu_us, copy_us, crc32c_us, inflate_us, receive_us, send_us, sync_us
-from bench.tools.machine import RESULTS, keep, machine, settings
+from bench.tools.machine import keep, machine, settings
 from bench.tools.measure import work_folder
 from bench.tools.payloads import Kind, stamper
 from bench.tools.pictures import IMAGES, bars
@@ -285,7 +285,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="few spans: does everything run?")
     parser.add_argument("--json", action="store_true", help="print the raw results instead of a table")
     parser.add_argument("--profile", metavar="STAGE")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the raw results")
+    parser.add_argument("--results", type=Path, help="keep the raw results, in this folder")
     return parser.parse_args(arguments)
 
 
@@ -309,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Console(width=140).print(table)
     if options.picture:
         print(f"picture: {picture(kept, options.picture)}", file=sys.stderr)
-    if not options.smoke:
+    if options.results and not options.smoke:
         print(f"raw results: {keep('stages', kept, options.results)}", file=sys.stderr)
     return 0
 
