@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -27,6 +27,8 @@ from collector.processors.normalise.warm import sample
 from schema.anyvalue import ValueType
 from schema.batch import AttributeTable
 from tests.decode.test_span_batch import BODIES, CORPUS, record, record_of_file
+from tests.normalise.payload import span
+from tests.normalise.test_hostile import ATTRIBUTES, EVENT_NAMES, MARKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,13 +156,14 @@ def assert_same_filled(sources: list[Source]) -> None:
 
 
 WARM = """
-from collector.processors.normalise import scalar_kernels, tree_kernels
+from collector.processors.normalise import content_kernels, group_kernels, scalar_kernels, tree_kernels
 from collector.processors.normalise.warm import run_all
 from schema import failure_kernels
 
 modules = (scalar_kernels, tree_kernels, failure_kernels)
 kernels = [k for m in modules for k in vars(m).values() if hasattr(k, "signatures")]
 kernels = [k for k in kernels if not k.targetoptions.get("forceinline")]
+kernels += [content_kernels.read_contents, group_kernels.group_spans]  # from the cache, what they call comes with them
 run_all()
 print({k.__name__: len(k.signatures) for k in kernels if len(k.signatures) != 1})
 
@@ -314,3 +317,27 @@ def test_without_numbers_from_kernels_arrow_gives_them(monkeypatch: pytest.Monke
     monkeypatch.setattr(joining, "number_texts", lambda _: None)
     monkeypatch.setattr(joining, "join", lambda _: None)
     assert_same_columns(decode([record(build("genai", 20, seed=1).SerializeToString())]))
+
+
+SPANS = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(0, 4), MARKED | st.just(("", "")), ATTRIBUTES, st.integers(0, 2)),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(SPANS, ATTRIBUTES, EVENT_NAMES)
+def test_made_spans_have_the_same_columns(spans: list[Any], fields: dict[str, Any], event: str) -> None:
+    bodies = [
+        span(
+            f"span {own}",
+            {**values, **dict([mark])},
+            at=str(own),
+            parent=str(parent) if parent else None,
+            status=status,
+            events=((event, fields),) if own == 1 else (),
+        )
+        for own, parent, mark, values, status in spans
+    ]
+    assert_same_columns(decode([record(b"".join(bodies))]))
