@@ -69,6 +69,8 @@ class Progress:
     """When the first request of the batch under way was received, the oldest that is not delivered; else None."""
     spans_by_tenant: dict[str, int] = field(default_factory=dict)
     """Stored."""
+    quarantined_by_tenant: dict[str, int] = field(default_factory=dict)
+    """Requests."""
     waiting_for: str | None = None
     """The fault that is being retried now; None when things flow."""
 
@@ -173,6 +175,9 @@ class Pipeline:
     async def _quarantine(self, records: Sequence[Record], reason: str) -> None:
         await self._persist("journal", lambda: self.source.quarantine(records, reason))
         self.progress.quarantined_records += len(records)
+        counts = self.progress.quarantined_by_tenant
+        for record in records:
+            counts[record.tenant] = counts.get(record.tenant, 0) + 1
 
     async def _persist(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Do something until it succeeds, waiting longer and longer after each Retryable.

@@ -16,7 +16,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 MAX_TENANTS = 30
 LATE_S = 10.0
 """An undelivered request of this age is worth a colour."""
-HEADER = ("TENANT", "SPANS/S", "STORED", "REQUESTS/S", "REQUESTS", "SENT", "REFUSED")
+HEADER = ("TENANT", "SPANS/S", "STORED", "REQUESTS/S", "REQUESTS", "SENT", "REFUSED", "QUARANTINED")
 LINE = ("RECEIVED/S", "STORED/S", "WAITING", "OLDEST", "JOURNAL", "REFUSED", "QUARANTINED")
 
 Line = tuple[str, str, str]
@@ -63,7 +63,7 @@ def rows(view: View) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [
         (
             *(one_line(t.name, 60), _rate(t.stored_spans_per_s), str(t.stored_spans), _rate(t.requests_per_s)),
-            *(str(t.requests), size(t.bytes), str(t.refused_requests)),
+            *(str(t.requests), size(t.bytes), str(t.refused_requests), str(t.quarantined_records)),
         )
         for t in view.tenants[:MAX_TENANTS]
     ]

@@ -24,6 +24,7 @@ class Tenant:
     requests: int
     bytes: int
     refused_requests: int
+    quarantined_records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ def _reasons(status: Status) -> dict[str, int]:
 def _tenants(now: Status, before: Status | None, seconds: float) -> tuple[Tenant, ...]:
     """Return every tenant, those that store most at the top."""
     sent, stored = now.get("tenants", {}), now.get("delivery", {}).get("spans_by_tenant", {})
+    aside = now.get("delivery", {}).get("quarantined_by_tenant", {})
     sent_before = (before or {}).get("tenants", {})
     stored_before = (before or {}).get("delivery", {}).get("spans_by_tenant", {})
 
@@ -134,7 +136,7 @@ def _tenants(now: Status, before: Status | None, seconds: float) -> tuple[Tenant
         return max(0.0, (value - earlier) / seconds) if seconds else None
 
     rows = []
-    for name in sent.keys() | stored.keys():
+    for name in sent.keys() | stored.keys() | aside.keys():
         counts = sent.get(name, {})
         requests, spans = counts.get("requests", 0), stored.get(name, 0)
         rows.append(
@@ -146,6 +148,7 @@ def _tenants(now: Status, before: Status | None, seconds: float) -> tuple[Tenant
                 requests,
                 counts.get("bytes", 0),
                 counts.get("refused_requests", 0),
+                aside.get(name, 0),
             )
         )
     return tuple(sorted(rows, key=lambda t: (-(t.stored_spans_per_s or 0.0), -t.stored_spans, t.name)))

@@ -136,6 +136,7 @@ def test_what_is_refused_for_good_is_kept_and_the_next_batch_goes_on() -> None:
     assert len(source.confirmed) == 2
     assert [len(b) for b in exporter.stored] == [1]
     assert (pipeline.progress.quarantined_records, pipeline.progress.spans) == (2, 1)
+    assert sum(pipeline.progress.quarantined_by_tenant.values()) == 2
 
 
 @pytest.mark.parametrize("bad", [b"\xff\xff not protobuf", spans_request(9, name="trip")])

@@ -109,7 +109,13 @@ def test_a_collector_without_spans_says_where_to_send_them() -> None:
 def test_tenants_are_listed_by_what_they_store() -> None:
     found = rows(view(URL, status(1), status(0)))
     assert [row[0] for row in found] == ["default", "acme"]
-    assert found[0] == ("default", "80", "970", "2.0", "22", "3.0 kB", "2")
+    assert found[0] == ("default", "80", "970", "2.0", "22", "3.0 kB", "2", "0")
+    aside = status()["delivery"] | {"quarantined_by_tenant": {"acme": 3, "else": 1}}
+    assert {t.name: t.quarantined_records for t in view(URL, status(0, delivery=aside), None).tenants} == {
+        "default": 0,
+        "acme": 3,
+        "else": 1,
+    }
     many = status()["delivery"] | {"spans_by_tenant": {f"t{i}": i for i in range(40)}}
     listed = rows(view(URL, status(0, delivery=many, tenants={}), None))
     assert (len(listed), listed[0][0], listed[-1][0]) == (31, "t39", "… and 10 more")
