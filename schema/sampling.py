@@ -75,25 +75,28 @@ def randomness(trace_id: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def baseline(
-    trace_id: NDArray[np.uint8], rate: float, trace_state: Sequence[str] | None = None
+    trace_id: NDArray[np.uint8],
+    rate: float,
+    trace_state: Sequence[str] | None = None,
+    which: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return, per span, whether its trace is in the baseline, and with which probability it got there.
 
-    `trace_id` is bytes [n, 16]; `trace_state` the n headers, or None where there are none. The probability is `rate`,
-    or less where a sampler before us kept fewer (`th`).
+    `trace_id` is bytes [n, 16]; `trace_state` the n headers, or None where there are none; with `which`, distinct
+    headers, of which it says each span's. The probability is `rate`, or less where a sampler before us kept fewer
+    (`th`).
     """
     limit = threshold(rate)
     values = randomness(trace_id)
     rates = np.full(len(values), rate, np.float64)
-    read: dict[str, TraceState] = {}
-    for row, text in enumerate(trace_state or ()):
-        if not text:
-            continue
-        state = read.get(text) or read.setdefault(text, read_tracestate(text))
-        if state.randomness is not None:
-            values[row] = state.randomness
-        if state.threshold is not None:
-            rates[row] = min(rate, 1 - state.threshold / RANGE)
+    if trace_state:
+        states = [read_tracestate(text) for text in trace_state]
+        own = np.array([s.randomness is not None for s in states])
+        random = np.array([s.randomness or 0 for s in states], np.uint64)
+        kept_before = np.array([1 - (s.threshold or 0) / RANGE for s in states])
+        which = np.arange(len(values)) if which is None else which
+        values = np.where(own[which], random[which], values)
+        rates = np.minimum(rates, kept_before[which])
     if limit >= RANGE:
         return np.zeros(len(values), np.bool_), rates
     return values >= np.uint64(limit), rates

@@ -11,12 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from schema.arrays import codes
 from schema.component import ComponentConfig, Context, component
 from schema.sampling import baseline
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from schema.batch import SpanBatch
-    from schema.component import Processor
+    from schema.arrays import codes
+from schema.component import Processor
 
 
 class SampleConfig(ComponentConfig):
@@ -34,6 +39,9 @@ def sample(config: SampleConfig, context: Context) -> Processor:  # noqa: ARG001
 
 def with_baseline(batch: SpanBatch, rate: float) -> SpanBatch:
     """Return the batch with `baseline` and `baseline_rate`."""
-    has_states = bool(pc.any(pc.not_equal(batch.trace_state, "")).as_py())
-    kept, rates = baseline(batch.trace_id, rate, batch.trace_state.to_pylist() if has_states else None)
+    states: list[str] | None = None
+    which: NDArray[np.int64] | None = None
+    if pc.any(pc.not_equal(batch.trace_state, "")).as_py():
+        which, states = codes(batch.trace_state)
+    kept, rates = baseline(batch.trace_id, rate, states, which)
     return batch.with_columns({"baseline": pa.array(kept), "baseline_rate": pa.array(rates)})

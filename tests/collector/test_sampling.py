@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +87,11 @@ def test_the_processor_fills_its_columns() -> None:
     batch = with_baseline(decode([record]), 0.1)
     assert batch.columns["baseline"].to_pylist() == [False, True]
     assert batch.columns["baseline_rate"].to_pylist() == [0.1, 0.1]
+
+
+def test_the_processor_reads_each_tracestate_for_the_spans_that_have_it() -> None:
+    record = Record(1, "default", "traces", "protobuf", False, 1, spans_request(1, 2, 3, 4))  # noqa: FBT003
+    states = pa.array(["ot=rv:ffffffffffffff", "", "ot=th:c;rv:00000000000000", "ot=rv:ffffffffffffff"])
+    batch = with_baseline(replace(decode([record]), trace_state=states), 0.5)
+    assert batch.columns["baseline"].to_pylist() == [True, False, False, True]
+    assert batch.columns["baseline_rate"].to_pylist() == [0.5, 0.5, 0.25, 0.5]
