@@ -87,7 +87,8 @@ def test_a_target_is_met_up_to_its_limit_and_what_is_no_number_never() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0"), (0.256, "0.26"), (12.34, "12.3"), (137.4, "137"), (2.0, "2"), (math.nan, "nan")]
+    ("value", "text"),
+    [(0.0, "0"), (0.256, "0.26"), (0.00258, "0.0026"), (12.34, "12.3"), (137.4, "137"), (2.0, "2"), (math.nan, "nan")],
 )
 def test_figures_have_the_digits_they_deserve(value: float, text: str) -> None:
     assert number(value) == text

@@ -11,9 +11,11 @@ import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from collector.config import parse
+from collector.journal.inspect import inspect
 from collector.workers.plan import extensions_of_the_whole, leftovers, part_of, require_sharable
 from collector.workers.whole import of_the_past, together
 from exporters.clickhouse.connect import connect
@@ -48,6 +50,7 @@ service:
   pipelines:
     traces: {{receivers: [otlp], processors: [normalise, failure, sample], exporters: [clickhouse]}}
 """
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SERVER = "http://127.0.0.1:1/nowhere"
 """Nothing listens there."""
 
@@ -208,6 +211,49 @@ def _posted(http: str, span_id: int) -> bool:
         return post(http, spans_request(span_id)) == 200
     except OSError:
         return False
+
+
+@pytest.mark.server
+def test_workers_whose_parent_is_killed_drain_and_end(tmp_path: Path, clickhouse_server: str) -> None:
+    dsn = f"{clickhouse_server}/workers_{os.getpid()}_orphans"
+    connect(dsn, create_database=True).close()
+    with running(run(tmp_path, workers=2, dsn=dsn), tmp_path) as service:
+        pids = [w["pid"] for w in status(service.ready)["workers"]]
+        for i in range(1, 11):
+            assert post(service.ready["http"], spans_request(i)) == 200
+        service.process.kill()
+        until(lambda: not any(_is_alive(pid) for pid in pids), "the workers end")
+    assert stored(dsn) == list(range(1, 11))
+    assert waiting(tmp_path) == 0
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.server
+def test_grpc_is_shared_too_and_each_worker_takes_its_part(tmp_path: Path, clickhouse_server: str) -> None:
+    dsn = f"{clickhouse_server}/workers_{os.getpid()}_grpc"
+    connect(dsn, create_database=True).close()
+    with running(run(tmp_path, workers=2, dsn=dsn), tmp_path) as service:
+        sent = 0
+
+        def both_have_some() -> bool:
+            nonlocal sent
+            sent += 1
+            with grpc.insecure_channel(service.ready["grpc"], options=[("grpc.use_local_subchannel_pool", 1)]) as one:
+                export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = one.unary_unary(EXPORT)
+                export(spans_request(sent), timeout=10, wait_for_ready=True)
+            journals = [inspect(tmp_path / "data" / "journal" / str(n)) for n in range(2)]
+            return all(j["next_sequence"] > 1 for j in journals)
+
+        until(both_have_some, "each worker takes a connection")
+        assert ended(service) == 0
+    assert stored(dsn) == list(range(1, sent + 1))
 
 
 @pytest.mark.server
