@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
-    from schema.arrays import codes
-from schema.component import Processor
+    from schema.component import Processor
 
 
 class SampleConfig(ComponentConfig):
