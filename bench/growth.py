@@ -37,6 +37,7 @@ from bench.tools.report import Check, Document, markdown_table
 from bench.tools.shapes import Shape, records
 from collector.decode import decode
 from collector.journal.record import Record
+from collector.process import tune
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from exporters.clickhouse.native import encode
@@ -176,6 +177,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench."""
     options = parse(arguments)
+    tune()
     spans = SPANS
     sizes: Sequence[int] = FULL_SIZES if options.full else SIZES
     if options.smoke:

@@ -41,6 +41,7 @@ from bench.tools.report import Check, Document, markdown_table
 from collector.decode import decode
 from collector.decode.inflate import gunzip
 from collector.journal import Journal, JournalOptions
+from collector.process import tune
 from collector.processors import compiled
 from collector.processors.cost import CostProcessor
 from collector.processors.failure import with_failures
@@ -292,6 +293,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench."""
     options = parse(arguments)
+    tune()
     if options.smoke:
         options.spans, options.rounds = 1024, 1
     kinds = [
