@@ -27,6 +27,7 @@ import grpc
 import uvloop
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from collector.memory import keep_memory
 from collector.receivers.otlp import OtlpConfig, otlp
 from schema.component import Context
 
@@ -93,6 +94,7 @@ def serve(pipe: Connection) -> None:
             pipe.send(time.process_time())
         await receiver.shutdown()
 
+    keep_memory()
     uvloop.run(run())
 
 
