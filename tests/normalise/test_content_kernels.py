@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
     from schema.batch import SpanBatch
 
+ROOT = Path(__file__).parents[2]
 INPUT, OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 ARGUMENTS, RESULT = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
 CHAT = {"gen_ai.operation.name": "chat"}
@@ -338,3 +343,33 @@ def test_the_load_of_the_bench_is_plain_and_much_of_real_captures() -> None:
     assert [f & wanted == wanted for f in facts_of(load)].count(True) == len(load) - tools
     real = decode([record_of_file(path, i) for i, path in enumerate(BODIES)])
     assert sum(f != 0 for f in facts_of(real)) > 200
+
+
+MADE = """
+from hypothesis import HealthCheck, settings
+from tests.normalise import test_content_kernels as made
+
+rules = settings(
+    max_examples={examples}, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+rules(made.test_made_messages_are_read_the_same)()
+rules(made.test_damaged_messages_are_read_the_same)()
+rules(made.test_made_arguments_and_results_are_read_the_same)()
+"""
+
+
+@pytest.mark.parametrize(("switch", "examples"), [("NUMBA_DISABLE_JIT", 15), ("NUMBA_BOUNDSCHECK", 60)])
+def test_the_same_source_runs_with(switch: str, examples: int, pytestconfig: pytest.Config) -> None:
+    cache = pytestconfig.cache
+    assert cache is not None
+    folder = cache.mkdir(switch.lower())  # numba does not tell these apart
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", MADE.format(examples=examples)],
+        cwd=ROOT,
+        env={**os.environ, switch: "1", "NUMBA_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
