@@ -183,12 +183,17 @@ def _strings(data: NDArray[np.uint8], ends: NDArray[np.int32], has: NDArray[np.u
 
 
 def _noted(scratch: Scratch) -> dict[str, dict[int, list[Any]]]:
-    """Return by name and row what was noted of tool calls."""
+    """Return by name and row what was noted of tool calls: ids, of calls made (id, name)."""
     found: dict[str, dict[int, list[Any]]] = {}
-    names, count = scratch.names, int(scratch.counts[content_kernels.CALLS])
-    for row, what, begin, middle, end in scratch.calls[:, :count].T.tolist():
-        told: Any = names[begin:middle].tobytes().decode("utf-8", "replace")
-        if what == content_kernels.MADE:
-            told = (told, names[middle:end].tobytes().decode("utf-8", "replace") if end >= 0 else None)
-        found.setdefault(CALLS_OF[what], {}).setdefault(row, []).append(told)
+    rows, what, begin, middle, end = scratch.calls[:, : int(scratch.counts[content_kernels.CALLS])]
+    if len(rows) == 0:
+        return found
+    edges = np.append(np.stack([begin, middle], axis=1).ravel(), max(middle[-1], end[-1])).astype(np.int32)
+    texts = pa.Array.from_buffers(
+        pa.binary(), len(edges) - 1, [None, pa.py_buffer(edges), pa.py_buffer(scratch.names)]
+    ).to_pylist()  # id, name, id, name, ...: each ends where the next begins
+    told = [t.decode("utf-8", "replace") for t in texts]
+    for i, (row, kind, named) in enumerate(zip(rows.tolist(), what.tolist(), (end >= 0).tolist(), strict=True)):
+        one = (told[2 * i], told[2 * i + 1] if named else None) if kind == content_kernels.MADE else told[2 * i]
+        found.setdefault(CALLS_OF[kind], {}).setdefault(row, []).append(one)
     return found
