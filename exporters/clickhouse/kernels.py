@@ -11,7 +11,7 @@ allocate nothing; their caller makes the arrays.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int32]
     Bytes = NDArray[np.uint8]
 
+Number = TypeVar("Number", bound=np.generic)
 Int: TypeAlias = Any
 """An int64; uncompiled, Python's and NumPy's integers mix."""
 
@@ -46,9 +47,21 @@ MANTISSA = 0x000FFFFFFFFFFFFF
 UINT32 = 0xFFFFFFFF
 
 
+def from_buffer(buffer: Any, kind: type[Number]) -> NDArray[Number]:
+    """Return an array over a buffer, None is empty; read-only, as kernels are compiled for one kind of array."""
+    array = np.frombuffer(b"" if buffer is None or len(buffer) == 0 else buffer, kind)
+    array.flags.writeable = False
+    return array
+
+
 def words_of(raw: Bytes) -> Ints:
-    """Return the int64 at each byte of a buffer, as far as eight are left."""
-    return np.ndarray((max(len(raw) - 7, 0),), "<i8", raw.data, strides=(1,))
+    """Return the int64 at each byte of a buffer, as far as eight are left, and always more than one.
+
+    NumPy takes an array of one for contiguous, and kernels would be compiled again.
+    """
+    if len(raw) < 9:
+        raw = np.frombuffer(raw.tobytes() + bytes(9 - len(raw)), np.uint8)
+    return np.ndarray((len(raw) - 7,), "<i8", raw.data, strides=(1,))
 
 
 @kernel

@@ -139,7 +139,9 @@ def _other_texts(table: AttributeTable, buffer: NDArray[np.uint8], rows: Rows) -
         raise IndexError("an attribute lies outside of the requests")
     texts = [to_text(table.value(row)).encode("utf-8") for row in firsts[:known].tolist()]
     length = np.array([len(text) for text in texts], np.int64)
-    return b"".join(texts), np.stack([np.cumsum(length) - length, length])[:, index]
+    at = np.empty((2, len(rows)), np.int64)  # row by row: kernels are compiled for one layout
+    at[0], at[1] = (np.cumsum(length) - length)[index], length[index]
+    return b"".join(texts), at
 
 
 def _repeated(rows: Rows, ends: Rows, ranks: Rows, views: Ints) -> tuple[Rows, Rows, Ints]:

@@ -42,7 +42,8 @@ DIRECT_BYTES: Final = 32 << 10
 SHARED_DICTIONARY: Final = np.array([1], "<u8").tobytes()
 OWN_WORDS: Final = 0x600
 """Of the flags of LowCardinality: the block brings its own words, all of them new."""
-EMPTY: Final = np.empty(0, np.uint8)
+EMPTY: Final = np.frombuffer(b"", np.uint8)
+"""Read-only, as all that is written from: kernels are compiled for one kind of array."""
 
 FIXED: Final = {
     pa.uint8(): "UInt8",
@@ -191,20 +192,28 @@ def _texts(array: pa.Array, nulls: Bytes) -> Texts:
     if pa.types.is_string_view(array.type):
         _, views, *buffers = array.buffers()
         if len(buffers) <= 2:
-            index = np.frombuffer(views or b"", np.int64)[2 * array.offset :][: 2 * n]
-            return Texts(n, index, tuple(_bytes(b) for b in buffers), viewed=True, nulls=nulls)
+            index = kernels.from_buffer(views, np.int64)[2 * array.offset :][: 2 * n]
+            return Texts(n, index, tuple(kernels.from_buffer(b, np.uint8) for b in buffers), viewed=True, nulls=nulls)
     array = array if pa.types.is_string(array.type) else array.cast(pa.string())
     _, offsets, data = array.buffers()
     if offsets is None or offsets.size == 0:
-        return Texts(0, np.zeros(1, np.int32), (EMPTY,), viewed=False)
+        return Texts(0, kernels.from_buffer(bytes(4), np.int32), (EMPTY,), viewed=False)
     return Texts(
-        n, np.frombuffer(offsets, np.int32)[array.offset :][: n + 1], (_bytes(data),), viewed=False, nulls=nulls
+        n,
+        kernels.from_buffer(offsets, np.int32)[array.offset :][: n + 1],
+        (kernels.from_buffer(data, np.uint8),),
+        viewed=False,
+        nulls=nulls,
     )
 
 
 def _nulls(array: pa.Array) -> Bytes:
     """Return a byte for each row, 1 where it is null; none at all where no row is."""
-    return array.is_null().to_numpy(zero_copy_only=False).view(np.uint8) if array.null_count else EMPTY
+    if array.null_count == 0:
+        return EMPTY
+    nulls: Bytes = array.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
+    nulls.flags.writeable = False
+    return nulls
 
 
 def _whole(array: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -276,10 +285,6 @@ def _one(texts: Texts, row: int) -> memoryview:
         start = int(texts.index[row])
         size, source = int(texts.index[row + 1]) - start, texts.buffers[0]
     return source[start : start + size].data
-
-
-def _bytes(buffer: pa.Buffer | None) -> Bytes:
-    return EMPTY if buffer is None or buffer.size == 0 else np.frombuffer(buffer, np.uint8)
 
 
 def _varint(n: int) -> bytes:

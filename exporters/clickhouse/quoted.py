@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exporters.clickhouse.kernels import words_of
+from exporters.clickhouse.kernels import from_buffer, words_of
 from schema.compile import inlined, kernel
 
 if TYPE_CHECKING:
@@ -62,9 +62,10 @@ def _buffers(array: pa.Array) -> tuple[Bytes, Ints, Rows, Bytes]:
     """Return the bytes of a string array, their words, its offsets, and a byte for each row, 1 where it is null."""
     array = _plain(array)
     _, offsets, data = array.buffers()
-    raw = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
+    raw = from_buffer(data, np.uint8)
     nulls = array.is_null().to_numpy(zero_copy_only=False).view(np.uint8)
-    return raw, words_of(raw), np.frombuffer(offsets, np.int32)[array.offset :][: len(array) + 1], nulls
+    nulls.flags.writeable = False
+    return raw, words_of(raw), from_buffer(offsets, np.int32)[array.offset :][: len(array) + 1], nulls
 
 
 @inlined
