@@ -19,6 +19,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from collector.decode.json_fields import Unusual, fill
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
@@ -66,13 +67,23 @@ def to_message(body: bytes, signal: Signal, *, max_members: int | None = None) -
                 Reason.BAD_DATA,
                 f"the request holds {len(members)} {what}; the limit is {max_members}; send smaller batches",
             )
-        for member in members:
-            _hex_to_base64(member)
-            for link in _list(member, "links"):
-                _hex_to_base64(link)
-        return json_format.ParseDict(document, REQUESTS[signal](), ignore_unknown_fields=True)
+        message = REQUESTS[signal]()
+        try:
+            fill(message, document, signal)
+        except Unusual:
+            message = by_library(document, members, signal)
     except (json_format.ParseError, TypeError, AttributeError, RecursionError, ValueError) as e:
         raise Refused(Reason.BAD_DATA, f"the body is JSON, but not an OTLP {signal} request: {_where(e)}") from None
+    return message
+
+
+def by_library(document: dict[str, Any], members: list[Any], signal: Signal) -> Any:
+    """Return the message as protobuf's own reading of JSON makes it; the document is changed for it."""
+    for member in members:
+        _hex_to_base64(member)
+        for link in _list(member, "links"):
+            _hex_to_base64(link)
+    return json_format.ParseDict(document, REQUESTS[signal](), ignore_unknown_fields=True)
 
 
 def _check_shape(body: bytes) -> None:
