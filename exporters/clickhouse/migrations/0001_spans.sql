@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     input_text Nullable(String) ALIAS if(
         input_text_bytes = 0,
         input_text_kept,
-        JSONExtractString(concat('["', substring(input_messages, input_text_at, input_text_bytes), '"]'), 1)
+        JSONExtractString(concat('"', substring(input_messages, input_text_at, input_text_bytes), '"'))
     ),
     output_text_at UInt32 CODEC(ZSTD(1)),
     output_text_bytes UInt32 CODEC(ZSTD(1)),
@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     output_text Nullable(String) ALIAS if(
         output_text_bytes = 0,
         output_text_kept,
-        JSONExtractString(concat('["', substring(output_messages, output_text_at, output_text_bytes), '"]'), 1)
+        JSONExtractString(concat('"', substring(output_messages, output_text_at, output_text_bytes), '"'))
     ),
     tool_name LowCardinality(Nullable(String)) CODEC(ZSTD(1)),
     tool_call_id Nullable(String) CODEC(ZSTD(1)),

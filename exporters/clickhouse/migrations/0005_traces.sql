@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS trace_parts ${on_cluster}
     output_tokens SimpleAggregateFunction(sum, Nullable(Int64)) CODEC(ZSTD(1)),
     cost_usd SimpleAggregateFunction(sum, Nullable(Float64)) CODEC(ZSTD(1)),
     -- Of the root where it is known, else of the earliest span: the key is the start in nanoseconds, plus 2^63 where it
-    -- is not the root. A number, as states with tuples cost twice as much (measured).
+    -- is not the root. A number: with tuples as key the whole view costs a third more (measured).
     root_name AggregateFunction(argMin, String, UInt64) CODEC(ZSTD(1)),
     service_name AggregateFunction(argMin, String, UInt64) CODEC(ZSTD(1)),
     session_id AggregateFunction(argMin, Nullable(String), UInt64) CODEC(ZSTD(1)),
