@@ -35,7 +35,7 @@ MAX_BRACKETS = 1_000_000
 REQUESTS: Mapping[Signal, type[ExportTraceServiceRequest | ExportLogsServiceRequest]] = MappingProxyType(
     {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
 )
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 OPENING = b"[{"
 NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 FAILED_FIELD = re.compile(r"Failed to parse (\w{1,64}) field: ")
