@@ -21,7 +21,8 @@ class ClickHouseConfig(ComponentConfig):
     """Where the rows go."""
 
     dsn: str | None = None
-    """`chdb:///ABSOLUTE/PATH` or `http(s)://user:password@host:port/database`. Unset: the DSN of the service, then
+    """`chdb:///ABSOLUTE/PATH` or `http(s)://user:password@host:port/database`, which may end in
+    `?compression=lz4` or `?compression=none`. Unset: the DSN of the service, then
     EVALGATE_DSN, then the embedded database in `.evalgate/data/db` below the current directory."""
 
     create_schema: bool = True
