@@ -203,6 +203,59 @@ def test_made_arguments_and_results_are_read_the_same(values: list[Any], seed: i
     )
 
 
+INDEXED_TEXTS = TEXTS | st.sampled_from(["stop", "length", 7])
+INDEXED = st.lists(
+    st.tuples(
+        st.sampled_from(["gen_ai.prompt", "gen_ai.completion", "llm.input_messages", "llm.output_messages"]),
+        st.sampled_from(["0", "1", "2", "10", "01", "x"]),
+        st.sampled_from(["role", "content", "message.role", "message.content", "finish_reason", "tool_calls.0.name"]),
+        INDEXED_TEXTS | ROLES,
+    ),
+    max_size=8,
+)
+TALK = st.lists(st.tuples(ROLES, TEXTS, ENDS), min_size=1, max_size=4)
+
+
+def indexed(talk: list[tuple[str, str, Any]], begin: str, inner: str) -> dict[str, Any]:
+    """Write messages as a key for every member."""
+    rows: dict[str, Any] = {}
+    for i, (role, content, end) in enumerate(talk):
+        rows |= {f"{begin}.{i}.{inner}role": role, f"{begin}.{i}.{inner}content": content}
+        rows |= {f"{begin}.{i}.{inner}finish_reason": end} if end else {}
+    return rows
+
+
+@given(st.lists(st.tuples(TALK, INDEXED, st.booleans()), min_size=1, max_size=5))
+def test_made_indexed_messages_are_read_the_same(rows: list[tuple[Any, Any, bool]]) -> None:
+    batch = []
+    for talk, odd, nested in rows:
+        given_, said = (
+            ("llm.input_messages", "llm.output_messages") if nested else ("gen_ai.prompt", "gen_ai.completion")
+        )
+        inner = "message." if nested else ""
+        whole = {**indexed(talk, given_, inner), **indexed(talk[-1:], said, inner)}
+        batch += [whole, whole | {".".join(key): value for *key, value in odd}]
+        batch.append({".".join(key): value for *key, value in odd} | {INPUT: "[]"})
+    assert_same_columns(batch_with([{**CHAT, **row} for row in batch]))
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "inner"),
+    [("gen_ai.prompt", "gen_ai.completion", ""), ("llm.input_messages", "llm.output_messages", "message.")],
+)
+def test_indexed_texts_are_plain(begin: str, end: str, inner: str) -> None:
+    talk = [("system", "Be brief.", None), ("user", 'Say "hi"\n', None), ("assistant", "hi", None), ("user", "é", None)]
+    row = {**CHAT, **indexed(talk, begin, inner), **indexed([("assistant", "No.", "stop")], end, inner)}
+    tools = {**row, f"{end}.0.{inner}tool_calls.0.name": "f"}
+    batch = batch_with([row, tools, {**row, INPUT: "[]"}])
+    assert [(bool(f & HAS_INPUT), bool(f & HAS_OUTPUT)) for f in facts_of(batch)] == [
+        (True, True),
+        (True, False),
+        (False, True),
+    ]
+    assert_same_columns(batch)
+
+
 def broken(text: str, chance: Random) -> str:
     """Cut the text, or put, drop or repeat characters somewhere."""
     at = chance.randrange(len(text) + 1)
@@ -355,6 +408,7 @@ rules = settings(
 rules(made.test_made_messages_are_read_the_same)()
 rules(made.test_damaged_messages_are_read_the_same)()
 rules(made.test_made_arguments_and_results_are_read_the_same)()
+rules(made.test_made_indexed_messages_are_read_the_same)()
 """
 
 

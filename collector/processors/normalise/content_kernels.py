@@ -3,6 +3,7 @@
     [{"role": r, "parts": [{"type": "text", "content": s}, ...]}]                   OpenTelemetry; parts are also
                                                     tool_call, tool_call_response, reasoning
     [{"role": r, "content": s | null | [parts], "tool_calls": [...]}]               OpenAI's chat
+    prefix.0.role, prefix.0.content, prefix.0.message.role, ...                     indexed keys, of text alone
 
 What they take they write as exactly the bytes that `dump_json(read_messages(text))` gives, the texts beside it. Keys
 may come in any order but that the role stands before a list of parts. They judge conservatively: of all else
@@ -136,7 +137,11 @@ MADE, REPEATED, ANSWERED = range(3)
 
 # Classes of keys: read by no converter, or by one; by one that asks which tokens are known; by that of labels; ...
 UNREAD, REST, FIGURES, LABELS, INSTRUCTIONS = range(5)
-INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_ARGUMENTS, TOOL_RESULT, CLASSES = range(5, 10)
+INPUT_MESSAGES, OUTPUT_MESSAGES, INPUT_INDEXED, OUTPUT_INDEXED, TOOL_ARGUMENTS, TOOL_RESULT, CLASSES = range(5, 12)
+
+# What an indexed key names: the number of its message, one of ROLE, CONTENT, FINISH_REASON (or OTHER_NAME), and a
+# number for how such keys begin and go on.
+PLACE, MEMBER, FAMILY = range(3)
 # Output columns.
 INPUT_JSON, OUTPUT_JSON, INPUT_TEXT, OUTPUT_TEXT, ARGUMENTS_JSON, RESULT_JSON, COLUMNS = range(7)
 
@@ -1160,7 +1165,8 @@ def read_tool_calls(
 M_TEXT, M_TEXT_END, M_TEXT_PLAIN = SLOTS, SLOTS + 1, SLOTS + 2
 M_ID, M_NAME, M_FINISH = SLOTS + 3, SLOTS + 6, SLOTS + 9
 M_CALLS, M_CALLS_END = SLOTS + 12, SLOTS + 13
-ALL_SLOTS = SLOTS + 14
+M_ROLE = SLOTS + 14
+ALL_SLOTS = SLOTS + 17
 NAME_OF_MESSAGE, FINISH_OF_MESSAGE = np.int64(M_NAME), np.int64(M_FINISH)
 
 
@@ -1383,6 +1389,110 @@ def read_messages(
     return to + 1, text_to
 
 
+@kernel
+def read_indexed(
+    buf: Bytes,
+    words: Ints,
+    first: Int,
+    last: Int,
+    class_: Int,
+    is_answer: Int,
+    class_of_key: Bytes,
+    indexed: Ints,
+    key: Rows,
+    types: Bytes,
+    start: Ints,
+    length: Ints,
+    out: Bytes,
+    to: Int,
+    texts: Bytes,
+    text_to: Int,
+    s: Scratch,
+) -> tuple[Int, Int]:
+    """Write the messages of keys as `prefix.0.role`, `prefix.0.content`, as `read_messages` does.
+
+    Plain are messages of text whose attributes come in the order of their numbers.
+    """
+    if to + ROOM > len(out):
+        return -1, 0
+    out[to] = 91
+    to += 1
+    begin, text_begin = to, text_to
+    place, family = np.int64(-1), np.int64(-1)
+    for at in range(first, last):
+        if class_of_key[key[at]] != class_:
+            continue
+        if indexed[PLACE, key[at]] != place:
+            if place >= 0:
+                to, text_to = put_indexed(buf, words, is_answer, out, to, texts, text_to, text_begin, s)
+            if to < 0 or indexed[PLACE, key[at]] < place or (place >= 0 and indexed[FAMILY, key[at]] != family):
+                return -1, 0
+            place, family = indexed[PLACE, key[at]], indexed[FAMILY, key[at]]
+            s.slots[SLOTS:] = -1
+        member = indexed[MEMBER, key[at]]
+        slot = M_ROLE if member == ROLE else M_TEXT if member == CONTENT else M_FINISH
+        if member == OTHER_NAME or indexed[FAMILY, key[at]] != family or s.slots[slot] >= 0:
+            return -1, 0
+        if types[at] != STRING or may_be_withheld(buf, start[at], length[at]):
+            return -1, 0
+        s.slots[slot] = start[at]
+        s.slots[slot + 1] = start[at] + length[at]
+        s.slots[slot + 2] = 1
+    to, text_to = put_indexed(buf, words, is_answer, out, to, texts, text_to, text_begin, s)
+    if to <= begin:
+        return -1, 0
+    out[to - 1] = 93
+    return to, text_to
+
+
+@kernel
+def put_indexed(
+    buf: Bytes,
+    words: Ints,
+    is_answer: Int,
+    out: Bytes,
+    to: Int,
+    texts: Bytes,
+    text_to: Int,
+    text_begin: Int,
+    s: Scratch,
+) -> tuple[Int, Int]:
+    """Write the message whose attributes the slots hold, and a comma."""
+    at, end = s.slots[M_TEXT], s.slots[M_TEXT_END]
+    if s.slots[M_ROLE] < 0 or at < 0 or buf[at] == 91 or to + ROOM > len(out):
+        return -1, 0
+    role = role_of(words, s.slots[M_ROLE], s.slots[M_ROLE + 1])
+    if role < 0 or role == TOOL:
+        return -1, 0
+    if role == SYSTEM:
+        s.counts[FACTS] |= SYSTEM_MESSAGE
+    to = put_quoted(buf, words, at, end, out, put(L_TEXT, out, put_head(role, out, to)))
+    if to < 0 or to + ROOM > len(out) or text_to + end - at + ROOM > len(texts):
+        return -1, 0
+    out[to] = 125
+    out[to + 1] = 93
+    to += 2
+    if role == USER and is_answer == 0:
+        text_to = copy(buf, at, end, texts, text_begin)
+    elif role == ASSISTANT and is_answer == 1:
+        if text_to > text_begin:
+            texts[text_to] = 10
+            text_to += 1
+        text_to = copy(buf, at, end, texts, text_to)
+    if s.slots[M_FINISH] >= 0:
+        last = s.slots[M_FINISH + 1]
+        if find_special(buf, words, s.slots[M_FINISH], last) < last:
+            return -1, 0
+        if to + last - s.slots[M_FINISH] + ROOM > len(out) or (is_answer == 1 and not note_finish(buf, s)):
+            return -1, 0
+        to = put_label(buf, words, s, FINISH_OF_MESSAGE, out, put(L_FINISH, out, to))
+        if to < 0:
+            return -1, 0
+    out[to] = 125
+    out[to + 1] = 44
+    return to + 2, text_to
+
+
 # ---- spans
 
 
@@ -1402,6 +1512,7 @@ def read_contents(
     kind: Ints,
     alone: Bytes,
     class_of_key: Bytes,
+    indexed: Ints,
     reads: Bytes,
     key: Rows,
     types: Bytes,
@@ -1417,9 +1528,10 @@ def read_contents(
 ) -> None:
     """Read the messages and tool calls of every span; `first` says where its attributes begin, one more at the end.
 
-    `reads[kind, class]` says whether a kernel reads keys of that class on spans of that kind; spans in `alone`, which
-    have more than attributes, it leaves out. Written are `facts`, `finish` (how often, start and length of the reason
-    an answer gives), and for each of COLUMNS its bytes to `outs`, their ends to `ends`, and to `has` where it is set.
+    `indexed` has PLACE, MEMBER and FAMILY of every key. `reads[kind, class]` says whether a kernel reads keys of that
+    class on spans of that kind; spans in `alone`, which have more than attributes, it leaves out. Written are `facts`,
+    `finish` (how often, start and length of the reason an answer gives), and for each of COLUMNS its bytes to `outs`,
+    their ends to `ends`, and to `has` where it is set.
     """
     s.counts[:] = 0
     free_0 = np.int64(0)
@@ -1434,6 +1546,7 @@ def read_contents(
         at_output: Int = np.int64(-1)
         at_arguments: Int = np.int64(-1)
         at_result: Int = np.int64(-1)
+        input_indexed, output_indexed = False, False
         instructed = False
         for i in range(first[row], first[row + 1] if alone[row] == 0 else first[row]):
             class_ = class_of_key[key[i]]
@@ -1443,17 +1556,52 @@ def read_contents(
                 at_input = i if at_input == -1 else -2
             elif class_ == OUTPUT_MESSAGES:
                 at_output = i if at_output == -1 else -2
+            elif class_ == INPUT_INDEXED:
+                input_indexed = True
+            elif class_ == OUTPUT_INDEXED:
+                output_indexed = True
             elif class_ == TOOL_ARGUMENTS:
                 at_arguments = i if at_arguments == -1 else -2
             elif class_ == TOOL_RESULT:
                 at_result = i if at_result == -1 else -2
-        if at_input >= 0 and reads[kind[row], INPUT_MESSAGES] and types[at_input] == STRING:
-            size, kept_calls, kept_names = length[at_input], s.counts[CALLS], s.counts[NAMES]
+        is_list = at_input >= 0 and not input_indexed and types[at_input] == STRING
+        if reads[kind[row], INPUT_MESSAGES] and (is_list or (at_input == -1 and input_indexed)):
+            kept_calls, kept_names = s.counts[CALLS], s.counts[NAMES]
             s.counts[FACTS] = 0
             to, text_to = np.int64(-1), np.int64(0)
-            if size <= max_bytes:
+            if not is_list:
+                to, text_to = read_indexed(
+                    buf,
+                    words,
+                    first[row],
+                    first[row + 1],
+                    np.int64(INPUT_INDEXED),
+                    GIVEN,
+                    class_of_key,
+                    indexed,
+                    key,
+                    types,
+                    start,
+                    length,
+                    outs[0],
+                    free_0,
+                    outs[2],
+                    free_2,
+                    s,
+                )
+            elif length[at_input] <= max_bytes:
                 to, text_to = read_messages(
-                    buf, words, start[at_input], start[at_input] + size, row, GIVEN, outs[0], free_0, outs[2], free_2, s
+                    buf,
+                    words,
+                    start[at_input],
+                    start[at_input] + length[at_input],
+                    row,
+                    GIVEN,
+                    outs[0],
+                    free_0,
+                    outs[2],
+                    free_2,
+                    s,
                 )
             if to < 0 or to - free_0 > max_bytes or (instructed and s.counts[FACTS] & SYSTEM_MESSAGE):
                 s.counts[CALLS], s.counts[NAMES] = kept_calls, kept_names
@@ -1465,17 +1613,38 @@ def read_contents(
                     found |= HAS_INPUT_TEXT
                     has[2, row] = 1
                     free_2 = text_to
-        if at_output >= 0 and reads[kind[row], OUTPUT_MESSAGES] and types[at_output] == STRING:
-            size, kept_calls, kept_names = length[at_output], s.counts[CALLS], s.counts[NAMES]
+        is_list = at_output >= 0 and not output_indexed and types[at_output] == STRING
+        if reads[kind[row], OUTPUT_MESSAGES] and (is_list or (at_output == -1 and output_indexed)):
+            kept_calls, kept_names = s.counts[CALLS], s.counts[NAMES]
             s.counts[FACTS] = 0
             s.counts[FINISH_COUNT] = 0
             to, text_to = np.int64(-1), np.int64(0)
-            if size <= max_bytes:
+            if not is_list:
+                to, text_to = read_indexed(
+                    buf,
+                    words,
+                    first[row],
+                    first[row + 1],
+                    np.int64(OUTPUT_INDEXED),
+                    ANSWER,
+                    class_of_key,
+                    indexed,
+                    key,
+                    types,
+                    start,
+                    length,
+                    outs[1],
+                    free_1,
+                    outs[3],
+                    free_3,
+                    s,
+                )
+            elif length[at_output] <= max_bytes:
                 to, text_to = read_messages(
                     buf,
                     words,
                     start[at_output],
-                    start[at_output] + size,
+                    start[at_output] + length[at_output],
                     row,
                     ANSWER,
                     outs[1],

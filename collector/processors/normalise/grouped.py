@@ -24,7 +24,9 @@ from collector.processors.normalise.content_kernels import (
     HAS_INPUT,
     HAS_OUTPUT,
     HAS_RESULT,
+    INPUT_INDEXED,
     INPUT_MESSAGES,
+    OUTPUT_INDEXED,
     OUTPUT_MESSAGES,
     TOOL_ARGUMENTS,
     TOOL_RESULT,
@@ -49,7 +51,9 @@ if TYPE_CHECKING:
 
 FACT_OF_CLASS: Final = {
     INPUT_MESSAGES: HAS_INPUT,
+    INPUT_INDEXED: HAS_INPUT,
     OUTPUT_MESSAGES: HAS_OUTPUT,
+    OUTPUT_INDEXED: HAS_OUTPUT,
     TOOL_ARGUMENTS: HAS_ARGUMENTS,
     TOOL_RESULT: HAS_RESULT,
 }
@@ -78,7 +82,7 @@ def convert_grouped(
     class_of_key = content_classes(keys, table)
     if not class_of_key.any() and not alone:
         return Converted(n, {}, {}, {})
-    given = Input.of(batch, kind, alone, class_of_key)
+    given = Input.of(batch, kind, alone, table)
     content = read_content(batch, given, max_content_bytes)
     group, rows = _groups(batch, given, class_of_key, _known(batch, given, content, columns))
     found = convert(rows.tolist(), {row: _told(int(content.facts[row])) for row in rows.tolist()})
@@ -99,7 +103,7 @@ def plain_facts(
     batch: SpanBatch, table: Dialects, *, kind: Ints, alone: Collection[int], max_content_bytes: int
 ) -> Ints:
     """Return what kernels read of each span, as bits: HAS_INPUT and its like in `content_kernels`."""
-    given = Input.of(batch, kind, alone, content_classes(batch.attributes.keys, table))
+    given = Input.of(batch, kind, alone, table)
     return read_content(batch, given, max_content_bytes).facts
 
 

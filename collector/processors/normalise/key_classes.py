@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,12 +15,18 @@ from collector.processors.normalise.classify import KINDS
 from collector.processors.normalise.content import CONVERSING
 from collector.processors.normalise.content_kernels import (
     CLASSES,
+    CONTENT,
     FIGURES,
+    FINISH_REASON,
+    INPUT_INDEXED,
     INPUT_MESSAGES,
     INSTRUCTIONS,
     LABELS,
+    OTHER_NAME,
+    OUTPUT_INDEXED,
     OUTPUT_MESSAGES,
     REST,
+    ROLE,
     TOOL_ARGUMENTS,
     TOOL_RESULT,
     UNREAD,
@@ -43,6 +51,10 @@ OF_LIST: Final = {
     "output": FIGURES,
 }
 """List of keys in the table -> their class; any other that a converter reads is of REST."""
+OF_PREFIXES: Final = {"input_indexed": INPUT_INDEXED, "output_indexed": OUTPUT_INDEXED}
+"""List of prefixes in the table -> the class of keys of messages under them."""
+INDEXED: Final = re.compile(r"(0|[1-9][0-9]{0,7})\.(message\.)?(role|content|finish_reason)")
+MEMBERS: Final = {"role": ROLE, "content": CONTENT, "finish_reason": FINISH_REASON}
 LISTS_OF_LABELS: Final = ("tags", "metadata", "metadata_prefixes")
 """What `convert_labels` reads, which reads nothing else."""
 
@@ -53,6 +65,8 @@ class _Classes:
 
     of_key: Mapping[str, int]
     prefixes: tuple[str, ...]
+    indexed: Mapping[str, int]
+    """Prefix -> class."""
     label_keys: frozenset[str]
     label_prefixes: tuple[str, ...]
 
@@ -70,7 +84,8 @@ class _Classes:
         labels = frozenset(k for name in LISTS_OF_LABELS for k in table.content[name])
         return cls(
             classes,
-            tuple(k for keys in lists.values() for k in keys if k.endswith(".")),
+            tuple(k for name, keys in lists.items() if name not in OF_PREFIXES for k in keys if k.endswith(".")),
+            MappingProxyType({k: class_ for name, class_ in OF_PREFIXES.items() for k in lists[name]}),
             labels,
             tuple(k for k in labels if k.endswith(".")),
         )
@@ -80,7 +95,16 @@ class _Classes:
         class_ = self.of_key.get(key, UNREAD)
         if class_ != FIGURES and key.startswith(self.prefixes):
             return REST
+        if indexed := [c for prefix, c in self.indexed.items() if key.startswith(prefix)]:
+            return class_ if class_ == FIGURES else indexed[0] if class_ == UNREAD and len(indexed) == 1 else REST
         return LABELS if class_ == UNREAD and self.is_label(key) else class_
+
+    def message_of(self, key: str) -> tuple[int, int, int]:
+        """Return which message an indexed key tells of, what of it, and a number for how such keys are written."""
+        for number, prefix in enumerate(self.indexed):
+            if found := INDEXED.fullmatch(key[len(prefix) :] if key.startswith(prefix) else ""):
+                return int(found[1]), MEMBERS[found[3]], 2 * number + bool(found[2])
+        return 0, OTHER_NAME, 0
 
     def is_label(self, key: str) -> bool:
         """Tell whether a key holds labels."""
@@ -98,6 +122,12 @@ def content_classes(keys: Sequence[str], table: Dialects) -> NDArray[np.uint8]:
     return np.fromiter(map(classes.of_content, keys), np.uint8, len(keys))
 
 
+def indexed_keys(keys: Sequence[str], table: Dialects) -> NDArray[np.int64]:
+    """Return PLACE, MEMBER and FAMILY of each key; of one that is no member of a message, OTHER_NAME."""
+    classes = _shipped() if table is dialects() else _Classes.of(table)
+    return np.array([classes.message_of(k) for k in keys], np.int64).reshape(-1, 3).T.copy()
+
+
 def label_classes(keys: Sequence[str], table: Dialects) -> NDArray[np.uint8]:
     """Return the class of each key for the converter of labels: REST or UNREAD."""
     classes = _shipped() if table is dialects() else _Classes.of(table)
@@ -112,7 +142,7 @@ def by_kind(of: Callable[[Kind, int], int]) -> NDArray[np.uint8]:
 
 def read_by_kernels(kind: Kind, class_: int) -> int:
     """Tell whether kernels read keys of a class on spans of a kind."""
-    if class_ in (INPUT_MESSAGES, OUTPUT_MESSAGES):
+    if class_ in (INPUT_MESSAGES, OUTPUT_MESSAGES, INPUT_INDEXED, OUTPUT_INDEXED):
         return int(kind in CONVERSING and kind != Kind.EMBEDDING)  # whose inputs are texts, not a talk
     return int(class_ in (TOOL_ARGUMENTS, TOOL_RESULT) and kind == Kind.TOOL)
 
@@ -121,7 +151,7 @@ def used_by_converters(kind: Kind, class_: int) -> int:
     """Tell what keys of a class are to converters on spans of a kind."""
     if class_ == FIGURES:
         return group_kernels.USED_WITH_FIGURES
-    if class_ in (INPUT_MESSAGES, OUTPUT_MESSAGES):
+    if class_ in (INPUT_MESSAGES, OUTPUT_MESSAGES, INPUT_INDEXED, OUTPUT_INDEXED):
         return int(kind in CONVERSING)
     if class_ == TOOL_ARGUMENTS:
         return int(kind in (Kind.TOOL, Kind.LLM))  # a model's span may tell a call of its answer so

@@ -11,6 +11,7 @@ import pyarrow as pa
 from collector.processors.normalise import content_kernels
 from collector.processors.normalise.content_kernels import (
     ARGUMENTS_JSON,
+    CLASSES,
     COLUMNS,
     HAS_ARGUMENTS,
     HAS_INPUT,
@@ -18,10 +19,12 @@ from collector.processors.normalise.content_kernels import (
     HAS_OUTPUT,
     HAS_OUTPUT_TEXT,
     HAS_RESULT,
+    INPUT_INDEXED,
     INPUT_JSON,
     INPUT_MESSAGES,
     INPUT_TEXT,
     INSTRUCTIONS,
+    OUTPUT_INDEXED,
     OUTPUT_JSON,
     OUTPUT_MESSAGES,
     OUTPUT_TEXT,
@@ -30,7 +33,7 @@ from collector.processors.normalise.content_kernels import (
     TOOL_RESULT,
     Scratch,
 )
-from collector.processors.normalise.key_classes import by_kind, read_by_kernels
+from collector.processors.normalise.key_classes import by_kind, content_classes, indexed_keys, read_by_kernels
 from collector.processors.normalise.quality import ANSWERED, CALLED, REPEATED
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
+    from schema.dialect import Dialects
 
     Ints = NDArray[np.int64]
 
@@ -86,20 +90,24 @@ class Input:
     alone: NDArray[np.uint8]
     """1 for spans that have more than attributes, which kernels leave to the converters."""
     class_of_key: NDArray[np.uint8]
+    indexed: Ints
+    """PLACE, MEMBER and FAMILY of each key."""
 
     @classmethod
-    def of(cls, batch: SpanBatch, kind: Ints, alone: Collection[int], class_of_key: NDArray[np.uint8]) -> Input:
+    def of(cls, batch: SpanBatch, kind: Ints, alone: Collection[int], table: Dialects) -> Input:
         """Lay a batch out; its buffer is copied only where too little lies behind the last value."""
-        table = batch.attributes
-        buffer = table.buffer
-        end = int((table.start + table.length).max(initial=0))
+        attributes = batch.attributes
+        buffer = attributes.buffer
+        end = int((attributes.start + attributes.length).max(initial=0))
         if len(buffer) < end + content_kernels.PADDING:
             buffer += bytes(content_kernels.PADDING)
         words = np.ndarray((len(buffer) - 7,), "<i8", buffer, strides=(1,))
-        first = table.owner.searchsorted(np.arange(len(batch) + 1, dtype=table.owner.dtype)).astype(np.int64)
+        first = attributes.owner.searchsorted(np.arange(len(batch) + 1, dtype=attributes.owner.dtype)).astype(np.int64)
         apart = np.zeros(len(batch), np.uint8)
         apart[list(alone)] = 1
-        return cls(np.frombuffer(buffer, np.uint8), words, first, kind, apart, class_of_key)
+        keys = attributes.keys
+        classes, indexed = content_classes(keys, table), indexed_keys(keys, table)
+        return cls(np.frombuffer(buffer, np.uint8), words, first, kind, apart, classes, indexed)
 
 
 @np.errstate(over="ignore")  # hashes wrap; compiled they do so without a word, as plain Python not
@@ -112,8 +120,15 @@ def read_content(batch: SpanBatch, given: Input, max_bytes: int) -> Content:
     """
     n, table = len(batch), batch.attributes
     of_row = given.class_of_key[table.key]
+    of_class = np.bincount(of_row, weights=table.length, minlength=CLASSES).astype(np.int64)
     sizes = [
-        int(table.length[of_row == c].sum()) for c in (INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_ARGUMENTS, TOOL_RESULT)
+        int(of_class[list(classes)].sum())
+        for classes in (
+            (INPUT_MESSAGES, INPUT_INDEXED),
+            (OUTPUT_MESSAGES, OUTPUT_INDEXED),
+            (TOOL_ARGUMENTS,),
+            (TOOL_RESULT,),
+        )
     ]
     rooms = [sizes[0] * 3, sizes[1] * 3, sizes[0], sizes[1], sizes[2] * 2, sizes[3] * 2]
     outs = [_room(room + 4096) for room in rooms]
@@ -128,6 +143,7 @@ def read_content(batch: SpanBatch, given: Input, max_bytes: int) -> Content:
         given.kind,
         given.alone,
         given.class_of_key,
+        given.indexed,
         by_kind(read_by_kernels),
         table.key,
         table.type,
