@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     Extents = tuple[bytes, Ints, Ints]
     """A buffer with PADDING bytes behind the last request, and where each starts and ends in it."""
 
+EXPECTED_KEYS = 8192
+"""Of the attributes of a batch; for more it is scanned a second time."""
 FOLLOWED_KEYS = 1024
 """For which it is remembered what came behind them; no sender of ours has as many."""
 SAMPLED_SPANS = 64
@@ -59,18 +61,27 @@ def decode(records: Sequence[Record], *, seed: Callable[[], int] = lambda: secre
                 return protobuf.decode(records)
             extents = _joined(bodies)
         origins = _origins(records)
-        scan = _Scan(origins, extents, seed())
-        batch = scan.batch()
+        scan, batch = _scanned(origins, extents, seed)
         if scan.irregular.any():
             buffer, starts, ends = extents
             bodies = [memoryview(buffer)[s:e] for s, e in zip(starts.tolist(), ends.tolist(), strict=True)]
             for i in np.flatnonzero(scan.irregular).tolist():
                 bodies[i] = parse(records[i]).SerializeToString()
-            scan = _Scan(origins, _joined(bodies), seed())
-            batch = scan.batch()
+            scan, batch = _scanned(origins, _joined(bodies), seed)
     except Refused:
         return protobuf.decode(records)  # which names the first that is damaged
     return protobuf.decode(records) if scan.irregular.any() else batch
+
+
+def _scanned(
+    origins: tuple[Origins, NDArray[np.bool_]], extents: Extents, seed: Callable[[], int]
+) -> tuple[_Scan, SpanBatch]:
+    scan = _Scan(origins, extents, seed())
+    try:
+        return scan, scan.batch()
+    except _MoreKeys:
+        scan = _Scan(origins, extents, seed(), key_room=len(extents[0]))
+        return scan, scan.batch()
 
 
 def _as_read(records: Sequence[Record]) -> Extents | None:
@@ -113,12 +124,24 @@ def _origins(records: Sequence[Record]) -> tuple[Origins, NDArray[np.bool_]]:
     return Origins(named, np.array(sequences, np.uint64), np.array(received, np.uint64)), np.array(are_logs, np.bool_)
 
 
+class _MoreKeys(Exception):
+    """There may be more keys than were expected: scan again, with room for as many as there can be."""
+
+
 class _Scan:
     """One pass over the joined requests. `irregular` marks the records that were not read whole."""
 
-    def __init__(self, origins: tuple[Origins, NDArray[np.bool_]], extents: Extents, seed: int) -> None:
+    def __init__(
+        self,
+        origins: tuple[Origins, NDArray[np.bool_]],
+        extents: Extents,
+        seed: int,
+        *,
+        key_room: int = EXPECTED_KEYS,
+    ) -> None:
         self._origins, self._are_logs = origins
         self._seed = seed
+        self._key_room = key_room
         self._buffer, self._starts, self._ends = extents
         self._buf = np.frombuffer(self._buffer, np.uint8)
         self._words: Ints = np.ndarray((len(self._buffer) - 7,), "<i8", self._buffer, strides=(1,))
@@ -302,8 +325,9 @@ class _Scan:
         """Read the attributes of those extents; `origin` is the record of each owner."""
         owner, start, length = extents[0][:n], extents[1][:n], extents[2][:n]
         key, kinds, number = np.empty(n, np.int32), np.empty(n, np.uint8), np.empty(n, np.int64)
-        key_start, key_end = np.empty(n, np.int64), np.empty(n, np.int64)
-        slots = np.zeros(1 << max(4, (2 * n).bit_length()), np.int32)
+        room = min(n, self._key_room)
+        key_start, key_end = np.empty(room, np.int64), np.empty(room, np.int64)
+        slots = np.zeros(1 << max(4, (2 * room).bit_length()), np.int32)
         known = kernels.read_attributes(
             self._buf,
             self._words,
@@ -322,6 +346,8 @@ class _Scan:
             self._seed,
             *self._stacks,
         )
+        if known == room < n:
+            raise _MoreKeys
         names = zip(key_start[:known].tolist(), key_end[:known].tolist(), strict=True)
         return AttributeTable(
             owner=owner,

@@ -228,6 +228,13 @@ def test_a_million_keys_of_one_request_are_told_apart() -> None:
     assert np.array_equal(table.key, np.arange(len(keys)))
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_as_many_keys_as_expected_and_one_more(more: int) -> None:
+    n = columns.EXPECTED_KEYS + more
+    body = span(b"".join(field(9, field(1, b"%x" % i)) for i in [*range(n), 0]))
+    assert_same([record(body), record(span(field(5, b"behind")), sequence=1)])
+
+
 def test_keys_that_collide_are_left_to_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
 
