@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 PROGRAM = """
@@ -30,10 +31,10 @@ print(kept, faults() - before, pa.default_memory_pool().backend_name)
 """
 
 
-def run(how: str, **environment: str) -> list[str]:
+def run(how: str, program: str = PROGRAM, **environment: str) -> list[str]:
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "ARROW_"))}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how],
+        [sys.executable, "-c", program, how],
         capture_output=True,
         text=True,
         check=True,
@@ -56,6 +57,28 @@ def test_pages_are_asked_for_once_and_arrow_takes_part() -> None:
 
 def test_who_has_told_the_allocator_something_else_is_left_alone() -> None:
     assert run("keep", MALLOC_ARENA_MAX="4")[0] == "False"
+
+
+ARROW_FIRST = """
+import pyarrow as pa
+from collector.memory import keep_memory
+kept = keep_memory()
+before = pa.system_memory_pool().bytes_allocated()
+held = pa.array(range(100_000))
+print(kept, pa.default_memory_pool().backend_name, pa.system_memory_pool().bytes_allocated() - before >= 800_000)
+"""
+
+
+def test_arrow_takes_part_when_it_was_imported_before() -> None:
+    kept, pool, taken = run("keep", ARROW_FIRST)
+    if kept == "False":
+        pytest.skip("the C library is not glibc")
+    assert (pool, taken) == ("system", "True")
+
+
+@pytest.mark.skipif("mimalloc" not in pa.supported_memory_backends(), reason="this Arrow has no other allocator")
+def test_who_has_chosen_an_allocator_for_arrow_keeps_it() -> None:
+    assert run("keep", ARROW_FIRST, ARROW_DEFAULT_MEMORY_POOL="mimalloc")[1] == "mimalloc"
 
 
 def test_arrow_does_not_import_pandas_and_whoever_wants_it_can() -> None:
