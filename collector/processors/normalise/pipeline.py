@@ -19,6 +19,7 @@ from collector.processors.normalise.content import PREPARES
 from collector.processors.normalise.convert import OnFault, convert_marked, log_fault
 from collector.processors.normalise.failing import error_columns
 from collector.processors.normalise.feedback import find_feedback
+from collector.processors.normalise.lending import Lenders
 from collector.processors.normalise.limits import DEFAULT_MAX_BYTES
 from collector.processors.normalise.quality import defect_lists
 from collector.processors.normalise.scalars import Column, Plan, Slot, Source, fill_slots
@@ -300,17 +301,15 @@ def _borrow(work: Work, twins: Sequence[tuple[int, tuple[int, ...]]]) -> None:
     """Give the counted span of a call what only another record of it says; the client library's tokens win."""
     if not twins:
         return
-    n = len(work.batch)
     native = work.scopes.begin_with(work.table.usage.native_scopes)
+    lenders = Lenders.of(twins)
     for name in (*TOKENS, *BORROWED):
         column = work.columns[name]
-        known = valid(column)
-        source = np.arange(n)
-        for row, others in twins:
-            giver = next((o for o in others if known[o]), -1)
-            if giver >= 0 and (not known[row] or (name in TOKENS and native[giver] and not native[row])):
-                source[row] = giver
-        work.columns[name] = borrow(column, source.astype(np.int64))
+        rows, givers = lenders.lent(valid(column), native if name in TOKENS else None)
+        if len(rows):
+            source = np.arange(len(column))
+            source[rows] = givers
+            work.columns[name] = borrow(column, source)
 
 
 __all__ = ["canonical"]
