@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.decode.protobuf import decode
 from collector.processors.normalise import calls
 from collector.processors.normalise.classify import KINDS
-from collector.processors.normalise.tree import read_tree
+from collector.processors.normalise.tree import MAX_ANCESTORS, Tree, depths, read_tree
 from schema.span import Kind
 from tests.decode.test_span_batch import record
 
@@ -87,3 +87,28 @@ def test_calls_are_those_that_comparing_every_span_finds(made: list[dict[str, An
         expected = found(compiled=False)
     assert found(compiled=False) == expected
     assert found(compiled=True) == expected
+
+
+def tree_of(parent: list[int]) -> Tree:
+    """Return one trace of rows that are all distinct."""
+    n = len(parent)
+    return Tree(np.arange(n), np.array(parent, np.int64), np.zeros(n, np.int64), np.full(n, -1, np.int64))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_depths_of_any_tree_and_cycle_are_those_that_walking_finds(data: st.DataObject) -> None:
+    n = data.draw(st.integers(0, 12))
+    anyone = st.lists(st.integers(-1, n - 1), min_size=n, max_size=n)
+    tree = tree_of([-1 if above == row else above for row, above in enumerate(data.draw(anyone))])
+    rows = np.array(data.draw(st.lists(st.integers(0, n - 1))) if n else [], np.int64)
+    assert depths(rows, tree, compiled=True).tolist() == depths(rows, tree).tolist()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_depths_end_where_ancestors_do(closed: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    n = MAX_ANCESTORS + 3
+    tree = tree_of([n - 1 if closed else -1, *range(n - 1)])
+    rows = np.arange(n)
+    assert depths(rows, tree, compiled=True).tolist() == depths(rows, tree).tolist()
+    assert depths(rows, tree, compiled=True).max() == MAX_ANCESTORS

@@ -13,7 +13,7 @@ import numpy as np
 
 from collector.processors.normalise.classify import KINDS
 from collector.processors.normalise.columns import figures, truths, valid
-from collector.processors.normalise.tree import Tree, ancestors, have_below, nearest_above, numbered
+from collector.processors.normalise.tree import Tree, depths, have_below, nearest_above, numbered
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -88,17 +88,21 @@ def find_calls(
         above = nearest_above(nodes, counted | begins_anew, tree, compiled=compiled)
         above[(above >= 0) & ~counted[above]] = -1
         related = _related(nodes, above, tree, traits)
-        inside = dict(zip(nodes[related].tolist(), above[related].tolist(), strict=True))
+        rows = nodes[related]
+        inside = dict(zip(rows.tolist(), above[related].tolist(), strict=True))
+        rank = _ranks(rows, depths(rows, tree, compiled=compiled), traits)
+        counted[rows] = False
+        best: list[int] = []
         for group, is_counted in _groups(inside, tree, traits):
-            counted[group] = False
-            if len(group) == 1:
-                counted[group] = is_counted
+            if not is_counted:
                 continue
-            ranked = sorted(group, key=lambda r: _rank(r, tree, traits), reverse=True)
-            counted[ranked[0]] = is_counted
-            if is_counted:
-                trusted = sorted(ranked[1:], key=lambda r: (bool(traits.native[r]), r), reverse=True)
-                twins.append((ranked[0], tuple(trusted)))
+            recording = min(group, key=rank.__getitem__)
+            best.append(recording)
+            if len(group) > 1:
+                others = (r for r in group if r != recording)
+                trusted = sorted(others, key=lambda r: (bool(traits.native[r]), r), reverse=True)
+                twins.append((recording, tuple(trusted)))
+        counted[best] = True
     remote = _remote_agents(batch, columns, _is(kind, Kind.AGENT) & itself)
     if remote.any():  # those below which no model call reports the usage
         counted |= remote & ~have_below(np.flatnonzero(calling), tree, compiled=compiled)
@@ -181,11 +185,14 @@ def _traits(
     )
 
 
-def _rank(row: int, tree: Tree, t: _Traits) -> tuple[bool, bool, int, bool, bool, int, int, int]:
-    """Return how well a row records its call; time tells equal records apart, since order of arrival is chance."""
-    depth = sum(1 for _ in ancestors(row, tree))
-    known = bool(t.has_usage[row]), bool(t.has_content[row]), int(t.details[row])
-    return *known, bool(t.failed[row]), bool(t.response_id[row] >= 0), depth, -int(t.start[row]), -row
+def _ranks(rows: NDArray[np.int64], depth: NDArray[np.int64], t: _Traits) -> dict[int, int]:
+    """Return how well these rows record their calls, 0 the best, by row; `depth` is that of each in its trace.
+
+    Time tells equal records apart, since order of arrival is chance.
+    """
+    worse = (~t.has_usage, ~t.has_content, -t.details, ~t.failed, t.response_id < 0)
+    best_last = (rows, t.start[rows], -depth, *(key[rows] for key in reversed(worse)))
+    return {row: place for place, row in enumerate(rows[np.lexsort(best_last)].tolist())}
 
 
 def _groups(inside: Mapping[int, int], tree: Tree, t: _Traits) -> Iterable[tuple[list[int], bool]]:
@@ -199,7 +206,7 @@ def _groups(inside: Mapping[int, int], tree: Tree, t: _Traits) -> Iterable[tuple
 
     def find(row: int) -> int:
         while leader[row] != row:
-            row = leader[row]
+            leader[row] = row = leader[leader[row]]  # halves the way: chains of calls would cost their square
         return row
 
     def join(a: int, b: int) -> None:

@@ -91,6 +91,13 @@ def nearest(rows: Ints, wanted: NDArray[np.bool_], tree: Tree) -> Ints:
     return found
 
 
+def depths(rows: Ints, tree: Tree) -> Ints:
+    """Return how many rows are above each of these, at most MAX_ANCESTORS."""
+    depth = np.full(len(tree.parent), kernels.UNKNOWN, np.int64)
+    kernels.fill_depths(rows, tree.parent, depth)
+    return np.minimum(depth[rows], MAX_ANCESTORS)
+
+
 def text_buffers(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return offsets, two words of bytes or more, and validity bits (none: nothing is null) of a text column.
 

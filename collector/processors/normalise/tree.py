@@ -141,6 +141,16 @@ def nearest_above(
     return np.fromiter(found, np.int64, len(rows))
 
 
+def depths(rows: NDArray[np.int64], tree: Tree, *, compiled: bool = False) -> NDArray[np.int64]:
+    """Return how many rows are above each of these, as `ancestors` yields them."""
+    if compiled:
+        from collector.processors.normalise.joining import depths as joined  # noqa: PLC0415 - numba takes 0.3 s to import
+
+        return joined(rows, tree)
+    found = (sum(1 for _ in ancestors(row, tree)) for row in rows.tolist())
+    return np.fromiter(found, np.int64, len(rows))
+
+
 def ancestors(row: int, tree: Tree) -> Iterable[int]:
     """Yield the rows above a row, nearest first; a cycle ends, so does a chain after MAX_ANCESTORS."""
     seen = {row}

@@ -4,6 +4,7 @@
     number_texts ─▶ the first row with the same text
     share ─▶ the row whose value a span takes                     (as `tree.shared` does)
     above_all ─▶ which rows have one of some rows below them
+    fill_depths ─▶ how many rows are above some rows
 
 Conventions are those of `collector.decode.kernels`. Ids are hostile: tables are seeded, and `join` gives up where ids
 crowd together none the less.
@@ -32,6 +33,10 @@ MAX_PROBES = 64
 """Of a hash table that is mostly empty; more are met by chance never, by design of the sender perhaps."""
 MULTIPLIER = -0x61C8864680B583EB
 LOW_31 = 0x7FFFFFFF
+UNKNOWN = -1
+"""A depth that was not asked for."""
+PASSED = -2
+"""A depth that is being found: whoever comes by again is in a cycle."""
 
 
 @inlined
@@ -292,3 +297,32 @@ def nearest(rows: Ints, parent: Ints, wanted: Bytes, max_ancestors: Int, seen: R
             seen[above] = row
             met += 1
             above = parent[above]
+
+
+@kernel
+def fill_depths(rows: Ints, parent: Ints, depth: Ints) -> None:
+    """Write how many distinct rows are above each of these rows, and above those.
+
+    `depth` (UNKNOWN) has room for a row each. Every row is passed a few times, whatever the depth: a way ends where the
+    depth is known. Rows of a cycle have all others of it above them.
+    """
+    for i in range(len(rows)):
+        at = rows[i]
+        steps = np.int64(0)
+        while at >= 0 and depth[at] == UNKNOWN:
+            depth[at] = PASSED
+            steps += 1
+            at = parent[at]
+        here, least = steps - 1, np.int64(0)
+        if at >= 0 and depth[at] == PASSED:
+            other = parent[at]
+            while other != at:
+                least += 1
+                other = parent[other]
+        elif at >= 0:
+            here += depth[at] + 1
+        row = rows[i]
+        for _ in range(steps):
+            depth[row] = max(here, least)
+            here -= 1
+            row = parent[row]
