@@ -31,6 +31,8 @@ Int: TypeAlias = Any
 # Types of a value: schema.anyvalue.ValueType.
 EMPTY, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = range(8)
 
+LONG_BYTES = 64
+"""Texts from here on are copied by a loop over bytes, which becomes one of vectors."""
 INLINE = 12
 """Longest text that an Arrow view holds in itself."""
 DIGITS = 20
@@ -387,7 +389,15 @@ def write_varint(value: Int, out: Bytes, at: Int) -> Int:
 
 @inlined
 def copy(source: Bytes, source_words: Ints, start: Int, size: Int, out: Bytes, out_words: Ints, at: Int) -> Int:
-    """Copy an extent; return the offset behind it. Never touches a byte outside of the two extents."""
+    """Copy an extent; return the offset behind it. Never touches a byte outside of the two extents.
+
+    Indices without a sign, which cannot count from the end, let the loop of long texts become one of wide words.
+    """
+    if size >= LONG_BYTES:
+        first, to = np.uint64(start), np.uint64(at)
+        for i in range(np.uint64(size)):
+            out[to + i] = source[first + i]
+        return at + size
     if size < 8:
         for i in range(size):
             out[at + i] = source[start + i]
