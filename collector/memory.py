@@ -10,10 +10,16 @@ back below a bound; Arrow takes its memory from there as well.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import os
 import sys
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ARROW_POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
 """The variable by which a user says which allocator Arrow takes."""
@@ -69,22 +75,43 @@ def forget_pandas() -> None:
     """
     if "pandas" in sys.modules:
         return
-    hidden = _Hidden()
-    sys.meta_path.insert(0, hidden)
-    try:
+    with _hidden("pandas"):
         import pyarrow as pa  # noqa: PLC0415 - 25 MB that other commands do not need
 
         pa.array(["asked"])
+
+
+def forget_scipy() -> None:
+    """Keep numba from importing scipy.linalg: 15 MB and 0.2 s (measured) for what no kernel of ours does.
+
+    numba asks once, with its first kernel, whether it can. Whoever imports it himself still can, and kernels may use
+    `np.dot` and the like; only `np.correlate` and `np.convolve` in a kernel then add up without BLAS.
+    """
+    if "scipy.linalg" in sys.modules:
+        return
+    with _hidden("scipy.linalg"), contextlib.suppress(ImportError):  # no numba, or another: then it is as it is
+        importlib.import_module("numba.np.arraymath")
+
+
+@contextlib.contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Let nobody import a module in this block; call it where only one thread runs."""
+    finder = _Hidden(name)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
     finally:
-        sys.meta_path.remove(hidden)
+        sys.meta_path.remove(finder)
 
 
+@dataclass(frozen=True, slots=True)
 class _Hidden:
-    """Says that there is no pandas."""
+    """Says that there is no such module."""
 
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Raise for pandas, know nothing of others."""
+    name: str
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Raise for that module, know nothing of others."""
         del path, target
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is hidden for a moment", name=name)
+        if name == self.name:
+            raise ModuleNotFoundError(f"{name} is hidden for a moment", name=name)

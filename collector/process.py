@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from collector.memory import forget_pandas, keep_memory
+from collector.memory import forget_pandas, forget_scipy, keep_memory
 from collector.ready import announced, ready_document
 from collector.service import Service
 from collector.workers.plan import journal_folder, leftovers
@@ -96,6 +96,7 @@ def tune() -> None:
     """Set what holds for the whole process and serves every part of it."""
     keep_memory()
     forget_pandas()
+    forget_scipy()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 

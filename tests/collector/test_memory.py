@@ -124,3 +124,19 @@ print(pandas.__version__)
 
     assert run("forget") == ["[]", "0.0"]
     assert "['pandas']" in run("leave"), "as it is without"
+
+
+def test_numba_does_not_import_linear_algebra_and_whoever_wants_it_can() -> None:
+    program = """
+import sys
+from collector.memory import forget_scipy
+if sys.argv[1] == "forget":
+    forget_scipy()
+import numba, numpy as np
+doubled = numba.njit(lambda a: a * 2)(np.ones(3)).sum()
+print("scipy.linalg" in sys.modules, doubled)
+import scipy.linalg
+print(scipy.linalg.det(np.eye(2)), numba.njit(lambda a: np.dot(a, a))(np.ones(2)))
+"""
+    assert run("forget", program) == ["False", "6.0", "1.0", "2.0"]
+    assert run("leave", program)[0] == "True", "as it is without"
