@@ -57,6 +57,18 @@ def test_whatever_the_document_is_what_is_told_reads_as_the_text(rows: list[Any]
         assert (read(document, at, size) if size else kept) == text
 
 
+@pytest.mark.parametrize("odd", ['"', "\\", "\n", "\u00e9"])
+def test_an_odd_letter_is_seen_wherever_it_stands_in_a_long_text(odd: str) -> None:
+    """What is compared in wide words is compared to the byte, and ends where the string ends."""
+    texts = ["a" * at + odd + "b" * (200 - at) for at in range(201)]
+    documents = [json.dumps(["c", text], ensure_ascii=False) for text in texts]
+    at, size, kept = (c.to_pylist() for c in quoted(pa.array(texts), pa.array(documents)))
+    assert [read(*row) for row in zip(documents, at, size, strict=True)] == texts
+    assert kept == [None] * len(texts)
+    others = [json.dumps(["c", text.replace(odd, "x")]) for text in texts]
+    assert quoted(pa.array(texts), pa.array(others))[2].to_pylist() == texts
+
+
 @pytest.mark.parametrize("offset", range(9))
 def test_a_text_is_found_wherever_it_stands_to_words_of_eight_bytes(offset: int) -> None:
     text = "x" * offset + '"quoted"\n' + "y" * (16 - offset)

@@ -23,7 +23,6 @@ from collector.processors.normalise.content_kernels import (
     INPUT_JSON,
     INPUT_MESSAGES,
     INPUT_TEXT,
-    INSTRUCTIONS,
     OUTPUT_INDEXED,
     OUTPUT_JSON,
     OUTPUT_MESSAGES,
@@ -119,8 +118,10 @@ def read_content(batch: SpanBatch, given: Input, max_bytes: int) -> Content:
 
     """
     n, table = len(batch), batch.attributes
-    of_row = given.class_of_key[table.key]
-    of_class = np.bincount(of_row, weights=table.length, minlength=CLASSES).astype(np.int64)
+    of_class = np.zeros(CLASSES, np.int64)
+    longest = int(content_kernels.measure(table.key, table.length, given.class_of_key, of_class))
+    if longest < 0:
+        raise IndexError("an attribute has no key")
     sizes = [
         int(of_class[list(classes)].sum())
         for classes in (
@@ -132,7 +133,6 @@ def read_content(batch: SpanBatch, given: Input, max_bytes: int) -> Content:
     ]
     rooms = [sizes[0] * 3, sizes[1] * 3, sizes[0], sizes[1], sizes[2] * 2, sizes[3] * 2]
     outs = [_room(room + 4096) for room in rooms]
-    longest = int(table.length[of_row > INSTRUCTIONS].max(initial=0))
     scratch = _scratch(8 * min(longest, max_bytes) + 4096, sum(sizes[:2]))
     facts, finish = np.zeros(n, np.int64), np.zeros((3, n), np.int64)
     ends, has = np.zeros((COLUMNS, n + 1), np.int32), np.zeros((COLUMNS, n), np.uint8)
