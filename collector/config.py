@@ -68,8 +68,8 @@ class JournalConfig(ComponentConfig):
     """Size of one file, and the limit of one request. Unset: 64 MiB, at most an eighth of max_bytes."""
     sync: bool = True
     """Off: an acknowledged request survives kill -9, but not a power cut."""
-    batch_bytes: int = Field(default=32 * MIB, ge=1)
-    """How much goes to the exporters at once; memory grows with it."""
+    batch_bytes: int = Field(default=24 * MIB, ge=1)
+    """How much goes to the exporters at once; memory grows by about five times of it."""
     batch_records: int = Field(default=10_000, ge=1)
     batch_linger_s: float = Field(default=0.2, ge=0, le=60)
     """How long the first request of a batch waits for more."""
