@@ -67,6 +67,7 @@ def build_app() -> typer.Typer:
     app.command("run")(run_command)
     app.command("validate")(validate_command)
     app.command("components")(components_command)
+    app.command("compile")(compile_command)
     app.add_typer(journal_app(), name="journal")
     return app
 
@@ -102,7 +103,9 @@ def run_command(config: ConfigFile, ready_file: ReadyFile = None, workers: Worke
     """Run the collector until it is told to stop."""
     from collector.components import installed  # noqa: PLC0415 - --help need not load a server
     from collector.config import parse, read_text  # noqa: PLC0415 - as above
+    from collector.kernel_cache import choose_folder  # noqa: PLC0415 - as above
 
+    choose_folder()
     text = read_text(config)
     loaded = parse(text, str(config), installed(), os.environ).with_workers(workers)
     if loaded.service.workers > 1:
@@ -135,6 +138,15 @@ def components_command(*, as_json: AsJson = False) -> None:
         return
     for row in rows:
         typer.echo(f"{row['kind']:<10} {row['type']:<18} {row['package']:<24} {row['from']}")
+
+
+def compile_command() -> None:
+    """Compile the kernels ahead of the first start: half a minute, kept in NUMBA_CACHE_DIR where that is set."""
+    from collector import kernel_cache  # noqa: PLC0415 - as above
+
+    folder = kernel_cache.choose_folder(lasting=True)
+    kernel_cache.compile_all(lambda what: typer.echo(f"compiling: {what}", err=True))
+    typer.echo(f"kernels are kept in {folder or 'the installation, beside their source'}")
 
 
 def journal_status_command(

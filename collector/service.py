@@ -18,7 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from collector.decode import Decoder
+from collector.decode.decoder import load_kernels
 from collector.journal import Journal, JournalOptions
+from collector.kernel_cache import filled
 from collector.pipeline import Pipeline
 from collector.processors import compiled
 from exporters.clickhouse.dsn import default_dsn
@@ -161,7 +163,7 @@ class Service:
         dsn = self.dsn
         self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
-        decoder = Decoder(also_load=compiled.load)
+        decoder = Decoder(filled(load_kernels), also_load=compiled.load)
         self._pipeline = Pipeline(self._journal, processors, self._exporters, self._on_stored, decode=decoder)
         ready = await self._first_start(self._exporters)
         chain = Chain(tuple(processors.values()))

@@ -65,7 +65,10 @@ def up_command(
 
 
 def _run(text: str, environment: Mapping[str, str], ready_file: Path | None) -> None:
-    from collector import process  # noqa: PLC0415 - the other sub-commands need no server
+    from collector.kernel_cache import choose_folder  # noqa: PLC0415 - the other sub-commands need no server
+
+    choose_folder()
+    from collector import process  # noqa: PLC0415 - as above; after the choice
     from collector.components import installed  # noqa: PLC0415 - as above
     from collector.config import parse  # noqa: PLC0415 - as above
     from collector.ready import ready_document  # noqa: PLC0415 - as above

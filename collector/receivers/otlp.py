@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator, model_validator
 
 from collector.decode.validate import Limits
-from collector.decode.validator import Validator
+from collector.decode.validator import Validator, load_check
+from collector.kernel_cache import filled
 from collector.receivers.http_connection import HttpLimits
 from collector.receivers.intake import Budget, Counts, Intake
 from collector.receivers.otlp_grpc import GrpcServer
@@ -155,7 +156,7 @@ class OtlpReceiver:
         self._config = config
         self._port_sharing = context.port_sharing
         self._journal = context.journal
-        self._validator = Validator()
+        self._validator = Validator(filled(load_check))
         self._servers: list[GrpcServer | HttpServer] = []
         self._executor: ThreadPoolExecutor | None = None
         self.counts: Counts = Counter()

@@ -9,7 +9,6 @@ from exporters.clickhouse.connect import Database, connect
 from exporters.clickhouse.dsn import default_dsn, parse_dsn
 from exporters.clickhouse.migrate import migrate
 from exporters.clickhouse.rows import blocks
-from exporters.clickhouse.warm import run_all
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError, Retryable
 
@@ -44,7 +43,7 @@ class ClickHouseExporter:
         return self._db
 
     async def start(self) -> None:
-        """Make the kernels ready, connect and migrate.
+        """Connect and migrate.
 
         Raises:
             Retryable: the database cannot be reached now, or another process owns the embedded one.
@@ -55,7 +54,6 @@ class ClickHouseExporter:
             self._db = await asyncio.to_thread(self._open)
 
     def _open(self) -> Database:
-        run_all()
         db = connect(self._dsn, create_database=self._create_schema)
         try:
             missing = migrate(db, dry_run=not self._create_schema)

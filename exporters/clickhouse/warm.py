@@ -1,4 +1,8 @@
-"""Make the kernels of this package ready: compiled, or loaded from where numba keeps them."""
+"""Make the kernels of this package ready: compiled, or loaded from where numba keeps them.
+
+Whoever prepares an installation does so; an exporter that starts does not: nothing is accepted before it has, and its
+first batch compiles or loads what it needs.
+"""
 
 from __future__ import annotations
 

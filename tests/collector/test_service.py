@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from collector.config import parse
-from collector.decode import Decoder, decode
+from collector.decode import decode
 from collector.processors import compiled
 from collector.service import Service
 from exporters.clickhouse.connect import connect
@@ -184,7 +184,7 @@ def test_the_service_warms_up_the_decoder_it_uses_and_its_processors(
         loaded.set()
         return counted
 
-    monkeypatch.setattr("collector.service.Decoder", partial(Decoder, load))
+    monkeypatch.setattr("collector.service.load_kernels", load)
     monkeypatch.setattr(compiled, "load", cache(lambda: warmed.append(threading.current_thread().name)))
 
     async def work() -> None:
