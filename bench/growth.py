@@ -3,13 +3,16 @@
     python bench/growth.py [--full] [--rounds 3] [--picture]
 
     spans in the database   CPU of decode to stored row, merges included, while an embedded database fills
+    INSERTs alone           the same with merges stopped: what is above that is rows written anew
     spans a trace           CPU of decode to encoded rows, traces of 1 to 5 000 spans: agents, tools, model calls
     nested model calls      the same, every span a model call inside the one above: 8 to 5 000
     tenants                 the same, 1 to 100 tenants in one batch
-    attributes              the same; the cost of one more attribute, where spans have 5 to 200
+    attributes              the same; spans of 5 to 200, which cannot cost the same
+    one more attribute      what each of them adds, between two points of the curve above: this should be flat
 
-Flat is what does not rise by more than 15 %: each point is the cost beside that of the first. `--full` goes on to ten
-million spans in the database.
+Flat is what does not rise by more than 15 %: each point is the cost beside that of the first. Batches are cut at the
+bytes of the journal's default. `--full` goes on to ten million spans in the database. Of the first point of the
+database nothing is merged yet, and merges write a row anew by the logarithm of what is there: that curve is not flat.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from bench.tools.pictures import IMAGES, curves
 from bench.tools.proc import await_idle
 from bench.tools.report import Check, Document, markdown_table
 from bench.tools.shapes import Shape, records
+from collector.config import JournalConfig
 from collector.decode import decode
 from collector.journal.record import Record
 from collector.process import tune
@@ -44,7 +48,7 @@ from exporters.clickhouse.native import encode
 from exporters.clickhouse.rows import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 FLAT: Final = 1.15
 SPANS: Final = 10_000
@@ -53,15 +57,18 @@ TENANTS: Final = (1, 10, 100)
 ATTRIBUTES: Final = (5, 25, 50, 100, 200)
 SIZES: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 FULL_SIZES: Final = (*SIZES, 3_000_000, 10_000_000)
-SMOKE_SIZES: Final = (2_000, 6_000)
-BATCH_SPANS: Final = 5_000
+SMOKE_SIZES: Final = (10_000, 20_000)
+BATCH_SPANS: Final = 10_000
+UNMERGED_SPANS: Final = 1_000_000
+"""As many parts as INSERTs: ClickHouse delays them from a thousand."""
 REQUEST_SPANS: Final = 500
 IN_THE_DATABASE: Final = "spans in the database"
+INSERTS_ALONE: Final = "INSERTs alone"
 SPANS_A_TRACE: Final = "spans a trace"
 MORE_ATTRIBUTES: Final = "one more attribute"
 
 Point = dict[str, Any]
-"""curve, at, us, relative."""
+"""curve, at, us (a span; of one more attribute, an attribute), relative."""
 
 
 def process(found: Sequence[Record]) -> list[Any]:
@@ -72,14 +79,26 @@ def process(found: Sequence[Record]) -> list[Any]:
     return list(blocks(batch))
 
 
+def batches(found: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Cut records where the journal cuts them by default: a process sees no larger batches."""
+    limit_bytes, first, held_bytes = JournalConfig().batch_bytes, 0, 0
+    for i, record in enumerate(found):
+        if i > first and held_bytes + len(record.body) > limit_bytes:
+            yield found[first:i]
+            first, held_bytes = i, 0
+        held_bytes += len(record.body)
+    yield found[first:]
+
+
 def encoded_us(shape: Shape, rounds: int) -> float:
     """Return CPU microseconds a span, decode to encoded rows."""
-    found = records(shape)
+    found = list(batches(records(shape)))
 
     def work() -> None:
-        for block in process(found):
-            for _ in encode(block.rows):
-                pass
+        for batch in found:
+            for block in process(batch):
+                for _ in encode(block.rows):
+                    pass
 
     return best_cpu_us(work, rounds) / shape.spans
 
@@ -101,12 +120,14 @@ def of_attributes(rounds: int, spans: int) -> list[Point]:
     return relative("attributes", found) + relative(MORE_ATTRIBUTES, marginal)
 
 
-def of_the_database(sizes: Sequence[int]) -> list[Point]:
+def of_the_database(sizes: Sequence[int], *, merging: bool) -> list[Point]:
     """Fill an embedded database; a point is the CPU a span since the point before, merges that were due included."""
     made = stamper("small", REQUEST_SPANS, start=1)
     points: list[tuple[int, float]] = []
     with work_folder() as folder, connect(f"chdb://{folder}/db") as db:
         migrate(db)
+        if not merging:
+            db.command("SYSTEM STOP MERGES")
         inserting(db, process(_requests(made)))()  # what is compiled and opened the first time is not growth
         held = 0
         for size in sizes:
@@ -122,7 +143,7 @@ def of_the_database(sizes: Sequence[int]) -> list[Point]:
             await_idle([os.getpid()], timeout_s=60)
             spent_s += time.process_time() - began
             points.append((size, spent_s / (held - before) * 1e6))
-    return relative(IN_THE_DATABASE, points)
+    return relative(IN_THE_DATABASE if merging else INSERTS_ALONE, points)
 
 
 def _requests(made: Stamper) -> list[Record]:
@@ -148,11 +169,11 @@ def markdown(document: Document) -> str:
     return markdown_table(HEADER, _rows(document))
 
 
-HEADER: Final = ("what grows", "at", "CPU µs a span", "beside the first")
+HEADER: Final = ("what grows", "at", "CPU µs a span (an attribute)", "beside the first")
 
 
 def _rows(document: Document) -> list[list[str]]:
-    return [[p["curve"], f"{p['at']:,}", f"{p['us']:.2f}", f"{p['relative']:.2f}"] for p in document["points"]]
+    return [[p["curve"], f"{p['at']:,}", f"{p['us']:.3g}", f"{p['relative']:.2f}"] for p in document["points"]]
 
 
 def picture(document: Document, folder: Path = IMAGES) -> Path:
@@ -191,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ),
         *curve("tenants", [(n, Shape(spans, tenants=n)) for n in TENANTS], options.rounds),
         *of_attributes(options.rounds, spans),
-        *of_the_database(sizes),
+        *of_the_database([n for n in sizes if n <= UNMERGED_SPANS], merging=False),
+        *of_the_database(sizes, merging=True),
     ]
     with work_folder() as folder:
         kept: Document = {"machine": machine(folder), "options": settings(options), "points": points}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -60,7 +61,8 @@ def test_stages_runs_and_draws(tmp_path: Path) -> None:
 def test_growth_runs_and_draws(tmp_path: Path) -> None:
     found = smoke("growth.py", "--picture", str(tmp_path))
     curves = {p["curve"] for p in found["points"]}
-    assert {growth.IN_THE_DATABASE, growth.SPANS_A_TRACE, growth.MORE_ATTRIBUTES, "tenants"} <= curves
+    assert {growth.IN_THE_DATABASE, growth.INSERTS_ALONE, growth.SPANS_A_TRACE, growth.MORE_ATTRIBUTES} <= curves
+    assert "tenants" in curves
     assert {c.what for c in growth.checks(found)} >= {f"growth, {growth.IN_THE_DATABASE}: worst ÷ first"}
     assert (tmp_path / "growth.svg").read_text().startswith("<svg")
 
@@ -96,6 +98,13 @@ def test_figures_have_the_digits_they_deserve(value: float, text: str) -> None:
 
 def test_a_table_is_markdown() -> None:
     assert markdown_table(("a", "b"), [(1, "x")]) == "| a | b |\n| --- | --- |\n| 1 | x |\n"
+
+
+def test_growth_cuts_batches_at_the_bytes_of_the_journal() -> None:
+    found = [dataclasses.replace(r, body=bytes(20 << 20)) for r in records(Shape(300))]
+    assert [[r.sequence for r in batch] for batch in growth.batches(found)] == [[0], [1], [2]]
+    small = records(Shape(300))
+    assert list(growth.batches(small)) == [small]
 
 
 def test_growth_is_told_beside_the_first_point() -> None:
