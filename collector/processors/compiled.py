@@ -9,7 +9,6 @@ Python and Arrow. Both give the same.
 
 from __future__ import annotations
 
-import gc
 from functools import cache
 
 
@@ -24,8 +23,6 @@ def load() -> None:
     from collector.processors.normalise.warm import run_all  # noqa: PLC0415 - numba takes 0.3 s to import
 
     run_all()
-    gc.collect()
-    gc.freeze()  # modules and kernels stay: a collection that looks at them again costs a span 0.7 µs (measured)
 
 
 def are_ready() -> bool:

@@ -110,7 +110,7 @@ class Sender:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 break
-            if not select.select([connection.sock], [], [], 0)[0]:  # else the server has closed it
+            if not _is_readable(connection.sock):  # else the server has closed it
                 connection.sock.settimeout(ANSWER_TIMEOUT_S)
                 return connection
             connection.close()
@@ -135,6 +135,13 @@ class Sender:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _is_readable(sock: socket) -> bool:
+    """Tell whether there is something to read, or the end. Not by `select`, which knows 1024 files at most."""
+    waiting = select.poll()
+    waiting.register(sock, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def compressed(body: Iterable[memoryview]) -> Iterator[memoryview]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
+import resource
 import socket
 import threading
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from exporters.clickhouse.connect import connect
 from exporters.clickhouse.dsn import ServerDsn
 from exporters.clickhouse.faults import InsertFault, classify
 from exporters.clickhouse.native import encode
-from exporters.clickhouse.send import Sender
+from exporters.clickhouse.send import Sender, _is_readable
 from schema.errors import Permanent, Retryable
 
 if TYPE_CHECKING:
@@ -214,3 +216,14 @@ def test_a_proxy_of_the_environment_is_used_where_it_should(
     assert server.heads[0]["host"] == f"{host}:{port}"
     credentials = "Basic " + base64.b64encode(b"name:w@rd").decode()
     assert server.heads[0].get("proxy-authorization") == (None if direct else credentials)
+
+
+def test_connections_are_looked_at_where_a_process_has_many_files_open() -> None:
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, min(4096, most)), most))
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket(fileno=fcntl.fcntl(ours, fcntl.F_DUPFD, 1100)) as high:
+        assert not _is_readable(high)
+        theirs.send(b"x")
+        assert _is_readable(high)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
