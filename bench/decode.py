@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from bench.tools.limits import best_cpu_us
 from bench.tools.payloads import Kind, stamper
 from collector.decode import columns, protobuf
 from collector.journal import Journal, JournalOptions
@@ -52,17 +53,6 @@ async def as_read(records: Sequence[Record]) -> Sequence[Record]:
     if batch is None or len(batch.records) != len(records):
         raise SystemExit("the journal gave other records than it took")
     return batch.records
-
-
-def best_cpu_us(work: Callable[[], object], rounds: int) -> float:
-    """Return the least CPU time of a call, of all threads; the first call warms up."""
-    work()
-    times_s = []
-    for _ in range(rounds):
-        began = time.process_time()
-        work()
-        times_s.append(time.process_time() - began)
-    return min(times_s) * 1e6
 
 
 def measure(kind: Kind, spans: int, rounds: int) -> dict[str, Any]:

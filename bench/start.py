@@ -127,7 +127,7 @@ def _follow(running: Running, cache: Cache, database: Database, began: float) ->
         cpu_s=round(seen.cpu_s, 2),
         rss_bytes=seen.rss_bytes,
         rss_peak_bytes=seen.rss_peak_bytes,
-        log=running.log.read_text(errors="replace")[-500:],
+        log=running.log.read_text(errors="replace").replace(f"{ROOT}/", "")[-500:],
     )
 
 
