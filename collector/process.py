@@ -23,6 +23,7 @@ from collector.memory import forget_pandas, forget_scipy, keep_memory
 from collector.ready import announced, ready_document
 from collector.service import Service
 from collector.workers.plan import journal_folder, leftovers
+from schema import failpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,7 @@ def run(
 
     """
     log_to_stderr(config)
+    failpoints.armed()
     tune()
     service = Service(config, on_stored=on_stored, leftovers=leftovers(journal_folder(config), 1))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

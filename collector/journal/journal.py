@@ -32,6 +32,7 @@ from collector.journal.recover import Recovered, recover
 from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
 from collector.journal.spares import Spares
 from schema.errors import ConfigError, Reason, Refused, Retryable
+from schema.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -177,6 +178,7 @@ class Journal:
         """
         entry = Entry(tenant.encode(), pack_flags(signal, encoding, gzip=gzip), self._now_unix_ns(), body)
         self._admit(entry)
+        failpoint("journal.before_append")
         waiting = _Waiting(entry, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._waiting_bytes += entry.size_bytes

@@ -24,6 +24,7 @@ from collector.journal.layout import (
 )
 from collector.journal.scan import Damage, Tail, Window, add_crc, scan
 from schema.errors import ConfigError
+from schema.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -196,6 +197,7 @@ class Writer:
             end += entry.size_bytes
             sequence += 1
         self._write_synced(self._descriptor(), pieces, segment.end, end)
+        failpoint("journal.after_sync")
         written = sequence - self.next_sequence
         self._segment = replace(segment, end=end)
         self.next_sequence, self._crcs = sequence, crcs
@@ -221,6 +223,7 @@ class Writer:
         page_end = -(-(end + RECORD_BYTES) // PAGE_BYTES) * PAGE_BYTES
         zeros = bytes(min(page_end, self._segment_bytes) - end)
         self._fs.write(fd, [*pieces, zeros], start)
+        failpoint("journal.before_sync")
         if self._sync:
             self._fs.sync(fd)
 

@@ -24,6 +24,7 @@ from collector.config import parse
 from collector.process import leave_if_compiling, log_to_stderr, new_event_loop, tune
 from collector.service import Service
 from collector.workers.plan import part_of
+from schema import failpoints
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def main() -> int:
     order = Order(**json.loads(sys.stdin.buffer.readline()))
     config = parse(order.text, order.name, installed(), os.environ).with_workers(order.workers)
     log_to_stderr(config, prefix=f"worker {order.number} ")
+    failpoints.armed()
     tune()
     part = part_of(config, order.number, first_start=order.first_start)
     service = Service(part.config, port_sharing=part.port_sharing, leftovers=part.leftovers)
