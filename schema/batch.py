@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from schema.ledger import Entry
+
 STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES = map(int, list(ValueType)[1:])
 """`ValueType` as plain ints: comparing with members of an enum costs more than the reading (measured)."""
 
@@ -205,6 +207,8 @@ class SpanBatch:
     """Feedback rows found in spans, events and logs: few, so dicts of `schema.span.FEEDBACK`."""
     log_columns: Mapping[str, pa.Array] = field(default_factory=lambda: MappingProxyType({}))
     """As `columns`, for log records."""
+    booked: tuple[Entry, ...] = ()
+    """What is no longer among the rows, and why: entries that go into the ledger with the batch, under its token."""
 
     def __len__(self) -> int:
         return len(self.origin)

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from exporters.clickhouse.connect import Database, connect
 from exporters.clickhouse.dsn import default_dsn, parse_dsn
+from exporters.clickhouse.ledger import by_day, entry_rows
 from exporters.clickhouse.migrate import migrate
 from exporters.clickhouse.rows import blocks
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError, Retryable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schema.batch import SpanBatch
+    from schema.ledger import Entry
 
 
 class ClickHouseConfig(ComponentConfig):
@@ -82,6 +86,23 @@ class ClickHouseExporter:
     def _insert(db: Database, batch: SpanBatch, token: str) -> None:
         for block in blocks(batch):
             db.insert_arrow(block.table, block.rows, f"{token}/{block.day}")
+
+    async def book(self, entries: Sequence[Entry], token: str) -> None:
+        """Add entries to the ledger, those of one day of receipt in one INSERT (`schema.ledger.Ledger`).
+
+        Raises:
+            Retryable: not everything could be stored; call again with the same entries and token.
+            Permanent: ClickHouse does not take these rows.
+
+        """
+        if self._db is None:
+            raise Retryable("the exporter is not started")
+        await asyncio.to_thread(self._book, self._db, entries, token)
+
+    @staticmethod
+    def _book(db: Database, entries: Sequence[Entry], token: str) -> None:
+        for day, of_day in by_day(entries):
+            db.insert_arrow("ledger", entry_rows(of_day), f"{token}/{day}")
 
     async def shutdown(self) -> None:
         """Close the connection; the embedded database is free for others then."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from exporters.clickhouse.ledger import ledger_rows
 from exporters.clickhouse.maps import attribute_maps, attribute_texts, offsets
 from exporters.clickhouse.quoted import quoted
 from exporters.clickhouse.times import log_times, span_times, timestamps
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from schema.batch import AttributeTable, SpanBatch
 
 DAY_NS = 86_400_000_000_000
-MINUTE_NS = 60_000_000_000
 
 MIXERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
 """Odd numbers: different ids seldom mix to the same word, equal ids always."""
@@ -171,27 +170,6 @@ def feedback_rows(batch: SpanBatch) -> pa.Table:
     for name in ("response_id", "session_id", "value", "label", "comment"):
         columns[name] = found[name]
     return pa.table(columns)
-
-
-def ledger_rows(batch: SpanBatch) -> pa.Table:
-    """Return how many spans and log records of which tenant and minute of receipt are stored with this batch."""
-    counts: Counter[tuple[str, int, str]] = Counter()
-    minute = (batch.origins.received_unix_ns // np.uint64(MINUTE_NS)).tolist()
-    for signal, origin in (("traces", batch.origin), ("logs", batch.logs.origin)):
-        for row, count in enumerate(np.bincount(origin, minlength=len(minute)).tolist()):
-            if count:
-                counts[batch.origins.tenant[row], minute[row], signal] += count
-    keys = sorted(counts)
-    return pa.table(
-        {
-            "tenant": pa.array([k[0] for k in keys], pa.string()),
-            "minute": pa.array([k[1] * 60 for k in keys], pa.int64()).view(pa.timestamp("s", "UTC")),
-            "signal": pa.array([k[2] for k in keys], pa.string()),
-            "state": pa.array(["stored"] * len(keys), pa.string()),
-            "reason": pa.array([""] * len(keys), pa.string()),
-            "count": pa.array([counts[k] for k in keys], pa.uint64()),
-        }
-    )
 
 
 def _by_day(table: str, received: NDArray[np.uint64], rows: Callable[[], pa.Table]) -> Iterator[Block]:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from exporters.clickhouse.ledger import ledger_rows
 from exporters.clickhouse.maps import attribute_maps, attribute_texts
-from exporters.clickhouse.rows import QUOTED, blocks, event_rows, ledger_rows, span_rows
+from exporters.clickhouse.rows import QUOTED, blocks, event_rows, span_rows
 from exporters.clickhouse.times import LATEST_UNIX_NS, span_times
 from schema.anyvalue import ValueType, to_text
 from schema.batch import AttributeTable

@@ -1,4 +1,5 @@
--- The ledger: every span and log record ends in exactly one state. Counts per minute of receipt; sum() them.
+-- The ledger: every span, log record and feedback entry ends in exactly one state (schema/ledger.py). Counts per minute
+-- of receipt; sum() them: a change of state is a row with a minus in the old state and one with a plus in the new.
 CREATE TABLE IF NOT EXISTS ledger ${on_cluster}
 (
     tenant LowCardinality(String),
@@ -6,9 +7,11 @@ CREATE TABLE IF NOT EXISTS ledger ${on_cluster}
     signal LowCardinality(String),
     state LowCardinality(String),
     reason LowCardinality(String),
-    count UInt64 CODEC(ZSTD(1))
+    count Int64 CODEC(ZSTD(1)),
+    -- Requests that were refused, or are set aside, before anybody could count what they hold.
+    uncounted_requests Int64 CODEC(ZSTD(1))
 )
-ENGINE = ${replicated}SummingMergeTree(count)
+ENGINE = ${replicated}SummingMergeTree((count, uncounted_requests))
 PARTITION BY toDate(minute)
 ORDER BY (tenant, minute, signal, state, reason)
 SETTINGS ${durable};

@@ -1,0 +1,71 @@
+"""Rows of the table `ledger`: what a batch stores, and entries that others book."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, Entry, LedgerSignal, State, merged, word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from schema.batch import SpanBatch
+
+MINUTES_PER_DAY: Final = 1440
+
+
+def ledger_rows(batch: SpanBatch) -> pa.Table:
+    """Return what the rows of a batch and the entries that came with it add to the ledger."""
+    return entry_rows(merged((*stored(batch), *batch.booked)))
+
+
+def stored(batch: SpanBatch) -> Iterator[Entry]:
+    """Yield how many spans, log records and feedback entries are stored with a batch, per journal record."""
+    minute = (batch.origins.received_unix_ns // np.uint64(MINUTE_NS)).tolist()
+    for signal, origin in _signals(batch):
+        for row, count in enumerate(np.bincount(origin, minlength=len(minute)).tolist()):
+            if count:
+                yield Entry(batch.origins.tenant[row], minute[row], signal, State.STORED, count=count)
+
+
+def _signals(batch: SpanBatch) -> Iterator[tuple[LedgerSignal, NDArray[np.int32]]]:
+    yield "traces", batch.origin
+    logs = batch.logs.origin
+    said = pc.equal(batch.scopes.name, FEEDBACK_SCOPE) if len(logs) else None
+    if said is None or not pc.any(said).as_py():
+        yield "logs", logs
+        return
+    is_feedback = pc.fill_null(said, False).to_numpy(zero_copy_only=False)[batch.logs.scope]  # noqa: FBT003 - pyarrow's
+    yield "logs", logs[~is_feedback]
+    yield "feedback", logs[is_feedback]
+
+
+def entry_rows(entries: Iterable[Entry]) -> pa.Table:
+    """Return entries as rows, in their order."""
+    entries = tuple(entries)
+    return pa.table(
+        {
+            "tenant": pa.array([e.tenant for e in entries], pa.string()),
+            "minute": pa.array([e.minute * 60 for e in entries], pa.int64()).view(pa.timestamp("s", "UTC")),
+            "signal": pa.array([e.signal for e in entries], pa.string()),
+            "state": pa.array([e.state.value for e in entries], pa.string()),
+            "reason": pa.array([word(e.reason) for e in entries], pa.string()),
+            "count": pa.array([e.count for e in entries], pa.int64()),
+            "uncounted_requests": pa.array([e.uncounted_requests for e in entries], pa.int64()),
+        }
+    )
+
+
+def by_day(entries: Iterable[Entry]) -> list[tuple[int, tuple[Entry, ...]]]:
+    """Return entries by day of receipt, a partition each; days ascend."""
+    days: dict[int, list[Entry]] = defaultdict(list)
+    for e in merged(entries):
+        days[e.minute // MINUTES_PER_DAY].append(e)
+    return [(day, tuple(days[day])) for day in sorted(days)]
