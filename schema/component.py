@@ -15,7 +15,7 @@ stranger's alike. Kinds and the shape of the configuration are those of the Open
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - pydantic and dataclasses read it at run time
+from collections.abc import Callable, Sequence  # noqa: TC003 - pydantic and dataclasses read it at run time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -51,8 +51,12 @@ class Journal(Protocol):
         *,
         encoding: Literal["protobuf", "json"],
         gzip: bool,
+        members: int,
     ) -> int:
         """Return the record's sequence number once the bytes are durable (fdatasync), never before.
+
+        `members` is how many spans or log records the body holds: the ledger knows it even of a body that nobody can
+        decode any more.
 
         Raises:
             Refused: nothing was kept; answer with its reason.
@@ -60,23 +64,88 @@ class Journal(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rows of a batch that a destination will never take. All others of the batch are stored."""
+
+    reason: str
+    spans: tuple[int, ...] = ()
+    """Rows of the batch, ascending; so are the others."""
+    logs: tuple[int, ...] = ()
+    feedback: tuple[int, ...] = ()
+
+
+class Request(Protocol):
+    """An OTLP request as it was journalled."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+
+    @property
+    def signal(self) -> Signal:
+        """What the body holds."""
+
+    @property
+    def encoding(self) -> Literal["protobuf", "json"]:
+        """How."""
+
+    @property
+    def gzip(self) -> bool:
+        """Whether the body is compressed."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes."""
+
+
 class Exporter(Protocol):
-    """The end of a pipeline."""
+    """The end of a pipeline.
+
+    One that takes whole requests has `export_requests` instead (see `RequestExporter`). One that can tell cheaply
+    whether its destination is well has `async def probe(self) -> None`, which raises Retryable while it is not: it is
+    asked, instead of being sent a batch, once several tries have failed.
+    """
 
     async def start(self) -> None:
         """Prepare (connect, migrate). May be retried by the caller after Retryable."""
 
-    async def export(self, batch: SpanBatch, token: str) -> None:
+    async def export(self, batch: SpanBatch, token: str) -> Rejected | None:
         """Return when the batch is durable at the destination. The same token is stored once.
+
+        Rows that the destination will never take are returned, when all others are durable.
 
         Raises:
             Retryable: try the same batch with the same token again.
-            Permanent: trying again cannot help; the batch goes to quarantine.
+            Permanent: trying again cannot help, and nothing of the batch is stored. It comes again in parts, each
+                with a token of its own, until what is at fault is found.
 
         """
 
     async def shutdown(self) -> None:
         """Release everything. Safe to call without start, and twice."""
+
+
+@runtime_checkable
+class RequestExporter(Protocol):
+    """An exporter of requests as they came: nothing is decoded for it, unless a processor masks what they hold."""
+
+    async def start(self) -> None:
+        """Prepare, as `Exporter`."""
+
+    async def export_requests(self, requests: Sequence[Request], token: str) -> None:
+        """Return when the requests are durable at the destination. Raises as `Exporter.export`."""
+
+    async def shutdown(self) -> None:
+        """Release everything, as `Exporter`."""
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """An exporter that can ask its destination how it is."""
+
+    async def probe(self) -> None:
+        """Return when the destination is well. Raises Retryable while it is not."""
 
 
 class Processor(Protocol):

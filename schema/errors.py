@@ -64,7 +64,9 @@ class Permanent(EvalgateError):
 
 
 class Retryable(EvalgateError):
-    """Trying the same again may help."""
+    """Trying the same again may help; `after_s` is set where the other side said not before."""
+
+    after_s: float | None = None
 
 
 class DatabaseOwned(Retryable):
