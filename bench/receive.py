@@ -73,9 +73,10 @@ class ForgetfulJournal:
         *,
         encoding: Literal["protobuf", "json"],
         gzip: bool,
+        members: int,
     ) -> int:
         """Keep nothing."""
-        del tenant, signal, body, encoding, gzip
+        del tenant, signal, body, encoding, gzip, members
         return 0
 
 

@@ -76,12 +76,13 @@ class SignalGate:
         *,
         encoding: Literal["protobuf", "json"],
         gzip: bool,
+        members: int,
     ) -> int:
         """Append, or refuse for good: without a pipeline nobody would ever read it."""
         counts = self._tenants.setdefault(tenant, TenantCounts())
         try:
             self._admit(signal)
-            sequence = await self._journal.append(tenant, signal, body, encoding=encoding, gzip=gzip)
+            sequence = await self._journal.append(tenant, signal, body, encoding=encoding, gzip=gzip, members=members)
         except Refused:
             counts.refused_requests += 1
             raise

@@ -169,14 +169,15 @@ class Journal:
         *,
         encoding: Literal["protobuf", "json"],
         gzip: bool,
+        members: int,
     ) -> int:
-        """Return the record's sequence once it is durable.
+        """Return the record's sequence once it is durable; `members` is how many spans or log records it holds.
 
         Raises:
             Refused: nothing was kept.
 
         """
-        entry = Entry(tenant.encode(), pack_flags(signal, encoding, gzip=gzip), self._now_unix_ns(), body)
+        entry = Entry(tenant.encode(), pack_flags(signal, encoding, gzip=gzip), self._now_unix_ns(), members, body)
         self._admit(entry)
         failpoint("journal.before_append")
         waiting = _Waiting(entry, asyncio.get_running_loop().create_future())

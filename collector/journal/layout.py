@@ -11,12 +11,13 @@ segment header costs nothing:
      40 |sequence of its first record u64         |
      48 |created, Unix nanoseconds u64            |
      56 |0 u32|crc32c of bytes 0..59 u32          |
-    record, 28 bytes and its content
+    record, 32 bytes and its content
       0 |crc32c u32|body length u32               |   the crc covers everything after itself, and begins from
       8 |sequence u64                             |   the crc of journal id + segment sequence: bytes of another
      16 |type u8|flags u8|tenant length u16       |   segment, or a record forged inside a body, do not verify
      20 |received, Unix nanoseconds u64           |
-     28 |tenant, UTF-8|body, as the sender sent it|
+     28 |members u32: spans or log records in the body, as the receiver counted them|
+     32 |tenant, UTF-8|body, as the sender sent it|
     trailer of a sealed segment: a record of type 255, tenant empty, sequence = that of the next record, body:
       0 |records in the segment u64|crc32c over their crc fields, in order, u32|
 
@@ -27,7 +28,7 @@ Invariants
   * Sequences are dense: from 1 on, every record has its predecessor's plus one, across segments. A gap is a loss.
   * A record whose sequence is not below the first sequence of the next segment was never acknowledged (its write
     failed and the sender was told so): it is not read.
-  * Behind the last record of a segment that is not sealed stand zeros, 28 at least unless the file ends before: they
+  * Behind the last record of a segment that is not sealed stand zeros, 32 at least unless the file ends before: they
     are written with it. What stands behind those is of no meaning: a segment is written over one that was delivered,
     and nothing of that one verifies in this one.
 """
@@ -50,12 +51,12 @@ if TYPE_CHECKING:
     from schema.component import Signal
 
 MAGIC: Final = b"EGWAL\0\0\1"
-VERSION: Final = 1
+VERSION: Final = 2
 HEADER: Final = struct.Struct("<8sHHI16sQQQII")
 HEADER_BYTES: Final = 64
-RECORD: Final = struct.Struct("<IIQBBHQ")
-RECORD_BYTES: Final = 28
-AFTER_CRC: Final = struct.Struct("<IQBBHQ")
+RECORD: Final = struct.Struct("<IIQBBHQI")
+RECORD_BYTES: Final = 32
+AFTER_CRC: Final = struct.Struct("<IQBBHQI")
 TRAILER: Final = struct.Struct("<QI")
 TRAILER_BYTES: Final = RECORD_BYTES + TRAILER.size
 
@@ -147,10 +148,10 @@ def pack_flags(signal: Signal, encoding: Literal["protobuf", "json"], *, gzip: b
 
 
 def pack_record(
-    sequence: int, kind: int, flags: int, *, tenant: bytes, received_unix_ns: int, body: Buffer, seed: int
+    sequence: int, kind: int, flags: int, *, tenant: bytes, received_unix_ns: int, members: int, body: Buffer, seed: int
 ) -> tuple[bytes, int]:
     """Return header and tenant, to be followed by the body, and the record's crc."""
-    rest = AFTER_CRC.pack(len(body), sequence, kind, flags, len(tenant), received_unix_ns) + tenant
+    rest = AFTER_CRC.pack(len(body), sequence, kind, flags, len(tenant), received_unix_ns, members) + tenant
     crc = crc32c(body, crc32c(rest, seed))
     return struct.pack("<I", crc) + rest, crc
 
@@ -158,7 +159,9 @@ def pack_record(
 def pack_trailer(next_sequence: int, count: int, crc_of_crcs: int, *, seed: int) -> bytes:
     """Return the record that seals a segment."""
     body = TRAILER.pack(count, crc_of_crcs)
-    head, _ = pack_record(next_sequence, TYPE_TRAILER, 0, tenant=b"", received_unix_ns=0, body=body, seed=seed)
+    head, _ = pack_record(
+        next_sequence, TYPE_TRAILER, 0, tenant=b"", received_unix_ns=0, members=0, body=body, seed=seed
+    )
     return head + body
 
 
@@ -173,6 +176,7 @@ class RawRecord(NamedTuple):
     flags: int
     tenant: bytes
     received_unix_ns: int
+    members: int
     source: bytes
     """What was read of the file; the record lies in it, and its body last."""
     body_start: int
@@ -210,6 +214,7 @@ class RawRecord(NamedTuple):
             gzip=bool(self.flags & FLAG_GZIP),
             received_unix_ns=self.received_unix_ns,
             body=self.body,
+            members=self.members,
         )
 
 
@@ -221,6 +226,7 @@ def pack_request(record: Record, *, seed: int) -> tuple[bytes, int]:
         pack_flags(record.signal, record.encoding, gzip=record.gzip),
         tenant=record.tenant.encode(),
         received_unix_ns=record.received_unix_ns,
+        members=record.members,
         body=record.body,
         seed=seed,
     )

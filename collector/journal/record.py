@@ -20,3 +20,5 @@ class Record:
     gzip: bool
     received_unix_ns: int
     body: bytes
+    members: int = 0
+    """Spans or log records in the body, as its receiver counted them; 0 where nobody did."""

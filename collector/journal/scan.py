@@ -144,7 +144,7 @@ def read_record(window: Window, offset: int, *, seed: int) -> RawRecord | str | 
         return None
     if min(window.end - offset, len(window.data) - at) < RECORD_BYTES:
         return "the file ends inside a record header"
-    length, sequence, kind, flags, tenant_length, received = AFTER_CRC.unpack_from(window.data, at + 4)
+    length, sequence, kind, flags, tenant_length, received, members = AFTER_CRC.unpack_from(window.data, at + 4)
     size = RECORD_BYTES + tenant_length + length
     # Checked before anything is allocated: the length itself may be damaged.
     if size > window.end - offset:
@@ -162,7 +162,10 @@ def read_record(window: Window, offset: int, *, seed: int) -> RawRecord | str | 
         return "the record fails its checksum"
     body_start = at + RECORD_BYTES + tenant_length
     tenant = data[at + RECORD_BYTES : body_start]
-    return RawRecord(offset, offset + size, crc, sequence, kind, flags, tenant, received, data, body_start, at + size)
+    end = at + size
+    return RawRecord(
+        offset, offset + size, crc, sequence, kind, flags, tenant, received, members, data, body_start, end
+    )
 
 
 def trailer_matches(trailer: RawRecord, count: int, crc_of_crcs: int) -> bool:

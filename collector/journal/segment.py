@@ -58,6 +58,7 @@ class Entry:
     tenant: bytes
     flags: int
     received_unix_ns: int
+    members: int
     body: Buffer
 
     @property
@@ -189,6 +190,7 @@ class Writer:
                 entry.flags,
                 tenant=entry.tenant,
                 received_unix_ns=entry.received_unix_ns,
+                members=entry.members,
                 body=entry.body,
                 seed=self._seed,
             )

@@ -152,7 +152,9 @@ class Intake:
             return Outcome(0)
         valid = await self._validate(signal, body, encoding, gzip=gzip)
         if valid.accepted:
-            await self._journal.append(TENANT, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip)
+            await self._journal.append(
+                TENANT, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip, members=valid.accepted
+            )
         return Outcome(valid.accepted, valid.refused, valid.message)
 
     async def _validate(self, signal: Signal, body: bytes | memoryview, encoding: Encoding, *, gzip: bool) -> Validated:

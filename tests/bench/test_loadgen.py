@@ -127,8 +127,10 @@ class Journal:
         self.refusals = refusals
         self.bodies: list[tuple[bytes, str, bool]] = []
 
-    async def append(self, tenant: str, signal: str, body: bytes | memoryview, *, encoding: str, gzip: bool) -> int:
-        del tenant, signal
+    async def append(
+        self, tenant: str, signal: str, body: bytes | memoryview, *, encoding: str, gzip: bool, members: int
+    ) -> int:
+        del tenant, signal, members
         if self.refusals:
             self.refusals -= 1
             raise Refused(Reason.UNAVAILABLE, "not now", retry_after_s=0.01)

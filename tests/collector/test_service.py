@@ -274,7 +274,7 @@ def test_a_signal_without_a_pipeline_is_refused_for_good(tmp_path: Path, registr
         codes = await post_async(http, logs_request(), "/v1/logs"), await post_async(http, spans_request(1))
         receiver: Any = running._receivers["otlp"]
         with pytest.raises(Refused) as refused:
-            await receiver._journal.append("default", "logs", b"", encoding="protobuf", gzip=False)
+            await receiver._journal.append("default", "logs", b"", encoding="protobuf", gzip=False, members=1)
         assert refused.value.reason is Reason.BAD_DATA
         assert refused.value.retry_after_s is None
         await running.stop()

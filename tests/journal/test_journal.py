@@ -14,7 +14,7 @@ import pytest
 
 from collector.journal import Batch, Journal, JournalOptions
 from collector.journal.inspect import inspect
-from collector.journal.layout import HEADER_BYTES, TRAILER_BYTES
+from collector.journal.layout import HEADER_BYTES, RECORD_BYTES, TRAILER_BYTES
 from collector.journal.reader import weight
 from collector.journal.segment import find_segments, recover_last
 from schema.errors import ConfigError, Reason, Refused, Retryable
@@ -38,7 +38,7 @@ def go(work: Coroutine[object, object, T]) -> T:
 
 async def put(journal: Journal, *bodies: bytes) -> list[int]:
     return await asyncio.gather(
-        *(journal.append("default", "traces", b, encoding="protobuf", gzip=False) for b in bodies)
+        *(journal.append("default", "traces", b, encoding="protobuf", gzip=False, members=1) for b in bodies)
     )
 
 
@@ -63,10 +63,11 @@ async def bodies_left(options: JournalOptions, fs: FaultyFs | None = None) -> li
 def test_what_is_appended_is_delivered_as_it_came(options: JournalOptions) -> None:
     async def work() -> None:
         journal = await Journal.open(options, now_unix_ns=lambda: NOON_NS)
-        assert await journal.append("acme", "logs", b"\x1f\x8b", encoding="json", gzip=True) == 1
+        assert await journal.append("acme", "logs", b"\x1f\x8b", encoding="json", gzip=True, members=3) == 1
         (found,) = (await take(journal)).records
         assert (found.tenant, found.signal, found.encoding, found.gzip) == ("acme", "logs", "json", True)
         assert (found.sequence, found.received_unix_ns, found.body) == (1, NOON_NS, b"\x1f\x8b")
+        assert found.members == 3
         await journal.close()
 
     go(work())
@@ -256,7 +257,7 @@ def test_what_waits_at_close_is_committed(options: JournalOptions) -> None:
     async def work() -> list[int]:
         journal = await Journal.open(replace(options, group_linger_s=3600))
         waiting = [
-            asyncio.create_task(journal.append("t", "traces", body, encoding="protobuf", gzip=False))
+            asyncio.create_task(journal.append("t", "traces", body, encoding="protobuf", gzip=False, members=1))
             for body in (b"a", b"b")
         ]
         await asyncio.sleep(0)  # both have begun now
@@ -470,7 +471,7 @@ def test_a_start_seals_what_a_crash_left_open_and_gives_its_space_back(options: 
         await (await Journal.open(options)).close()
 
     go(start())
-    assert path.stat().st_size == HEADER_BYTES + 2 * (28 + len("default") + 1) + TRAILER_BYTES
+    assert path.stat().st_size == HEADER_BYTES + 2 * (RECORD_BYTES + len("default") + 1) + TRAILER_BYTES
     fs = FaultyFs()
     (found,) = find_segments(fs, options.directory)
     assert found.journal_id is not None

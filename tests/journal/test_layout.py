@@ -12,6 +12,7 @@ from collector.journal import Record
 from collector.journal.fs import Fs
 from collector.journal.layout import (
     HEADER_BYTES,
+    RECORD_BYTES,
     TRAILER_BYTES,
     RawRecord,
     SegmentHeader,
@@ -74,6 +75,7 @@ def journals(draw: st.DrawFn) -> list[Record]:
             draw(st.booleans()),
             draw(st.integers(0, 2**63 - 1)),
             draw(st.binary(max_size=200)),
+            draw(st.integers(0, 2**32 - 1)),
         )
         for i in range(draw(st.integers(1, 5)))
     ]
@@ -115,9 +117,9 @@ def test_every_bit_of_the_header_is_covered() -> None:
 
 def test_another_version_is_told_apart_from_damage() -> None:
     head = bytearray(SegmentHeader(ID, 3, 7, 9).pack())
-    head[8] = 2
+    head[8] = 1
     head[-4:] = crc32c(bytes(head[:-4])).to_bytes(4, "little")
-    with pytest.raises(UnknownVersion, match="format 2"):
+    with pytest.raises(UnknownVersion, match="format 1"):
         unpack_header(bytes(head))
 
 
@@ -129,7 +131,10 @@ def test_records_of_another_segment_or_journal_do_not_verify() -> None:
 
 
 def test_a_record_forged_inside_a_body_is_not_read_when_its_envelope_is_damaged() -> None:
-    forged = pack_record(2, 1, 0, tenant=b"victim", received_unix_ns=1, body=b"!", seed=seed(bytes(16), 3))[0] + b"!"
+    forged = pack_record(2, 1, 0, tenant=b"victim", received_unix_ns=1, members=1, body=b"!", seed=seed(bytes(16), 3))[
+        0
+    ]
+    forged += b"!"
     data = bytearray(pack_segment(ID, 3, 1, numbered(b"x" + forged, b"good")))
     data[HEADER_BYTES + 10] ^= 1
     assert [r.body for r in records_of(read(bytes(data))) if r] == [b"good"]
@@ -140,7 +145,7 @@ def test_a_tail_cut_anywhere_leaves_the_records_before_it(cut: int) -> None:
     records = numbered(b"first", b"second", b"third")
     whole = pack_segment(ID, 3, 1, records)[:-TRAILER_BYTES]
     data = whole[:-cut] + bytes(cut + 1000)
-    sizes = [28 + len("default") + len(r.body) for r in records]
+    sizes = [RECORD_BYTES + len("default") + len(r.body) for r in records]
     kept = sum(1 for i in range(3) if cut <= sum(sizes[i + 1 :]))
     items = read(data)
     assert records_of(items) == records[:kept]

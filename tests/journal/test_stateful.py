@@ -64,7 +64,7 @@ class JournalMachine(RuleBasedStateMachine):
 
         async def work() -> list[int | BaseException]:
             return await asyncio.gather(
-                *(self.journal.append("t", "traces", b, encoding="protobuf", gzip=False) for b in bodies),
+                *(self.journal.append("t", "traces", b, encoding="protobuf", gzip=False, members=1) for b in bodies),
                 return_exceptions=True,
             )
 

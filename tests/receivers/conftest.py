@@ -60,10 +60,11 @@ class MemoryJournal:
         *,
         encoding: Literal["protobuf", "json"],
         gzip: bool,
+        members: int,
     ) -> int:
         if self.error is not None:
             raise self.error
-        self.records.append(Record(len(self.records), tenant, signal, encoding, gzip, 1, bytes(body)))
+        self.records.append(Record(len(self.records), tenant, signal, encoding, gzip, 1, bytes(body), members))
         return len(self.records) - 1
 
 
@@ -83,10 +84,11 @@ class HeldJournal(MemoryJournal):
         *,
         encoding: Literal["protobuf", "json"],
         gzip: bool,
+        members: int,
     ) -> int:
         self.holding.set()
         await self.release.wait()
-        return await super().append(tenant, signal, body, encoding=encoding, gzip=gzip)
+        return await super().append(tenant, signal, body, encoding=encoding, gzip=gzip, members=members)
 
 
 @dataclass(frozen=True, slots=True)
