@@ -4,6 +4,7 @@
     dsn           the DSN of an empty database, as above
     embedded_db   a migrated `Database` on chdb alone, for what does not touch SQL
     embedded_dsn  its DSN
+    server_dsn    the DSN of an empty database on the server alone
     clickhouse_server   the URL of the server
 
 One process has one embedded engine, so all embedded databases of a run lie in one folder, and a test that opens
@@ -80,7 +81,13 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "embedded":
         yield request.getfixturevalue("embedded_dsn")
         return
-    dsn = f"{request.getfixturevalue('clickhouse_server')}/{_fresh_name()}"
+    yield request.getfixturevalue("server_dsn")
+
+
+@pytest.fixture
+def server_dsn(clickhouse_server: str) -> Iterator[str]:
+    """Return the DSN of an empty database on the server."""
+    dsn = f"{clickhouse_server}/{_fresh_name()}"
     connect(dsn, create_database=True).close()
     yield dsn
     _drop(dsn)

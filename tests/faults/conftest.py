@@ -1,0 +1,66 @@
+"""Fixtures of the fault tests, and which of them run.
+
+By default only those marked `quick`; all with --faults (`make faults`), or when a file is named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.harness import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults.harness import Launch
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 60
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not quick, and give every fault test its minute."""
+    ours = [item for item in items if HERE in item.path.parents]
+    named = {Path(a.partition("::")[0]).resolve() for a in config.args}
+    everything = config.getoption("--faults")
+    left_out = set()
+    for item in ours:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+        if not everything and item.get_closest_marker("quick") is None and item.path not in named:
+            left_out.add(item)
+    if left_out:
+        config.hook.pytest_deselected(items=[i for i in items if i in left_out])
+        items[:] = [i for i in items if i not in left_out]
+
+
+@pytest.fixture(scope="session")
+def kernels() -> None:
+    """See that kernels are compiled, so that a start takes no longer than it does for a user's second."""
+    fill = "from collector.kernel_cache import choose_folder, fill; choose_folder(); fill()"
+    subprocess.run([sys.executable, "-c", fill], cwd=HERE.parents[1], check=True)
+
+
+@pytest.fixture
+def launch(tmp_path: Path, kernels: None) -> Iterator[Launch]:
+    """Return the maker of collectors; it leaves no process behind."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*, name: str = "collector", **options: Any) -> Collector:
+            return stack.enter_context(Collector(tmp_path / name, **options))
+
+        yield make
+
+
+@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the DSN of an empty database for a collector: once embedded in it, once on a server."""
+    if request.param == "embedded":
+        return f"chdb://{tmp_path}/db"
+    return str(request.getfixturevalue("server_dsn"))

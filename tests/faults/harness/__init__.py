@@ -1,0 +1,33 @@
+"""The harness of the fault tests: a real collector, a producer that remembers, one oracle.
+
+    def test_something(launch: Launch) -> None:
+        collector = launch().start()                       # embedded database; `launch(dsn=store)` for another
+        with Producer(collector) as producer:              # threads that send and retry as an SDK does
+            producer.until_acked(50)
+            collector.kill()                               # kill -9
+            collector.start()
+            producer.until_acked(100)
+        report = conserve(collector, producer)             # every acked span is stored once at read, or in quarantine
+
+`Collector`  process.py   one process with its folder and its ports, which stay over restarts; kill, signals, log,
+                          `status()`, `rows(sql)`; `start(failpoints="journal.before_sync=exit@3")` for one start
+`Producer`   producer.py  claims ids, sends, remembers each acknowledged span with its payload
+`conserve`   oracle.py    the quiet phase: every obligation is met, nothing twice, ready, a fresh span flows
+`until`      waiting.py   wait for a condition, with a deadline
+
+Fixtures (tests/faults/conftest.py): `launch` as above; `store`, the DSN of an empty database, once embedded and once on
+a server. Marks: `quick` runs in `make test`; all others only in `make faults`, or when their file is named. Each test
+has 60 s unless it is marked with another `timeout`. `record_property("figure", "…")` puts a figure into the summary.
+A test module begins with three lines, from which docs/reliability.md is made:
+
+    Injected: …
+    Holds: …
+    Figure: …
+"""
+
+from tests.faults.harness.oracle import Conserved, conserve
+from tests.faults.harness.process import Collector, Launch
+from tests.faults.harness.producer import Producer
+from tests.faults.harness.waiting import until
+
+__all__ = ["Collector", "Conserved", "Launch", "Producer", "conserve", "until"]
