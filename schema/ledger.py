@@ -91,6 +91,22 @@ class Ledger(Protocol):
         """
 
 
+class Account(Protocol):
+    """Where a receiver counts what ends before the journal. Cheap, and never fails."""
+
+    def __call__(
+        self,
+        tenant: str,
+        signal: LedgerSignal,
+        state: State,
+        reason: str = "",
+        *,
+        count: int = 0,
+        uncounted_requests: int = 0,
+    ) -> None:
+        """Count something that was received now."""
+
+
 class Held(Protocol):
     """What a journal record says of itself: `collector.journal.Record` is one."""
 
