@@ -9,42 +9,65 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, Entry, LedgerSignal, State, merged, word
+from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, REJECTED, Entry, LedgerSignal, State, merged, word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
+    from schema.component import Rejected
 
 MINUTES_PER_DAY: Final = 1440
 
 
-def ledger_rows(batch: SpanBatch) -> pa.Table:
-    """Return what the rows of a batch and the entries that came with it add to the ledger."""
-    return entry_rows(merged((*stored(batch), *batch.booked)))
+def ledger_rows(batch: SpanBatch, rejected: Rejected | None = None) -> pa.Table:
+    """Return what the rows of a batch and the entries that came with it add to the ledger.
+
+    Rows that ClickHouse will never take are quarantined, all others stored.
+    """
+    return entry_rows(merged((*ends(batch, rejected), *batch.booked)))
 
 
-def stored(batch: SpanBatch) -> Iterator[Entry]:
-    """Yield how many spans, log records and feedback entries are stored with a batch, per journal record."""
+def ends(batch: SpanBatch, rejected: Rejected | None = None) -> Iterator[Entry]:
+    """Yield what becomes of the spans, log records and feedback entries of a batch, per journal record.
+
+    Rows of table `feedback` are not counted: what they were read from is.
+    """
     minute = (batch.origins.received_unix_ns // np.uint64(MINUTE_NS)).tolist()
-    for signal, origin in _signals(batch):
-        for row, count in enumerate(np.bincount(origin, minlength=len(minute)).tolist()):
-            if count:
-                yield Entry(batch.origins.tenant[row], minute[row], signal, State.STORED, count=count)
+    aside = (
+        _rows(rejected.spans if rejected else (), len(batch)),
+        _rows(rejected.logs if rejected else (), len(batch.logs)),
+    )
+    for signal, origin, is_aside in _signals(batch, *aside):
+        for state, reason, rows in (
+            (State.STORED, "", origin[~is_aside]),
+            (State.QUARANTINED, REJECTED, origin[is_aside]),
+        ):
+            for row, count in enumerate(np.bincount(rows, minlength=len(minute)).tolist() if len(rows) else ()):
+                if count:
+                    yield Entry(batch.origins.tenant[row], minute[row], signal, state, reason, count)
 
 
-def _signals(batch: SpanBatch) -> Iterator[tuple[LedgerSignal, NDArray[np.int32]]]:
-    yield "traces", batch.origin
+def _rows(chosen: Sequence[int], n: int) -> NDArray[np.bool_]:
+    found = np.zeros(n, np.bool_)
+    found[list(chosen)] = True
+    return found
+
+
+def _signals(
+    batch: SpanBatch, spans_aside: NDArray[np.bool_], logs_aside: NDArray[np.bool_]
+) -> Iterator[tuple[LedgerSignal, NDArray[np.int32], NDArray[np.bool_]]]:
+    yield "traces", batch.origin, spans_aside
     logs = batch.logs.origin
     said = pc.equal(batch.scopes.name, FEEDBACK_SCOPE) if len(logs) else None
     if said is None or not pc.any(said).as_py():
-        yield "logs", logs
+        yield "logs", logs, logs_aside
         return
     is_feedback = pc.fill_null(said, False).to_numpy(zero_copy_only=False)[batch.logs.scope]  # noqa: FBT003 - pyarrow's
-    yield "logs", logs[~is_feedback]
-    yield "feedback", logs[is_feedback]
+    yield "logs", logs[~is_feedback], logs_aside[~is_feedback]
+    yield "feedback", logs[is_feedback], logs_aside[is_feedback]
 
 
 def entry_rows(entries: Iterable[Entry]) -> pa.Table:

@@ -12,6 +12,7 @@ from collector.decode.protobuf import decode
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.exporter import ClickHouseExporter
 from exporters.clickhouse.ledger import ledger_rows
+from schema.component import Rejected
 from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, Entry, Ledger, State
 from tests.clickhouse.otlp import NOON, batch_of, record, span, spans_record
 
@@ -62,6 +63,16 @@ def test_what_left_the_batch_is_booked_with_it() -> None:
     gone = Entry("default", MINUTE, "traces", State.ERASED, count=2)
     batch = replace(batch_of(spans_record([span(1, 1)])), booked=(gone,))
     assert [(r["state"], r["count"]) for r in ledger_rows(batch).to_pylist()] == [("erased", 2), ("stored", 1)]
+
+
+def test_rows_that_the_database_will_never_take_are_quarantined_not_stored() -> None:
+    batch = batch_of(spans_record([span(1, n) for n in range(1, 6)]), spans_record([span(2, 1)], tenant="b"))
+    rows = ledger_rows(batch, Rejected("no such date", spans=(1, 5))).to_pylist()
+    assert [(r["tenant"], r["state"], r["reason"], r["count"]) for r in rows] == [
+        ("b", "quarantined", "rejected", 1),
+        ("default", "quarantined", "rejected", 1),
+        ("default", "stored", "", 4),
+    ]
 
 
 def test_feedback_is_told_from_other_log_records() -> None:
