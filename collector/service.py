@@ -42,6 +42,7 @@ LARGEST_DEFAULT_BYTES: Final = 10 * GIB
 PART_OF_DISK: Final = 10
 DEFAULT_SEGMENT_BYTES: Final = 64 << 20
 SEGMENTS_IN_BUDGET: Final = 8
+READER: Final = "delivery"
 
 
 class ServiceFailed(EvalgateError):
@@ -165,7 +166,8 @@ class Service:
         self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
         decoder = Decoder(filled(load_kernels), also_load=compiled.load)
-        self._pipeline = Pipeline(self._journal, processors, self._exporters, self._on_stored, decode=decoder)
+        source = self._journal.reader(READER)
+        self._pipeline = Pipeline(source, processors, self._exporters, self._on_stored, decode=decoder)
         ready = await self._first_start(self._exporters)
         chain = Chain(tuple(processors.values()))
         self._extensions = {i: self._make(c, dsn=dsn, process=chain) for i, c in config.extensions.items()}
@@ -245,7 +247,7 @@ class Service:
                 log.info("delivering %d requests that an earlier start left in %s", left, directory)
             journal.refuse()
             journal.drain()
-            await replace(pipeline, source=journal).run()
+            await replace(pipeline, source=journal.reader(READER)).run()
         finally:
             await journal.close()
 

@@ -1,22 +1,25 @@
-"""The side-car that says how far the journal has been delivered, and how the batch now under way was cut.
+"""The side-cars that say how far each reader has come, and how its batch now under way was cut.
 
-One line of text in the file `cursor`:
+A file `<name of the reader, percent-encoded>.cursor` for each:
 
-    EGCUR1 <crc32c of the JSON, 8 hex digits> {"journal": id, "next": n, "segment": s, "offset": o, "cut": last or null}
+    EGCUR2 <crc32c> {"journal": id, "reader": name, "next": n, "segment": s, "offset": o,
+                     "cut": last or null, "attempts": a, "skipped_records": r, "skipped_members": m}
 
-Every record before sequence `next` is confirmed: stored, or quarantined. `segment` and `offset` say where `next` lies.
-`cut` is the last sequence of the batch that begins at `next`; it is on disk before the first insert of that batch, so
-that a replay cuts the same batch and the database recognises its token.
+Every record before sequence `next` is confirmed by this reader: stored, or quarantined. `segment` and `offset` say
+where `next` lies. `cut` is the last sequence of the batch that begins at `next`; it is on disk before that batch is
+handed out for the first time, so that a replay cuts the same batch and the database recognises its token. `attempts` is
+how many times it was handed out, counted before each time, so that one that ended the process counts too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
-import orjson
-
-from collector.journal.layout import crc32c
+from collector.journal import sidecar
 from schema.errors import Corrupt
 
 if TYPE_CHECKING:
@@ -24,16 +27,19 @@ if TYPE_CHECKING:
 
     from collector.journal.fs import Fs
 
-FILE = "cursor"
-MAGIC = b"EGCUR1"
+SUFFIX: Final = ".cursor"
+MAGIC: Final = b"EGCUR2"
+LONGEST_NAME: Final = 120
+"""Characters of a file name; longer ones end with a hash instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A position in the journal."""
+    """How far one reader is."""
 
     journal: str
     """Id of the journal, hex."""
+    reader: str
     next: int
     """Sequence of the first record that is not confirmed."""
     segment: int
@@ -42,29 +48,46 @@ class Cursor:
     """Offset there; 0 means the first record."""
     cut: int | None = None
     """Last sequence of the batch under way."""
+    attempts: int = 0
+    """How many times that batch was handed out."""
+    skipped_records: int = 0
+    """That this reader went without, because it was too far behind."""
+    skipped_members: int = 0
+
+
+def path_of(directory: Path, reader: str) -> Path:
+    """Return the file of a reader's cursor: no name leads out of the directory, or to another's file."""
+    safe = quote(reader, safe="")
+    if len(safe) > LONGEST_NAME:
+        safe = f"{safe[:LONGEST_NAME]}-{hashlib.sha256(reader.encode()).hexdigest()[:16]}"
+    return directory / f"{safe}{SUFFIX}"
 
 
 def store(fs: Fs, directory: Path, cursor: Cursor) -> None:
-    """Make the cursor durable. Raises OSError; the old cursor is still there then."""
-    body = orjson.dumps(asdict(cursor))
-    fs.write_file(directory / FILE, b"%s %08x %s\n" % (MAGIC, crc32c(body), body))
+    """Make the cursor durable. Raises OSError; the old cursor, or the new, is there then."""
+    sidecar.store(fs, path_of(directory, cursor.reader), MAGIC, asdict(cursor))
 
 
-def load(directory: Path) -> Cursor | None:
-    """Return the stored cursor, or None when there is none yet.
+def load(path: Path) -> Cursor | None:
+    """Return the cursor in a file, or None when there is none yet.
 
     Raises:
-        Corrupt: it is unreadable; replay from the oldest segment, never from the end.
+        Corrupt: it is unreadable; its reader begins again at the oldest segment, never at the end.
 
     """
-    path = directory / FILE
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    magic, _, rest = data.rstrip(b"\n").partition(b" ")
-    crc, _, body = rest.partition(b" ")
-    if magic != MAGIC or crc != b"%08x" % crc32c(body):
-        raise Corrupt(path, 0, "the cursor fails its checksum; delivery begins again at the oldest segment")
-    values: dict[str, Any] = orjson.loads(body)
-    return Cursor(**values)
+        values = sidecar.load(path, MAGIC)
+        return Cursor(**values) if values is not None else None
+    except (Corrupt, TypeError) as e:
+        why = e if isinstance(e, TypeError) else "the cursor fails its checksum"
+        raise Corrupt(path, 0, f"{why}; delivery begins again at the oldest segment") from None
+
+
+def load_all(directory: Path) -> list[Cursor]:
+    """Return every cursor that can be read."""
+    found: list[Cursor] = []
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        with contextlib.suppress(Corrupt):
+            if (cursor := load(path)) is not None:
+                found.append(cursor)
+    return found

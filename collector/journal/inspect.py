@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collector.journal import cursor as cursors
+from collector.journal import head as heads
 from collector.journal import lock
 from collector.journal.fs import Fs
 from collector.journal.layout import HEADER_BYTES, RawRecord, seed
@@ -16,6 +17,8 @@ from schema.errors import ConfigError, Corrupt
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from collector.journal.cursor import Cursor
+    from collector.journal.head import Head
     from collector.journal.segment import SegmentFile
 
 
@@ -31,15 +34,24 @@ def inspect(directory: Path) -> dict[str, Any]:
     if not directory.is_dir():
         raise ConfigError(f"there is no journal in {directory}; name its folder with --directory, or --config FILE")
     fs = Fs()
-    problem = ""
+    problems = []
+    readers: dict[str, Cursor] = {}
+    head: Head | None = None
+    for path in sorted(directory.glob(f"*{cursors.SUFFIX}")):
+        try:
+            cursor = cursors.load(path)
+        except Corrupt as e:
+            problems.append(str(e))
+        else:
+            readers |= {cursor.reader: cursor} if cursor else {}
     try:
-        cursor = cursors.load(directory)
+        head = heads.load(directory)
     except Corrupt as e:
-        cursor, problem = None, str(e)
+        problems.append(str(e))
     segments = find_segments(fs, directory)
-    first = segments[0].segment.first_sequence if segments else (cursor.next if cursor else 1)
+    first = segments[0].segment.first_sequence if segments else (head.next_sequence if head else 1)
     next_sequence, used = _end(fs, segments, first)
-    confirmed = max(cursor.next if cursor else first, first)
+    confirmed = max(min((c.next for c in readers.values()), default=first), first)
     folder = directory / FOLDER
     aside = (
         sorted(p.name for p in folder.iterdir() if not p.name.endswith((".json", ".tmp"))) if folder.is_dir() else []
@@ -47,16 +59,24 @@ def inspect(directory: Path) -> dict[str, Any]:
     return {
         "directory": str(directory),
         "owner_pid": lock.owner(directory),
-        "id": cursor.journal if cursor else None,
+        "id": head.journal if head else next((c.journal for c in readers.values()), None),
         "segments": len(segments),
         "used_bytes": used,
         "next_sequence": max(next_sequence, confirmed),
         "confirmed_sequence": confirmed,
         "backlog_records": max(next_sequence - confirmed, 0),
         "quarantine": aside,
-        "problems": [
-            p for p in (problem, *(f"{s.segment.path.name}: {s.problem}" for s in segments if s.problem)) if p
-        ],
+        "readers": {
+            name: {
+                "confirmed_sequence": c.next,
+                "backlog_records": max(next_sequence - c.next, 0),
+                "attempts": c.attempts,
+                "skipped_records": c.skipped_records,
+                "skipped_members": c.skipped_members,
+            }
+            for name, c in sorted(readers.items())
+        },
+        "problems": [*problems, *(f"{s.segment.path.name}: {s.problem}" for s in segments if s.problem)],
     }
 
 

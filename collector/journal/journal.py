@@ -2,7 +2,8 @@
 
 Invariants
   * `append` returns after the record, and the name of its file, are synced; one sync serves a whole group.
-  * Nothing acknowledged is ever removed before it is confirmed (stored by every exporter) or kept in quarantine.
+  * Nothing acknowledged is ever removed before every reader has confirmed it (stored, or kept in quarantine), but for
+    what a reader skips that has a limit on how far it may be behind: that is counted, and costs that reader alone.
   * The cut of a batch is on disk before the batch is handed out; a replay hands out the same batch with the same token.
   * Full or ill, the journal refuses before it accepts; it never accepts and drops.
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,25 +22,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from collector.journal import cursor as cursors
-from collector.journal.cursor import Cursor
+from collector.journal.cutter import Cutter, Limits, Losses
 from collector.journal.fs import Fs
 from collector.journal.layout import pack_flags
 from collector.journal.lock import DirectoryLock
 from collector.journal.quarantine import Quarantine
-from collector.journal.reader import Batch, Limits, Position, Reader
-from collector.journal.records import Records
+from collector.journal.reader import Durable, Reader, ReaderOptions
 from collector.journal.recover import Recovered, recover
 from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
 from collector.journal.spares import Spares
-from schema.errors import ConfigError, Reason, Refused, Retryable
+from schema.errors import ConfigError, Reason, Refused
 from schema.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from collector.journal.record import Record
+    from collector.journal.cursor import Cursor
     from schema.component import Signal
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ class JournalOptions:
     batch_records: int = 10_000
     batch_linger_s: float = 0.2
     """How long the first record of a batch waits for company."""
+    readers: tuple[ReaderOptions, ...] = (ReaderOptions("delivery"),)
+    """Who reads, at least one. One that is new begins at the oldest segment; the cursor of one that is gone goes."""
 
 
 @dataclass(slots=True)
@@ -98,7 +100,6 @@ class Journal:
         self._now_unix_ns = now_unix_ns
         self._lock = lock
         self._quarantine = Quarantine(fs, options.directory, self.id)
-        self._reader = Reader(fs, self._quarantine, self.id, now_unix_ns)
         self._spares = spares
         self._writer = Writer(
             fs,
@@ -110,26 +111,40 @@ class Journal:
             sync=options.sync,
             spares=spares,
         )
-        self._segments = recovered.segments
-        self._durable = recovered.next_sequence
-        self._position = recovered.position
-        self._cut = recovered.cut
-        self._unread_bytes = sum(s.end for s in self._segments)
+        self._durable = Durable(recovered.segments, recovered.next_sequence)
+        self._segment_bytes = sum(s.end for s in recovered.segments)
+        self._losses = Losses()
+        self._readers = {r.name: self._make_reader(r, recovered.cursors[r.name]) for r in options.readers}
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = self._pending_bytes = 0
-        self._arrived, self._group_full, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._closing = self._draining = False
+        self._arrived, self._group_full = asyncio.Event(), asyncio.Event()
+        self._closing = False
         self._sync_failures = 0
         self.failed = asyncio.Event()
         """Set when syncs fail again and again: the disk cannot be trusted and the process should end."""
         self._committer = ThreadPoolExecutor(1, "journal-commit")
         self._commits: asyncio.Task[None] | None = None
 
+    def _make_reader(self, options: ReaderOptions, cursor: Cursor) -> Reader:
+        return Reader(
+            options,
+            cursor,
+            self._durable,
+            fs=self._fs,
+            directory=self.options.directory,
+            cutter=Cutter(self._fs, self._quarantine, self.id, self._now_unix_ns, self._losses),
+            limits=Limits(self.options.batch_bytes, self.options.batch_records),
+            linger_s=self.options.batch_linger_s,
+            quarantine=self._quarantine,
+            now_unix_ns=self._now_unix_ns,
+            on_moved=self._remove_delivered,
+        )
+
     @classmethod
     async def open(
         cls, options: JournalOptions, *, fs: Fs | None = None, now_unix_ns: Callable[[], int] = time.time_ns
     ) -> Journal:
-        """Take the directory, recover what is in it, and be ready for `append` and `next_batch`.
+        """Take the directory, recover what is in it, and be ready for `append` and its readers.
 
         Raises:
             ConfigError: the directory cannot be used, is in use, or holds another format; nothing was changed.
@@ -146,7 +161,7 @@ class Journal:
                 "Make it writable, or name another as service.journal.directory."
             ) from None
         try:
-            state = await asyncio.to_thread(recover, fs, directory, now_unix_ns)
+            state = await asyncio.to_thread(recover, fs, directory, now_unix_ns, [r.name for r in options.readers])
             spares = Spares(fs, directory, options.segment_bytes)
             await asyncio.to_thread(spares.find)
         except OSError as e:
@@ -214,7 +229,7 @@ class Journal:
     @property
     def used_bytes(self) -> int:
         """Bytes of records on disk and on their way there."""
-        return sum(s.end for s in self._segments) + self._pending_bytes
+        return self._segment_bytes + self._pending_bytes
 
     async def _commit_loop(self) -> None:
         while True:
@@ -248,16 +263,19 @@ class Journal:
         self._settle_group(group, committed)
 
     def _settle_group(self, group: Sequence[_Waiting], committed: Committed) -> None:
-        merged = {s.number: s for s in (*self._segments, *committed.segments)}
-        self._segments = tuple(merged[n] for n in sorted(merged))
-        first, self._durable = self._durable, self._durable + committed.durable
+        merged = {s.number: s for s in (*self._durable.segments, *committed.segments)}
+        self._keep_segments(tuple(merged[n] for n in sorted(merged)))
+        first = self._durable.next_sequence
+        self._durable.next_sequence += committed.durable
+        arrived_bytes = 0
         for sequence, waiting in enumerate(group[: committed.durable], first):
-            self._unread_bytes += waiting.entry.size_bytes
+            arrived_bytes += waiting.entry.size_bytes
             if not waiting.done.done():
                 waiting.done.set_result(sequence)
         if committed.durable:
             self._sync_failures = 0
-            self._changed.set()
+            for reader in self._readers.values():
+                reader.notify(arrived_bytes)
         if committed.error is None:
             return
         log.error("the journal could not write: %s; %d requests refused", committed.error, len(group))
@@ -272,80 +290,28 @@ class Journal:
 
     # -- out -----------------------------------------------------------------------------------------------------
 
-    async def next_batch(self) -> Batch | None:
-        """Return the next batch, once there is one; None when draining and everything has been handed out.
+    def reader(self, name: str) -> Reader:
+        """Return the reader of a name that the options declare; KeyError for another."""
+        return self._readers[name]
 
-        The batch before must have been confirmed.
+    async def _remove_delivered(self) -> None:
+        if delivered := self._delivered():
+            await asyncio.to_thread(self._remove, delivered)
 
-        Raises:
-            Retryable: the disk refuses to be read, or the cut cannot be made durable; call again.
+    def _keep_segments(self, segments: tuple[Segment, ...]) -> None:
+        self._durable.segments = segments
+        self._segment_bytes = sum(s.end for s in segments)
 
-        """
-        while True:
-            while self._durable <= self._position.sequence:
-                if self._draining:
-                    return None
-                self._changed.clear()
-                await self._changed.wait()
-            if self._cut is None:
-                await self._linger()
-            try:
-                batch = await self._cut_batch()
-            except OSError as e:
-                raise Retryable(f"the journal cannot be read: {e}") from e
-            if batch is not None:
-                return batch
-
-    async def _linger(self) -> None:
-        """Wait for company, unless a whole batch is there already."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.options.batch_linger_s):
-                while self._unread_bytes < self.options.batch_bytes and not self._draining:
-                    self._changed.clear()
-                    await self._changed.wait()
-
-    async def _cut_batch(self) -> Batch | None:
-        """Return a batch whose cut is durable, or None after stepping over damage."""
-        limits = Limits(self.options.batch_bytes, self.options.batch_records)
-        start = self._position
-        records, token, end = await asyncio.to_thread(
-            self._reader.collect, start, self._segments, self._durable, limits, self._cut
-        )
-        if not records:
-            await asyncio.to_thread(self._store, end, cut=None)
-            self._position, self._cut = end, None
-            return None
-        if self._cut is None:
-            await asyncio.to_thread(self._store, start, cut=end.sequence - 1)
-            self._cut = end.sequence - 1
-        return Batch(records, token, end)
-
-    async def confirm(self, batch: Batch) -> None:
-        """Record that a batch is durable at every exporter, or in quarantine; its segments may go.
-
-        Raises:
-            Retryable: that cannot be made durable now; call again.
-
-        """
-        try:
-            await asyncio.to_thread(self._store, batch.end, cut=None)
-        except OSError as e:
-            raise Retryable(f"the journal's cursor cannot be written: {e}") from e
-        self._position, self._cut = batch.end, None
-        delivered = batch.records.body_bytes if isinstance(batch.records, Records) else 0
-        self._unread_bytes = max(0, self._unread_bytes - delivered)
-        if self._position.sequence >= self._durable:
-            self._unread_bytes = 0
-        await asyncio.to_thread(self._remove, self._delivered())
+    @property
+    def _confirmed(self) -> int:
+        """First sequence that some reader has not confirmed."""
+        return min(r.position.sequence for r in self._readers.values())
 
     def _delivered(self) -> list[Segment]:
         """Take the segments that hold nothing unconfirmed off the list; the newest always stays."""
-        delivered = [
-            s
-            for s, following in zip(self._segments, self._segments[1:], strict=False)
-            if following.first_sequence <= self._position.sequence
-        ]
-        self._segments = self._segments[len(delivered) :]
+        segments, confirmed = self._durable.segments, self._confirmed
+        delivered = [s for s, following in itertools.pairwise(segments) if following.first_sequence <= confirmed]
+        self._keep_segments(segments[len(delivered) :])
         return delivered
 
     def _remove(self, segments: Sequence[Segment]) -> None:
@@ -353,31 +319,8 @@ class Journal:
             try:
                 self._spares.give(segment.path, segment.number)
             except OSError as e:
-                # It is delivered: after a restart it is found before the cursor and removed then.
+                # It is delivered: after a restart it is found before the cursors and removed then.
                 log.warning("the delivered segment %s cannot be removed: %s", segment.path, e)
-
-    async def quarantine(self, records: Sequence[Record], reason: str) -> Path:
-        """Keep records that cannot be delivered, durably.
-
-        Raises:
-            Retryable: they cannot be written now; call again.
-
-        """
-        try:
-            path = await asyncio.to_thread(
-                self._quarantine.keep_records, records, reason=reason, at_unix_ns=self._now_unix_ns()
-            )
-        except OSError as e:
-            raise Retryable(f"the quarantine cannot be written: {e}") from e
-        log.error("%d records are in quarantine: %s (%s)", len(records), reason, path)
-        return path
-
-    def _store(self, position: Position, *, cut: int | None) -> None:
-        cursors.store(
-            self._fs,
-            self.options.directory,
-            Cursor(self.id.hex(), position.sequence, position.segment, position.offset, cut),
-        )
 
     # -- around --------------------------------------------------------------------------------------------------
 
@@ -387,9 +330,10 @@ class Journal:
         self._group_full.set()
 
     def drain(self) -> None:
-        """Let `next_batch` return None once everything durable has been handed out, without lingering."""
-        self._draining = True
-        self._changed.set()
+        """Let readers return None once everything durable has been handed out, without lingering."""
+        self._durable.draining = True
+        for reader in self._readers.values():
+            reader.notify()
 
     async def close(self) -> None:
         """Commit what waits, seal the segment, release the directory. Safe twice."""
@@ -399,6 +343,8 @@ class Journal:
             commits, self._commits = self._commits, None
             await asyncio.gather(commits, return_exceptions=True)
             await asyncio.get_running_loop().run_in_executor(self._committer, self._writer.close)
+            for reader in self._readers.values():
+                await reader.close()
         self._committer.shutdown()
         self._lock.release()
 
@@ -407,15 +353,16 @@ class Journal:
         return {
             "id": self.id.hex(),
             "directory": str(self.options.directory),
-            "next_sequence": self._durable,
-            "confirmed_sequence": self._position.sequence,
-            "backlog_records": self._durable - self._position.sequence,
-            "segments": len(self._segments),
+            "next_sequence": self._durable.next_sequence,
+            "confirmed_sequence": self._confirmed,
+            "backlog_records": self._durable.next_sequence - self._confirmed,
+            "segments": len(self._durable.segments),
             "used_bytes": self.used_bytes,
             "max_bytes": self.options.max_bytes,
-            "damaged_bytes": self._reader.damaged_bytes,
-            "lost_records": self._reader.lost_records,
+            "damaged_bytes": self._losses.damaged_bytes,
+            "lost_records": self._losses.lost_records,
             "failed": self.failed.is_set(),
+            "readers": {name: reader.status() for name, reader in self._readers.items()},
         }
 
 

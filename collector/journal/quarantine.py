@@ -46,7 +46,7 @@ class Quarantine:
         )
         return path
 
-    def keep_records(self, records: Sequence[Record], *, reason: str, at_unix_ns: int) -> Path:
+    def keep_records(self, records: Sequence[Record], *, reader: str, reason: str, at_unix_ns: int) -> Path:
         """Keep records that verified and can be replayed. Returns the file."""
         first, last = records[0].sequence, records[-1].sequence
         path = self.folder / f"{first:016d}-{last:016d}.seg"
@@ -55,7 +55,9 @@ class Quarantine:
             pack_segment(self._journal_id, 0, at_unix_ns, records),
             {
                 "reason": reason,
+                "reader": reader,
                 "records": len(records),
+                "members": sum(r.members for r in records),
                 "first_sequence": first,
                 "last_sequence": last,
                 "tenants": sorted({r.tenant for r in records}),

@@ -1,21 +1,33 @@
-"""Cut batches from the journal: from a position, forward, bounded, never across a UTC date of receipt."""
+"""One reader of the journal: its own cursor, its own batches, at its own pace.
+
+    next_batch ─▶ deliver ─▶ confirm          what lies before every reader's cursor goes
+        │             └─────▶ quarantine, then confirm
+        └─ too far behind, where a limit is set: the oldest batches are skipped, for this reader alone, and counted
+
+A reader's batch is under way from `next_batch` to `confirm`; there is one at a time.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from xxhash import xxh3_128
-
-from collector.journal.layout import FLAG_GZIP, HEADER_BYTES, RawRecord
+from collector.journal import cursor as cursors
+from collector.journal.batch import Batch, Position
+from collector.journal.layout import HEADER_BYTES
 from collector.journal.records import Records
-from collector.journal.scan import Damage, Tail
-from collector.journal.segment import read_segment
+from schema.errors import Retryable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
+    from collector.journal.cursor import Cursor
+    from collector.journal.cutter import Cutter, Limits
     from collector.journal.fs import Fs
     from collector.journal.quarantine import Quarantine
     from collector.journal.record import Record
@@ -23,214 +35,256 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DAY_NS: Final = 86_400 * 10**9
-GZIP_TRAILER_BYTES: Final = 8
-MAX_GUESSED_BYTES: Final = 64 << 20
+RECENT_SKIPS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where the record of a sequence lies, or will lie; offset 0 is the first record of the segment."""
+class ReaderOptions:
+    """Who reads, and how far behind it may be."""
 
-    sequence: int
-    segment: int
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large a batch grows."""
-
-    max_bytes: int
-    """Of bodies; a gzip body counts as what it says it inflates to."""
-    max_records: int
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records of one UTC date of receipt that are delivered together, once."""
-
-    records: Sequence[Record]
-    token: str
-    """The same for the same cut of the same records, on every replay."""
-    end: Position
-    """Behind the last record."""
-
-    @property
-    def received_unix_ns(self) -> int:
-        """When the first record was received."""
-        return self.records[0].received_unix_ns
+    name: str
+    """An exporter's id in the configuration."""
+    max_lag_bytes: int | None = None
+    """Beyond it the oldest batches are skipped for this reader; None: never, the journal fills up and refuses."""
 
 
 @dataclass(slots=True)
-class _Taken:
-    """What a batch has so far."""
+class Durable:
+    """What of the journal is on the medium. The journal changes it, its readers look at it."""
 
-    raw: list[RawRecord] = field(default_factory=list)
-    size_bytes: int = 0
-    digest: xxh3_128 = field(default_factory=xxh3_128)
-    """Of the records as they stand on disk, each taken while the processor still has it at hand."""
+    segments: tuple[Segment, ...]
+    next_sequence: int
+    """First that is not durable yet."""
+    draining: bool = False
 
-    def add(self, record: RawRecord, limits: Limits | None) -> bool:
-        """Take a record if it may join: within the limits, and of the same UTC date of receipt.
 
-        The database partitions by that date, and one insert must touch one partition to be atomic. Without limits
-        every record joins.
-        """
-        size_bytes = self.size_bytes + weight(record.raw_body, gzip=bool(record.flags & FLAG_GZIP))
-        if limits is not None and self.raw:
-            day = self.raw[0].received_unix_ns // DAY_NS
-            if size_bytes > limits.max_bytes or len(self.raw) == limits.max_records:
-                return False
-            if record.received_unix_ns // DAY_NS != day:
-                return False
-        self.raw.append(record)
-        self.size_bytes = size_bytes
-        self.digest.update(record.raw)
-        return True
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Records that a reader went without."""
+
+    first_sequence: int
+    last_sequence: int
+    records: int
+    members: int
+    at_unix_ns: int
 
 
 class Reader:
-    """Reads durable records in order. Used by one thread at a time."""
+    """Made by the journal, one for each name; every method belongs to the loop that opened the journal."""
 
-    def __init__(self, fs: Fs, quarantine: Quarantine, journal_id: bytes, now_unix_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        options: ReaderOptions,
+        cursor: Cursor,
+        durable: Durable,
+        *,
+        fs: Fs,
+        directory: Path,
+        cutter: Cutter,
+        limits: Limits,
+        linger_s: float,
+        quarantine: Quarantine,
+        now_unix_ns: Callable[[], int],
+        on_moved: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.options = options
+        self._cursor = cursor
+        self._durable = durable
         self._fs = fs
+        self._directory = directory
+        self._cutter = cutter
+        self._limits = limits
+        self._linger_s = linger_s
         self._quarantine = quarantine
-        self._journal_id = journal_id
         self._now_unix_ns = now_unix_ns
-        self.damaged_bytes = 0
-        self.lost_records = 0
+        self._on_moved = on_moved
+        self._changed = asyncio.Event()
+        self._unread_bytes = self.lag_bytes
+        self._skips: deque[Skip] = deque(maxlen=RECENT_SKIPS)
 
-    def collect(
-        self, position: Position, segments: Sequence[Segment], durable: int, limits: Limits, cut: int | None
-    ) -> tuple[Records, str, Position]:
-        """Return the records of one batch, its token, and the position behind them.
+    @property
+    def position(self) -> Position:
+        """Where the first record lies that this reader has not confirmed."""
+        return Position(self._cursor.next, self._cursor.segment, self._cursor.offset)
 
-        `durable` is the first sequence that is not on the medium yet. With `cut`, a batch that was cut before is cut
-        again: up to that sequence, whatever the limits. Damage on the way goes to quarantine; no records and a new
-        position mean that there was nothing but damage. Raises OSError.
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes on disk that this reader has not confirmed."""
+        at = self._cursor
+        behind = sum(s.end - HEADER_BYTES for s in self._durable.segments if s.number > at.segment)
+        here = sum(s.end - max(at.offset, HEADER_BYTES) for s in self._durable.segments if s.number == at.segment)
+        return behind + max(0, here)
 
-        A batch ends with what is read at once, and with a segment of which it has half of what it may have: so its
-        records lie in one buffer, but for small ones and for one that was cut otherwise before.
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is further behind than it may be: give the batch under way up with `skip`."""
+        return self.options.max_lag_bytes is not None and self.lag_bytes > self.options.max_lag_bytes
+
+    def notify(self, arrived_bytes: int = 0) -> None:
+        """Say that there is more to read, or that there will be no more."""
+        self._unread_bytes += arrived_bytes
+        self._changed.set()
+
+    async def next_batch(self) -> Batch | None:
+        """Return the next batch, once there is one; None when draining and everything has been handed out.
+
+        The batch before must have been confirmed or skipped, or it is handed out again.
+
+        Raises:
+            Retryable: the disk refuses to be read, or the cut cannot be made durable; call again.
+
         """
-        taken = _Taken()
-        for segment, before in _readable(segments, position, durable):
-            whole = False
-            if segment.number != position.segment:
-                whole = bool(taken.raw) and cut is None
-                if whole and (segment.first_sequence > position.sequence or 2 * taken.size_bytes >= limits.max_bytes):
-                    break
-                position = self._enter(segment, position)
-            position, whole = self._read(taken, position, segment, before=before, limits=limits, cut=cut)
-            if whole:
-                break
-        return Records(taken.raw), self._token(taken), position
-
-    def _read(
-        self, taken: _Taken, position: Position, segment: Segment, *, before: int, limits: Limits, cut: int | None
-    ) -> tuple[Position, bool]:
-        """Take what one segment has for the batch; return the position, and whether the batch is whole."""
         while True:
-            more = False
-            for item in read_segment(
-                self._fs,
-                segment,
-                self._journal_id,
-                sequence=position.sequence,
-                offset=position.offset,
-                before=before,
-                at_most_bytes=limits.max_bytes + limits.max_bytes // 64,
-            ):
-                begun = bool(taken.raw) and cut is None
-                if isinstance(item, Damage):
-                    if begun:
-                        return position, True
-                    self._keep(segment, position.sequence, item.offset, item.end, item.message)
-                elif isinstance(item, Tail):
-                    more = item.how == "window"
-                    if begun and (more or position.sequence < before):
-                        return position, True
-                    if not more and position.sequence < before:
-                        self._keep(segment, position.sequence, item.offset, segment.end, item.message or "records end")
-                        self._lose(position.sequence, before - 1, f"{segment.path.name} ends at byte {item.offset}")
-                        position = Position(before, segment.number, segment.end)
-                else:
-                    if cut is not None and item.sequence > cut:
-                        return position, True
-                    if not item.is_known:
-                        self._set_aside(segment, item)
-                    elif not taken.add(item, limits if cut is None else None):
-                        return position, True
-                    if item.sequence > position.sequence:
-                        self._lose(position.sequence, item.sequence - 1, f"missing in {segment.path.name}")
-                    position = Position(item.sequence + 1, segment.number, item.end)
-            if not more:
-                return position, False
+            while self._durable.next_sequence <= self._cursor.next:
+                if self._durable.draining:
+                    return None
+                self._changed.clear()
+                await self._changed.wait()
+            if self._cursor.cut is None:
+                await self._linger()
+            try:
+                batch = await self._cut_batch()
+            except OSError as e:
+                raise Retryable(f"the journal cannot be read: {e}") from e
+            if batch is not None:
+                return batch
 
-    def _token(self, taken: _Taken) -> str:
-        """Return the token of a batch: journal, range, and a hash of the raw records.
+    async def _linger(self) -> None:
+        """Wait for company, unless a whole batch is there already."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._linger_s):
+                while self._unread_bytes < self._limits.max_bytes and not self._durable.draining:
+                    self._changed.clear()
+                    await self._changed.wait()
 
-        Never of rows made from them, which change with the normaliser.
-        """
-        if not taken.raw:
-            return ""
-        return f"{self._journal_id.hex()}-{taken.raw[0].sequence}-{taken.raw[-1].sequence}-{taken.digest.hexdigest()}"
-
-    def _enter(self, segment: Segment, position: Position) -> Position:
-        if segment.first_sequence > position.sequence:
-            self._lose(position.sequence, segment.first_sequence - 1, f"no segment before {segment.path.name} holds it")
-        return Position(max(position.sequence, segment.first_sequence), segment.number, HEADER_BYTES)
-
-    def _keep(self, segment: Segment, sequence: int, offset: int, end: int, message: str) -> None:
-        fd = self._fs.open(segment.path)
-        try:
-            data = self._fs.read(fd, end - offset, offset)
-        finally:
-            self._fs.close(fd)
-        path = self._quarantine.keep_bytes(
-            data,
-            segment=segment.path.name,
-            sequence=sequence,
-            offset=offset,
-            reason=message,
-            at_unix_ns=self._now_unix_ns(),
+    async def _cut_batch(self) -> Batch | None:
+        """Return a batch whose cut is durable, or None after stepping over what is damaged or too far behind."""
+        durable, at = self._durable, self._cursor
+        records, token, end = await asyncio.to_thread(
+            self._cutter.collect, self.position, durable.segments, durable.next_sequence, self._limits, at.cut
         )
-        self.damaged_bytes += len(data)
-        log.error("%s at byte %d: %s; %d bytes are kept in %s", segment.path, offset, message, len(data), path)
+        if not records:
+            await self._move(end)
+            return None
+        if self.is_behind:
+            await self._move(end, skipped=records)
+            return None
+        attempts = at.attempts + 1 if at.cut is not None else 1
+        await self._store(replace(at, cut=end.sequence - 1, attempts=attempts))
+        return Batch(records, token, end, attempts)
 
-    def _lose(self, first: int, last: int, where: str) -> None:
-        path = self._quarantine.note_loss(first, last, reason=where, at_unix_ns=self._now_unix_ns())
-        self.lost_records += last - first + 1
-        log.error("records %d to %d are lost: %s; noted in %s", first, last, where, path)
+    async def confirm(self, batch: Batch) -> None:
+        """Record that a batch is durable where this reader delivers to, or in quarantine.
 
-    def _set_aside(self, segment: Segment, item: RawRecord) -> None:
-        message = f"a whole record of unknown type {item.kind}, flags {item.flags}"
-        self._keep(segment, item.sequence, item.offset, item.end, message)
+        Raises:
+            Retryable: that cannot be made durable now; call again.
 
+        """
+        await self._leave(batch, skipped=None)
 
-def _readable(segments: Sequence[Segment], position: Position, durable: int) -> list[tuple[Segment, int]]:
-    """Return the segments that may hold something from `position` on, each with the sequence it ends before."""
-    found = []
-    for i, segment in enumerate(segments):
-        before = min(segments[i + 1].first_sequence, durable) if i + 1 < len(segments) else durable
-        if segment.number >= position.segment and before > position.sequence:
-            found.append((segment, before))
-    return found
+    async def skip(self, batch: Batch) -> None:
+        """Go on without the batch under way, because the reader is too far behind: counted, for this reader alone.
 
+        Raises:
+            Retryable: as `confirm`.
 
-def weight(body: bytes | memoryview, *, gzip: bool) -> int:
-    """Return what a record adds to a batch, in bytes: a gzip body says at its end what it inflates to (RFC 1952)."""
-    if not gzip or len(body) < GZIP_TRAILER_BYTES:
-        return len(body)
-    return max(len(body), min(int.from_bytes(body[-4:], "little"), MAX_GUESSED_BYTES))
+        """
+        await self._leave(batch, skipped=batch.records)
 
+    async def absolve(self, batch: Batch) -> None:
+        """Let the attempts so far not count: the batch was read well, and waits for something else.
 
-def settle(position: Position, segments: Sequence[Segment]) -> Position:
-    """Return a stored position made to agree with the segments there are: never beyond the first unread record."""
-    for segment in segments:
-        if segment.number == position.segment and segment.first_sequence <= position.sequence:
-            return position if HEADER_BYTES <= position.offset <= segment.end else replace(position, offset=0)
-    older = [s for s in segments if s.first_sequence <= position.sequence]
-    if older:
-        return Position(position.sequence, older[-1].number)
-    return Position(position.sequence, segments[0].number if segments else position.segment)
+        Raises:
+            Retryable: as `confirm`.
+
+        """
+        del batch
+        try:
+            await self._store(replace(self._cursor, attempts=0))
+        except OSError as e:
+            raise Retryable(f"the journal's cursor cannot be written: {e}") from e
+
+    async def quarantine(self, records: Sequence[Record], reason: str) -> Path:
+        """Keep records that cannot be delivered, durably. Keeping the same again replaces the same files.
+
+        Raises:
+            Retryable: they cannot be written now; call again.
+
+        """
+        try:
+            path = await asyncio.to_thread(
+                self._quarantine.keep_records,
+                records,
+                reader=self.options.name,
+                reason=reason,
+                at_unix_ns=self._now_unix_ns(),
+            )
+        except OSError as e:
+            raise Retryable(f"the quarantine cannot be written: {e}") from e
+        log.error("%d records are in quarantine: %s (%s)", len(records), reason, path)
+        return path
+
+    async def close(self) -> None:
+        """Take back the attempt of a batch under way: a clean stop is no fault of the batch."""
+        if self._cursor.cut is not None and self._cursor.attempts:
+            with contextlib.suppress(OSError):  # then it counts: an attempt too many, never one too few
+                await self._store(replace(self._cursor, attempts=self._cursor.attempts - 1))
+
+    def status(self) -> dict[str, Any]:
+        """Return counts for health checks and pages."""
+        at = self._cursor
+        return {
+            "confirmed_sequence": at.next,
+            "backlog_records": self._durable.next_sequence - at.next,
+            "lag_bytes": self.lag_bytes,
+            "max_lag_bytes": self.options.max_lag_bytes,
+            "attempts": at.attempts,
+            "skipped": {
+                "records": at.skipped_records,
+                "members": at.skipped_members,
+                "recent": [asdict(s) for s in self._skips],
+            },
+        }
+
+    async def _leave(self, batch: Batch, *, skipped: Sequence[Record] | None) -> None:
+        try:
+            await self._move(batch.end, skipped=skipped)
+        except OSError as e:
+            raise Retryable(f"the journal's cursor cannot be written: {e}") from e
+        delivered = batch.records.body_bytes if isinstance(batch.records, Records) else 0
+        self._unread_bytes = max(0, self._unread_bytes - delivered)
+        if self._cursor.next >= self._durable.next_sequence:
+            self._unread_bytes = 0
+
+    async def _move(self, end: Position, *, skipped: Sequence[Record] | None = None) -> None:
+        """Go to a position; what is `skipped` is counted. Raises OSError."""
+        at = replace(self._cursor, next=end.sequence, segment=end.segment, offset=end.offset, cut=None, attempts=0)
+        if skipped is None:
+            await self._store(at)
+        else:
+            await self._store_skip(at, skipped)
+        await self._on_moved()
+
+    async def _store_skip(self, at: Cursor, skipped: Sequence[Record]) -> None:
+        members = sum(skipped.members()) if isinstance(skipped, Records) else sum(r.members for r in skipped)
+        skip = Skip(self._cursor.next, at.next - 1, len(skipped), members, self._now_unix_ns())
+        await self._store(
+            replace(
+                at,
+                skipped_records=at.skipped_records + skip.records,
+                skipped_members=at.skipped_members + skip.members,
+            )
+        )
+        self._skips.append(skip)
+        log.error(
+            "%s is more than %s bytes behind: records %d to %d, %d spans and log records, are skipped for it",
+            self.options.name,
+            self.options.max_lag_bytes,
+            skip.first_sequence,
+            skip.last_sequence,
+            skip.members,
+        )
+
+    async def _store(self, cursor: Cursor) -> None:
+        await asyncio.to_thread(cursors.store, self._fs, self._directory, cursor)
+        self._cursor = cursor

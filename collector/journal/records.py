@@ -52,6 +52,10 @@ class Records(Sequence["Record"]):
         """Bytes of all bodies."""
         return sum(r.body_end - r.body_start for r in self._raw)
 
+    def members(self) -> list[int]:
+        """Return of each how many spans or log records it holds."""
+        return [r.members for r in self._raw]
+
     def stretch(self) -> tuple[bytes, list[int], list[int]] | None:
         """Return the buffer in which all bodies lie, where each starts and ends; None unless all are plain protobuf."""
         if not self._raw:

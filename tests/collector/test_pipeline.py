@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collector.journal import Batch, Record
-from collector.journal.reader import Position
+from collector.journal import Batch, Position, Record
 from collector.pipeline import LONGEST_BACKOFF_S, Pipeline
 from schema.errors import ConfigError, Permanent, Retryable
 from tests.collector.conftest import logs_request, spans_request

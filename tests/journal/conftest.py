@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NOON_NS = 1_795_000_000 * 10**9
 SEGMENT_BYTES = 256 << 10
+READER = "delivery"
 
 
 class FaultyFs(Fs):

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from collector.journal import Batch, Journal, JournalOptions
+from collector.journal.cutter import weight
 from collector.journal.inspect import inspect
 from collector.journal.layout import HEADER_BYTES, RECORD_BYTES, TRAILER_BYTES
-from collector.journal.reader import weight
 from collector.journal.segment import find_segments, recover_last
 from schema.errors import ConfigError, Reason, Refused, Retryable
-from tests.journal.conftest import NOON_NS, SEGMENT_BYTES, FaultyFs
+from tests.journal.conftest import NOON_NS, READER, SEGMENT_BYTES, FaultyFs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -43,7 +43,7 @@ async def put(journal: Journal, *bodies: bytes) -> list[int]:
 
 
 async def take(journal: Journal) -> Batch:
-    batch = await journal.next_batch()
+    batch = await journal.reader(READER).next_batch()
     assert batch is not None
     return batch
 
@@ -53,9 +53,9 @@ async def bodies_left(options: JournalOptions, fs: FaultyFs | None = None) -> li
     journal = await Journal.open(options, fs=fs)
     journal.drain()
     found: list[bytes] = []
-    while (batch := await journal.next_batch()) is not None:
+    while (batch := await journal.reader(READER).next_batch()) is not None:
         found += [r.body for r in batch.records]
-        await journal.confirm(batch)
+        await journal.reader(READER).confirm(batch)
     await journal.close()
     return found
 
@@ -221,7 +221,7 @@ def test_the_journal_refuses_before_its_budget_is_spent_and_takes_again_after_de
         while delivered < taken:
             batch = await take(journal)
             delivered += len(batch.records)
-            await journal.confirm(batch)
+            await journal.reader(READER).confirm(batch)
         assert delivered == taken
         assert len(list(options.directory.glob("*.seg"))) == 1, "delivered segments are removed"
         await put(journal, bytes(50_000))
@@ -280,7 +280,7 @@ def test_an_unconfirmed_batch_is_cut_again_the_same_with_more_behind_it(options:
     async def second() -> tuple[Batch, Batch]:
         journal = await Journal.open(options)
         again = await take(journal)
-        await journal.confirm(again)
+        await journal.reader(READER).confirm(again)
         rest = await take(journal)
         await journal.close()
         return again, rest
@@ -298,15 +298,15 @@ def test_the_cut_is_on_disk_before_the_batch_is_out(options: JournalOptions, fs:
         await put(journal, b"a")
         fs.failing["write_file"] = errno.ENOSPC
         with pytest.raises(Retryable):
-            await journal.next_batch()
+            await journal.reader(READER).next_batch()
         fs.failing.clear()
         batch = await take(journal)
-        assert json.loads((options.directory / "cursor").read_bytes().split(b" ", 2)[2])["cut"] == 1
+        assert json.loads((options.directory / "delivery.cursor").read_bytes().split(b" ", 2)[2])["cut"] == 1
         fs.failing["write_file"] = errno.EIO
         with pytest.raises(Retryable):
-            await journal.confirm(batch)
+            await journal.reader(READER).confirm(batch)
         fs.failing.clear()
-        await journal.confirm(batch)
+        await journal.reader(READER).confirm(batch)
         await journal.close()
 
     go(work())
@@ -317,7 +317,7 @@ def test_what_is_confirmed_is_not_delivered_again(options: JournalOptions) -> No
     async def work() -> None:
         journal = await Journal.open(options)
         await put(journal, b"a")
-        await journal.confirm(await take(journal))
+        await journal.reader(READER).confirm(await take(journal))
         await put(journal, b"b")
         await journal.close()
 
@@ -330,7 +330,7 @@ def test_sequences_go_on_after_everything_was_delivered_and_removed(options: Jou
     async def once() -> int:
         journal = await Journal.open(options)
         (sequence,) = await put(journal, b"x")
-        await journal.confirm(await take(journal))
+        await journal.reader(READER).confirm(await take(journal))
         await journal.close()
         return sequence
 
@@ -345,9 +345,9 @@ def test_a_batch_is_bounded_in_bytes_and_in_records(options: JournalOptions) -> 
         await put(journal, *(bytes(1000) for _ in range(10)))
         journal.drain()
         found = []
-        while (batch := await journal.next_batch()) is not None:
+        while (batch := await journal.reader(READER).next_batch()) is not None:
             found.append(len(batch.records))
-            await journal.confirm(batch)
+            await journal.reader(READER).confirm(batch)
         await journal.close()
         return found
 
@@ -373,9 +373,9 @@ def test_a_batch_never_spans_two_dates_of_receipt(options: JournalOptions) -> No
         await put(journal, b"1", b"2", b"3", b"4", b"5")
         found = []
         journal.drain()
-        while (batch := await journal.next_batch()) is not None:
+        while (batch := await journal.reader(READER).next_batch()) is not None:
             found.append(len(batch.records))
-            await journal.confirm(batch)
+            await journal.reader(READER).confirm(batch)
         await journal.close()
         return found
 
@@ -426,7 +426,7 @@ def test_a_lost_segment_is_put_on_record_and_the_rest_is_delivered(options: Jour
         for i in range(12):
             await put(journal, b"%d" % i + bytes(50_000))
         await journal.close()
-        return len(journal._segments)
+        return len(journal._durable.segments)
 
     assert go(fill()) == 3
     paths = sorted(options.directory.glob("*.seg"))
@@ -446,7 +446,7 @@ def test_a_torn_tail_is_cut_off_and_kept(options: JournalOptions) -> None:
         await put(journal, b"torn" * 10)
         journal._lock.release()
         journal._committer.shutdown()
-        return journal._segments[-1].path
+        return journal._durable.segments[-1].path
 
     path = go(fill())
     data = path.read_bytes()
@@ -462,7 +462,7 @@ def test_a_start_seals_what_a_crash_left_open_and_gives_its_space_back(options: 
         await put(journal, b"a", b"b")
         journal._lock.release()
         journal._committer.shutdown()
-        return journal._segments[-1].path
+        return journal._durable.segments[-1].path
 
     path = go(crash())
     assert path.stat().st_size == SEGMENT_BYTES
@@ -482,7 +482,7 @@ def test_a_confirmation_survives_a_power_cut(options: JournalOptions, fs: Faulty
     async def work() -> None:
         journal = await Journal.open(options, fs=fs)
         await put(journal, b"delivered")
-        await journal.confirm(await take(journal))
+        await journal.reader(READER).confirm(await take(journal))
         await put(journal, b"not yet")
         journal._lock.release()
         journal._committer.shutdown()
@@ -510,12 +510,12 @@ def test_without_a_readable_cursor_delivery_begins_at_the_oldest(options: Journa
     async def fill() -> None:
         journal = await Journal.open(options)
         await put(journal, b"a")
-        await journal.confirm(await take(journal))
+        await journal.reader(READER).confirm(await take(journal))
         await put(journal, b"b")
         await journal.close()
 
     go(fill())
-    cursor = options.directory / "cursor"
+    cursor = options.directory / "delivery.cursor"
     if damage == "missing":
         cursor.unlink()
     else:
@@ -565,7 +565,7 @@ def test_quarantined_records_can_be_read_again(options: JournalOptions) -> None:
         journal = await Journal.open(options, fs=fs)
         await put(journal, b"poison", b"poison too")
         batch = await take(journal)
-        path = await journal.quarantine(batch.records, "the database said no")
+        path = await journal.reader(READER).quarantine(batch.records, "the database said no")
         await journal.close()
         return path
 
@@ -585,7 +585,7 @@ def test_a_journal_can_be_looked_at_while_it_is_in_use(options: JournalOptions) 
         found = inspect(options.directory)
         assert found["owner_pid"] == os.getpid()
         assert (found["backlog_records"], found["next_sequence"], found["segments"]) == (3, 4, 1)
-        await journal.confirm(await take(journal))
+        await journal.reader(READER).confirm(await take(journal))
         assert inspect(options.directory)["backlog_records"] == 0
         await journal.close()
 

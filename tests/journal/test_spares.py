@@ -16,7 +16,7 @@ from collector.journal.layout import RECORD_BYTES, RawRecord, pack_segment, seed
 from collector.journal.records import Records
 from collector.journal.scan import Tail, Window, scan
 from collector.journal.spares import MOST, Spares
-from tests.journal.conftest import SEGMENT_BYTES, FaultyFs
+from tests.journal.conftest import READER, SEGMENT_BYTES, FaultyFs
 from tests.journal.test_journal import bodies_left, go, put, take
 from tests.journal.test_layout import ID, BytesFs, read
 
@@ -39,7 +39,7 @@ async def turn_over(journal: Journal, first: int, last: int) -> None:
         assert await put(journal, body(n)) == [n]
         batch = await take(journal)
         assert [r.body for r in batch.records] == [body(n)]
-        await journal.confirm(batch)
+        await journal.reader(READER).confirm(batch)
 
 
 def kill(journal: Journal) -> None:
@@ -107,10 +107,10 @@ def test_a_write_that_was_torn_leaves_the_records_before_it_and_none_of_the_old(
         journal = await Journal.open(options)
         await turn_over(journal, 1, 31)
         await put(journal, body(31))
-        before = journal._segments[-1].path.read_bytes()
+        before = journal._durable.segments[-1].path.read_bytes()
         await put(journal, body(32))
         kill(journal)
-        return journal._segments[-1].path, before
+        return journal._durable.segments[-1].path, before
 
     path, before = go(work())
     now = path.read_bytes()
@@ -228,9 +228,9 @@ def test_a_batch_ends_with_a_segment_of_which_it_has_half_of_its_bytes(options: 
         await put(journal, *(body(n) for n in range(1, 9)))
         journal.drain()
         sizes = []
-        while (batch := await journal.next_batch()) is not None:
+        while (batch := await journal.reader(READER).next_batch()) is not None:
             sizes.append(len(batch.records))
-            await journal.confirm(batch)
+            await journal.reader(READER).confirm(batch)
         await journal.close()
         return sizes
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from collector.journal import Batch, Journal, JournalOptions
 from schema.errors import Refused, Retryable
-from tests.journal.conftest import FaultyFs
+from tests.journal.conftest import READER, FaultyFs
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -87,7 +87,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         try:
-            batch = self.run(self.journal.next_batch())
+            batch = self.run(self.journal.reader(READER).next_batch())
         except Retryable:
             return
         assert batch is not None
@@ -103,7 +103,7 @@ class JournalMachine(RuleBasedStateMachine):
     def confirm(self) -> None:
         assert self.batch is not None
         try:
-            self.run(self.journal.confirm(self.batch))
+            self.run(self.journal.reader(READER).confirm(self.batch))
         except Retryable:
             self.perhaps_delivered = self.delivered + len(self.batch.records)
             return
