@@ -33,11 +33,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in ours:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
-        if not everything and item.get_closest_marker("quick") is None and item.path not in named:
+        if not everything and item.path not in named and not _is_quick(item):
             left_out.add(item)
     if left_out:
         config.hook.pytest_deselected(items=[i for i in items if i in left_out])
         items[:] = [i for i in items if i not in left_out]
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    """Tell whether a test runs in every run; of those that have a database, only on the embedded one."""
+    on_server = isinstance(item, pytest.Function) and hasattr(item, "callspec") and "server" in item.callspec.id
+    return item.get_closest_marker("quick") is not None and not on_server
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,16 @@
 `until`      waiting.py   wait for a condition, with a deadline
 
 Fixtures (tests/faults/conftest.py): `launch` as above; `store`, the DSN of an empty database, once embedded and once on
-a server. Marks: `quick` runs in `make test`; all others only in `make faults`, or when their file is named. Each test
-has 60 s unless it is marked with another `timeout`. `record_property("figure", "…")` puts a figure into the summary.
-A test module begins with three lines, from which docs/reliability.md is made:
+a server. Each test has 60 s unless it is marked with another `timeout`. Marks:
+
+    quick   runs in `make test` too, with `store` only embedded; all others only in `make faults`, or when their file
+            is named on the command line
+    alone   measures times: `make faults` runs nothing beside it
+
+`record_property("figure", "…")` puts a figure into the summary of `make faults`. A test module begins with a line that
+names the fault and three from which docs/reliability.md is made (`python tests/faults/table.py --write`):
+
+    K1: kill -9 before the journal has the request.
 
     Injected: …
     Holds: …

@@ -1,0 +1,95 @@
+"""The fault matrix as the test modules of this folder tell it, each in its docstring."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+GROUPS = {
+    "K": "Crashes",
+    "P": "Power cuts",
+    "D": "Disks",
+    "C": "Databases and other destinations",
+    "N": "Networks and senders",
+    "I": "Inputs",
+    "T": "Time",
+    "L": "Load",
+    "S": "Security",
+    "CVE": "Advisories",
+}
+LAST = {"K": 15, "P": 4, "D": 14, "C": 12, "N": 8, "I": 12, "T": 6, "L": 4, "S": 8, "G": 2}
+IDS = tuple(f"{letter}{number}" for letter, last in LAST.items() for number in range(1, last + 1))
+NOT_YET = {
+    "K15": "jobs that write datasets in the background",
+    "T5": "a sampler that decides in memory",
+    "T6": "a sampler that decides in memory",
+    "S3": "judges",
+    "S4": "judges",
+    "S5": "review pages",
+    "S6": "webhooks",
+    "S7": "generated evaluators",
+    "G1": "the gate's own faults",
+    "G2": "the gate's own faults",
+}
+"""What a row waits for."""
+TITLE = re.compile(r"(?P<id>[A-Z]+[-\d]*\d): (?P<title>.+?)\.?")
+FIELD = re.compile(r"(Injected|Holds|Figure): (.*?)(?=\n(?:Injected|Holds|Figure): |\n\n|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One row."""
+
+    id: str
+    title: str
+    injected: str
+    holds: str
+    figure: str
+    path: Path
+    alone: bool
+    """Nothing may run beside it."""
+
+    @property
+    def order(self) -> tuple[int, list[int]]:
+        """Where it stands in the table."""
+        letters = re.match("[A-Z]+", self.id)
+        group = letters[0] if letters else ""
+        return list(GROUPS).index(group), [int(n) for n in re.findall(r"\d+", self.id)]
+
+
+def read(path: Path) -> Fault:
+    """Return the row that a test module tells.
+
+    Raises:
+        ValueError: its docstring does not begin with the id of its file and a title, or lacks one of the three lines.
+
+    """
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    text = ast.get_docstring(tree) or ""
+    title = TITLE.fullmatch(text.partition("\n")[0])
+    if title is None or title["id"].lower().replace("-", "_") != path.stem.removeprefix("test_"):
+        raise ValueError(
+            f"{path.name}: its docstring does not begin with its id and a title, as in 'K1: what happens.'"
+        )
+    fields = {name: " ".join(value.split()) for name, value in FIELD.findall(text)}
+    if missing := {"Injected", "Holds", "Figure"} - fields.keys():
+        raise ValueError(f"{path.name}: its docstring has no line {', '.join(sorted(missing))}:")
+    marks = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return Fault(
+        title["id"], title["title"], fields["Injected"], fields["Holds"], fields["Figure"], path, "alone" in marks
+    )
+
+
+def faults(folder: Path = HERE) -> list[Fault]:
+    """Return every row there is, in the order of the table. Raises as `read`."""
+    modules = (p for p in folder.glob("test_*.py") if re.fullmatch(r"test_([a-z]\d+|cve[_\d]+)", p.stem))
+    return sorted((read(path) for path in modules), key=lambda f: f.order)
+
+
+def missing(found: list[Fault]) -> list[str]:
+    """Return the ids that have no test though what they need exists."""
+    return [i for i in IDS if i not in NOT_YET and i not in {f.id for f in found}]
