@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test bench lint format lock clean
+.PHONY: help setup demo test faults bench lint format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,10 @@ demo: setup ## walk the whole loop on this terminal: spans in, failures labelled
 	@$(BIN)/python examples/demo.py
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
+
+faults: setup ## run every fault of docs/reliability.md: kills, power cuts, bad disks, hostile input; under 40 minutes
+	@$(BIN)/python tests/faults/run.py
 
 bench: setup ## measure everything, beside Rotel and Phoenix: about half an hour
 	@$(BIN)/python bench/everything.py

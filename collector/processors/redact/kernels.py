@@ -1,0 +1,517 @@
+"""Find where a secret may begin in texts of a request, without reading each byte: see `find`.
+
+Conventions: those of `collector.decode.kernels`.
+"""
+# ruff: noqa: PLR0917, PLR1714, SIM109 - kernels take their arrays by position; a comparison is cheaper than a set
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from collector.decode.kernels import next_field
+from schema.compile import inlined, kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Bytes = NDArray[np.uint8]
+
+Int: TypeAlias = Any
+"""An int64; uncompiled, Python's and NumPy's integers mix."""
+
+HIGH: Final = -0x7F7F7F7F7F7F7F80
+LOW_HALF: Final = 0x80808080
+LOW_SIX: Final = 0x808080808080
+DIGIT_BITS: Final = 0x101010101010
+BELOW_RUN: Final = 0x2B2B2B2B2B2B2B2B
+ABOVE_DIGITS: Final = 0x4646464646464646
+ATS: Final = 0x4040404040404040
+ONES: Final = 0x0101010101010101
+
+PREFIX, SCHEME, NAME, PEM, URL, CARD, EMAIL, KEY = range(8)
+"""`collector.processors.redact.detectors.Anchor`; KEY: the key of a nested value, which may name a secret."""
+
+STRING, ARRAY, KVLIST, BYTES, PAIR, VALUE = 1, 5, 6, 7, 8, 9
+"""`schema.anyvalue.ValueType`; PAIR and VALUE are the other messages that nest."""
+WORD_CLASS, ALNUM = 1, 2
+"""Bits of `classes`: a letter, digit, "_" or "-"; a letter or digit."""
+
+
+@inlined
+def below_run(word: Int) -> Int:
+    """Return a word that has a high bit, of the first such byte at least, where a byte is no part of a run.
+
+    A run is of the bytes from "+" to 0x7f.
+    """
+    return ((word - BELOW_RUN) | word) & HIGH
+
+
+@inlined
+def no_digit(word: Int) -> Int:
+    """Return a word that has a high bit where a byte is above "9"; of what comes behind the first it may err."""
+    return ((word + ABOVE_DIGITS) | word) & HIGH
+
+
+@inlined
+def has_at(word: Int) -> bool:
+    """Tell whether one of the bytes is "@"."""
+    other = word ^ ATS
+    return ((other - ONES) & ~other & HIGH) != 0
+
+
+@inlined
+def is_hit(word: Int, following: Int) -> bool:
+    """Tell whether something may begin near this word: 12 bytes of a run, 6 of a card's, or an "@"."""
+    bad = below_run(word) | (below_run(following) & LOW_HALF)
+    card = (no_digit(word) & LOW_SIX) == 0 and (word & DIGIT_BITS) != 0
+    return bad == 0 or card or has_at(word)
+
+
+@inlined
+def put(found: Ints, count: Int, anchor: Int, detector: Int, at: Int, start: Int, end: Int) -> Int:
+    """Write a candidate where there is room; return how many there are."""
+    if count < found.shape[1]:
+        found[0, count] = anchor
+        found[1, count] = detector
+        found[2, count] = at
+        found[3, count] = start
+        found[4, count] = end
+    return count + 1
+
+
+@kernel
+def find(
+    buf: Bytes,
+    words: Ints,
+    kinds: Bytes,
+    starts: Ints,
+    lengths: Ints,
+    classes: Bytes,
+    first_prefix: Ints,
+    prefixes: Bytes,
+    prefix_sizes: Ints,
+    emails: bool,  # noqa: FBT001 - as above
+    any_key: bool,  # noqa: FBT001 - as above
+    stack: Ints,
+    found: Ints,
+) -> Int:
+    """List candidates in the values of these extents; return how many there are, listed or not.
+
+    `found` is int64[5, room]: anchor, number (of the prefix; where a card's digits end), where, start and end of the
+    text. Of KEY, where is the start of a key in a kvlist, the text is what comes behind it there.
+    `first_prefix[b]` to `first_prefix[b + 1]` are the prefixes that begin with byte b, rows of `prefixes`.
+    `stack` has two for each level that values may nest; -1 is returned where one nests deeper. With `any_key`, every
+    key of a kvlist is listed, else those that may name a secret.
+    """
+    count: Int = 0
+    for row in range(len(kinds)):
+        kind = kinds[row]
+        start = starts[row]
+        end = start + lengths[row]
+        if kind == STRING or kind == BYTES:
+            if end - start >= 9:
+                count = find_in(
+                    buf, words, start, end, classes, first_prefix, prefixes, prefix_sizes, emails, count, found
+                )
+        elif kind == ARRAY or kind == KVLIST:
+            count = find_nested(
+                buf,
+                words,
+                kind,
+                start,
+                end,
+                classes,
+                first_prefix,
+                prefixes,
+                prefix_sizes,
+                emails,
+                any_key,
+                stack,
+                count,
+                found,
+            )
+            if count < 0:
+                return -1
+    return count
+
+
+@kernel
+def find_nested(
+    buf: Bytes,
+    words: Ints,
+    kind: Int,
+    start: Int,
+    end: Int,
+    classes: Bytes,
+    first_prefix: Ints,
+    prefixes: Bytes,
+    prefix_sizes: Ints,
+    emails: bool,  # noqa: FBT001 - as above
+    any_key: bool,  # noqa: FBT001 - as above
+    stack: Ints,
+    count: Int,
+    found: Ints,
+) -> Int:
+    """Do `find` for one ArrayValue or KeyValueList. The decoder has read it before: it is whole.
+
+    The stack has the kind and the end of each message that is open.
+    """
+    room = len(stack) // 2
+    depth: Int = 0
+    stack[0] = kind
+    stack[1] = end
+    at = start
+    while depth >= 0:
+        kind = stack[2 * depth]
+        end = stack[2 * depth + 1]
+        if at >= end:
+            depth -= 1
+            continue
+        tag, low, high, behind = next_field(buf, at, end)
+        if behind < 0:
+            return -1
+        at = behind
+        inner: Int = 0
+        if kind == ARRAY and tag == 10:
+            inner = VALUE
+        elif kind == KVLIST and tag == 10:
+            inner = PAIR
+        elif kind == PAIR and tag == 10:
+            if may_name_secret(buf, low, high, any_key):
+                count = put(found, count, KEY, 0, low, high, end)
+            if high - low >= 9:
+                count = find_in(
+                    buf, words, low, high, classes, first_prefix, prefixes, prefix_sizes, emails, count, found
+                )
+        elif kind == PAIR and tag == 18:
+            inner = VALUE
+        elif kind == VALUE and (tag == 10 or tag == 58):
+            if high - low >= 9:
+                count = find_in(
+                    buf, words, low, high, classes, first_prefix, prefixes, prefix_sizes, emails, count, found
+                )
+        elif kind == VALUE and tag == 42:
+            inner = ARRAY
+        elif kind == VALUE and tag == 50:
+            inner = KVLIST
+        if inner != 0:
+            depth += 1
+            if depth >= room:
+                return -1
+            stack[2 * depth] = inner
+            stack[2 * depth + 1] = high
+            at = low
+    return count
+
+
+@kernel
+def may_name_secret(buf: Bytes, low: Int, high: Int, any_key: bool) -> bool:  # noqa: FBT001 - as above
+    """Tell whether a key may be one of the names of `collector.processors.redact.names`: it has three of their letters.
+
+    With `any_key`, every key may.
+    """
+    if any_key:
+        return True
+    for at in range(low, high - 2):
+        three = (np.int64(buf[at]) | 32) << 16 | (np.int64(buf[at + 1]) | 32) << 8 | np.int64(buf[at + 2]) | 32
+        # aut, key, pas, pwd, sec, tok, coo, cre
+        if (
+            three == 0x617574
+            or three == 0x6B6579
+            or three == 0x706173
+            or three == 0x707764
+            or three == 0x736563
+            or three == 0x746F6B
+            or three == 0x636F6F
+            or three == 0x637265
+        ):
+            return True
+    return False
+
+
+@kernel
+def find_in(
+    buf: Bytes,
+    words: Ints,
+    start: Int,
+    end: Int,
+    classes: Bytes,
+    first_prefix: Ints,
+    prefixes: Bytes,
+    prefix_sizes: Ints,
+    emails: bool,  # noqa: FBT001 - as above
+    count: Int,
+    found: Ints,
+) -> Int:
+    """Do `find` for one text of at least nine bytes, eight at a time.
+
+    Nineteen bytes of a run cover twelve that begin at a multiple of eight from the start, or the twelve that begin
+    sixteen before the end; thirteen of a card cover six that begin at such a multiple, or eight before the end.
+    """
+    run_end = start
+    card_end = start
+    at = start
+    while True:
+        if at + 40 <= end:
+            w0 = words[at]
+            w1 = words[at + 8]
+            w2 = words[at + 16]
+            w3 = words[at + 24]
+            w4 = words[at + 32]
+            hit = is_hit(w0, w1) | is_hit(w1, w2) | is_hit(w2, w3) | is_hit(w3, w4)
+            if not hit:
+                at += 32
+                continue
+            stop = at + 32
+        elif at + 8 <= end:
+            stop = at + 8
+        else:
+            break
+        while at < stop:
+            word = words[at]
+            if at >= run_end and at + 16 <= end:
+                if (below_run(word) | (below_run(words[at + 8]) & LOW_HALF)) == 0:
+                    first, run_end = run_of(buf, at, max(start, run_end), end)
+                    count = look_into(
+                        buf, first, run_end, start, end, classes, first_prefix, prefixes, prefix_sizes, count, found
+                    )
+            if at >= card_end and (no_digit(word) & LOW_SIX) == 0 and (word & DIGIT_BITS) != 0:
+                count, card_end = look_for_card(buf, at, card_end, start, end, count, found)
+            if has_at(word):
+                count = look_at(buf, at, at + 8, start, end, emails, count, found)
+            at += 8
+    if end - start >= 16 and end - 16 >= run_end:
+        if (below_run(words[end - 16]) | (below_run(words[end - 8]) & LOW_HALF)) == 0:
+            first, run_end = run_of(buf, end - 16, max(start, run_end), end)
+            count = look_into(
+                buf, first, run_end, start, end, classes, first_prefix, prefixes, prefix_sizes, count, found
+            )
+    word = words[end - 8]
+    if end - 8 >= card_end and (no_digit(word) & LOW_SIX) == 0 and (word & DIGIT_BITS) != 0:
+        count, card_end = look_for_card(buf, end - 8, card_end, start, end, count, found)
+    if at < end:
+        count = look_at(buf, at, end, start, end, emails, count, found)
+    return count
+
+
+@kernel
+def run_of(buf: Bytes, at: Int, low: Int, end: Int) -> tuple[Int, Int]:
+    """Return the first and the end of the run at `at`, within `low` and `end`."""
+    first = at
+    while first > low and 43 <= buf[first - 1] < 128:
+        first -= 1
+    last = at
+    while last < end and 43 <= buf[last] < 128:
+        last += 1
+    return first, last
+
+
+@kernel
+def look_into(
+    buf: Bytes,
+    first: Int,
+    last: Int,
+    start: Int,
+    end: Int,
+    classes: Bytes,
+    first_prefix: Ints,
+    prefixes: Bytes,
+    prefix_sizes: Ints,
+    count: Int,
+    found: Ints,
+) -> Int:
+    """List the candidates of one run."""
+    if last - first < 15:  # a prefix may stand a little before the 19 bytes; nothing is found in fewer
+        return count
+    name = name_before(buf, first, start, classes)
+    if name >= 0:
+        count = put(found, count, NAME, 0, name, start, end)
+    scheme = scheme_before(buf, first, start)
+    if scheme >= 0:
+        count = put(found, count, SCHEME, 0, scheme, start, end)
+    escaped = False
+    inside = False
+    for at in range(first, last):
+        byte = np.int64(buf[at])
+        if inside and not escaped:
+            inside = (classes[byte] & ALNUM) != 0
+            continue
+        if first_prefix[byte] < first_prefix[byte + 1]:
+            for i in range(first_prefix[byte], first_prefix[byte + 1]):
+                size = prefix_sizes[i]
+                if at + size <= end:
+                    same = True
+                    for j in range(1, size):
+                        if buf[at + j] != prefixes[i, j]:
+                            same = False
+                            break
+                    if same:
+                        count = put(found, count, PREFIX, i, at, start, end)
+        if byte == 92:
+            escaped = True
+        elif byte == 58 or byte == 61:
+            name = name_before(buf, at + 1, start, classes)
+            if name >= 0:
+                count = put(found, count, NAME, 0, name, start, end)
+        inside = (classes[byte] & ALNUM) != 0
+    pem = pem_before(buf, first, last, start, escaped)
+    if pem >= 0:
+        count = put(found, count, PEM, 0, pem, start, end)
+    return count
+
+
+@kernel
+def name_before(buf: Bytes, value: Int, start: Int, classes: Bytes) -> Int:
+    """Return where the name begins that this value is assigned to, if it ends like that of a secret, else -1."""
+    at = value
+    low = max(start, at - 4)
+    while at > low and (buf[at - 1] == 34 or buf[at - 1] == 39 or buf[at - 1] == 92):
+        at -= 1
+    low = max(start, at - 4)
+    while at > low and (buf[at - 1] == 32 or buf[at - 1] == 9):
+        at -= 1
+    if at <= start or not (buf[at - 1] == 58 or buf[at - 1] == 61):
+        return -1
+    at -= 1
+    low = max(start, at - 4)
+    while at > low and (buf[at - 1] == 32 or buf[at - 1] == 9):
+        at -= 1
+    low = max(start, at - 4)
+    while at > low and (buf[at - 1] == 34 or buf[at - 1] == 39 or buf[at - 1] == 92):
+        at -= 1
+    if at - start < 3:
+        return -1
+    last = (np.int64(buf[at - 3]) | 32) << 16 | (np.int64(buf[at - 2]) | 32) << 8 | np.int64(buf[at - 1]) | 32
+    # ret, swd, ord, pwd, ase, ken, key, ial, als
+    if not (
+        last == 0x726574
+        or last == 0x737764
+        or last == 0x6F7264
+        or last == 0x707764
+        or last == 0x617365
+        or last == 0x6B656E
+        or last == 0x6B6579
+        or last == 0x69616C
+        or last == 0x616C73
+    ):
+        return -1
+    low = max(start, at - 40)
+    while at > low and (classes[buf[at - 1]] & WORD_CLASS) != 0:
+        at -= 1
+    return at
+
+
+@kernel
+def scheme_before(buf: Bytes, value: Int, start: Int) -> Int:
+    """Return where "bearer" or "basic" stands with a space before this value, else -1."""
+    at = value
+    low = max(start, at - 4)
+    while at > low and (buf[at - 1] == 32 or buf[at - 1] == 9):
+        at -= 1
+    if at == value or at - start < 5:
+        return -1
+    last = (np.int64(buf[at - 2]) | 32) << 8 | np.int64(buf[at - 1]) | 32
+    if last == 0x6963 and (buf[at - 5] | 32) == 98:
+        return at - 5
+    if last == 0x6572 and at - start >= 6 and (buf[at - 6] | 32) == 98:
+        return at - 6
+    return -1
+
+
+@kernel
+def pem_before(buf: Bytes, first: Int, last: Int, start: Int, escaped: bool) -> Int:  # noqa: FBT001 - as above
+    """Return where the dashes behind "KEY" or "BLOCK" stand before or at the beginning of a run, else -1."""
+    if first == start:
+        near = False
+    else:
+        near = buf[first - 1] == 10 or buf[first - 1] == 13
+        near = near or (first - 1 > start and buf[first - 1] == 32 and buf[first - 2] == 45)
+    high = first
+    if escaped or (buf[first] | 32) == 107 or (buf[first] | 32) == 98:  # itself "KEY-----…" or "BLOCK-----…"
+        near = True
+        high = last - 5
+    if not near:
+        return -1
+    at = max(start + 3, first - 200)
+    while at + 5 <= high + 5 and at + 5 <= last:
+        if (
+            buf[at + 4] == 45
+            and buf[at] == 45
+            and buf[at + 1] == 45
+            and buf[at + 2] == 45
+            and buf[at + 3] == 45
+            and (buf[at - 1] == 89 or buf[at - 1] == 75)
+        ):
+            return at
+        at += 1
+    return -1
+
+
+@kernel
+def look_for_card(
+    buf: Bytes, at: Int, low: Int, start: Int, end: Int, count: Int, found: Ints
+) -> tuple[Int, Int]:
+    """List the digits, spaces and dashes around `at` if they may hold a card's number; return their end, too."""
+    first = at
+    low = max(low, start)
+    while first > low and is_of_card(buf[first - 1]):
+        first -= 1
+    last = at
+    digits: Int = 0
+    begins = False
+    while first < end and not is_of_card(buf[first]):
+        first += 1
+        if first > at + 8:
+            return count, at
+    last = first
+    before: Int = 0
+    while last < end and is_of_card(buf[last]):
+        byte = np.int64(buf[last])
+        if byte >= 48:
+            digits += 1
+            begins = begins or (before < 48 and 50 <= byte <= 54)
+        before = byte
+        last += 1
+    if digits >= 13 and begins:
+        count = put(found, count, CARD, last, first, start, end)
+    return count, last
+
+
+@inlined
+def is_of_card(byte: Int) -> bool:
+    """Tell whether a byte is a digit, a space or a dash."""
+    return 48 <= byte <= 57 or byte == 32 or byte == 45
+
+
+@kernel
+def look_at(
+    buf: Bytes,
+    low: Int,
+    high: Int,
+    start: Int,
+    end: Int,
+    emails: bool,  # noqa: FBT001 - as above
+    count: Int,
+    found: Ints,
+) -> Int:
+    """List what stands around each "@" between `low` and `high`: the URL that it may be the password of, the address."""
+    for sign in range(low, high):
+        if buf[sign] != 64:
+            continue
+        if emails:
+            count = put(found, count, EMAIL, 0, sign, start, end)
+        at = sign - 1
+        least = max(start, sign - 260)
+        while at > least:
+            byte = buf[at]
+            if byte <= 32 or byte == 34 or byte == 39 or byte == 60 or byte == 62 or byte == 64 or byte == 92:
+                break
+            if byte == 47:
+                if at - 2 >= start and buf[at - 1] == 47 and buf[at - 2] == 58:
+                    count = put(found, count, URL, 0, at - 2, start, end)
+                break
+            at -= 1
+    return count

@@ -1,0 +1,305 @@
+"""Find secrets in texts: the spans to mask, by the kernel or by plain search. Both find the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from collector.processors.redact.detectors import (
+    BOUNDARY,
+    CARD_DIGITS,
+    DIGITS,
+    SCHEMES,
+    Anchor,
+    Detector,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Bytes = NDArray[np.uint8]
+
+MOST_ROOM: Final = 1 << 16
+FIRST_ROOM: Final = 1024
+MAX_DEPTH: Final = 100
+"""Of nested values; the protobuf library reads no deeper."""
+KEY: Final = 7
+"""`kernels.KEY`: not a candidate, the key of a nested value."""
+WORD_CLASS, ALNUM = 1, 2
+"""Bits of the classes that kernels read."""
+LETTERS_AND_DIGITS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+WORD_BYTES: Final = LETTERS_AND_DIGITS | frozenset(b"_-")
+LOCAL_BYTES: Final = LETTERS_AND_DIGITS | frozenset(b"._%+-")
+MAX_LOCAL: Final = 64
+PEM_BEGIN: Final = b"-----BEGIN "
+MAX_PEM_LABEL: Final = 80
+SHORTEST: Final = 9
+"""No secret is shorter: a URL with a password."""
+STRING: Final = 1
+TEXT_KINDS: Final = (1, 7)
+NESTED_KINDS: Final = (5, 6)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Bytes of a buffer that are a secret."""
+
+    start: int
+    end: int
+    detector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Values in one buffer; `kind` is the ValueType of each."""
+
+    buffer: bytes
+    kind: Bytes
+    start: Ints
+    length: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class NestedKey:
+    """A key in a kvlist, and where what comes behind it in its pair ends."""
+
+    start: int
+    end: int
+    pair_end: int
+
+
+@dataclass(slots=True)
+class Judge:
+    """Turns the candidates of one buffer into spans. Those of a text come in order, text by text."""
+
+    buffer: bytes
+    allowed: Callable[[bytes], bool]
+    spans: list[Span] = field(default_factory=list)
+    _start: int = -1
+    _end: int = -1
+    _text: bytes = b""
+    _until: dict[Detector, int] = field(default_factory=dict)
+    """Up to where a detector is done: what it masked, or a run in which it cannot find anything."""
+
+    def open(self, start: int, end: int) -> bytes:
+        """Go to a text: patterns see nothing around it."""
+        if (start, end) != (self._start, self._end):
+            self._start, self._end, self._text = start, end, self.buffer[start:end]
+            self._until.clear()
+        return self._text
+
+    def judge(self, detector: Detector, at: int, until: int = -1) -> None:
+        """Take a candidate at `at` of the open text, where its anchor says; of a card, digits end at `until`."""
+        text = self._text
+        match detector.anchor:
+            case Anchor.CARD:
+                for place in range(at, until):
+                    if text[place] in DIGITS and place >= self._until.get(detector, 0):
+                        self._match(detector, place)
+                return
+            case Anchor.PREFIX if not BOUNDARY.match(text, at):
+                return
+            case Anchor.PEM:
+                at = text.rfind(PEM_BEGIN, max(0, at - MAX_PEM_LABEL), at + len(PEM_BEGIN))
+            case Anchor.EMAIL:
+                low = max(0, at - MAX_LOCAL)
+                while at > low and text[at - 1] in LOCAL_BYTES:
+                    at -= 1
+        if at < self._until.get(detector, 0) or self._match(detector, at) or not detector.fails_for_run:
+            return
+        end = at
+        while end < len(text) and text[end] in WORD_BYTES:
+            end += 1
+        self._until[detector] = end
+
+    def _match(self, detector: Detector, at: int) -> bool:
+        found = detector.pattern.match(self._text, at)
+        if found is None:
+            return False
+        first, last = found.span(detector.group)
+        secret = self._text[first:last]
+        if not detector.check(secret) or self.allowed(secret):
+            return False
+        self._until[detector] = last
+        self.spans.append(Span(self._start + first, self._start + last, detector.name))
+        return True
+
+
+class Search:
+    """Finds what some detectors detect. Keeps no state but tables for the kernel."""
+
+    def __init__(self, detectors: Sequence[Detector], *, any_key: bool = False) -> None:
+        self._detectors = tuple(detectors)
+        self._any_key = any_key
+        self._by_anchor = {a: [d for d in detectors if d.anchor is a] for a in Anchor}
+        prefixed = sorted((p, i) for i, d in enumerate(self._detectors) for p in d.prefixes)
+        self._of_prefix = [self._detectors[i] for _, i in prefixed]
+        widest = max([1, *(len(p) for p, _ in prefixed)])
+        self._prefixes = np.zeros((max(1, len(prefixed)), widest), np.uint8)
+        self._sizes = np.array([len(p) for p, _ in prefixed] or [0], np.int64)
+        counts = np.zeros(257, np.int64)
+        for row, (prefix, _) in enumerate(prefixed):
+            self._prefixes[row, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+            counts[prefix[0] + 1] += 1
+        self._first_prefix = np.cumsum(counts)
+        self._classes = np.array(
+            [WORD_CLASS * (b in WORD_BYTES) | ALNUM * (b in LETTERS_AND_DIGITS) for b in range(256)], np.uint8
+        )
+
+    def by_kernel(self, texts: Texts, judge: Judge) -> list[NestedKey]:
+        """Judge all candidates of the texts; return the keys in them that may name a secret."""
+        from collector.processors.redact import kernels  # noqa: PLC0415 - numba takes 0.3 s to import
+        from exporters.clickhouse.kernels import words_of  # noqa: PLC0415 - as above
+
+        keys: list[NestedKey] = []
+        buffer = np.frombuffer(texts.buffer, np.uint8)
+        words = words_of(buffer)
+        stack = np.empty(2 * MAX_DEPTH, np.int64)
+        found = np.empty((5, FIRST_ROOM), np.int64)
+        row, n = 0, len(texts.kind)
+        step = n
+        while row < n:
+            part = slice(row, row + step)
+            with np.errstate(over="ignore"):  # words wrap; compiled they do so without a word, as plain Python not
+                count = kernels.find(
+                    buffer,
+                    words,
+                    texts.kind[part],
+                    texts.start[part],
+                    texts.length[part],
+                    self._classes,
+                    self._first_prefix,
+                    self._prefixes,
+                    self._sizes,
+                    bool(self._by_anchor[Anchor.EMAIL]),
+                    self._any_key,
+                    stack,
+                    found,
+                )
+            if count < 0:
+                raise ValueError("a value nests deeper than the decoder reads")
+            if count > found.shape[1]:
+                # Fewer texts at a time; one that has more alone gets the room it needs.
+                room = min(MOST_ROOM, count) if step > 1 else count
+                step = step if room == count else max(1, step // 2)
+                found = np.empty((5, room), np.int64)
+                continue
+            self._judge(found[:, :count], judge, keys)
+            row += step
+        return keys
+
+    def _judge(self, found: Ints, judge: Judge, keys: list[NestedKey]) -> None:
+        for anchor, number, at, start, end in zip(*found.tolist(), strict=True):
+            if anchor == KEY:
+                keys.append(NestedKey(at, start, end))
+                continue
+            judge.open(start, end)
+            if anchor == Anchor.PREFIX:
+                judge.judge(self._of_prefix[number], at - start)
+                continue
+            for detector in self._by_anchor[Anchor(anchor)]:
+                judge.judge(detector, at - start, number - start)
+
+    def plainly(self, texts: Texts, judge: Judge) -> list[NestedKey]:
+        """Do as `by_kernel`, without it: slowly."""
+        keys: list[NestedKey] = []
+        rows = zip(texts.kind.tolist(), texts.start.tolist(), texts.length.tolist(), strict=True)
+        for kind, start, length in rows:
+            for low, high in leaves(texts.buffer, kind, start, start + length, keys):
+                if high - low >= SHORTEST:
+                    self._search(judge.open(low, high), judge)
+        return keys
+
+    def _search(self, text: bytes, judge: Judge) -> None:
+        for detector in self._detectors:
+            for at, until in _candidates(detector, text):
+                judge.judge(detector, at, until)
+
+
+def _candidates(detector: Detector, text: bytes) -> Iterator[tuple[int, int]]:
+    match detector.anchor:
+        case Anchor.PREFIX:
+            found = sorted(at for prefix in detector.prefixes for at in _places(text, prefix))
+            yield from ((at, -1) for at in found)
+        case Anchor.SCHEME:
+            yield from ((m.start(), -1) for m in SCHEMES.finditer(text))
+        case Anchor.NAME:
+            assert detector.finder is not None  # noqa: S101 - the kernel knows names by their ends, this search cannot
+            yield from ((m.start(), -1) for m in detector.finder.finditer(text))
+        case Anchor.PEM:
+            yield from ((at, -1) for at in _places(text, PEM_BEGIN))
+        case Anchor.URL:
+            yield from ((at, -1) for at in _places(text, b"://"))
+        case Anchor.CARD:
+            yield from (m.span() for m in CARD_DIGITS.finditer(text))
+        case Anchor.EMAIL:
+            yield from ((at, -1) for at in _places(text, b"@"))
+
+
+def _places(text: bytes, word: bytes) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+def leaves(buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None = None) -> list[tuple[int, int]]:
+    """Return where the strings, bytes and keys of a value lie; its keys go to `keys` as well."""
+    if kind in TEXT_KINDS:
+        return [(start, end)]
+    return list(_nested(buffer, kind, start, end, keys)) if kind in NESTED_KINDS else []
+
+
+ARRAY, KVLIST, PAIR, VALUE = 5, 6, 8, 9
+INNER: Final[dict[tuple[int, int], int]] = {
+    (ARRAY, 10): VALUE,
+    (KVLIST, 10): PAIR,
+    (PAIR, 18): VALUE,
+    (VALUE, 42): ARRAY,
+    (VALUE, 50): KVLIST,
+}
+"""The kind of message and the tag of a field in it, to the kind of message that the field is."""
+LEAVES: Final = frozenset({(PAIR, 10), (VALUE, 10), (VALUE, 58)})
+
+
+def _nested(
+    buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None
+) -> Iterator[tuple[int, int]]:
+    open_messages = [(kind, start, end)]
+    while open_messages:
+        kind, at, end = open_messages.pop()
+        while at < end:
+            tag, at = _varint(buffer, at)
+            wire = tag & 7
+            if wire != 2:
+                at = _varint(buffer, at)[1] if wire == 0 else at + (8 if wire == 1 else 4)
+                continue
+            size, at = _varint(buffer, at)
+            if (kind, tag) in LEAVES:
+                yield at, at + size
+                if kind == PAIR and keys is not None:
+                    keys.append(NestedKey(at, at + size, end))
+            elif (inner := INNER.get((kind, tag))) is not None:
+                open_messages.append((inner, at, at + size))
+            at += size
+
+
+def _varint(buffer: Any, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = buffer[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+
+
+def value_leaves(buffer: bytes, key: NestedKey) -> list[tuple[int, int]]:
+    """Return where the strings and bytes of a key's value lie."""
+    return [(a, b) for a, b in _nested(buffer, PAIR, key.end, key.pair_end, None)]
