@@ -99,6 +99,11 @@ def test_a_dataset_that_changed_after_its_run_is_told(refunds: Path, evalgate: A
     assert "the run is of" in evalgate("gate")[1]
 
 
+def _heed_interrupts() -> None:
+    """Undo what a shell does to whatever it starts in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_run_does_not_wait_for_its_target(refunds: Path) -> None:
     started = refunds / "started"
     (refunds / "slow.py").write_text(
@@ -107,7 +112,13 @@ def test_an_interrupted_run_does_not_wait_for_its_target(refunds: Path) -> None:
     )
     command = [sys.executable, "-m", "evalgate.cli", "run", "-d", "d", "-t", "python:slow.py:f"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        preexec_fn=_heed_interrupts,  # noqa: PLW1509 - no thread of the tests holds what a signal's setting needs
+    ) as process:
         deadline = time.monotonic() + 30
         while not started.exists():
             assert time.monotonic() < deadline
