@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.auth.commands import keys_app
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def build_app() -> typer.Typer:
     app.command("components")(components_command)
     app.command("compile")(compile_command)
     app.add_typer(journal_app(), name="journal")
+    app.add_typer(keys_app(), name="keys")
     return app
 
 

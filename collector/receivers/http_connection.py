@@ -25,7 +25,7 @@ from collector.receivers.intake import log_bug
 from schema.errors import Refused
 
 if TYPE_CHECKING:
-    from collector.receivers.intake import Budget
+    from collector.auth.tenants import Bytes
 
 PHRASES = {
     200: b"OK",
@@ -85,6 +85,10 @@ class Request:
     path: str = ""
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes | memoryview = b""
+    tenant: str = ""
+    """Whose it is: set by the application once it is admitted."""
+    budget: Bytes | None = None
+    """What its body is counted in, where it is not that of all requests; set with the tenant."""
 
 
 class Application(Protocol):
@@ -109,7 +113,7 @@ class Shared:
 
     application: Application
     limits: HttpLimits
-    budget: Budget
+    budget: Bytes
     connections: set[HttpConnection] = field(default_factory=set)
     closing: bool = False
     """Set by shutdown: what is whole is answered, then the connections close."""
@@ -320,7 +324,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if incoming.refusal is not None:
             return False
         try:
-            self._shared.budget.take(n_bytes)
+            self._budget(incoming.request).take(n_bytes)
         except Refused as e:
             self._answer_and_close(self._shared.application.refuse(incoming.request, e))
             return False
@@ -365,7 +369,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 try:
                     response = await shared.application.respond(item)
                 finally:
-                    shared.budget.give(budget_bytes)
+                    self._budget(item).give(budget_bytes)
             keep_alive = keep_alive and not shared.closing
             self._write(response, keep_alive=keep_alive)
             if not keep_alive:
@@ -396,8 +400,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _close(self) -> None:
         """Close after an answer; what the sender is still sending is read, so that it can read the answer."""
-        for _, budget_bytes, _ in self._queue:
-            self._shared.budget.give(budget_bytes)
+        for item, budget_bytes, _ in self._queue:
+            if isinstance(item, Request):
+                self._budget(item).give(budget_bytes)
         self._queue.clear()
         if not self._deaf:
             self._deaf = True
@@ -431,8 +436,11 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _drop_incoming(self) -> None:
         if self._incoming is not None:
-            self._shared.budget.give(self._incoming.budget_bytes)
+            self._budget(self._incoming.request).give(self._incoming.budget_bytes)
             self._incoming = None
+
+    def _budget(self, request: Request) -> Bytes:
+        return self._shared.budget if request.budget is None else request.budget
 
     # from the server
 

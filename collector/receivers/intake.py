@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TENANT = "default"
-"""The one tenant, until keys name others."""
 INLINE_BYTES = 64 << 10
 """Bodies up to this are validated on the event loop: 60 µs, where handing one to a thread costs 24 (measured)."""
 FAST_INLINE_BYTES = 256 << 10
@@ -99,7 +97,9 @@ class Intake:
         self._validate_body = Validator() if validator is None else validator
         self.counts: Counts = Counter() if counts is None else counts
 
-    async def take(self, signal: Signal, body: bytes | memoryview, *, encoding: Encoding, gzip: bool) -> Outcome:
+    async def take(
+        self, signal: Signal, body: bytes | memoryview, *, tenant: str, encoding: Encoding, gzip: bool
+    ) -> Outcome:
         """Return once what was accepted is durable.
 
         Raises:
@@ -108,7 +108,7 @@ class Intake:
 
         """
         try:
-            outcome = await self._take(signal, body, encoding, gzip=gzip)
+            outcome = await self._take(signal, body, tenant, encoding, gzip=gzip)
         except Refused as e:
             self.count_refused(signal, e.reason)
             raise
@@ -121,7 +121,7 @@ class Intake:
             self.counts[signal, "refused"] += outcome.refused
         return outcome
 
-    async def take_feedback(self, body: bytes | memoryview, *, gzip: bool, now_unix_ns: int) -> Outcome:
+    async def take_feedback(self, body: bytes | memoryview, *, tenant: str, gzip: bool, now_unix_ns: int) -> Outcome:
         """Take a feedback body (`collector.receivers.feedback`) as the log events it stands for.
 
         Raises:
@@ -141,19 +141,22 @@ class Intake:
         except Refused as e:
             self.count_refused("logs", e.reason)
             raise
-        return await self.take("logs", request.SerializeToString(), encoding="protobuf", gzip=False)
+        body = request.SerializeToString()
+        return await self.take("logs", body, tenant=tenant, encoding="protobuf", gzip=False)
 
     def count_refused(self, signal: Signal, reason: Reason) -> None:
         """Count a request that was refused as a whole; a transport calls this where it refuses one itself."""
         self.counts[signal, reason.value] += 1
 
-    async def _take(self, signal: Signal, body: bytes | memoryview, encoding: Encoding, *, gzip: bool) -> Outcome:
+    async def _take(
+        self, signal: Signal, body: bytes | memoryview, tenant: str, encoding: Encoding, *, gzip: bool
+    ) -> Outcome:
         if not body and not gzip and encoding == "protobuf":
             return Outcome(0)
         valid = await self._validate(signal, body, encoding, gzip=gzip)
         if valid.accepted:
             await self._journal.append(
-                TENANT, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip, members=valid.accepted
+                tenant, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip, members=valid.accepted
             )
         return Outcome(valid.accepted, valid.refused, valid.message)
 

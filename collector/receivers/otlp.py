@@ -22,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from collector.auth.gate import AuthConfig, open_gate
+from collector.auth.tenants import Accounts, TenantsConfig
+from collector.auth.tls import Certificates, TlsConfig
 from collector.decode.validate import Limits
 from collector.decode.validator import Validator, load_check
 from collector.kernel_cache import filled
@@ -31,8 +34,10 @@ from collector.receivers.otlp_grpc import GrpcServer
 from collector.receivers.otlp_http import HttpServer
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError
+from schema.identity import Scope
 
 if TYPE_CHECKING:
+    from collector.auth.gate import Gate
     from schema.component import PortSharing
 
 MIB = 1 << 20
@@ -45,7 +50,8 @@ SHUTDOWN_GRACE_S = 5.0
 class _Endpoint(ComponentConfig):
     endpoint: str
     insecure: bool = False
-    """Listen beyond this machine without authentication. Off, because such spans can come from anyone."""
+    """Listen beyond this machine although anyone could send, or keys could be read on the way."""
+    tls: TlsConfig | None = None
 
     @field_validator("endpoint")
     @classmethod
@@ -57,15 +63,22 @@ class _Endpoint(ComponentConfig):
             raise ValueError(f"{endpoint!r} must have its IPv6 address in brackets, as [::1]:4317")
         return endpoint
 
-    @model_validator(mode="after")
-    def _closed_by_default(self) -> _Endpoint:
+    def danger(self, *, asks_for_keys: bool) -> str:
+        """Return what is wrong with listening there, "" where nothing is."""
         host = self.endpoint.rpartition(":")[0].strip("[]")
-        if not self.insecure and not _loopback(host):
-            raise ValueError(
-                f"{self.endpoint} can be reached from other machines, and anyone there could send spans; "
-                "bind 127.0.0.1, or set insecure: true where a firewall or proxy stands before it"
+        if self.insecure or _loopback(host):
+            return ""
+        if not asks_for_keys and (self.tls is None or self.tls.client_ca_file is None):
+            return (
+                "anyone there could send spans; bind 127.0.0.1, set auth: {mode: keys}, ask for client certificates "
+                "(tls.client_ca_file), or set insecure: true where a firewall or proxy stands before it"
             )
-        return self
+        if self.tls is None:
+            return (
+                "keys could be read on the way; set tls: {cert_file, key_file}, or insecure: true where a proxy before "
+                "it ends TLS"
+            )
+        return ""
 
 
 def _loopback(host: str) -> bool:
@@ -130,10 +143,31 @@ class OtlpConfig(ComponentConfig):
     """receivers.otlp."""
 
     protocols: Protocols
+    auth: AuthConfig | None = None
+    """Who is asked for a key. Unset: nobody."""
+    tenants: TenantsConfig | None = None
+    """What each tenant may take; with auth.mode keys."""
     max_spans_per_request: int = Field(20_000, ge=1)
     """Spans or log records; the SDKs send 512 at once, the Collector 8192."""
     max_in_flight_bytes: int = Field(256 * MIB, ge=1)
     """Requests in memory at once, over both protocols; beyond it senders are asked to try again."""
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Tell whether senders need a key."""
+        return self.auth is not None and self.auth.mode == "keys"
+
+    @model_validator(mode="after")
+    def _closed_by_default(self) -> OtlpConfig:
+        for name in ("grpc", "http"):
+            endpoint: _Endpoint | None = getattr(self.protocols, name)
+            if endpoint is not None and (danger := endpoint.danger(asks_for_keys=self.asks_for_keys)):
+                raise ValueError(
+                    f"protocols.{name}.endpoint {endpoint.endpoint} can be reached from other machines, and {danger}"
+                )
+        if not self.asks_for_keys and self.tenants is not None:
+            raise ValueError("tenants has no meaning without keys, which tell one from another: set auth: {mode: keys}")
+        return self
 
 
 @component("receiver", "otlp", OtlpConfig)
@@ -156,6 +190,7 @@ class OtlpReceiver:
         self._config = config
         self._port_sharing = context.port_sharing
         self._journal = context.journal
+        self._data_dir = context.data_dir
         self._validator = Validator(filled(load_check))
         self._servers: list[GrpcServer | HttpServer] = []
         self._executor: ThreadPoolExecutor | None = None
@@ -172,14 +207,17 @@ class OtlpReceiver:
 
         """
         self._executor = ThreadPoolExecutor(VALIDATORS, thread_name_prefix="otlp-validate")
-        budget = Budget(self._config.max_in_flight_bytes)
+        config, sharing = self._config, self._port_sharing
+        budget = Budget(config.max_in_flight_bytes)
         try:
-            if http := self._config.protocols.http:
+            gate = open_gate(config.auth or AuthConfig(), self._data_dir, scopes=frozenset({Scope.INGEST}))
+            accounts = Accounts(budget, config=_tenants(config), max_in_flight_bytes=config.max_in_flight_bytes)
+            if http := config.protocols.http:
                 intake = self._intake(http.max_inflated_bytes)
-                await self._listen("http", _http_server(intake, budget, http, self._port_sharing))
-            if grpc := self._config.protocols.grpc:
+                await self._listen("http", _http_server(intake, gate, accounts, budget, config=http, sharing=sharing))
+            if grpc := config.protocols.grpc:
                 intake = self._intake(grpc.max_recv_msg_size_mib * MIB)
-                await self._listen("grpc", _grpc_server(intake, budget, grpc, self._port_sharing))
+                await self._listen("grpc", _grpc_server(intake, gate, accounts, config=grpc, sharing=sharing))
         except BaseException:
             await self.shutdown()
             raise
@@ -205,10 +243,23 @@ class OtlpReceiver:
         self.endpoints.clear()
 
 
-def _grpc_server(intake: Intake, budget: Budget, config: GrpcConfig, sharing: PortSharing) -> GrpcServer:
+def _tenants(config: OtlpConfig) -> TenantsConfig | None:
+    """Return the limits of tenants; without keys there is one tenant, and nobody to protect from it."""
+    return (config.tenants or TenantsConfig()) if config.asks_for_keys else None
+
+
+def _certificates(config: _Endpoint) -> Certificates | None:
+    return None if config.tls is None else Certificates(config.tls)
+
+
+def _grpc_server(
+    intake: Intake, gate: Gate, accounts: Accounts, *, config: GrpcConfig, sharing: PortSharing
+) -> GrpcServer:
     return GrpcServer(
         intake,
-        budget,
+        gate,
+        accounts,
+        certificates=_certificates(config),
         endpoint=config.endpoint,
         max_message_bytes=config.max_recv_msg_size_mib * MIB,
         max_concurrent_streams=config.max_concurrent_streams,
@@ -217,10 +268,15 @@ def _grpc_server(intake: Intake, budget: Budget, config: GrpcConfig, sharing: Po
     )
 
 
-def _http_server(intake: Intake, budget: Budget, config: HttpConfig, sharing: PortSharing) -> HttpServer:
+def _http_server(
+    intake: Intake, gate: Gate, accounts: Accounts, budget: Budget, *, config: HttpConfig, sharing: PortSharing
+) -> HttpServer:
     return HttpServer(
         intake,
+        gate,
+        accounts,
         budget,
+        certificates=_certificates(config),
         endpoint=config.endpoint,
         paths={config.traces_url_path: "traces", config.logs_url_path: "logs"},
         feedback_path=config.feedback_url_path,

@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 import grpc.aio
 
+from collector.auth.gate import TENANT_HEADER
+from collector.auth.tls import grpc_credentials
 from collector.receivers import answers
 from schema.errors import ConfigError, Refused
+from schema.identity import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-    from collector.receivers.intake import Budget, Intake
+    from collector.auth.gate import Gate
+    from collector.auth.tenants import Account, Accounts
+    from collector.auth.tls import Certificates
+    from collector.receivers.intake import Intake
     from schema.component import PortSharing, Signal
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -41,18 +47,21 @@ class GrpcServer:
     def __init__(
         self,
         intake: Intake,
-        budget: Budget,
+        gate: Gate,
+        accounts: Accounts,
         *,
         endpoint: str,
         max_message_bytes: int,
         max_concurrent_streams: int,
         max_metadata_bytes: int,
         sharing: PortSharing = "alone",
+        certificates: Certificates | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._endpoint = endpoint
         self._sharing = sharing
-        self._handlers = _Handlers(intake, budget, jitter)
+        self._certificates = certificates
+        self._handlers = _Handlers(intake, gate, accounts, jitter)
         self._options = (
             # On by default; two processes that do not know of each other would each get half of the spans.
             ("grpc.so_reuseport", int(sharing != "alone")),
@@ -74,7 +83,10 @@ class GrpcServer:
         server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._handlers,))
         try:
-            port = server.add_insecure_port(self._endpoint)
+            if self._certificates is None:
+                port = server.add_insecure_port(self._endpoint)
+            else:
+                port = server.add_secure_port(self._endpoint, grpc_credentials(self._certificates))
         except RuntimeError:
             port = 0
         if port == 0:
@@ -136,36 +148,54 @@ def why_taken(endpoint: str) -> str:
 class _Handlers(grpc.GenericRpcHandler):
     """Answers every method: the two of OTLP, and a word of help for others."""
 
-    def __init__(self, intake: Intake, budget: Budget, jitter: Callable[[], float]) -> None:
+    def __init__(self, intake: Intake, gate: Gate, accounts: Accounts, jitter: Callable[[], float]) -> None:
         self._intake = intake
-        self._budget = budget
+        self._gate = gate
+        self._accounts = accounts
         self._jitter = jitter
-        self._exports = {path: _raw(self._export(signal)) for path, signal in EXPORTS.items()}
+        self._accepted = {signal: answers.success(signal).SerializeToString() for signal in EXPORTS.values()}
         self._metrics = _raw(_unimplemented(NO_METRICS))
         self._other = _raw(_unimplemented(f"no such method; this server has {' and '.join(EXPORTS)}"))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Return what answers a request whose headers have come; its message has not been read yet."""
         method = handler_call_details.method
-        return self._exports.get(method) or (self._metrics if method == METRICS else self._other)
+        signal = EXPORTS.get(method)
+        if signal is None:
+            return self._metrics if method == METRICS else self._other
+        authorization, tenant = _credentials(handler_call_details.invocation_metadata)
+        try:
+            identity = self._gate.admit(authorization, tenant, Scope.INGEST)
+        except Refused as e:
+            self._intake.count_refused(signal, e.reason)
+            return self._stranger(e)
+        return _raw(self._export(signal, identity.tenant, self._accounts.of(identity.tenant)))
 
-    def _export(self, signal: Signal) -> Handler:
-        accepted = answers.success(signal).SerializeToString()
+    def _stranger(self, refused: Refused) -> Any:
+        """Refuse without reading the message: as of a stream, where each message is asked for."""
 
+        async def refuse(_: AsyncIterator[bytes], context: Context) -> bytes:
+            await self._abort(context, refused)
+
+        return grpc.stream_unary_rpc_method_handler(refuse)
+
+    def _export(self, signal: Signal, tenant: str, account: Account) -> Handler:
         async def export(body: bytes, context: Context) -> bytes:
             try:
-                self._budget.take(len(body))
+                account.charge(len(body), self._accounts.now_s())
+                account.take(len(body))
             except Refused as e:
                 self._intake.count_refused(signal, e.reason)
                 await self._abort(context, e)
             try:
-                outcome = await self._intake.take(signal, body, encoding="protobuf", gzip=False)
+                outcome = await self._intake.take(signal, body, tenant=tenant, encoding="protobuf", gzip=False)
             except Refused as e:
                 await self._abort(context, e)
             finally:
-                self._budget.give(len(body))
+                account.give(len(body))
             if outcome.refused or outcome.message:
                 return answers.success(signal, outcome.refused, outcome.message).SerializeToString()
-            return accepted
+            return self._accepted[signal]
 
         return export
 
@@ -174,6 +204,15 @@ class _Handlers(grpc.GenericRpcHandler):
         details = ((STATUS_DETAILS, status.SerializeToString()),)
         await context.abort(STATUS_CODES[status.code], status.message, details)
         raise AssertionError  # abort raises; its stub does not say so
+
+
+def _credentials(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str | None, str | None]:
+    """Return the Authorization and the tenant of a request; one that is there twice reads as HTTP joins it."""
+    found: dict[str, str] = {}
+    for name, value in metadata:
+        if name in ("authorization", TENANT_HEADER) and isinstance(value, str):
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return found.get("authorization"), found.get(TENANT_HEADER)
 
 
 def _raw(handler: Handler) -> Any:

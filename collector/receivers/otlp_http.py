@@ -19,17 +19,23 @@ from typing import TYPE_CHECKING
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
+from collector.auth.gate import CHALLENGE, TENANT_HEADER
+from collector.auth.tls import HANDSHAKE_TIMEOUT_S, RenewingContext
 from collector.receivers import answers
 from collector.receivers.http_connection import HttpConnection, HttpLimits, Request, Response, Shared
 from collector.receivers.intake import log_bug
 from collector.receivers.otlp_grpc import NO_METRICS, refuse_sharing
 from schema.errors import ConfigError, Reason, Refused
+from schema.identity import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from collector.auth.gate import Gate
+    from collector.auth.tenants import Accounts, Bytes
+    from collector.auth.tls import Certificates
     from collector.decode.validate import Encoding
-    from collector.receivers.intake import Budget, Intake
+    from collector.receivers.intake import Intake
     from schema.component import PortSharing, Signal
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -59,6 +65,8 @@ class OtlpHttp:
     def __init__(
         self,
         intake: Intake,
+        gate: Gate,
+        accounts: Accounts,
         paths: Mapping[str, Signal],
         *,
         feedback_path: str | None = None,
@@ -66,6 +74,8 @@ class OtlpHttp:
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._intake = intake
+        self._gate = gate
+        self._accounts = accounts
         self._feedback_path = feedback_path
         self._paths: dict[str, Signal] = {**paths, **({feedback_path: "logs"} if feedback_path else {})}
         self._jitter = jitter
@@ -80,6 +90,10 @@ class OtlpHttp:
         if request.method != "POST":
             return self.broken(request, 405, "use POST", ("allow", "POST"))
         signal = self._paths[request.path]
+        try:
+            self._identify(request)
+        except Refused as e:
+            return self.refuse(request, e)
         # Feedback must be said to be JSON: a page in a browser cannot send that to another origin unasked.
         types = (JSON,) if request.path == self._feedback_path else (PROTOBUF, JSON)
         if _content_type(request) not in types:
@@ -92,16 +106,35 @@ class OtlpHttp:
             )
         return None
 
+    def _identify(self, request: Request) -> None:
+        """Find out whose the request is, and let the tenant pay for what it announces. Nothing of a body is read yet.
+
+        Raises:
+            Refused: the caller may not send, or sends too much.
+
+        """
+        identity = self._gate.admit(
+            _text(request, b"authorization"), _text(request, TENANT_HEADER.encode()), Scope.INGEST
+        )
+        account = self._accounts.of(identity.tenant)
+        account.charge(_announced_bytes(request), self._accounts.now_s())
+        request.tenant, request.budget = identity.tenant, account
+
     async def respond(self, request: Request) -> Response:
         """Take a whole request that was admitted."""
         signal, encoding = self._paths[request.path], ENCODINGS[_content_type(request)]
         gzip = _coding(request) in GZIP_CODINGS
         feedback = request.path == self._feedback_path
+        tenant = request.tenant
         try:
+            if (n_bytes := len(request.body) - _announced_bytes(request)) > 0:
+                self._accounts.of(tenant).charge(n_bytes, self._accounts.now_s())
             if feedback:
-                outcome = await self._intake.take_feedback(request.body, gzip=gzip, now_unix_ns=self._clock_ns())
+                outcome = await self._intake.take_feedback(
+                    request.body, tenant=tenant, gzip=gzip, now_unix_ns=self._clock_ns()
+                )
             else:
-                outcome = await self._intake.take(signal, request.body, encoding=encoding, gzip=gzip)
+                outcome = await self._intake.take(signal, request.body, tenant=tenant, encoding=encoding, gzip=gzip)
         except Refused as e:
             return self._refusal(request, e)
         except Exception as e:  # noqa: BLE001 - the connection needs an answer whatever happens
@@ -129,6 +162,8 @@ class OtlpHttp:
     def _refusal(self, request: Request, refused: Refused) -> Response:
         delay = answers.delay_s(refused, self._jitter())
         headers = () if delay is None else (("retry-after", answers.retry_after_header(delay)),)
+        if refused.reason is Reason.UNAUTHENTICATED:
+            headers = (CHALLENGE,)
         return self._response(request, answers.CODES[refused.reason].http, answers.status(refused, delay), headers)
 
     def _response(self, request: Request, status: int, body: Status, headers: tuple[tuple[str, str], ...]) -> Response:
@@ -142,6 +177,16 @@ def _content_type(request: Request) -> str:
     return request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
+def _text(request: Request, name: bytes) -> str | None:
+    value = request.headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def _announced_bytes(request: Request) -> int:
+    length = request.headers.get(b"content-length", b"")
+    return int(length) if length.isdigit() else 0
+
+
 def _coding(request: Request) -> str:
     return request.headers.get(b"content-encoding", b"").strip().lower().decode("latin-1")
 
@@ -152,17 +197,21 @@ class HttpServer:
     def __init__(
         self,
         intake: Intake,
-        budget: Budget,
+        gate: Gate,
+        accounts: Accounts,
+        budget: Bytes,
         *,
         endpoint: str,
         paths: Mapping[str, Signal],
         limits: HttpLimits,
         feedback_path: str | None = None,
         sharing: PortSharing = "alone",
+        certificates: Certificates | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._sharing = sharing
-        self._shared = Shared(OtlpHttp(intake, paths, feedback_path=feedback_path), limits, budget)
+        self._certificates = certificates
+        self._shared = Shared(OtlpHttp(intake, gate, accounts, paths, feedback_path=feedback_path), limits, budget)
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.Task[None] | None = None
 
@@ -176,6 +225,7 @@ class HttpServer:
         refuse_sharing("HTTP", self._endpoint, self._sharing)
         loop = asyncio.get_running_loop()
         host, _, port = self._endpoint.rpartition(":")
+        tls = self._certificates
         try:
             server = await loop.create_server(
                 lambda: HttpConnection(self._shared, loop),
@@ -183,6 +233,8 @@ class HttpServer:
                 int(port),
                 backlog=BACKLOG,
                 reuse_port=self._sharing != "alone",
+                ssl=None if tls is None else RenewingContext.of(tls),
+                ssl_handshake_timeout=None if tls is None else HANDSHAKE_TIMEOUT_S,
             )
         except OSError as e:
             reason = os.strerror(e.errno) if e.errno and not isinstance(e, socket.gaierror) else e.strerror or str(e)

@@ -1,0 +1,1 @@
+"""Who may send and read: API keys, tenants and their limits, TLS."""
