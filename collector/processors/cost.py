@@ -100,6 +100,12 @@ class Rate:
         return rate
 
 
+MAX_NAME_CHARS = 512
+"""Of provider, model and tier together; no name with a price has nearly as many. Looking one up takes 0.1 µs a char."""
+MAX_KNOWN = 10_000
+"""Looked-up combinations that are remembered: some 10 MB at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """The rates of one model on one day."""
@@ -158,6 +164,11 @@ class CostProcessor:
             }
         )
 
+    @property
+    def remembered(self) -> int:
+        """How many looked-up combinations are in memory; MAX_KNOWN at most."""
+        return len(self._known)
+
     def _find(self, batch: SpanBatch, rows: NDArray[np.int64]) -> tuple[list[Prices], NDArray[np.int64]]:
         """Return distinct prices, and for each of the rows the number of its own; -1 for an unknown model."""
         if len(rows) == 0:
@@ -182,7 +193,10 @@ class CostProcessor:
     def _prices(self, provider: str | None, model: str, tier: str | None, day: date) -> Prices | None:
         key = (provider, model, tier, day)
         if key not in self._known:
-            if len(self._known) >= 100_000:  # model names are input: keep what they cost us bounded
+            # Names are input: what they cost us, in time and in memory, stays bounded.
+            if sum(len(name or "") for name in (provider, model, tier)) > MAX_NAME_CHARS:
+                return None
+            if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             override = next((o for o in self._overrides if o.matches(provider, model, day)), None)
             self._known[key] = _of_override(override) if override else _of_library(provider, model, tier, day)

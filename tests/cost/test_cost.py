@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.decode import decode
 from collector.journal.record import Record
-from collector.processors.cost import CostProcessor, PriceOverride, distinct
+from collector.processors.cost import MAX_NAME_CHARS, CostProcessor, PriceOverride, distinct
 
 if TYPE_CHECKING:
     from schema.batch import SpanBatch
@@ -160,3 +160,22 @@ def test_combinations_of_few_and_of_many_values_are_told_apart(rows: list[tuple[
     first, group = distinct([np.array(column, np.int64) for column in zip(*rows, strict=True)])
     assert [rows[first[g]] for g in group] == rows
     assert len(first) == len(set(rows))
+
+
+def test_what_is_remembered_of_model_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.processors.cost.MAX_KNOWN", 8)
+    monkeypatch.setattr("collector.processors.cost._of_library", lambda *_: None)
+    processor = CostProcessor()
+    tokens = {"provider": "openai", "input_tokens": 10, "output_tokens": 5}
+    for i in range(10):
+        processor(batch(*({"request_model": f"model-{i}-{j}", **tokens} for j in range(5))))
+        assert processor.remembered <= 8
+
+
+def test_a_name_that_is_too_long_for_any_model_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("collector.processors.cost._of_library", lambda _provider, model, *_: asked.append(model))
+    tokens = {"provider": "o", "input_tokens": 10, "output_tokens": 5}
+    longest, longer = "m" * (MAX_NAME_CHARS - 1), "m" * MAX_NAME_CHARS
+    assert costs(batch({"request_model": longest, **tokens}, {"request_model": longer, **tokens})) == [None, None]
+    assert asked == [longest]
