@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from evalgate.dataset import commands as dataset_commands
 from evalgate.gate import commands as gate_commands
+from evalgate.ledger import commands as ledger_commands
 from evalgate.options import new_app
 from evalgate.review import commands as review_commands
 from evalgate.run import commands as run_commands
@@ -38,7 +39,7 @@ CODES = (0, 1, 2)
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
-ORDER = ("up", "traces", "label", "cases", "dataset", "run", "gate", "query", "top")
+ORDER = ("up", "traces", "label", "cases", "dataset", "run", "gate", "query", "top", "ledger")
 """How the help lists the commands: as one needs them; others follow."""
 HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
 
@@ -94,7 +95,7 @@ def build_app() -> typer.Typer:
     """Return the app with our own commands."""
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
-    selecting = (select_commands, dialect_commands, top_commands)
+    selecting = (select_commands, dialect_commands, top_commands, ledger_commands)
     for part in (*selecting, review_commands, dataset_commands, run_commands, gate_commands):
         part.register(app)
     return app
