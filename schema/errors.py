@@ -38,16 +38,39 @@ class Reason(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
 
 
+class Limit(StrEnum):
+    """A limit of receiving that was met; metrics count by it (docs/otlp.md, "Limits")."""
+
+    BODY = "body"
+    COMPRESSED_BODY = "compressed_body"
+    INFLATED_BODY = "inflated_body"
+    INFLATE_RATIO = "inflate_ratio"
+    IN_FLIGHT = "in_flight"
+    SPANS = "spans"
+    ITEMS = "items"
+    FIELDS = "fields"
+    JSON_OBJECTS = "json_objects"
+    JSON_DEPTH = "json_depth"
+    HEADERS = "headers"
+    HEADER_TIMEOUT = "header_timeout"
+    BODY_TIMEOUT = "body_timeout"
+    CONNECTIONS = "connections"
+    MEMORY = "memory"
+
+
 class Refused(EvalgateError):
     """Input was not accepted, and nothing of it was kept.
 
-    `retry_after_s` is set where the sender should try again.
+    `retry_after_s` is set where the sender should try again, `limit` where one of receiving was met.
     """
 
-    def __init__(self, reason: Reason, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, reason: Reason, message: str, *, retry_after_s: float | None = None, limit: Limit | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
 
 class Corrupt(EvalgateError):

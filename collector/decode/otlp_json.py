@@ -20,17 +20,21 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode.json_fields import Unusual, fill
-from schema.errors import Reason, Refused
+from schema.errors import Limit, Reason, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from schema.component import Signal
 
 MAX_DEPTH = 64
 """Nesting of brackets that is still read, far above any real payload."""
-MAX_BRACKETS = 1_000_000
-"""Objects and arrays of a body: 8192 spans of 30 attributes have half of that. An empty one is 64 bytes in memory."""
+OBJECT_BYTES = 400
+"""What an object or array of a body takes while it is read, as Python's and as protobuf's, at most (measured)."""
+MEMBER_LEVEL = 7
+"""Nesting of spans and log records, the request being level 1; their list is one above."""
 
 REQUESTS: Mapping[Signal, type[ExportTraceServiceRequest | ExportLogsServiceRequest]] = MappingProxyType(
     {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
@@ -45,14 +49,28 @@ JSON_TYPES = MappingProxyType(
 ID_FIELDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
 
 
-def to_message(body: bytes, signal: Signal, *, max_members: int | None = None) -> Any:
+def to_message(
+    body: bytes,
+    signal: Signal,
+    *,
+    max_members: int | None = None,
+    max_objects: int | None = None,
+    reserve: Callable[[int], None] | None = None,
+) -> Any:
     """Return the request message of an OTLP/JSON body.
 
+    What is not given is not limited, so that whatever was accepted once is read again. `reserve` is called with the
+    memory that reading takes, before it is taken, and may raise.
+
     Raises:
-        Refused: BAD_DATA, saying which part is wrong, or that there are more than `max_members` spans or log records.
+        Refused: BAD_DATA, saying which part is wrong, or that there are more members than `max_members` or more
+            objects and arrays than `max_objects`.
 
     """
-    _check_shape(body)
+    shape = _Shape(body)
+    shape.check(signal, max_members, max_objects)
+    if reserve is not None:
+        reserve(shape.n_objects * OBJECT_BYTES + _text_bytes(body))
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as e:
@@ -61,12 +79,6 @@ def to_message(body: bytes, signal: Signal, *, max_members: int | None = None) -
         raise Refused(Reason.BAD_DATA, f"the body is JSON, but a {type(document).__name__} and not an object")
     try:
         members = [member for group in _groups(document) for member in group]
-        if max_members is not None and len(members) > max_members:
-            what = "spans" if signal == "traces" else "log records"
-            raise Refused(
-                Reason.BAD_DATA,
-                f"the request holds {len(members)} {what}; the limit is {max_members}; send smaller batches",
-            )
         message = REQUESTS[signal]()
         try:
             fill(message, document, signal)
@@ -86,20 +98,55 @@ def by_library(document: dict[str, Any], members: list[Any], signal: Signal) -> 
     return json_format.ParseDict(document, REQUESTS[signal](), ignore_unknown_fields=True)
 
 
-def _check_shape(body: bytes) -> None:
-    """Refuse what nests too deep or opens too many brackets, without parsing; all else is the parser's to judge."""
-    brackets = STRING.sub(b"", body).translate(None, NO_BRACKETS)
-    n = brackets.count(b"{") + brackets.count(b"[")
-    if n > MAX_BRACKETS:
-        raise Refused(
-            Reason.BAD_DATA, f"JSON holds {n} objects and arrays; the limit is {MAX_BRACKETS}; send smaller batches"
-        )
-    if len(brackets) > 2 * n:  # more close than open: not JSON
-        return
-    marks = np.frombuffer(brackets, np.uint8)
-    steps = np.where((marks == OPENING[0]) | (marks == OPENING[1]), np.int32(1), np.int32(-1))
-    if (depth := int(steps.cumsum().max(initial=0))) > MAX_DEPTH:
-        raise Refused(Reason.BAD_DATA, f"JSON is nested {depth} deep; the limit is {MAX_DEPTH}")
+class _Shape:
+    """The brackets of a body outside of its strings: what can be said before anything is parsed."""
+
+    def __init__(self, body: bytes) -> None:
+        brackets = STRING.sub(b"", body).translate(None, NO_BRACKETS)
+        self._marks = np.frombuffer(brackets, np.uint8)
+        self.n_objects = brackets.count(b"{") + brackets.count(b"[")
+
+    def check(self, signal: Signal, max_members: int | None, max_objects: int | None) -> None:
+        """Refuse what nests too deep, opens too many brackets or has room for too many members.
+
+        All else is the parser's to judge.
+        """
+        n, marks = self.n_objects, self._marks
+        if max_objects is not None and n > max_objects:
+            raise Refused(
+                Reason.BAD_DATA,
+                f"JSON holds {n} objects and arrays; the limit is {max_objects}; send smaller batches",
+                limit=Limit.JSON_OBJECTS,
+            )
+        if len(marks) > 2 * n:  # more close than open: not JSON
+            return
+        opens = (marks == OPENING[0]) | (marks == OPENING[1])
+        levels = np.where(opens, np.int8(1), np.int8(-1)).cumsum(dtype=np.int32)
+        if (depth := int(levels.max(initial=0))) > MAX_DEPTH:
+            raise Refused(
+                Reason.BAD_DATA, f"JSON is nested {depth} deep; the limit is {MAX_DEPTH}", limit=Limit.JSON_DEPTH
+            )
+        if max_members is not None and (members := self._members(opens, levels)) > max_members:
+            what = "spans" if signal == "traces" else "log records"
+            raise Refused(
+                Reason.BAD_DATA,
+                f"the request holds {members} {what}; the limit is {max_members}; send smaller batches",
+                limit=Limit.SPANS,
+            )
+
+    def _members(self, opens: NDArray[np.bool_], levels: NDArray[np.int32]) -> int:
+        """Return how many objects stand in arrays where spans and log records stand: at least as many as there are."""
+        lists = np.flatnonzero(opens & (levels == MEMBER_LEVEL - 1))
+        members = np.flatnonzero(opens & (levels == MEMBER_LEVEL))
+        if not len(lists):
+            return 0
+        owner = lists[np.searchsorted(lists, members) - 1]
+        return int(np.count_nonzero(self._marks[owner] == OPENING[0]))
+
+
+def _text_bytes(body: bytes) -> int:
+    """Return what the texts of a body take as Python's and as protobuf's: one character beyond ASCII widens a text."""
+    return len(body) * (2 if body.isascii() and b"\\u" not in body else 6)
 
 
 def _groups(document: dict[str, Any]) -> Iterator[list[Any]]:

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from collector.decode.inflate import gunzip
 from collector.decode.otlp_json import REQUESTS, to_message
 from collector.decode.wire import fragments
-from schema.errors import Reason, Refused
+from schema.errors import Limit, Reason, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +42,12 @@ class Limits:
     """Spans, or log records; no sender batches nearly as many (the SDKs send 512, the Collector 8192)."""
     max_items: int = 1_000_000
     """Attributes, events and links of all spans or log records together, nested values not counted."""
+    max_compressed_bytes: int = 16 << 20
+    """As it comes, where it is compressed."""
+    max_inflate_ratio: int = 200
+    """How many times larger than it came a body may become, from 1 MiB on; telemetry compresses 5 to 40 times."""
+    max_json_objects: int = 500_000
+    """Objects and arrays of a JSON body: as many as 8192 spans of 30 attributes have; 200 MB while they are read."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -73,28 +79,31 @@ def validate(
     gzip: bool,
     limits: Limits = DEFAULT_LIMITS,
     check: Check | None = None,
+    reserve: Callable[[int], None] | None = None,
 ) -> Validated:
     """Return what of a request is accepted.
 
     CPU-bound: with `check` 0.8 µs per 3 kB span without the GIL; else about 3, holding the GIL for one fragment at a
-    time. Inflating does not hold it.
+    time. Inflating does not hold it. `reserve` is called with the bytes that inflating and reading JSON take, before
+    that, and may raise; all of it is free again when this returns.
 
     Raises:
-        Refused: TOO_LARGE beyond the inflated bytes, BAD_DATA for what does not parse or is too many.
+        Refused: TOO_LARGE beyond the limits of bytes, BAD_DATA for what does not parse or is too many.
 
     """
+    plain = inflated(body, limits, reserve) if gzip else body
     if not gzip and len(body) > limits.max_inflated_bytes:
         raise Refused(
             Reason.TOO_LARGE,
             f"the body has {len(body)} bytes; the limit is {limits.max_inflated_bytes}; send smaller batches",
+            limit=Limit.BODY,
         )
-    plain = gunzip(body, limits.max_inflated_bytes) if gzip else body
     if check is not None and encoding == "protobuf" and (members := check(plain, signal, limits)) is not None:
         return Validated(body, encoding, gzip, members)
     if not isinstance(plain, bytes):
         plain = bytes(plain)
     tally = _Tally(signal, limits, few_items=len(plain) <= 2 * limits.max_items)
-    for message in _messages(plain, signal, encoding, limits):
+    for message in _messages(plain, signal, encoding, limits, reserve):
         tally.add(message)
     accepted = tally.spans - tally.refused
     if not tally.refused:
@@ -103,10 +112,33 @@ def validate(
     return Validated(kept, "protobuf", gzip=False, accepted=accepted, refused=tally.refused, message=tally.message())
 
 
-def _messages(plain: bytes, signal: Signal, encoding: Encoding, limits: Limits) -> Iterator[Any]:
+def inflated(
+    body: bytes | memoryview, limits: Limits = DEFAULT_LIMITS, reserve: Callable[[int], None] | None = None
+) -> bytes:
+    """Return a gzipped body inflated, within the limits.
+
+    Raises:
+        Refused: TOO_LARGE or BAD_DATA.
+
+    """
+    if len(body) > limits.max_compressed_bytes:
+        raise Refused(
+            Reason.TOO_LARGE,
+            f"the compressed body has {len(body)} bytes; the limit is {limits.max_compressed_bytes}; "
+            "send smaller batches",
+            limit=Limit.COMPRESSED_BODY,
+        )
+    return gunzip(body, limits.max_inflated_bytes, max_ratio=limits.max_inflate_ratio, reserve=reserve)
+
+
+def _messages(
+    plain: bytes, signal: Signal, encoding: Encoding, limits: Limits, reserve: Callable[[int], None] | None
+) -> Iterator[Any]:
     """Yield request messages that together are the request."""
     if encoding == "json":
-        yield to_message(plain, signal, max_members=limits.max_spans)
+        yield to_message(
+            plain, signal, max_members=limits.max_spans, max_objects=limits.max_json_objects, reserve=reserve
+        )
         return
     request = REQUESTS[signal]
     for fragment in fragments(plain, signal):
@@ -175,13 +207,15 @@ class _Tally:
         self._resources += 1
         self._scopes += len(scopes)
         for what, n in (("resources", self._resources), ("scopes", self._scopes)):
-            self._check(what, n, self._limits.max_spans)
+            self._check(what, n, self._limits.max_spans, Limit.SPANS)
         if not self._few_items:
             self._add_items(len(resource.resource.attributes))
 
     def _scope(self, scope: Any, members: Any) -> None:
         self.spans += len(members)
-        self._check("spans" if self._signal == "traces" else "log records", self.spans, self._limits.max_spans)
+        self._check(
+            "spans" if self._signal == "traces" else "log records", self.spans, self._limits.max_spans, Limit.SPANS
+        )
         if self._few_items:
             return
         self._add_items(len(scope.scope.attributes))
@@ -192,12 +226,15 @@ class _Tally:
 
     def _add_items(self, n: int) -> None:
         self._items += n
-        self._check("attributes, events and links", self._items, self._limits.max_items)
+        self._check("attributes, events and links", self._items, self._limits.max_items, Limit.ITEMS)
 
-    def _check(self, what: str, n: int, limit: int) -> None:
-        if n > limit:
+    @staticmethod
+    def _check(what: str, n: int, at_most: int, limit: Limit) -> None:
+        if n > at_most:
             raise Refused(
-                Reason.BAD_DATA, f"the request holds at least {n} {what}; the limit is {limit}; send smaller batches"
+                Reason.BAD_DATA,
+                f"the request holds at least {n} {what}; the limit is {at_most}; send smaller batches",
+                limit=limit,
             )
 
     def _ids(self, spans: Any) -> None:

@@ -53,9 +53,10 @@ class Validator:
         encoding: Encoding,
         gzip: bool,
         limits: Limits = DEFAULT_LIMITS,
+        reserve: Callable[[int], None] | None = None,
     ) -> Validated:
         """Validate; see `validate`. Any thread may call."""
-        return validate(body, signal, encoding=encoding, gzip=gzip, limits=limits, check=self._check)
+        return validate(body, signal, encoding=encoding, gzip=gzip, limits=limits, check=self._check, reserve=reserve)
 
     def warm_up(self) -> threading.Thread:
         """Begin to load the kernel; the thread ends when it is in use, or is known not to work here."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.decode.inflate import gunzip
-from schema.errors import Reason, Refused
+from collector.decode.inflate import FIRST_BYTES, MAX_MEMBERS, RATIO_FROM_BYTES, gunzip
+from schema.errors import Limit, Reason, Refused
 
 
 def reason(body: bytes, limit: int = 1000) -> Reason:
@@ -60,3 +60,41 @@ def test_a_changed_byte_is_refused_or_changes_nothing(data: bytes, at: int, flip
 )
 def test_what_is_not_gzip_is_refused(body: bytes) -> None:
     assert reason(body) is Reason.BAD_DATA
+
+
+def test_the_ratio_counts_from_a_size_on_and_is_exact() -> None:
+    data = bytes(3 * RATIO_FROM_BYTES)
+    body, size = gzip.compress(data), len(data)
+    ratio = -(-size // len(body))
+    assert ratio > 500
+    assert len(gunzip(body, 1 << 30, max_ratio=ratio)) == size
+    with pytest.raises(Refused, match=f"more than {ratio - 1} times its size") as caught:
+        gunzip(body, 1 << 30, max_ratio=ratio - 1)
+    assert (caught.value.reason, caught.value.limit) == (Reason.TOO_LARGE, Limit.INFLATE_RATIO)
+    small = gzip.compress(bytes(RATIO_FROM_BYTES))
+    assert len(gunzip(small, 1 << 30, max_ratio=1)) == RATIO_FROM_BYTES
+    with pytest.raises(Refused, match="times its size"):
+        gunzip(gzip.compress(bytes(RATIO_FROM_BYTES + 1)), 1 << 30, max_ratio=1)
+
+
+def test_the_number_of_members_is_limited() -> None:
+    one = gzip.compress(b"a")
+    assert gunzip(one * MAX_MEMBERS, 1000) == b"a" * MAX_MEMBERS
+    assert reason(one * (MAX_MEMBERS + 1)) is Reason.BAD_DATA
+
+
+@pytest.mark.parametrize("behind", [b"", gzip.compress(b"")], ids=["one member", "the last trailer says nothing"])
+@pytest.mark.parametrize("size", [0, FIRST_BYTES, FIRST_BYTES + 1, FIRST_BYTES + 2, 5 * FIRST_BYTES + 3])
+def test_room_is_asked_for_before_it_is_used(size: int, behind: bytes) -> None:
+    data = bytes(i & 255 for i in range(size))
+    body = gzip.compress(data) + behind
+    reserved: list[int] = []
+    assert gunzip(body, 1 << 20, reserve=reserved.append) == data
+    assert size <= sum(reserved) + 1
+    assert sum(reserved) <= 4 * max(size, FIRST_BYTES)
+
+    def full(n_bytes: int) -> None:
+        raise Refused(Reason.UNAVAILABLE, str(n_bytes))
+
+    with pytest.raises(Refused, match=r"^\d+$"):
+        gunzip(body, 1 << 20, reserve=full)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import decode
-from collector.decode.otlp_json import MAX_BRACKETS, MAX_DEPTH, to_message
+from collector.decode.otlp_json import MAX_DEPTH, OBJECT_BYTES, to_message
 from collector.journal.record import Record
-from schema.errors import Reason, Refused
+from schema.errors import Limit, Reason, Refused
 from tests.decode.batches import describe
 from tests.decode.requests import requests
 
@@ -176,17 +176,43 @@ def test_the_depth_limit_is_exact() -> None:
     assert "deep" in refusal(b'{"a":' * 100_000)
 
 
-def test_the_number_of_brackets_is_limited() -> None:
-    body = b'{"x":[' + b"{}," * MAX_BRACKETS + b"{}]}"
-    assert f"the limit is {MAX_BRACKETS}" in refusal(body)
+def test_the_number_of_objects_is_limited_where_a_limit_is_given() -> None:
+    body = b'{"x":[' + b"{}," * 997 + b"{}]}"
+    to_message(body, "traces", max_objects=1000)
+    with pytest.raises(Refused, match="1000 objects and arrays; the limit is 999") as caught:
+        to_message(body, "traces", max_objects=999)
+    assert (caught.value.reason, caught.value.limit) == (Reason.BAD_DATA, Limit.JSON_OBJECTS)
+    to_message(body, "traces")  # what was accepted is read again, whatever the limit is by then
 
 
-def test_members_are_counted_before_they_are_read() -> None:
-    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 5}] * 3}]}]}).encode()
-    with pytest.raises(Refused, match="the request holds 3 spans; the limit is 2"):
-        to_message(body, "traces", max_members=2)
-    with pytest.raises(Refused, match=r"spans\.name has a value of the wrong kind"):
-        to_message(body, "traces", max_members=3)
+@pytest.mark.parametrize("signal", ["traces", "logs"])
+@pytest.mark.parametrize("last", [{"name": 5}, {}], ids=["wrong", "empty"])
+def test_members_are_counted_before_anything_is_parsed(signal: Any, last: Any) -> None:
+    resource, scope, member = (
+        ("resourceSpans", "scopeSpans", "spans") if signal == "traces" else ("resourceLogs", "scopeLogs", "logRecords")
+    )
+    deep = {"key": "k", "value": {"arrayValue": {"values": [{"kvlistValue": {"values": [{}, {}]}}] * 3}}}
+    owner = {"attributes": [deep, deep], "entityRefs": [{"idKeys": ["k"]}]}
+    scopes = [{"scope": owner, member: [{"attributes": [deep] * 5}, last]}, {member: [last]}]
+    text = json.dumps({resource: [{"resource": owner, "scopeSpans" if signal == "traces" else "scopeLogs": scopes}]})
+    assert scope in text
+    broken = text.encode() + b"not JSON"
+    noun = "spans" if signal == "traces" else "log records"
+    with pytest.raises(Refused, match=f"the request holds 3 {noun}; the limit is 2") as caught:
+        to_message(broken, signal, max_members=2)
+    assert caught.value.limit is Limit.SPANS
+    with pytest.raises(Refused, match="not valid JSON"):
+        to_message(broken, signal, max_members=3)
+
+
+def test_the_memory_of_reading_is_asked_for_before_it_is_taken() -> None:
+    def full(n_bytes: int) -> None:
+        raise Refused(Reason.UNAVAILABLE, str(n_bytes))
+
+    body = b'{"x":["' + b"a" * 1000 + b'"'
+    for text, per_byte in ((body, 2), (body + b"\\u00e9", 6), (body + b"\xc3\xa9", 6)):
+        with pytest.raises(Refused, match=f"^{2 * OBJECT_BYTES + per_byte * len(text)}$"):
+            to_message(text, "traces", reserve=full)
 
 
 def test_attribute_keys_are_data() -> None:

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode.otlp_json import REQUESTS
-from collector.decode.wire import fields, fragments
-from schema.errors import Reason, Refused
+from collector.decode.wire import MAX_FIELDS_OUTSIDE, Walk, fields, fragments
+from schema.errors import Limit, Reason, Refused
 from tests.decode.requests import field, requests
+
+
+def walked(body: bytes, start: int, end: int) -> list[tuple[int, int, int, int]]:
+    return list(fields(body, start, end, Walk(1000, "too many")))
+
 
 SIGNALS: Any = st.sampled_from(["traces", "logs"])
 
@@ -57,7 +62,7 @@ def test_a_small_body_is_its_own_fragment() -> None:
 
 def test_fields_gives_numbers_and_extents() -> None:
     body = b"\x08\x96\x01" + b"\x11" + bytes(8) + b"\x1d" + bytes(4) + field(4, b"abc")
-    found = list(fields(body, 0, len(body)))
+    found = walked(body, 0, len(body))
     assert [(number, end - start) for number, start, _, end in found] == [(1, 3), (2, 9), (3, 5), (4, 5)]
     assert body[found[3][2] : found[3][3]] == b"abc"
 
@@ -67,7 +72,7 @@ def test_a_group_is_one_field_with_all_that_is_in_it() -> None:
         b"\x0b" + b"\x08\x01" + b"\x12\x02ab" + b"\x1b" + b"\x1d" + bytes(4) + b"\x1c" + b"\x21" + bytes(8) + b"\x0c"
     )
     body = group + b"\x10\x05"
-    assert [(n, s, e) for n, s, _, e in fields(body, 0, len(body))] == [(1, 0, len(group)), (2, len(group), len(body))]
+    assert [(n, s, e) for n, s, _, e in walked(body, 0, len(body))] == [(1, 0, len(group)), (2, len(group), len(body))]
 
 
 @pytest.mark.parametrize(
@@ -91,14 +96,14 @@ def test_a_group_is_one_field_with_all_that_is_in_it() -> None:
 )
 def test_malformed_bytes_are_refused_with_their_offset(body: bytes) -> None:
     with pytest.raises(Refused, match="malformed at byte") as caught:
-        list(fields(b"prefix" + body, 6, 6 + len(body)))
+        walked(b"prefix" + body, 6, 6 + len(body))
     assert caught.value.reason is Reason.BAD_DATA
 
 
 @given(st.binary(max_size=60), st.binary(max_size=5))
 def test_what_protobuf_reads_the_walk_reads_and_nothing_beyond_the_end(body: bytes, beyond: bytes) -> None:
     try:
-        found = list(fields(body + beyond, 0, len(body)))
+        found = walked(body + beyond, 0, len(body))
     except Refused:
         found = []
     assert all(0 <= start < value <= end <= len(body) for _, start, value, end in found)
@@ -107,3 +112,17 @@ def test_what_protobuf_reads_the_walk_reads_and_nothing_beyond_the_end(body: byt
     except Exception:  # noqa: BLE001 - whatever the library refuses, the walk may do as it likes
         return
     assert (found[-1][3] if found else 0) == len(body)
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [b"\x78\x01", b"\x7b" + b"\x78\x01" * 1000 + b"\x7c", field(1, field(2, b"\x78\x01" * 200_000))],
+    ids=["unknown fields", "a group", "in a scope"],
+)
+def test_fields_that_are_walked_one_by_one_are_limited(repeated: bytes) -> None:
+    fragment_bytes = 10_000
+    at_most = MAX_FIELDS_OUTSIDE // (1 if len(repeated) == 2 else len(repeated) // 2 + 1)
+    list(fragments(repeated * (at_most - 1), "traces", fragment_bytes=fragment_bytes))
+    with pytest.raises(Refused, match=f"more than {MAX_FIELDS_OUTSIDE} fields") as caught:
+        list(fragments(repeated * (at_most + 2), "traces", fragment_bytes=fragment_bytes))
+    assert caught.value.limit is Limit.FIELDS
