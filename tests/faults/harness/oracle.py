@@ -11,6 +11,7 @@ from tests.faults.harness.producer import PAYLOAD, Producer, fingerprint
 from tests.faults.harness.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.faults.harness.process import Collector
@@ -60,11 +61,13 @@ def quarantined_spans(journal: Path, ids: set[str]) -> set[str]:
     return found
 
 
-def conserve(collector: Collector, *producers: Producer, deadline_s: float = 40.0) -> Conserved:
+def conserve(
+    collector: Collector, *producers: Producer, headers: Mapping[str, str] | None = None, deadline_s: float = 40.0
+) -> Conserved:
     """Hold the collector to its promise; it must run.
 
     Every obligation is stored exactly once at read with the payload it was sent with, or in quarantine with a reason;
-    nothing else of the producers is there twice; the process says it is ready; a fresh span flows.
+    nothing else of the producers is there twice; the process says it is ready; a fresh span flows, with `headers`.
 
     Raises:
         AssertionError: names what is missing, changed or there twice.
@@ -72,7 +75,7 @@ def conserve(collector: Collector, *producers: Producer, deadline_s: float = 40.
     """
     collector.wait_ready()
     until(lambda: collector.health()[0] == 200, "the collector says that it is ready")
-    fresh = Producer(collector)
+    fresh = Producer(collector, headers=headers)
     (sent,) = fresh.send()
     assert sent.answer == "acked", f"a fresh request is not acknowledged: {dict(fresh.answers)}"
     total = Conserved(0, 0, 0, 0, 0)
