@@ -61,8 +61,11 @@ class Limit(StrEnum):
 class Refused(EvalgateError):
     """Input was not accepted, and nothing of it was kept.
 
-    `retry_after_s` is set where the sender should try again, `limit` where one of receiving was met.
+    `retry_after_s` is set where the sender should try again, `limit` where one of receiving was met, `members` where
+    somebody had counted the spans or log records.
     """
+
+    members: int = 0
 
     def __init__(
         self, reason: Reason, message: str, *, retry_after_s: float | None = None, limit: Limit | None = None

@@ -91,7 +91,7 @@ class Ledger(Protocol):
         """
 
 
-class Account(Protocol):
+class Tally(Protocol):
     """Where a receiver counts what ends before the journal. Cheap, and never fails."""
 
     def __call__(
@@ -105,6 +105,18 @@ class Account(Protocol):
         uncounted_requests: int = 0,
     ) -> None:
         """Count something that was received now."""
+
+
+def no_tally(
+    tenant: str,
+    signal: LedgerSignal,
+    state: State,
+    reason: str = "",
+    *,
+    count: int = 0,
+    uncounted_requests: int = 0,
+) -> None:
+    """Count nothing: a `Tally` where there is no ledger."""
 
 
 class Held(Protocol):

@@ -70,7 +70,7 @@ class Books:
         count: int = 0,
         uncounted_requests: int = 0,
     ) -> None:
-        """Count something that was received now (`schema.ledger.Account`)."""
+        """Count something that was received now (`schema.ledger.Tally`)."""
         key = (tenant, self._now_unix_ns() // MINUTE_NS, signal, state, word(reason))
         self._counts[key] += count
         self._requests[key] += uncounted_requests

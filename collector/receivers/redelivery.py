@@ -82,7 +82,7 @@ class Redelivery(Generic[T]):
         on when the caller is cancelled, so that a sender that lost patience finds it done. Raises what `take` raises.
         """
         if not self.is_on:
-            return await take(), False
+            return await asyncio.shield(asyncio.ensure_future(take())), False
         certain = False
         while True:
             self._forget()
@@ -91,7 +91,7 @@ class Redelivery(Generic[T]):
                 return await self._first(key, take), False
             if not certain:
                 if not await is_certain():
-                    return await take(), False
+                    return await asyncio.shield(asyncio.ensure_future(take())), False
                 certain = True
             elif remembered is not None:
                 return remembered.answer, True
