@@ -1,16 +1,15 @@
 """One collector in one process: it starts what the configuration names, in order, and stops it in the reverse.
 
     start:  journal ▸ exporters ▸ extensions ▸ receivers ▸ pipeline
-    stop:   receivers ▸ (drain, within a deadline) ▸ pipeline ▸ extensions ▸ exporters ▸ journal
+    stop:   refuse ▸ (drain, within a deadline) ▸ pipeline ▸ receivers ▸ extensions ▸ exporters ▸ journal
 
-Receivers come last and go first: nothing is acknowledged that cannot be kept, and what is journalled at the end of the
-deadline is delivered by the next start.
+Receivers come last, and refuse first: nothing is acknowledged that cannot be kept. While the journal drains they answer
+that senders should try again; what is journalled at the end of the deadline is delivered by the next start.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import time
@@ -23,6 +22,7 @@ from collector.journal import Journal, JournalOptions
 from collector.kernel_cache import filled
 from collector.pipeline import Pipeline
 from collector.processors import compiled
+from collector.shutdown import Admission, finish, release
 from exporters.clickhouse.dsn import default_dsn
 from schema.component import Context
 from schema.errors import ConfigError, DatabaseOwned, EvalgateError, Reason, Refused, Retryable
@@ -64,10 +64,13 @@ class TenantCounts:
 class SignalGate:
     """The journal as one receiver sees it: only the signals whose pipelines name that receiver get in."""
 
-    def __init__(self, journal: Journal, signals: frozenset[Signal], tenants: dict[str, TenantCounts]) -> None:
+    def __init__(
+        self, journal: Journal, signals: frozenset[Signal], tenants: dict[str, TenantCounts], admission: Admission
+    ) -> None:
         self._journal = journal
         self._signals = signals
         self._tenants = tenants
+        self._admission = admission
 
     async def append(
         self,
@@ -83,7 +86,13 @@ class SignalGate:
         counts = self._tenants.setdefault(tenant, TenantCounts())
         try:
             self._admit(signal)
-            sequence = await self._journal.append(tenant, signal, body, encoding=encoding, gzip=gzip, members=members)
+            self._admission.enter()
+            try:
+                sequence = await self._journal.append(
+                    tenant, signal, body, encoding=encoding, gzip=gzip, members=members
+                )
+            finally:
+                self._admission.leave()
         except Refused:
             counts.refused_requests += 1
             raise
@@ -128,6 +137,7 @@ class Service:
         self._port_sharing = port_sharing
         self._leftovers = tuple(leftovers)
         self._tenants: dict[str, TenantCounts] = {}
+        self._admission = Admission()
         self.data_dir = config.service.data_dir.absolute()
         self.state: Literal["starting", "running", "stopping", "stopped"] = "starting"
         self._started_s = time.monotonic()
@@ -174,7 +184,7 @@ class Service:
         for extension in self._extensions.values():
             await extension.start()
         for receiver_id, configured in config.receivers.items():
-            gate = SignalGate(self._journal, self._signals_of(receiver_id), self._tenants)
+            gate = SignalGate(self._journal, self._signals_of(receiver_id), self._tenants, self._admission)
             self._receivers[receiver_id] = self._counting[receiver_id] = self._make(configured, journal=gate)
         for receiver in self._receivers.values():
             await receiver.start()
@@ -309,32 +319,44 @@ class Service:
 
     # -- stop ----------------------------------------------------------------------------------------------------
 
-    async def stop(self, *, drain_s: float | None = None, hurry: asyncio.Event | None = None) -> None:
-        """Stop receiving, deliver what is journalled within the deadline, release everything. Safe twice.
+    @property
+    def left_records(self) -> int:
+        """Requests that are acknowledged and not delivered yet; after `stop`, what the next start delivers."""
+        return int(self._journal.status()["backlog_records"]) if self._journal else 0
 
-        `hurry` set: do not wait for the delivery any longer.
+    @property
+    def acknowledged_records(self) -> int:
+        """Requests that this service acknowledged."""
+        return sum(counts.requests for counts in self._tenants.values())
+
+    async def stop(self, *, drain_s: float | None = None, hurry: asyncio.Event | None = None) -> None:
+        """Refuse, deliver what is journalled within the deadline, release everything. Safe twice.
+
+        Until the delivery ends, requests are answered that they should try again. `hurry` set: do not wait for the
+        delivery any longer.
         """
         self.state = "stopping"
         deadline_s = self._config.service.shutdown_timeout_s if drain_s is None else drain_s
-        receivers, self._receivers = self._receivers, {}
-        for receiver_id, receiver in receivers.items():
-            await _quietly(f"receiver {receiver_id}", receiver)
+        await self._admission.close()
         if self._journal is not None:
             self._journal.refuse()
             self._journal.drain()
         if self._delivery is not None:
-            await _finish(self._delivery, deadline_s, hurry)
+            await finish(self._delivery, deadline_s, hurry)
             self._delivery = None
+        receivers, self._receivers = self._receivers, {}
+        for receiver_id, receiver in receivers.items():
+            await release(f"receiver {receiver_id}", receiver)
         extensions, self._extensions = self._extensions, {}
         for extension_id, extension in reversed(extensions.items()):
-            await _quietly(f"extension {extension_id}", extension)
+            await release(f"extension {extension_id}", extension)
         exporters, self._exporters = self._exporters, {}
         for exporter_id, exporter in exporters.items():
-            await _quietly(f"exporter {exporter_id}", exporter)
+            await release(f"exporter {exporter_id}", exporter)
         if self._journal is not None:
             await self._journal.close()
-            if left := self._journal.status()["backlog_records"]:
-                log.warning("%d requests stay in the journal; the next start delivers them", left)
+            if self.left_records:
+                log.warning("%d requests stay in the journal; the next start delivers them", self.left_records)
         self.state = "stopped"
 
 
@@ -357,28 +379,6 @@ def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:
         of_signal = found.setdefault(signal, {"accepted": 0, "refused": 0, "refused_requests": {}})
         (of_signal if what in ("accepted", "refused") else of_signal["refused_requests"])[what] = n
     return found
-
-
-async def _finish(delivery: asyncio.Task[None], deadline_s: float, hurry: asyncio.Event | None) -> None:
-    hurried = asyncio.create_task(hurry.wait() if hurry else asyncio.Event().wait())
-    try:
-        await asyncio.wait({delivery, hurried}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        hurried.cancel()
-    delivery.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        try:
-            await delivery
-        except Exception:  # the rest must still be shut down; what was not delivered is in the journal
-            log.exception("the delivery ended with an error")
-
-
-async def _quietly(name: str, component: Receiver | Exporter | Extension) -> None:
-    """Shut one component down; its failure must not keep the others open."""
-    try:
-        await component.shutdown()
-    except Exception:  # see above: one that fails must not keep the others open
-        log.exception("%s did not shut down cleanly", name)
 
 
 def journal_options(config: JournalConfig, data_dir: Path) -> JournalOptions:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +17,7 @@ from schema.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from collector.service import Service
     from schema.batch import SpanBatch
 
 DEFAULT_DATA_DIR = Path(".evalgate/data")
@@ -71,20 +74,70 @@ def _run(text: str, environment: Mapping[str, str], ready_file: Path | None) -> 
     from collector import process  # noqa: PLC0415 - as above; after the choice
     from collector.components import installed  # noqa: PLC0415 - as above
     from collector.config import parse  # noqa: PLC0415 - as above
-    from collector.ready import ready_document  # noqa: PLC0415 - as above
 
+    words = _Words(made_by(Path(environment["EVALGATE_DATA_DIR"])))
     try:
         config = parse(text, "the default configuration", installed(), environment)
         process.run(
             config,
             ready_file=ready_file,
-            on_ready=lambda service: _greet(
-                ready_document(service.endpoints(), service.data_dir, service.dsn), Path.cwd()
-            ),
+            listeners=process.Listeners(words.ready, words.stopping, words.stopped),
             on_stored=_Arrivals(),
+            with_terminal=True,
         )
     except ConfigError as e:
         raise ConfigError(_with_options(str(e))) from e
+
+
+def made_by(data_dir: Path) -> Path | None:
+    """Return the topmost folder that a start with this data directory makes; None where all are there."""
+    missing = [p for p in (data_dir, *data_dir.parents) if not p.exists()]
+    return missing[-1] if missing else None
+
+
+class _Words:
+    """What the terminal is told from the start to the end."""
+
+    def __init__(self, made: Path | None) -> None:
+        """`made` is the folder that this start makes: it goes again if nothing ever listened."""
+        self._made = made
+        self._was_ready = False
+
+    def ready(self, service: Service) -> None:
+        """Say where everything is."""
+        from collector.ready import ready_document  # noqa: PLC0415 - as above
+
+        self._was_ready = True
+        _greet(ready_document(service.endpoints(), service.data_dir, service.dsn), Path.cwd())
+
+    def stopping(self, service: Service) -> None:
+        """Say what is still done, and how not to wait for it."""
+        if left := service.left_records:
+            _say(f"stopping: {_requests(left)} to deliver; Ctrl-C again leaves {_them(left)} in the journal")
+
+    def stopped(self, service: Service) -> None:
+        """Say what became of the rest."""
+        if self._was_ready:
+            left = service.left_records
+            stay = f"{_requests(left)} in the journal; the next `evalgate up` delivers {_them(left)}"
+            _say(f"stopped: {stay if left else 'nothing is left to deliver'}")
+        elif self._made is not None and not service.acknowledged_records:
+            shutil.rmtree(self._made, ignore_errors=True)
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'' if count == 1 else 's'}"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
+
+
+def _say(line: str) -> None:
+    """Write a line, if anybody is still there to read it."""
+    with contextlib.suppress(OSError):
+        typer.echo(line)
+        sys.stdout.flush()
 
 
 def _with_options(message: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import uvloop
 
-from collector.process import log_to_stderr
+from collector.process import ignore_hangup, log_to_stderr
 from collector.ready import announced, ready_document
 from collector.service import dsn_of
 from collector.workers.plan import extensions_of_the_whole, journal_folder, require_sharable
@@ -125,6 +125,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._tell_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, ignore_hangup)
         try:
             await self._start_workers()
             await self._start_extensions()

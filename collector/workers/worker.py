@@ -21,7 +21,7 @@ import orjson
 
 from collector.components import installed
 from collector.config import parse
-from collector.process import leave_if_compiling, log_to_stderr, new_event_loop, tune
+from collector.process import Background, ignore_hangup, log_to_stderr, tune
 from collector.service import Service
 from collector.workers.plan import part_of
 from schema import failpoints
@@ -62,8 +62,11 @@ def main() -> int:
     tune()
     part = part_of(config, order.number, first_start=order.first_start)
     service = Service(part.config, port_sharing=part.port_sharing, leftovers=part.leftovers)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_serve(service))
+    background = Background()
+    with asyncio.Runner(loop_factory=background.new_event_loop) as runner:
+        code = runner.run(_serve(service))
+        background.end(code)
+    return code
 
 
 async def _serve(service: Service) -> int:
@@ -74,6 +77,7 @@ async def _serve(service: Service) -> int:
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, interrupted)
+    loop.add_signal_handler(signal.SIGHUP, ignore_hangup)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     await loop.connect_read_pipe(lambda: _Lifeline(stop.set), sys.stdin)
     pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, sys.stdout)
@@ -100,7 +104,6 @@ async def _serve(service: Service) -> int:
         async with asyncio.timeout(LAST_WORDS_S):
             while pipe.get_write_buffer_size():  # noqa: ASYNC110 - a pipe of uvloop tells nobody
                 await asyncio.sleep(0.01)
-    leave_if_compiling(code)
     pipe.close()
     return code
 
