@@ -229,6 +229,10 @@ class Producer:
             deadline_s=deadline_s,
         )
 
+    def wait(self, seconds: float) -> None:
+        """Let the load go on for a while; how long is part of the fault, not a guess at how long something takes."""
+        self._stop.wait(seconds)
+
     def _run(self) -> None:
         wire = self._connect()
         try:

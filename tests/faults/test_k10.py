@@ -1,0 +1,64 @@
+"""K10: kill -9 at random moments under load, again and again.
+
+Injected: SIGKILL at a random moment of a start or of the first seconds after it, while two senders go on and retry.
+Holds: every start is ready within 30 s; after every tenth kill, and at the end, nothing acknowledged is lost or twice.
+Figure: up to 200 kills on each database, as many as fit in two minutes each; 0 lost, 0 twice.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.harness import Producer, conserve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.harness import Collector, Conserved, Launch
+
+LOOK_EVERY = 10
+
+
+def kill_again_and_again(
+    collector: Collector, producer: Producer, *, kills: int, budget_s: float, seed: int
+) -> tuple[int, Conserved]:
+    """Kill until so many kills or so many seconds; return how many it were, and what the oracle saw at the end."""
+    moments = random.Random(seed)  # noqa: S311 - reproducible on purpose
+    end_s = time.monotonic() + budget_s
+    done = 0
+    while done < kills and time.monotonic() < end_s:
+        with producer:
+            for _ in range(min(LOOK_EVERY, kills - done)):
+                if moments.random() < 0.2:  # in the middle of a start
+                    collector.start(wait=False)
+                else:
+                    collector.start()
+                    producer.until_acked(moments.randrange(1, 4))
+                producer.wait(moments.uniform(0, 0.4))
+                collector.kill()
+                done += 1
+        collector.start()
+        report = conserve(collector, producer)
+        collector.kill()
+    return done, report
+
+
+@pytest.mark.quick
+def test_ten_kills(launch: Launch, record_property: Callable[[str, object], None]) -> None:
+    collector = launch()
+    producer = Producer(collector, spans_per_request=3)
+    done, report = kill_again_and_again(collector, producer, kills=10, budget_s=30, seed=10)
+    record_property("figure", f"{done} kills: {report}")
+
+
+@pytest.mark.timeout(240)
+def test_two_hundred_kills(launch: Launch, store: str, record_property: Callable[[str, object], None]) -> None:
+    collector = launch(dsn=store)
+    producer = Producer(collector, spans_per_request=3)
+    done, report = kill_again_and_again(collector, producer, kills=200, budget_s=110, seed=200)
+    assert done >= 40, "this machine is too slow to say much"
+    record_property("figure", f"{done} kills: {report}")
