@@ -89,8 +89,16 @@ class Cutter:
     """Reads durable records in order. Used by one thread at a time; `losses` may be shared."""
 
     def __init__(
-        self, fs: Fs, quarantine: Quarantine, journal_id: bytes, now_unix_ns: Callable[[], int], losses: Losses
+        self,
+        reader: str,
+        fs: Fs,
+        quarantine: Quarantine,
+        journal_id: bytes,
+        *,
+        now_unix_ns: Callable[[], int],
+        losses: Losses,
     ) -> None:
+        self._reader = reader.encode()
         self._fs = fs
         self._quarantine = quarantine
         self._journal_id = journal_id
@@ -155,6 +163,8 @@ class Cutter:
                         return position, True
                     if not item.is_known:
                         self._set_aside(segment, item)
+                    elif item.reader is not None and item.reader != self._reader:
+                        pass  # another reader's alone
                     elif not taken.add(item, limits if cut is None else None):
                         return position, True
                     if item.sequence > position.sequence:

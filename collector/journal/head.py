@@ -1,6 +1,6 @@
 """The file `journal`: which journal this is, and from where its numbers go on. Written at every start.
 
-    EGJRN2 <crc32c> {"journal": id, "next_sequence": n, "next_segment": s}
+    EGJRN2 <crc32c> {"journal": id, "next_sequence": n, "next_segment": s, "scrubbed_before": s}
 
 Segments say the same while there are any; this file carries it across the removal of the last one. Neither number is
 ever used twice: a record of an earlier life of a file must not verify in a later one.
@@ -33,6 +33,8 @@ class Head:
     """No record has this sequence or a higher one, but for those in the segments."""
     next_segment: int
     """As `next_sequence`, of segments."""
+    scrubbed_before: int = 0
+    """Segments of lower numbers hold what must be forgotten: they are removed, and not written over."""
 
 
 def store(fs: Fs, directory: Path, head: Head) -> None:

@@ -18,20 +18,25 @@ import itertools
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from collector.journal import head as heads
 from collector.journal.cutter import Cutter, Limits, Losses
+from collector.journal.erase import Scrubbed
 from collector.journal.fs import Fs
+from collector.journal.head import Head
 from collector.journal.layout import pack_flags
 from collector.journal.lock import DirectoryLock
 from collector.journal.quarantine import Quarantine
 from collector.journal.reader import Durable, Reader, ReaderOptions
 from collector.journal.recover import Recovered, recover
-from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
+from collector.journal.release import replay
+from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer, trim_all
+from collector.journal.serve import serve
 from collector.journal.spares import Spares
-from schema.errors import ConfigError, Reason, Refused
+from schema.errors import ConfigError, Reason, Refused, Retryable
 from schema.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -59,6 +64,8 @@ class JournalOptions:
 
     directory: Path
     max_bytes: int
+    quarantine_max_bytes: int | None = None
+    """Of what is set aside; beyond it the tenants that fill it are refused. None: no limit."""
     segment_bytes: int = 64 << 20
     sync: bool = True
     group_linger_s: float = 0.001
@@ -93,13 +100,14 @@ class Journal:
         *,
         recovered: Recovered,
         spares: Spares,
+        quarantine: Quarantine,
     ) -> None:
         self.options = options
         self.id = recovered.journal_id
         self._fs = fs
         self._now_unix_ns = now_unix_ns
         self._lock = lock
-        self._quarantine = Quarantine(fs, options.directory, self.id)
+        self._quarantine = quarantine
         self._spares = spares
         self._writer = Writer(
             fs,
@@ -122,8 +130,11 @@ class Journal:
         self._sync_failures = 0
         self.failed = asyncio.Event()
         """Set when syncs fail again and again: the disk cannot be trusted and the process should end."""
+        self.on_durable: Callable[[Entry], None] | None = None
+        """Called with each record that is durable now, before its sender is told."""
         self._committer = ThreadPoolExecutor(1, "journal-commit")
         self._commits: asyncio.Task[None] | None = None
+        self._requests: asyncio.Task[None] | None = None
 
     def _make_reader(self, options: ReaderOptions, cursor: Cursor) -> Reader:
         return Reader(
@@ -132,7 +143,14 @@ class Journal:
             self._durable,
             fs=self._fs,
             directory=self.options.directory,
-            cutter=Cutter(self._fs, self._quarantine, self.id, self._now_unix_ns, self._losses),
+            cutter=Cutter(
+                options.name,
+                self._fs,
+                self._quarantine,
+                self.id,
+                now_unix_ns=self._now_unix_ns,
+                losses=self._losses,
+            ),
             limits=Limits(self.options.batch_bytes, self.options.batch_records),
             linger_s=self.options.batch_linger_s,
             quarantine=self._quarantine,
@@ -162,16 +180,19 @@ class Journal:
             ) from None
         try:
             state = await asyncio.to_thread(recover, fs, directory, now_unix_ns, [r.name for r in options.readers])
-            spares = Spares(fs, directory, options.segment_bytes)
+            spares = Spares(fs, directory, options.segment_bytes, state.scrubbed_before)
             await asyncio.to_thread(spares.find)
+            quarantine = Quarantine(fs, directory, state.journal_id, options.quarantine_max_bytes)
+            await asyncio.to_thread(quarantine.look)
         except OSError as e:
             lock.release()
             raise ConfigError(f"the journal in {directory} cannot be read: {e}") from None
         except BaseException:
             lock.release()
             raise
-        journal = cls(options, fs, now_unix_ns, lock, recovered=state, spares=spares)
+        journal = cls(options, fs, now_unix_ns, lock, recovered=state, spares=spares, quarantine=quarantine)
         journal._commits = asyncio.create_task(journal._commit_loop(), name="journal-commit")
+        journal._requests = asyncio.create_task(serve(journal, fs, directory, quarantine), name="journal-requests")
         return journal
 
     # -- in ------------------------------------------------------------------------------------------------------
@@ -193,6 +214,16 @@ class Journal:
 
         """
         entry = Entry(tenant.encode(), pack_flags(signal, encoding, gzip=gzip), self._now_unix_ns(), members, body)
+        if self.refuses(tenant):
+            raise Refused(
+                Reason.UNAVAILABLE,
+                f"the quarantine is full ({self.options.quarantine_max_bytes} bytes), with requests of this tenant "
+                "that could not be stored; they must be replayed or purged first",
+                retry_after_s=RETRY_WHEN_FULL_S,
+            )
+        return await self._append(entry)
+
+    async def _append(self, entry: Entry) -> int:
         self._admit(entry)
         failpoint("journal.before_append")
         waiting = _Waiting(entry, asyncio.get_running_loop().create_future())
@@ -203,6 +234,10 @@ class Journal:
         if self._waiting_bytes >= GROUP_BYTES or len(self._waiting) >= GROUP_WAITERS:
             self._group_full.set()
         return await waiting.done
+
+    def refuses(self, tenant: str) -> bool:
+        """Say whether new data of this tenant is refused, because what it sent has filled the quarantine."""
+        return self._quarantine.offends(tenant)
 
     def _admit(self, entry: Entry) -> None:
         if self._closing:
@@ -225,6 +260,16 @@ class Journal:
                 f"the journal is full: {self.used_bytes} of {self.options.max_bytes} bytes wait for delivery",
                 retry_after_s=RETRY_WHEN_FULL_S,
             )
+
+    @property
+    def next_sequence(self) -> int:
+        """The first sequence that is not durable yet."""
+        return self._durable.next_sequence
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments there are, oldest first."""
+        return self._durable.segments
 
     @property
     def used_bytes(self) -> int:
@@ -263,13 +308,14 @@ class Journal:
         self._settle_group(group, committed)
 
     def _settle_group(self, group: Sequence[_Waiting], committed: Committed) -> None:
-        merged = {s.number: s for s in (*self._durable.segments, *committed.segments)}
-        self._keep_segments(tuple(merged[n] for n in sorted(merged)))
+        self._merge(committed.segments)
         first = self._durable.next_sequence
         self._durable.next_sequence += committed.durable
         arrived_bytes = 0
         for sequence, waiting in enumerate(group[: committed.durable], first):
             arrived_bytes += waiting.entry.size_bytes
+            if self.on_durable is not None:
+                self.on_durable(waiting.entry)
             if not waiting.done.done():
                 waiting.done.set_result(sequence)
         if committed.durable:
@@ -298,6 +344,10 @@ class Journal:
         if delivered := self._delivered():
             await asyncio.to_thread(self._remove, delivered)
 
+    def _merge(self, touched: Sequence[Segment]) -> None:
+        merged = {s.number: s for s in (*self._durable.segments, *touched)}
+        self._keep_segments(tuple(merged[n] for n in sorted(merged)))
+
     def _keep_segments(self, segments: tuple[Segment, ...]) -> None:
         self._durable.segments = segments
         self._segment_bytes = sum(s.end for s in segments)
@@ -322,6 +372,46 @@ class Journal:
                 # It is delivered: after a restart it is found before the cursors and removed then.
                 log.warning("the delivered segment %s cannot be removed: %s", segment.path, e)
 
+    async def replay(self, key: str) -> int:
+        """Append again what is in quarantine under an id, and take it out; return how many requests.
+
+        Raises:
+            ConfigError, Corrupt, Refused, OSError: as `collector.journal.release.replay`; it is still in quarantine.
+
+        """
+        return await replay(self._fs, self._quarantine, key, readers=tuple(self._readers), append=self._append)
+
+    async def scrub(self) -> dict[str, Any]:
+        """Remove every file that holds only what is confirmed, also what is kept to be written over.
+
+        From now on a segment that holds anything of before is removed when it is confirmed, and not kept. Returns the
+        values of `Scrubbed`.
+
+        Raises:
+            Retryable: the disk fails now; call again.
+
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            rotated = await loop.run_in_executor(
+                self._committer, partial(self._writer.rotate, now_unix_ns=self._now_unix_ns())
+            )
+            self._merge(rotated)
+            scrubbed_before = rotated[-1].number
+            await asyncio.to_thread(
+                heads.store,
+                self._fs,
+                self.options.directory,
+                Head(self.id.hex(), self._durable.next_sequence, scrubbed_before + 1, scrubbed_before),
+            )
+            removed = await asyncio.to_thread(self._spares.scrub, scrubbed_before)
+            delivered = self._delivered()
+            await asyncio.to_thread(self._remove, delivered)
+            await asyncio.to_thread(trim_all, self._fs, self._durable.segments[:-1], self.id)
+        except OSError as e:
+            raise Retryable(f"the journal cannot be scrubbed: {e}") from e
+        return asdict(Scrubbed(self._confirmed, self._durable.next_sequence, removed + len(delivered)))
+
     # -- around --------------------------------------------------------------------------------------------------
 
     def refuse(self) -> None:
@@ -340,6 +430,9 @@ class Journal:
         self.refuse()
         self._arrived.set()
         if self._commits is not None:
+            if self._requests is not None:
+                self._requests.cancel()
+                await asyncio.gather(self._requests, return_exceptions=True)
             commits, self._commits = self._commits, None
             await asyncio.gather(commits, return_exceptions=True)
             await asyncio.get_running_loop().run_in_executor(self._committer, self._writer.close)
@@ -361,6 +454,8 @@ class Journal:
             "max_bytes": self.options.max_bytes,
             "damaged_bytes": self._losses.damaged_bytes,
             "lost_records": self._losses.lost_records,
+            "quarantine_bytes": self._quarantine.used_bytes,
+            "quarantine_max_bytes": self.options.quarantine_max_bytes,
             "failed": self.failed.is_set(),
             "readers": {name: reader.status() for name, reader in self._readers.items()},
         }

@@ -21,7 +21,8 @@ segment header costs nothing:
     trailer of a sealed segment: a record of type 255, tenant empty, sequence = that of the next record, body:
       0 |records in the segment u64|crc32c over their crc fields, in order, u32|
 
-    type    1 an OTLP request; others are kept for later versions
+    type    1 an OTLP request; 2 one for a single reader: before the tenant stand its length u8 and its name, UTF-8;
+            others are kept for later versions
     flags   bits 0-1 signal: 0 traces, 1 logs;  bit 2: JSON, else protobuf;  bit 3: the body is gzip;  bits 4-7 zero
 
 Invariants
@@ -61,6 +62,7 @@ TRAILER: Final = struct.Struct("<QI")
 TRAILER_BYTES: Final = RECORD_BYTES + TRAILER.size
 
 TYPE_REQUEST: Final = 1
+TYPE_ADDRESSED: Final = 2
 TYPE_TRAILER: Final = 255
 
 SIGNALS: Final[tuple[Signal, ...]] = ("traces", "logs")
@@ -165,6 +167,23 @@ def pack_trailer(next_sequence: int, count: int, crc_of_crcs: int, *, seed: int)
     return head + body
 
 
+def pack_address(reader: str, tenant: bytes) -> bytes:
+    """Return what stands for the tenant in a record for one reader.
+
+    Raises:
+        ValueError: the name has more than 255 bytes.
+
+    """
+    name = reader.encode()
+    return bytes((len(name),)) + name + tenant
+
+
+def unpack_address(field: bytes) -> tuple[bytes, bytes]:
+    """Return reader and tenant."""
+    end = 1 + field[0] if field else 0
+    return field[1:end], field[end:]
+
+
 class RawRecord(NamedTuple):
     """A record whose crc verified, wherever in a segment it lies: bytes `offset` to `end` of the file."""
 
@@ -181,6 +200,8 @@ class RawRecord(NamedTuple):
     """What was read of the file; the record lies in it, and its body last."""
     body_start: int
     body_end: int
+    reader: bytes | None = None
+    """The only reader that it is for; None: it is for all."""
 
     @property
     def body(self) -> bytes:
@@ -200,7 +221,11 @@ class RawRecord(NamedTuple):
     @property
     def is_known(self) -> bool:
         """Whether it is of a type and flags that this version knows."""
-        return self.kind == TYPE_REQUEST and self.flags & 0b11 < len(SIGNALS) and not self.flags & ~KNOWN_FLAGS
+        return (
+            self.kind in (TYPE_REQUEST, TYPE_ADDRESSED)
+            and self.flags & 0b11 < len(SIGNALS)
+            and not self.flags & ~KNOWN_FLAGS
+        )
 
     def request(self) -> Record | None:
         """Return the OTLP request it holds, or None when it is of a type or flags that this version does not know."""

@@ -116,6 +116,11 @@ class Reader:
         return behind + max(0, here)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it has confirmed all that is durable."""
+        return self._durable.next_sequence <= self._cursor.next
+
+    @property
     def is_behind(self) -> bool:
         """Whether it is further behind than it may be: give the batch under way up with `skip`."""
         return self.options.max_lag_bytes is not None and self.lag_bytes > self.options.max_lag_bytes
@@ -204,8 +209,11 @@ class Reader:
         except OSError as e:
             raise Retryable(f"the journal's cursor cannot be written: {e}") from e
 
-    async def quarantine(self, records: Sequence[Record], reason: str) -> Path:
+    async def quarantine(self, records: Sequence[Record], reason: str, *, word: str | None = None) -> Path:
         """Keep records that cannot be delivered, durably. Keeping the same again replaces the same files.
+
+        `word` is the reason under which the ledger counts them as quarantined, so that a replay can take it back; None
+        where it does not count them.
 
         Raises:
             Retryable: they cannot be written now; call again.
@@ -217,6 +225,7 @@ class Reader:
                 records,
                 reader=self.options.name,
                 reason=reason,
+                word=word,
                 at_unix_ns=self._now_unix_ns(),
             )
         except OSError as e:

@@ -43,6 +43,7 @@ class Recovered:
     next_segment: int
     cursors: Mapping[str, Cursor]
     """Of every reader, by name."""
+    scrubbed_before: int
 
 
 def recover(fs: Fs, directory: Path, now_unix_ns: Callable[[], int], readers: Sequence[str]) -> Recovered:
@@ -75,7 +76,8 @@ def recover(fs: Fs, directory: Path, now_unix_ns: Callable[[], int], readers: Se
         else:
             empty = segments.pop()
     # Before the last file goes that says them.
-    heads.store(fs, directory, Head(journal_id.hex(), next_sequence, next_segment))
+    scrubbed_before = head.scrubbed_before if head else 0
+    heads.store(fs, directory, Head(journal_id.hex(), next_sequence, next_segment, scrubbed_before))
     settled = {}
     confirmed = min((c.next for c in stored.values() if c), default=next_sequence)
     if not segments and confirmed < next_sequence:
@@ -99,7 +101,7 @@ def recover(fs: Fs, directory: Path, now_unix_ns: Callable[[], int], readers: Se
         records,
         next_sequence - min(c.next for c in settled.values()),
     )
-    return Recovered(journal_id, tuple(segments), next_sequence, next_segment, settled)
+    return Recovered(journal_id, tuple(segments), next_sequence, next_segment, settled, scrubbed_before)
 
 
 def _head(directory: Path) -> Head | None:

@@ -17,9 +17,11 @@ from collector.journal.layout import (
     HEADER_BYTES,
     RECORD_BYTES,
     TRAILER,
+    TYPE_ADDRESSED,
     TYPE_TRAILER,
     RawRecord,
     crc32c,
+    unpack_address,
 )
 
 if TYPE_CHECKING:
@@ -161,10 +163,12 @@ def read_record(window: Window, offset: int, *, seed: int) -> RawRecord | str | 
     if crc32c(memoryview(data)[at + 4 : at + size], seed) != crc:
         return "the record fails its checksum"
     body_start = at + RECORD_BYTES + tenant_length
-    tenant = data[at + RECORD_BYTES : body_start]
+    tenant, reader = data[at + RECORD_BYTES : body_start], None
+    if kind == TYPE_ADDRESSED:
+        reader, tenant = unpack_address(tenant)
     end = at + size
     return RawRecord(
-        offset, offset + size, crc, sequence, kind, flags, tenant, received, members, data, body_start, end
+        offset, offset + size, crc, sequence, kind, flags, tenant, received, members, data, body_start, end, reader
     )
 
 

@@ -60,6 +60,8 @@ class Entry:
     received_unix_ns: int
     members: int
     body: Buffer
+    kind: int = TYPE_REQUEST
+    """TYPE_ADDRESSED: `tenant` begins with the reader that it is for."""
 
     @property
     def size_bytes(self) -> int:
@@ -133,6 +135,24 @@ class Writer:
             return Committed(durable, tuple(touched.values()), e)
         return Committed(durable, tuple(touched.values()), None)
 
+    def rotate(self, *, now_unix_ns: int) -> tuple[Segment, ...]:
+        """Seal the segment being written, cut off what stands behind it, and begin a new one.
+
+        The new one is not written over a spare: none is kept of before. Returns the segments touched, the new one last.
+        Raises OSError; the next group opens a new segment then.
+        """
+        self._spares.scrub(self._next_segment)
+        touched: list[Segment] = []
+        try:
+            if self._fd is not None:
+                self._fs.truncate(self._fd, self._current().end + TRAILER_BYTES)
+                touched.append(self._seal())
+            self._create(now_unix_ns)
+        except OSError:
+            self._abandon()
+            raise
+        return (*touched, self._current())
+
     def close(self) -> Segment | None:
         """Seal the segment being written, or do nothing. What is acknowledged is safe without it."""
         if self._fd is None:
@@ -186,7 +206,7 @@ class Writer:
                 break
             head, crc = pack_record(
                 sequence,
-                TYPE_REQUEST,
+                entry.kind,
                 entry.flags,
                 tenant=entry.tenant,
                 received_unix_ns=entry.received_unix_ns,
@@ -244,6 +264,19 @@ class Writer:
             self._fs.truncate(fd, segment.end)
         with contextlib.suppress(OSError):
             self._fs.close(fd)
+
+
+def trim_all(fs: Fs, segments: Sequence[Segment], journal_id: bytes) -> None:
+    """Cut off what stands behind the trailers of sealed segments: it is of the file's life before. Raises OSError."""
+    for segment in segments:
+        fd = fs.open(segment.path, writable=True)
+        try:
+            start = seed(journal_id, segment.number)
+            for item in scan(Window(fs, fd, segment.path.stat().st_size), seed=start, sequence=segment.first_sequence):
+                if isinstance(item, Tail) and item.how == "sealed":
+                    fs.truncate(fd, item.offset + TRAILER_BYTES)
+        finally:
+            fs.close(fd)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,24 +25,26 @@ MOST: Final = 2
 class Spares:
     """The spares of one journal. `give` and `take` may run in different threads."""
 
-    def __init__(self, fs: Fs, directory: Path, segment_bytes: int) -> None:
+    def __init__(self, fs: Fs, directory: Path, segment_bytes: int, scrubbed_before: int = 0) -> None:
         self._fs = fs
         self._directory = directory
         self._segment_bytes = segment_bytes
+        self._scrubbed_before = scrubbed_before
+        """Segments of lower numbers hold what must be forgotten."""
         self._free: deque[Path] = deque()
 
     def find(self) -> None:
         """Keep what an earlier process left, as far as it fits; remove the rest. Raises OSError."""
         for path in sorted(self._directory.iterdir()):
             if NAME.fullmatch(path.name):
-                if self._is_wanted(path):
+                if self._is_wanted(path, int(path.stem)):
                     self._free.append(path)
                 else:
                     self._fs.unlink(path)
 
     def give(self, path: Path, number: int) -> None:
         """Keep a delivered segment, or remove it where there are enough or it is of another size. Raises OSError."""
-        if not self._is_wanted(path):
+        if not self._is_wanted(path, number):
             self._fs.unlink(path)
             return
         spare = self._directory / f"{number:016d}.spare"
@@ -55,5 +57,17 @@ class Spares:
         """Return a spare for good, or None."""
         return self._free.popleft() if self._free else None
 
-    def _is_wanted(self, path: Path) -> bool:
-        return len(self._free) < MOST and path.stat().st_size == self._segment_bytes
+    def scrub(self, before: int) -> int:
+        """Remove the spares, and from now on every segment of a number below `before`; return how many.
+
+        Raises OSError.
+        """
+        self._scrubbed_before = before
+        removed = 0
+        while (path := self.take()) is not None:
+            self._fs.unlink(path)
+            removed += 1
+        return removed
+
+    def _is_wanted(self, path: Path, number: int) -> bool:
+        return number >= self._scrubbed_before and len(self._free) < MOST and path.stat().st_size == self._segment_bytes

@@ -125,9 +125,10 @@ class JournalMachine(RuleBasedStateMachine):
 
     def _end_process(self) -> None:
         """Leave everything as a process does that is killed."""
-        if self.journal._commits is not None:
-            self.journal._commits.cancel()
-            self.run(asyncio.wait({self.journal._commits}))
+        tasks = {t for t in (self.journal._commits, self.journal._requests) if t is not None}
+        for task in tasks:
+            task.cancel()
+        self.run(asyncio.wait(tasks))
         self.journal._committer.shutdown()
         if self.journal._writer._fd is not None:
             self.fs.close(self.journal._writer._fd)
