@@ -1,7 +1,8 @@
 """The extension `health_check`: says over HTTP whether the collector is ready, as the OpenTelemetry Collector's does.
 
-GET on any path answers 200 while requests are taken and 503 while starting, stopping, or when the disk fails. The body
-is JSON: the state of the journal and of the delivery in counts, never anything of a span.
+GET on any path but one answers 200 while requests are taken and 503 while starting, stopping, or when the disk fails.
+The body is JSON: the state of the journal and of the delivery in counts, never anything of a span. GET /metrics answers
+with the same as metrics, for Prometheus (`collector.metrics`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from pydantic import Field
 
+from collector.metrics import CONTENT_TYPE, Tenants, exposition
 from schema.component import ComponentConfig, Context, Extension, component
 from schema.errors import ConfigError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_HEAD_BYTES: Final = 8 << 10
+METRICS: Final = b"/metrics"
 REASONS: Final = {200: "OK", 400: "Bad Request", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
 
@@ -38,6 +41,7 @@ class HealthCheck:
     def __init__(self, config: HealthCheckConfig, status: Callable[[], dict[str, Any]]) -> None:
         self._config = config
         self._status = status
+        self._tenants = Tenants()
         self._server: asyncio.Server | None = None
         self.url: str | None = None
 
@@ -79,13 +83,22 @@ class HealthCheck:
         if method not in (b"GET", b"HEAD"):
             return _http(405, {"error": "only GET"})
         status = self._status()
+        if _path(head) == METRICS:
+            return _answer(200, exposition(status, self._tenants), CONTENT_TYPE, with_body=method == b"GET")
         return _http(200 if status.get("ready") else 503, status, with_body=method == b"GET")
 
 
 def _http(code: int, document: dict[str, Any], *, with_body: bool = True) -> bytes:
-    body = orjson.dumps(document, default=str)
+    return _answer(code, orjson.dumps(document, default=str), "application/json", with_body=with_body)
+
+
+def _path(head: bytes) -> bytes:
+    return head.split(b" ", 2)[1].partition(b"?")[0] if head.count(b" ") >= 2 else b""
+
+
+def _answer(code: int, body: bytes, content_type: str, *, with_body: bool) -> bytes:
     head = (
-        f"HTTP/1.1 {code} {REASONS[code]}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"HTTP/1.1 {code} {REASONS[code]}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
         "Connection: close\r\nCache-Control: no-store\r\n\r\n"
     )
     return head.encode("ascii") + (body if with_body else b"")

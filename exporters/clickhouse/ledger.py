@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -84,6 +84,31 @@ def entry_rows(entries: Iterable[Entry]) -> pa.Table:
             "uncounted_requests": pa.array([e.uncounted_requests for e in entries], pa.int64()),
         }
     )
+
+
+class Booked:
+    """What was booked since the start, by tenant, signal, state and reason. One thread at a time adds."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._requests: Counter[tuple[str, str, str, str]] = Counter()
+
+    def add(self, rows: pa.Table) -> None:
+        """Add rows of the table that are stored now."""
+        for r in rows.to_pylist():
+            key = (r["tenant"], r["signal"], r["state"], r["reason"])
+            self._counts[key] += r["count"]
+            self._requests[key] += r["uncounted_requests"]
+
+    def document(self) -> dict[str, Any]:
+        """Return nested dicts, by tenant, signal, state and reason."""
+        found: dict[str, Any] = {}
+        for key, count in self._counts.copy().items():
+            at = found
+            for part in key:
+                at = at.setdefault(part, {})
+            at |= {"count": count, "uncounted_requests": self._requests[key]}
+        return found
 
 
 def by_day(entries: Iterable[Entry]) -> list[tuple[int, tuple[Entry, ...]]]:
