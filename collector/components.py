@@ -14,7 +14,7 @@ from schema.component import ENTRY_POINTS, Component, ComponentConfig, Component
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from importlib.metadata import EntryPoint
 
     from schema.component import Processor
@@ -87,15 +87,23 @@ def _as_component(kind: ComponentKind, name: str, loaded: object, found: Found) 
             )
         return loaded
     if kind == "processor" and callable(loaded):
-        return Component("processor", name, NoSettings, _factory(cast("Processor", loaded)))
+        return Component("processor", name, NoSettings, PlainFunction(cast("Processor", loaded)))
     raise ConfigError(
         f"the package {found.package} registers {kind} {name!r}, but {found.point.value} is a "
         f"{type(loaded).__name__}; declare it with schema.component.component"
     )
 
 
-def _factory(function: Processor) -> Callable[[NoSettings, Context], Processor]:
-    return lambda _config, _context: function
+@dataclass(frozen=True, slots=True)
+class PlainFunction:
+    """The factory of a processor that is a function: there is nothing to make."""
+
+    function: Processor
+
+    def __call__(self, config: NoSettings, context: Context) -> Processor:
+        """Return the function."""
+        del config, context
+        return self.function
 
 
 def installed() -> Registry:

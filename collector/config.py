@@ -8,6 +8,7 @@
       pipelines:  {traces: {receivers: [...], processors: [...], exporters: [...]}, logs: {...}}
       extensions: [...]
       journal:    {directory, max_bytes, ...}
+      delivery:   {otlp: {required, max_lag_bytes}, ...}
       telemetry:  {logs: {level}}
 
 Everything is validated before anything starts, and every problem is told at once. docs/configuration.md has each key.
@@ -75,6 +76,16 @@ class JournalConfig(ComponentConfig):
     """How long the first request of a batch waits for more."""
 
 
+class DeliveryConfig(ComponentConfig):
+    """service.delivery.<id of an exporter>."""
+
+    required: bool | None = None
+    """Whether the journal keeps everything until this exporter has it. Unset: for databases, or for all where there is
+    none. One that is not required is skipped over what it is too far behind for."""
+    max_lag_bytes: int | None = Field(default=None, ge=MIB)
+    """How far behind one that is not required may be. Unset: a quarter of service.journal.max_bytes."""
+
+
 class LogsConfig(ComponentConfig):
     """service.telemetry.logs."""
 
@@ -93,6 +104,8 @@ class ServiceConfig(ComponentConfig):
     pipelines: Pipelines
     extensions: tuple[str, ...] = ()
     journal: JournalConfig = JournalConfig()
+    delivery: dict[str, DeliveryConfig] = Field(default_factory=dict)
+    """By id of an exporter."""
     telemetry: TelemetryConfig = TelemetryConfig()
     data_dir: Path = DEFAULT_DATA_DIR
     """Folder for the journal and for whatever components keep; relative to the current directory."""
@@ -235,6 +248,10 @@ def _used(tree: Tree, document: Document, problems: list[str]) -> dict[Component
         name("processor", pipeline.processors, (*path, "processors"))
         name("exporter", pipeline.exporters, (*path, "exporters"))
     name("extension", tree.service.extensions, ("service", "extensions"))
+    for component_id in tree.service.delivery:
+        if component_id not in used["exporter"]:
+            hint = suggest(component_id, sorted(used["exporter"])) or "; no pipeline names it"
+            problems.append(f"{document.where(('service', 'delivery', component_id))}: no such exporter{hint}")
     traces, logs = tree.service.pipelines.traces, tree.service.pipelines.logs
     if traces and logs:
         problems.extend(_disagreements(traces, logs, document))

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from collector.decode import Decoder
 from collector.decode.decoder import load_kernels
+from collector.delivery import Lane, Lanes, plan
+from collector.delivery.suspect import Child, Recipe
 from collector.journal import Journal, JournalOptions
 from collector.kernel_cache import filled
-from collector.pipeline import Pipeline
 from collector.processors import compiled
 from collector.shutdown import Admission, finish, release
 from exporters.clickhouse.dsn import default_dsn
 from schema.component import Context
-from schema.errors import ConfigError, DatabaseOwned, EvalgateError, Reason, Refused, Retryable
+from schema.errors import ConfigError, EvalgateError, Reason, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,6 @@ LARGEST_DEFAULT_BYTES: Final = 10 * GIB
 PART_OF_DISK: Final = 10
 DEFAULT_SEGMENT_BYTES: Final = 64 << 20
 SEGMENTS_IN_BUDGET: Final = 8
-READER: Final = "delivery"
 
 
 class ServiceFailed(EvalgateError):
@@ -142,7 +142,7 @@ class Service:
         self.state: Literal["starting", "running", "stopping", "stopped"] = "starting"
         self._started_s = time.monotonic()
         self._journal: Journal | None = None
-        self._pipeline: Pipeline | None = None
+        self._lanes: Lanes | None = None
         self._delivery: asyncio.Task[None] | None = None
         self._exporters: dict[str, Exporter] = {}
         self._extensions: dict[str, Extension] = {}
@@ -170,15 +170,13 @@ class Service:
         config = self._config
         for name in config.unused:
             log.warning("%s is configured but no pipeline uses it", name)
-        options = journal_options(config.service.journal, self.data_dir)
-        self._journal = await Journal.open(options)
+        self._journal = await Journal.open(self._journal_options())
         dsn = self.dsn
         self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
         decoder = Decoder(filled(load_kernels), also_load=compiled.load)
-        source = self._journal.reader(READER)
-        self._pipeline = Pipeline(source, processors, self._exporters, self._on_stored, decode=decoder)
-        ready = await self._first_start(self._exporters)
+        self._lanes = self._make_lanes(self._journal, processors, decoder)
+        await self._lanes.start()
         chain = Chain(tuple(processors.values()))
         self._extensions = {i: self._make(c, dsn=dsn, process=chain) for i, c in config.extensions.items()}
         for extension in self._extensions.values():
@@ -189,7 +187,7 @@ class Service:
         for receiver in self._receivers.values():
             await receiver.start()
         decoder.warm_up()  # last: it competes for the processor, and nothing waits for it
-        self._delivery = asyncio.create_task(self._deliver(self._pipeline, ready=ready), name="delivery")
+        self._delivery = asyncio.create_task(self._deliver(self._lanes), name="delivery")
 
     def _make(
         self,
@@ -219,47 +217,53 @@ class Service:
     def _signals_of(self, receiver_id: str) -> frozenset[Signal]:
         return frozenset(s for s, p in self._config.service.pipelines.items() if receiver_id in p.receivers)
 
-    @staticmethod
-    async def _first_start(exporters: Mapping[str, Exporter]) -> bool:
-        """Start the exporters; return False when one is not ready yet, which is no reason to refuse senders.
+    def _make_lanes(self, journal: Journal, processors: Mapping[str, Processor], decoder: Decoder) -> Lanes:
+        """Return a lane for each exporter; the leading one tells who is told of what is stored."""
+        config = self._config
+        needed, leading = plan.required(config), plan.leading(config)
+        recipes = tuple(
+            Recipe.of(c.component, c.settings, i, self.data_dir) for i, c in self._ordered_processors().items()
+        )
+        lanes = {
+            i: Lane(
+                i,
+                journal.reader(i),
+                exporter,
+                processors,
+                required=i in needed,
+                on_stored=self._on_stored if i == leading else None,
+                decode=decoder,
+                rehearsal=Child(recipes, getattr(exporter, "encode", None)),
+            )
+            for i, exporter in self._exporters.items()
+        }
+        return Lanes(lanes, leading)
 
-        Raises:
-            ConfigError: it will not get ready by waiting.
-
-        """
-        for name, exporter in exporters.items():
-            try:
-                await exporter.start()
-            except DatabaseOwned as e:
-                raise ConfigError(str(e)) from None
-            except Retryable as e:
-                log.warning("exporter %s is not ready: %s; what arrives waits in the journal", name, e)
-                return False
-        return True
-
-    async def _deliver(self, pipeline: Pipeline, *, ready: bool) -> None:
-        if not ready:
-            await pipeline.start_exporters()
-        for directory in self._leftovers:
-            await self._deliver_leftover(directory, pipeline)
-        await pipeline.run()
-
-    async def _deliver_leftover(self, directory: Path, pipeline: Pipeline) -> None:
-        """Deliver what another start, of another number of workers, left in its journal."""
-        options = replace(journal_options(self._config.service.journal, self.data_dir), directory=directory)
+    async def _deliver(self, lanes: Lanes) -> None:
+        opened = [await self._open_leftover(directory) for directory in self._leftovers]
+        lanes.leftovers = [journal for journal in opened if journal is not None]
         try:
-            journal = await Journal.open(options)
+            await lanes.run()
+        finally:
+            for journal in lanes.leftovers:
+                await journal.close()
+
+    async def _open_leftover(self, directory: Path) -> Journal | None:
+        """Open what another start, of another number of workers, left in its journal; nothing is added to it."""
+        try:
+            journal = await Journal.open(replace(self._journal_options(), directory=directory))
         except EvalgateError as e:
             log.warning("what an earlier start left in %s is not delivered now: %s", directory, e)
-            return
-        try:
-            if left := journal.status()["backlog_records"]:
-                log.info("delivering %d requests that an earlier start left in %s", left, directory)
-            journal.refuse()
-            journal.drain()
-            await replace(pipeline, source=journal.reader(READER)).run()
-        finally:
-            await journal.close()
+            return None
+        if left := journal.status()["backlog_records"]:
+            log.info("delivering %d requests that an earlier start left in %s", left, directory)
+        journal.refuse()
+        journal.drain()
+        return journal
+
+    def _journal_options(self) -> JournalOptions:
+        options = journal_options(self._config.service.journal, self.data_dir)
+        return replace(options, readers=plan.readers(self._config, options.max_bytes))
 
     # -- run -----------------------------------------------------------------------------------------------------
 
@@ -311,7 +315,7 @@ class Service:
             "uptime_s": round(time.monotonic() - self._started_s, 3),
             "at_unix_ns": time.time_ns(),
             "journal": journal,
-            "delivery": asdict(self._pipeline.progress) if self._pipeline else {},
+            "delivery": self._lanes.status() if self._lanes else {},
             "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
             "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
             "endpoints": self.endpoints(),

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 VARIABLE: Final = "EVALGATE_FAILPOINTS"
 NAMES: Final = frozenset(
     {
+        "delivery.after_export",
+        "delivery.before_confirm",
+        "delivery.before_decode",
+        "delivery.before_export",
         "journal.before_append",
         "journal.before_sync",
         "journal.after_sync",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-SECTIONS: Final = ("journal", "delivery", "receivers", "tenants")
-OF_THE_MOMENT: Final = frozenset({"oldest_unix_ns", "waiting_for"})
+SECTIONS: Final = ("journal", "delivery", "receivers", "tenants", "ledger", "redactions")
+OF_THE_MOMENT: Final = frozenset({"oldest_unix_ns", "waiting_for", "breaker", "failures", "stopped_by"})
 """What is true of a process only while it runs."""
 
 
@@ -20,8 +20,18 @@ def together(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def of_the_past(status: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays true of a process after its end: what it counted. Its journal is its successor's."""
-    delivery = {k: v for k, v in status.get("delivery", {}).items() if k not in OF_THE_MOMENT}
-    return {"delivery": delivery, "receivers": status.get("receivers", {}), "tenants": status.get("tenants", {})}
+    delivery = _counted(status.get("delivery", {}))
+    ledger = {"booked": status.get("ledger", {}).get("booked", {})}
+    kept = {section: status.get(section, {}) for section in ("receivers", "tenants", "redactions")}
+    return {"delivery": delivery, "ledger": ledger, **kept}
+
+
+def _counted(delivery: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        k: {i: _counted(of_one) for i, of_one in v.items()} if k == "exporters" else v
+        for k, v in delivery.items()
+        if k not in OF_THE_MOMENT
+    }
 
 
 def _added(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -37,6 +47,8 @@ def _merged(key: str, one: Any, other: Any) -> Any:
         return other if one is None else one
     if isinstance(one, dict):
         return _added((one, other))
+    if key == "breaker":
+        return other if one == "closed" else one
     if isinstance(one, bool):
         return one or other
     if key.endswith("_unix_ns"):

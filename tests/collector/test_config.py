@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from collector.components import Registry, installed
 from collector.config import Config, load, parse
 from collector.config_file import read
+from collector.delivery import plan
 from collector.service import journal_options
 from schema.component import ENTRY_POINTS, Context
 from schema.errors import ConfigError
@@ -186,6 +187,24 @@ def test_every_key_of_the_service_is_documented() -> None:
     text = Path("docs/configuration.md").read_text(encoding="utf-8")
     for name in [*ServiceConfig.model_fields, *JournalConfig.model_fields]:
         assert f"`{name}`" in text, name
+
+
+def test_a_database_is_required_and_what_else_there_is_may_fall_behind(registry: Registry) -> None:
+    text = GOOD.replace("debug/loud:\n    verbosity: detailed", "clickhouse:").replace("debug/loud", "clickhouse")
+    config = check(text, registry)
+    assert plan.required(config) == {"clickhouse"}
+    assert plan.leading(config) == "clickhouse"
+    assert [(r.name, r.max_lag_bytes) for r in plan.readers(config, 400)] == [("debug", 100), ("clickhouse", None)]
+    options = "debug: {required: true}, clickhouse: {required: false, max_lag_bytes: 2097152}"
+    told = check(f"{text}  delivery: {{{options}}}\n", registry)
+    assert plan.required(told) == {"debug"}
+    assert [(r.name, r.max_lag_bytes) for r in plan.readers(told, 400)] == [("debug", None), ("clickhouse", 2 << 20)]
+    with pytest.raises(ConfigError, match=r"no such exporter; did you mean 'debug'"):
+        check(text + "  delivery: {debg: {required: true}}\n", registry)
+
+
+def test_where_no_exporter_is_a_database_all_are_required(registry: Registry) -> None:
+    assert plan.required(check(GOOD, registry)) == {"debug", "debug/loud"}
 
 
 def test_the_sizes_of_the_journal_follow_from_each_other(registry: Registry, tmp_path: Path) -> None:
