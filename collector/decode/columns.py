@@ -17,6 +17,7 @@ from collector.decode.inflate import gunzip
 from collector.decode.protobuf import MAX_INFLATED_BYTES, parse
 from collector.journal.records import Records
 from schema.anyvalue import ValueType
+from schema.apart import ids_apart
 from schema.batch import AttributeTable, Events, Links, Logs, Origins, Resources, Scopes, SpanBatch
 from schema.errors import Refused
 
@@ -220,7 +221,7 @@ class _Scan:
             resources=self._resources(resources),
             scopes=self._scopes(scopes),
             origins=self._origins,
-            logs=self._logs(log_members, trace_id, span_id),
+            logs=self._logs(log_members, members[kernels.ORIGIN], trace_id, span_id),
         )
 
     def _room(self, members: Ints) -> tuple[int, int, int]:
@@ -286,7 +287,8 @@ class _Scan:
             attributes=self._attributes(extents, n, members[kernels.ORIGIN][found[kernels.ORIGIN]]),
         )
 
-    def _logs(self, members: Ints, of_trace: NDArray[np.uint8], of_span: NDArray[np.uint8]) -> Logs:
+    def _logs(self, members: Ints, origin: Ints, of_trace: NDArray[np.uint8], of_span: NDArray[np.uint8]) -> Logs:
+        """Read the log records; `origin`, `of_trace` and `of_span` are those of the spans."""
         rows = members.shape[1]
         table = np.empty((9, rows), np.int64)
         trace_id, span_id = np.zeros((rows, 16), np.uint8), np.zeros((rows, 8), np.uint8)
@@ -295,11 +297,13 @@ class _Scan:
         )
         attributes = self._attributes(extents, n, members[kernels.ORIGIN])
         _name_events(table, attributes)
+        n_spans, origins = len(of_trace), np.concatenate((origin, members[kernels.ORIGIN]))
+        ids = ids_apart(np.concatenate((of_trace, trace_id)), origins, self._origins.tenant)
         return Logs(
             origin=members[kernels.ORIGIN].astype(np.int32),
             resource=members[kernels.RESOURCE].astype(np.int32),
             scope=members[kernels.SCOPE].astype(np.int32),
-            span_row=_rows_of((of_trace, of_span), (trace_id, span_id)),
+            span_row=_rows_of((ids[:n_spans], of_span), (ids[n_spans:], span_id)),
             trace_id=trace_id,
             span_id=span_id,
             time_unix_ns=table[kernels.LOG_TIME].view(np.uint64),

@@ -276,7 +276,7 @@ class _Builder:
                 np.array([r.sequence for r in records], np.uint64),
                 np.array([r.received_unix_ns for r in records], np.uint64),
             ),
-            logs=self._finish_logs(trace_id, span_id),
+            logs=self._finish_logs(trace_id, span_id, [r.tenant for r in records]),
         )
 
     def _finish_events(self) -> Events:
@@ -297,11 +297,13 @@ class _Builder:
             attributes=self.link_attributes.finish(),
         )
 
-    def _finish_logs(self, trace_id: NDArray[np.uint8], span_id: NDArray[np.uint8]) -> Logs:
+    def _finish_logs(self, trace_id: NDArray[np.uint8], span_id: NDArray[np.uint8], tenants: Sequence[str]) -> Logs:
         rows: list[list[Any]] = [list(c) for c in zip(*self.logs, strict=True)] or [[] for _ in range(10)]
         log_trace, log_span = _ids(rows[3], 16), _ids(rows[4], 8)
-        at = {(t.tobytes(), s.tobytes()): i for i, (t, s) in enumerate(zip(trace_id, span_id, strict=True))}
-        span_row = [at.get((t.tobytes(), s.tobytes()), -1) for t, s in zip(log_trace, log_span, strict=True)]
+        of = [tenants[span[0]] for span in self.spans]
+        at = {(w, t.tobytes(), s.tobytes()): i for i, (w, t, s) in enumerate(zip(of, trace_id, span_id, strict=True))}
+        named = zip((tenants[r] for r in rows[0]), log_trace, log_span, strict=True)
+        span_row = [at.get((w, t.tobytes(), s.tobytes()), -1) for w, t, s in named]
         return Logs(
             origin=np.array(rows[0], np.int32),
             resource=np.array(rows[1], np.int32),

@@ -15,6 +15,7 @@ from exporters.clickhouse.maps import attribute_maps, attribute_texts, offsets
 from exporters.clickhouse.quoted import quoted
 from exporters.clickhouse.times import log_times, span_times, timestamps
 from schema.anyvalue import dump_json
+from schema.apart import ids_apart
 from schema.dialect import dialects
 from schema.span import CANONICAL, FEEDBACK
 
@@ -218,7 +219,8 @@ def _span_links(batch: SpanBatch, n: int) -> dict[str, pa.Array]:
 
 def _copies(batch: SpanBatch) -> NDArray[np.uint16]:
     """Return of each row how many rows of the same span stand before it in the batch."""
-    ids = np.concatenate([batch.trace_id, batch.span_id], axis=1)
+    trace_id = ids_apart(batch.trace_id, batch.origin, batch.origins.tenant)
+    ids = np.concatenate([trace_id, batch.span_id], axis=1)
     words = ids.view(np.uint64)
     mixed = np.sort(words[:, 0] * MIXERS[0] ^ words[:, 1] * MIXERS[1] ^ words[:, 2] * MIXERS[2])
     if (mixed[1:] != mixed[:-1]).all():  # nearly always; comparing ids themselves costs more than all the rest here

@@ -5,8 +5,22 @@ from __future__ import annotations
 import pytest
 
 from collector.auth.tenants import BURST_S, LONGEST_DELAY_S, Accounts, TenantsConfig
-from collector.receivers.intake import Budget
 from schema.errors import Reason, Refused
+
+
+class Budget:
+    """What all tenants have together."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def take(self, n_bytes: int) -> None:
+        if n_bytes > self.left:
+            raise Refused(Reason.UNAVAILABLE, "full")
+        self.left -= n_bytes
+
+    def give(self, n_bytes: int) -> None:
+        self.left += n_bytes
 
 
 class Clock:

@@ -14,6 +14,7 @@ import numpy as np
 from collector.processors.normalise.classify import KINDS
 from collector.processors.normalise.columns import figures, truths, valid
 from collector.processors.normalise.tree import Tree, depths, have_below, nearest_above, numbered
+from schema.apart import numbers_apart
 from schema.span import Kind
 
 if TYPE_CHECKING:
@@ -162,9 +163,13 @@ def _traits(
     failed = truths(columns["error"])
     usage = has["input_tokens"] | has["output_tokens"]
     answered = usage | has["output_messages"] | has["response_id"] | failed
+
+    def apart(number: NDArray[np.int64]) -> NDArray[np.int64]:
+        return numbers_apart(number, batch.origin, batch.origins.tenant)
+
     given = np.where(has["input_messages"], 0, -1)
     if (~answered & has["input_messages"])[nodes].any():  # only then are big texts compared
-        given = numbered(columns["input_messages"], compiled=compiled)
+        given = apart(numbered(columns["input_messages"], compiled=compiled))
     return _Traits(
         answered=answered,
         has_usage=usage,
@@ -172,7 +177,7 @@ def _traits(
         details=np.asarray(sum(has[k].astype(np.int64) for k in list(has)[:5]), np.int64),
         native=native,
         failed=failed,
-        response_id=numbered(columns["response_id"], compiled=compiled),
+        response_id=apart(numbered(columns["response_id"], compiled=compiled)),
         model=numbered(columns["request_model"], compiled=compiled),
         given=given,
         start=batch.start_unix_ns,

@@ -10,6 +10,7 @@ import numpy as np
 from collector.processors.normalise import tree_kernels as kernels
 from collector.processors.normalise.picking import TWO_WORDS, words_of
 from collector.processors.normalise.tree import MAX_ANCESTORS, Tree
+from schema.apart import ids_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ def join(batch: SpanBatch, *, seed: Callable[[], int] = lambda: secrets.randbits
     n = len(batch)
     first, parent, trace, siblings = np.empty((4, n), np.int64)
     done = kernels.join(
-        _words(batch.trace_id).reshape(n, 2),
+        _words(ids_apart(batch.trace_id, batch.origin, batch.origins.tenant)).reshape(n, 2),
         _words(batch.span_id),
         _words(batch.parent_span_id),
         seed(),

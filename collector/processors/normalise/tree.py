@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collector.processors.normalise.columns import borrow, numbers
+from schema.apart import ids_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,13 +51,14 @@ def read_tree(batch: SpanBatch, *, compiled: bool = False) -> Tree:
 
         if (joined := join(batch)) is not None:
             return joined
-    own = _keys(batch.trace_id, batch.span_id)
-    above = _keys(batch.trace_id, batch.parent_span_id)
+    trace_id = ids_apart(batch.trace_id, batch.origin, batch.origins.tenant)
+    own = _keys(trace_id, batch.span_id)
+    above = _keys(trace_id, batch.parent_span_id)
     distinct, first, back = np.unique(own, return_index=True, return_inverse=True)
     at = np.minimum(np.searchsorted(distinct, above), len(distinct) - 1)
     has_parent = batch.parent_span_id.any(axis=1)
     found = (distinct[at] == above) & has_parent
-    _, trace = np.unique(_void(batch.trace_id), return_inverse=True)
+    _, trace = np.unique(_void(trace_id), return_inverse=True)
     parent = np.where(found, first[at], -1)
     rows = first[back]
     _, family = np.unique(above, return_inverse=True)
