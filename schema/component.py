@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runt
 
 from pydantic import BaseModel, ConfigDict
 
+from schema.ledger import Tally, no_tally
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -186,6 +188,8 @@ class Context:
     """Folder for whatever the component keeps on disk."""
     journal: Journal | None = None
     """Set for receivers."""
+    memory_limit_bytes: int | None = None
+    """What the process may take; receivers refuse before that. None: nobody said."""
     port_sharing: PortSharing = "alone"
     """For receivers: "first" and "more" bind with SO_REUSEPORT, "first" where nobody listens yet."""
     dsn: str | None = None
@@ -194,6 +198,8 @@ class Context:
     """The processors of the pipeline, one after another; set for extensions."""
     status: Callable[[], dict[str, Any]] = dict
     """The state of the service, for health checks and pages."""
+    tally: Tally = no_tally
+    """For receivers: counts for the ledger what ends before the journal."""
 
 
 C_contra = TypeVar("C_contra", bound=ComponentConfig, contravariant=True)

@@ -22,7 +22,7 @@ import httptools
 
 from collector.receivers.body import DIRECT_BYTES, Body
 from collector.receivers.intake import log_bug
-from schema.errors import Refused
+from schema.errors import Limit, Refused
 
 if TYPE_CHECKING:
     from collector.auth.tenants import Bytes
@@ -43,8 +43,6 @@ PHRASES = {
 }
 LINGER_S = 2.0
 """How long a refused sender may go on sending before the connection is cut; nginx waits 5 s between two reads."""
-MIN_BODY_BYTES_PER_S = 1000
-"""A body that comes at least this fast may take longer than its timeout (as Apache's RequestReadTimeout MinRate)."""
 MAX_QUEUED = 2
 """Pipelined requests read ahead of the one being answered; above it the socket is not read."""
 NEVER = math.inf
@@ -61,6 +59,8 @@ class HttpLimits:
     max_body_bytes: int
     header_timeout_s: float
     body_timeout_s: float
+    min_body_bytes_per_s: int
+    """A body that comes at least this fast may take longer than its timeout (Apache: RequestReadTimeout, MinRate)."""
     idle_timeout_s: float
     max_connections: int
 
@@ -75,6 +75,8 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     head_only: bool = False
     """Send the headers without the body: the request was HEAD."""
+    close: bool = False
+    """Close after it, where it is a refusal: not even what is thrown away is read."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,8 @@ class Request:
     """Whose it is: set by the application once it is admitted."""
     budget: Bytes | None = None
     """What its body is counted in, where it is not that of all requests; set with the tenant."""
+    max_body_bytes: int | None = None
+    """Set by the application where less than the limit of all is wanted."""
 
 
 class Application(Protocol):
@@ -100,8 +104,11 @@ class Application(Protocol):
     async def respond(self, request: Request) -> Response:
         """Answer a whole request. Never raises."""
 
-    def broken(self, request: Request, status: int, message: str) -> Response:
+    def broken(self, request: Request, status: int, message: str, *, limit: Limit | None = None) -> Response:
         """Return the answer to what is not a proper request, or over a limit."""
+
+    def overloaded(self) -> Response | None:
+        """Return the answer to whoever connects now, or None to let him."""
 
     def refuse(self, request: Request, refused: Refused) -> Response:
         """Return the answer to a request there is no room for."""
@@ -157,6 +164,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._paused = False
         self._deaf = False
         self._lingering = False
+        self._half_closed = False
         self._deadline = NEVER
 
     # from the event loop
@@ -169,7 +177,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         if len(connections) >= limits.max_connections:
             self._deaf = True
             message = f"{limits.max_connections} connections are open, the most this server keeps; try again"
-            self._write(self._shared.application.broken(Request(), 503, message), keep_alive=False)
+            answer = self._shared.application.broken(Request(), 503, message, limit=Limit.CONNECTIONS)
+            self._write(answer, keep_alive=False)
+            transport.close()
+            return
+        if (overloaded := self._shared.application.overloaded()) is not None:
+            self._deaf = True
+            self._write(overloaded, keep_alive=False)
             transport.close()
             return
         connections.add(self)
@@ -180,6 +194,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._shared.connections.discard(self)
         self._deaf = True
         self._drop_incoming()
+
+    def eof_received(self) -> bool:
+        """Answer a sender that closed its half of the connection after a request; return whether to wait for that."""
+        self._half_closed = self._task is not None and self._transport.get_extra_info("sslcontext") is None
+        return self._half_closed
 
     def pause_writing(self) -> None:
         """Cut a sender that does not read: answers are small, 64 KiB of them are waiting."""
@@ -206,7 +225,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Parse; after a refusal only read."""
         if self._deaf:
             return
-        if self._incoming is None and self._task is None:
+        deadline, is_new = self._deadline, self._incoming is None and self._task is None
+        if is_new:
             self._deadline = self._loop.time() + self._shared.limits.header_timeout_s
         if self._incoming is None or not self._incoming.in_body:
             self._head_bytes += len(data)
@@ -220,10 +240,13 @@ class HttpConnection(asyncio.BufferedProtocol):
                 log_bug(e.__context__)
             self._fail(400, _not_http(data))
             return
+        if is_new and self._incoming is None and self._task is None:
+            self._deadline = deadline  # empty lines before a request: no request has begun
         if self._incoming is None or self._incoming.in_body:
             self._head_bytes = 0
         elif self._head_bytes > self._shared.limits.max_header_bytes:
-            self._fail(431, f"the headers are longer than {self._shared.limits.max_header_bytes} bytes")
+            message = f"the headers are longer than {self._shared.limits.max_header_bytes} bytes"
+            self._fail(431, message, Limit.HEADERS)
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Go on with HTTP/1.1, as a server may (RFC 9110, 7.8): Java's client offers h2c with its first POST.
@@ -266,9 +289,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         incoming.header_bytes += len(name) + len(value)
         limits = self._shared.limits
         if incoming.header_bytes > limits.max_header_bytes or incoming.n_headers > limits.max_headers:
-            self._fail(
-                431, f"the headers are more than {limits.max_headers} or longer than {limits.max_header_bytes} bytes"
-            )
+            message = f"the headers are more than {limits.max_headers} or longer than {limits.max_header_bytes} bytes"
+            self._fail(431, message, Limit.HEADERS)
         elif not incoming.in_body:
             headers, name = incoming.request.headers, name.lower()
             headers[name] = headers[name] + b", " + value if name in headers else value
@@ -289,9 +311,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         incoming.expects_continue = request.headers.get(b"expect", b"").lower() == b"100-continue"
         self._deadline = incoming.started_at + shared.limits.body_timeout_s
         incoming.refusal = shared.application.admit(request)
+        if incoming.refusal is not None and incoming.refusal.close:
+            self._answer_and_close(incoming.refusal)
+            return
         length = request.headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > shared.limits.max_body_bytes:
-            self._too_large(int(length))
+        if length.isdigit() and int(length) > self._max_body_bytes(request):
+            self._too_large(int(length), request)
             return
         if length.isdigit() and int(length) >= DIRECT_BYTES and incoming.refusal is None:
             incoming.body = Body(int(length))
@@ -315,12 +340,11 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _count(self, incoming: _Incoming, n_bytes: int) -> bool:
         """Count bytes of the body; return whether they are wanted."""
         incoming.body_bytes += n_bytes
-        if incoming.body_bytes > self._shared.limits.max_body_bytes:
-            self._too_large(incoming.body_bytes)
+        if incoming.body_bytes > self._max_body_bytes(incoming.request):
+            self._too_large(incoming.body_bytes, incoming.request)
             return False
-        self._deadline = (
-            incoming.started_at + self._shared.limits.body_timeout_s + incoming.body_bytes / MIN_BODY_BYTES_PER_S
-        )
+        limits = self._shared.limits
+        self._deadline = incoming.started_at + limits.body_timeout_s + incoming.body_bytes / limits.min_body_bytes_per_s
         if incoming.refusal is not None:
             return False
         try:
@@ -376,6 +400,8 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._close()
                 break
         self._task = None
+        if self._half_closed:
+            self._transport.close()
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -416,16 +442,22 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     # refusing
 
-    def _fail(self, status: int, message: str) -> None:
+    def _fail(self, status: int, message: str, limit: Limit | None = None) -> None:
         request = self._incoming.request if self._incoming is not None else Request()
-        self._answer_and_close(self._shared.application.broken(request, status, message))
+        self._answer_and_close(self._shared.application.broken(request, status, message, limit=limit))
 
-    def _too_large(self, n_bytes: int) -> None:
+    def _too_large(self, n_bytes: int, request: Request) -> None:
+        at_most, is_lower = self._max_body_bytes(request), request.max_body_bytes is not None
         self._fail(
             413,
-            f"the body has {n_bytes} bytes or more; the limit is {self._shared.limits.max_body_bytes}; "
-            "send smaller batches or compress them",
+            f"the {'compressed ' * is_lower}body has {n_bytes} bytes or more; the limit is {at_most}; "
+            f"send smaller batches{' or compress them' * (not is_lower)}",
+            Limit.COMPRESSED_BODY if is_lower else Limit.BODY,
         )
+
+    def _max_body_bytes(self, request: Request) -> int:
+        at_most = self._shared.limits.max_body_bytes
+        return at_most if request.max_body_bytes is None else min(at_most, request.max_body_bytes)
 
     def _answer_and_close(self, response: Response) -> None:
         if self._deaf:
@@ -452,10 +484,16 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._transport.abort()
         elif self._incoming is not None:
             self._deadline = NEVER
-            self._fail(408, "the request came too slowly")
+            limit = Limit.BODY_TIMEOUT if self._incoming.in_body else Limit.HEADER_TIMEOUT
+            self._fail(408, "the request came too slowly", limit)
         else:
             self._deaf = True
             self._transport.close()
+
+    def shed(self, refused: Refused) -> None:
+        """Answer a request whose body is being read with a refusal, and free what was read of it."""
+        if self._incoming is not None and self._incoming.in_body:
+            self._answer_and_close(self._shared.application.refuse(self._incoming.request, refused))
 
     def drain(self) -> asyncio.Task[None] | None:
         """Begin to close: an idle connection at once, one with work after its answers; return that work."""

@@ -1,7 +1,8 @@
 """The one way from a request's bytes into the journal, for every transport.
 
-budget ─▶ validate (large bodies in a thread) ─▶ journal.append ─▶ Outcome
-   └──────────┴── Refused: nothing was kept, every outcome is counted ──┘
+budget ─▶ sent before? ─▶ validate (large bodies in a thread) ─▶ journal.append ─▶ Outcome
+   │           └─ the first outcome, once more                            │
+   └───────────────────────┴── Refused: nothing was kept, every outcome is counted
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from collector.decode.inflate import gunzip
-from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated
+from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated, inflated
 from collector.decode.validator import Validator
+from collector.receivers.budget import Budget, Hold
 from collector.receivers.feedback import to_logs_request
+from collector.receivers.redelivery import Redelivery, is_certain, key_of
 from schema.errors import Reason, Refused
+from schema.ledger import State, no_tally
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from collector.decode.validate import Encoding
     from schema.component import Journal, Signal
+    from schema.errors import Limit
+    from schema.ledger import LedgerSignal, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +38,10 @@ INLINE_BYTES = 64 << 10
 """Bodies up to this are validated on the event loop: 60 µs, where handing one to a thread costs 24 (measured)."""
 FAST_INLINE_BYTES = 256 << 10
 """The same by the kernel: 70 µs (measured)."""
+HASHED_INLINE_BYTES = 4 << 20
+"""Bodies up to this are hashed on the event loop: 150 µs (measured)."""
+PARTIAL = "invalid_id"
+"""The ledger's reason for what is refused of a request whose rest is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,40 +53,11 @@ class Outcome:
     message: str = ""
 
 
-class Budget:
-    """Bytes of requests in memory at once, over all transports of a receiver. Used on the event loop alone."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._taken_bytes = 0
-
-    @property
-    def taken_bytes(self) -> int:
-        """Bytes in use now."""
-        return self._taken_bytes
-
-    def take(self, n_bytes: int) -> None:
-        """Count bytes in; every success must be matched by `give`.
-
-        Raises:
-            Refused: UNAVAILABLE when that would be too many; nothing was counted.
-
-        """
-        if self._taken_bytes + n_bytes > self._limit_bytes:
-            raise Refused(
-                Reason.UNAVAILABLE,
-                f"{self._taken_bytes} bytes of requests are in flight; the limit is {self._limit_bytes}; try again",
-                retry_after_s=1.0,
-            )
-        self._taken_bytes += n_bytes
-
-    def give(self, n_bytes: int) -> None:
-        """Count bytes out."""
-        self._taken_bytes -= n_bytes
-
-
 Counts: TypeAlias = "Counter[tuple[Signal, str]]"
-"""What became of what was sent: "accepted" and "refused" count spans or log records, a reason counts requests."""
+"""What became of what was sent: "accepted", "refused" and "duplicate" count spans or log records, a reason requests."""
+
+LimitHits: TypeAlias = "Counter[Limit]"
+"""How often each limit of receiving was met."""
 
 
 class Intake:
@@ -90,35 +70,59 @@ class Intake:
         limits: Limits = DEFAULT_LIMITS,
         counts: Counts | None = None,
         validator: Validator | None = None,
+        *,
+        budget: Budget | None = None,
+        limit_hits: LimitHits | None = None,
+        redelivery: Redelivery[Outcome] | None = None,
+        tally: Tally = no_tally,
     ) -> None:
         self._journal = journal
+        self._redelivery = Redelivery[Outcome]() if redelivery is None else redelivery
+        self._tally = tally
         self._executor = executor
         self._limits = limits
         self._validate_body = Validator() if validator is None else validator
+        self._budget = Budget(limits.max_inflated_bytes) if budget is None else budget
         self.counts: Counts = Counter() if counts is None else counts
+        self.limit_hits: LimitHits = Counter() if limit_hits is None else limit_hits
 
     async def take(
-        self, signal: Signal, body: bytes | memoryview, *, tenant: str, encoding: Encoding, gzip: bool
+        self,
+        signal: Signal,
+        body: bytes | memoryview,
+        *,
+        tenant: str,
+        encoding: Encoding,
+        gzip: bool,
+        kind: LedgerSignal | None = None,
     ) -> Outcome:
-        """Return once what was accepted is durable.
+        """Return once what was accepted is durable, or was when the same request came before.
+
+        `kind` is what the ledger calls it, where that is not the signal.
 
         Raises:
             Refused: nothing was kept. Whatever else goes wrong before that is logged and becomes UNAVAILABLE, which
                 senders retry.
 
         """
+        kind = kind or signal
         try:
-            outcome = await self._take(signal, body, tenant, encoding, gzip=gzip)
+            outcome, again = await self._take_once(signal, body, tenant, encoding, gzip=gzip)
         except Refused as e:
-            self.count_refused(signal, e.reason)
+            self.count_refused(signal, e.reason, e.limit, tenant=tenant, members=e.members, kind=kind)
             raise
         except Exception as e:  # noqa: BLE001 - whatever it is, the sender must keep its spans
             log_bug(e)
-            self.count_refused(signal, Reason.UNAVAILABLE)
+            self.count_refused(signal, Reason.UNAVAILABLE, tenant=tenant, kind=kind)
             raise Refused(Reason.UNAVAILABLE, "the request could not be kept; try again") from None
-        self.counts[signal, "accepted"] += outcome.accepted
+        if again:
+            self.counts[signal, "duplicate"] += outcome.accepted
+            self._tally(tenant, kind, State.DUPLICATE, count=outcome.accepted)
+        else:
+            self.counts[signal, "accepted"] += outcome.accepted
         if outcome.refused:
             self.counts[signal, "refused"] += outcome.refused
+            self._tally(tenant, kind, State.REFUSED, PARTIAL, count=outcome.refused)
         return outcome
 
     async def take_feedback(self, body: bytes | memoryview, *, tenant: str, gzip: bool, now_unix_ns: int) -> Outcome:
@@ -130,8 +134,9 @@ class Intake:
         """
 
         def read() -> ExportLogsServiceRequest:
-            plain = gunzip(body, self._limits.max_inflated_bytes) if gzip else bytes(body)
-            return to_logs_request(plain, now_unix_ns=now_unix_ns)
+            with Hold(self._budget) as hold:
+                plain = inflated(body, self._limits, hold.take) if gzip else bytes(body)
+                return to_logs_request(plain, now_unix_ns=now_unix_ns)
 
         try:
             if len(body) <= INLINE_BYTES and not gzip:
@@ -139,36 +144,87 @@ class Intake:
             else:
                 request = await asyncio.get_running_loop().run_in_executor(self._executor, read)
         except Refused as e:
-            self.count_refused("logs", e.reason)
+            self.count_refused("logs", e.reason, e.limit, tenant=tenant, kind="feedback")
             raise
         body = request.SerializeToString()
-        return await self.take("logs", body, tenant=tenant, encoding="protobuf", gzip=False)
+        return await self.take("logs", body, tenant=tenant, encoding="protobuf", gzip=False, kind="feedback")
 
-    def count_refused(self, signal: Signal, reason: Reason) -> None:
-        """Count a request that was refused as a whole; a transport calls this where it refuses one itself."""
+    def count_refused(
+        self,
+        signal: Signal,
+        reason: Reason,
+        limit: Limit | None = None,
+        *,
+        tenant: str = "",
+        members: int = 0,
+        kind: LedgerSignal | None = None,
+    ) -> None:
+        """Count a request that was refused as a whole; a transport calls this where it refuses one itself.
+
+        `members` is how many spans or log records it held, 0 where nobody has counted; a tenant may be unknown.
+        """
         self.counts[signal, reason.value] += 1
+        if limit is not None:
+            self.limit_hits[limit] += 1
+        uncounted = 0 if members else 1
+        self._tally(tenant, kind or signal, State.REFUSED, reason.value, count=members, uncounted_requests=uncounted)
+
+    async def _take_once(
+        self, signal: Signal, body: bytes | memoryview, tenant: str, encoding: Encoding, *, gzip: bool
+    ) -> tuple[Outcome, bool]:
+        if not body and not gzip and encoding == "protobuf":
+            return Outcome(0), False
+        key = await self._key(signal, body, tenant, encoding, gzip=gzip)
+
+        async def certain() -> bool:
+            if signal == "traces":
+                return True
+            most = self._limits.max_inflated_bytes
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, lambda: is_certain(signal, encoding, body, gzip=gzip, max_bytes=most)
+            )
+
+        return await self._redelivery.once(
+            key, lambda: self._take(signal, body, tenant, encoding, gzip=gzip), is_certain=certain
+        )
+
+    async def _key(
+        self, signal: Signal, body: bytes | memoryview, tenant: str, encoding: Encoding, *, gzip: bool
+    ) -> bytes:
+        if not self._redelivery.is_on:
+            return b""
+        if len(body) <= HASHED_INLINE_BYTES:
+            return key_of(tenant, signal, encoding, body, gzip=gzip)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: key_of(tenant, signal, encoding, body, gzip=gzip)
+        )
 
     async def _take(
         self, signal: Signal, body: bytes | memoryview, tenant: str, encoding: Encoding, *, gzip: bool
     ) -> Outcome:
-        if not body and not gzip and encoding == "protobuf":
-            return Outcome(0)
         valid = await self._validate(signal, body, encoding, gzip=gzip)
         if valid.accepted:
-            await self._journal.append(
-                tenant, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip, members=valid.accepted
-            )
+            try:
+                await self._journal.append(
+                    tenant, signal, valid.body, encoding=valid.encoding, gzip=valid.gzip, members=valid.accepted
+                )
+            except Refused as e:
+                e.members = valid.accepted + valid.refused
+                raise
         return Outcome(valid.accepted, valid.refused, valid.message)
 
     async def _validate(self, signal: Signal, body: bytes | memoryview, encoding: Encoding, *, gzip: bool) -> Validated:
         inline_bytes = FAST_INLINE_BYTES if self._validate_body.is_fast and encoding == "protobuf" else INLINE_BYTES
-        # A small gzipped body may inflate to a large one.
-        if len(body) <= inline_bytes and not gzip:
-            return self._validate_body(body, signal, encoding=encoding, gzip=False, limits=self._limits)
 
         def work() -> Validated:
-            return self._validate_body(body, signal, encoding=encoding, gzip=gzip, limits=self._limits)
+            with Hold(self._budget) as hold:
+                return self._validate_body(
+                    body, signal, encoding=encoding, gzip=gzip, limits=self._limits, reserve=hold.take
+                )
 
+        # A small gzipped body may inflate to a large one.
+        if len(body) <= inline_bytes and not gzip:
+            return work()
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 

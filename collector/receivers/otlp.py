@@ -15,9 +15,12 @@ A protocol that is left out is not served; one that is named without a value has
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -25,13 +28,17 @@ from pydantic import Field, field_validator, model_validator
 from collector.auth.gate import AuthConfig, open_gate
 from collector.auth.tenants import Accounts, TenantsConfig
 from collector.auth.tls import Certificates, TlsConfig
+from collector.decode.protobuf_backend import refuse_slow_protobuf
 from collector.decode.validate import Limits
 from collector.decode.validator import Validator, load_check
 from collector.kernel_cache import filled
+from collector.receivers.budget import Budget
 from collector.receivers.http_connection import HttpLimits
-from collector.receivers.intake import Budget, Counts, Intake
-from collector.receivers.otlp_grpc import GrpcServer
+from collector.receivers.intake import Counts, Intake, LimitHits, Outcome
+from collector.receivers.memory_guard import SAMPLE_S, Level, MemoryGuard
+from collector.receivers.otlp_grpc import GrpcLimits, GrpcServer
 from collector.receivers.otlp_http import HttpServer
+from collector.receivers.redelivery import DEFAULT_MAX_REQUESTS, DEFAULT_WINDOW_S, Redelivery
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError
 from schema.identity import Scope
@@ -43,6 +50,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 VALIDATORS = 2
 """Threads that inflate and parse; with them, how many inflated bodies there are at once."""
+PART_OF_MEMORY = 4
+"""Requests in flight take at most a quarter of what the process may."""
 SHUTDOWN_GRACE_S = 5.0
 """How long what is in flight may take after shutdown began; a group commit takes milliseconds."""
 
@@ -96,6 +105,15 @@ class GrpcConfig(_Endpoint):
     """After decompression. Source: OTLP specification, 64 MiB recommended."""
     max_concurrent_streams: int = Field(100, ge=1)
     """Requests at once on one connection."""
+    max_metadata_bytes: int = Field(16 << 10, ge=256)
+    """All headers of a request; gRPC's own is 8 KiB, with luck 16."""
+    max_connections: int = Field(2000, ge=1)
+    header_timeout_s: float = Field(10.0, gt=0)
+    """From the connection to the end of its handshake. gRPC: 120."""
+    body_timeout_s: float = Field(30.0, gt=0)
+    """From the headers of a request to the end of its message; gRPC itself waits for ever."""
+    idle_timeout_s: float = Field(60.0, gt=0)
+    """Without a request; the sender then connects anew with its next one. gRPC: none."""
 
 
 class HttpConfig(_Endpoint):
@@ -107,16 +125,23 @@ class HttpConfig(_Endpoint):
     feedback_url_path: str | None = Field("/v1/feedback", pattern="^/")
     """Where apps report what users said of an answer, as JSON (docs/feedback.md); null turns it off."""
     max_body_bytes: int = Field(64 * MIB, ge=1)
-    """As it comes, compressed or not. Source: as max_inflated_bytes; an uncompressed body has no other limit."""
+    """As it comes, not compressed. Source: as max_inflated_bytes."""
+    max_compressed_bytes: int = Field(16 * MIB, ge=1)
+    """As it comes, compressed. The Collector takes 20 MiB of either."""
     max_inflated_bytes: int = Field(64 * MIB, ge=1)
     """After decompression. Source: OTLP specification, 64 MiB recommended."""
+    max_inflate_ratio: int = Field(200, ge=1)
+    """How many times larger than it came a body may become, from 1 MiB on; telemetry compresses 5 to 40 times."""
     max_header_bytes: int = Field(16 << 10, ge=256)
     """All headers of a request with its target; nginx takes 4 of 8 KiB, Apache 8 KiB each."""
+    max_headers: int = Field(100, ge=1)
+    """Their number, as Apache's LimitRequestFields."""
     max_connections: int = Field(2000, ge=1)
     header_timeout_s: float = Field(10.0, gt=0)
     """From the first byte of a request to the end of its headers. nginx: 60, Apache: 20 to 40, Go: none."""
     body_timeout_s: float = Field(30.0, gt=0)
-    """For a body, and one second more for every 1000 bytes of it."""
+    """For a body; one that comes at least at the next rate may take longer."""
+    min_body_bytes_per_s: int = Field(1000, ge=1)
     idle_timeout_s: float = Field(60.0, gt=0)
     """Between two requests. The Collector's is 60 s as well."""
 
@@ -149,8 +174,17 @@ class OtlpConfig(ComponentConfig):
     """What each tenant may take; with auth.mode keys."""
     max_spans_per_request: int = Field(20_000, ge=1)
     """Spans or log records; the SDKs send 512 at once, the Collector 8192."""
+    max_items_per_request: int = Field(1_000_000, ge=1)
+    """Attributes, events and links of all spans or log records together."""
+    max_json_objects: int = Field(500_000, ge=1)
+    """Objects and arrays of a JSON body: as many as 8192 spans of 30 attributes have; 200 MB while they are read."""
+    redelivery_window_s: float = Field(DEFAULT_WINDOW_S, ge=0, le=86_400)
+    """So long a request that comes again, byte for byte, is answered as the first time and not kept twice; 0: off."""
+    redelivery_max_requests: int = Field(DEFAULT_MAX_REQUESTS, ge=0, le=10_000_000)
+    """Requests that are remembered for it, about 320 bytes each; the oldest are forgotten first."""
     max_in_flight_bytes: int = Field(256 * MIB, ge=1)
-    """Requests in memory at once, over both protocols; beyond it senders are asked to try again."""
+    """Requests in memory at once, over both protocols, inflated and parsed; beyond it senders are asked to try again.
+    Never more than a quarter of service.memory_limit_mib."""
 
     @property
     def asks_for_keys(self) -> bool:
@@ -191,9 +225,16 @@ class OtlpReceiver:
         self._port_sharing = context.port_sharing
         self._journal = context.journal
         self._data_dir = context.data_dir
+        self._tally = context.tally
+        self._redelivery = Redelivery[Outcome](config.redelivery_window_s, config.redelivery_max_requests)
         self._validator = Validator(filled(load_check))
         self._servers: list[GrpcServer | HttpServer] = []
         self._executor: ThreadPoolExecutor | None = None
+        self._memory_limit_bytes = context.memory_limit_bytes
+        self._guard = MemoryGuard(context.memory_limit_bytes)
+        self._watch: asyncio.Task[None] | None = None
+        self.limit_hits: LimitHits = Counter()
+        """How often each limit was met, over both protocols."""
         self.counts: Counts = Counter()
         """What became of what was sent, over both protocols."""
         self.endpoints: dict[str, str] = {}
@@ -208,25 +249,61 @@ class OtlpReceiver:
         """
         self._executor = ThreadPoolExecutor(VALIDATORS, thread_name_prefix="otlp-validate")
         config, sharing = self._config, self._port_sharing
-        budget = Budget(config.max_in_flight_bytes)
+        refuse_slow_protobuf()
+        self._guard.sample()
+        budget = Budget(self._max_in_flight_bytes())
         try:
             gate = open_gate(config.auth or AuthConfig(), self._data_dir, scopes=frozenset({Scope.INGEST}))
-            accounts = Accounts(budget, config=_tenants(config), max_in_flight_bytes=config.max_in_flight_bytes)
+            accounts = Accounts(budget, config=_tenants(config), max_in_flight_bytes=budget.limit_bytes)
             if http := config.protocols.http:
-                intake = self._intake(http.max_inflated_bytes)
-                await self._listen("http", _http_server(intake, gate, accounts, budget, config=http, sharing=sharing))
+                most = min(http.max_inflated_bytes, budget.limit_bytes)
+                limits = self._limits(most, http.max_compressed_bytes, http.max_inflate_ratio)
+                way_in = _WayIn(self._intake(limits, budget), gate, accounts, budget, self._guard, sharing)
+                await self._listen("http", _http_server(way_in, http))
             if grpc := config.protocols.grpc:
-                intake = self._intake(grpc.max_recv_msg_size_mib * MIB)
-                await self._listen("grpc", _grpc_server(intake, gate, accounts, config=grpc, sharing=sharing))
+                limits = self._limits(grpc.max_recv_msg_size_mib * MIB)
+                way_in = _WayIn(self._intake(limits, budget), gate, accounts, budget, self._guard, sharing)
+                await self._listen("grpc", _grpc_server(way_in, grpc))
         except BaseException:
             await self.shutdown()
             raise
+        self._watch = asyncio.create_task(self._watch_memory(), name="memory-guard")
         self._validator.warm_up()  # last: it competes for the processor, and the library validates meanwhile
 
-    def _intake(self, max_inflated_bytes: int) -> Intake:
+    def _max_in_flight_bytes(self) -> int:
+        most, limit = self._config.max_in_flight_bytes, self._memory_limit_bytes
+        return most if limit is None else min(most, limit // PART_OF_MEMORY)
+
+    def _limits(self, max_inflated_bytes: int, max_compressed_bytes: int = 0, max_inflate_ratio: int = 1) -> Limits:
+        return Limits(
+            max_inflated_bytes=max_inflated_bytes,
+            max_spans=self._config.max_spans_per_request,
+            max_items=self._config.max_items_per_request,
+            max_compressed_bytes=max_compressed_bytes,
+            max_inflate_ratio=max_inflate_ratio,
+            max_json_objects=self._config.max_json_objects,
+        )
+
+    def _intake(self, limits: Limits, budget: Budget) -> Intake:
         assert self._executor is not None  # noqa: S101 - start made it
-        limits = Limits(max_inflated_bytes=max_inflated_bytes, max_spans=self._config.max_spans_per_request)
-        return Intake(self._journal, self._executor, limits, self.counts, self._validator)
+        return Intake(
+            self._journal,
+            self._executor,
+            limits,
+            self.counts,
+            self._validator,
+            budget=budget,
+            limit_hits=self.limit_hits,
+            redelivery=self._redelivery,
+            tally=self._tally,
+        )
+
+    async def _watch_memory(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_S)
+            if self._guard.sample() is Level.HARD:
+                for server in self._servers:
+                    server.shed(self._guard.refusal())
 
     async def _listen(self, name: str, server: GrpcServer | HttpServer) -> None:
         self.endpoints[name] = await server.start()
@@ -234,6 +311,11 @@ class OtlpReceiver:
 
     async def shutdown(self) -> None:
         """Stop listening, answer what is in flight. The journal must still be open. Safe without start, and twice."""
+        if self._watch is not None:
+            watch, self._watch = self._watch, None
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
         servers, self._servers = self._servers, []
         for server in reversed(servers):
             await server.shutdown(SHUTDOWN_GRACE_S)
@@ -252,41 +334,59 @@ def _certificates(config: _Endpoint) -> Certificates | None:
     return None if config.tls is None else Certificates(config.tls)
 
 
-def _grpc_server(
-    intake: Intake, gate: Gate, accounts: Accounts, *, config: GrpcConfig, sharing: PortSharing
-) -> GrpcServer:
+@dataclass(frozen=True, slots=True)
+class _WayIn:
+    """What a server of either protocol hands its requests to."""
+
+    intake: Intake
+    gate: Gate
+    accounts: Accounts
+    budget: Budget
+    guard: MemoryGuard
+    sharing: PortSharing
+
+
+def _grpc_server(way_in: _WayIn, config: GrpcConfig) -> GrpcServer:
     return GrpcServer(
-        intake,
-        gate,
-        accounts,
+        way_in.intake,
+        way_in.gate,
+        way_in.accounts,
+        guard=way_in.guard,
         certificates=_certificates(config),
         endpoint=config.endpoint,
-        max_message_bytes=config.max_recv_msg_size_mib * MIB,
-        max_concurrent_streams=config.max_concurrent_streams,
-        max_metadata_bytes=16 << 10,
-        sharing=sharing,
+        sharing=way_in.sharing,
+        limits=GrpcLimits(
+            max_message_bytes=min(config.max_recv_msg_size_mib * MIB, way_in.budget.limit_bytes),
+            max_concurrent_streams=config.max_concurrent_streams,
+            max_metadata_bytes=config.max_metadata_bytes,
+            max_connections=config.max_connections,
+            header_timeout_s=config.header_timeout_s,
+            body_timeout_s=config.body_timeout_s,
+            idle_timeout_s=config.idle_timeout_s,
+        ),
     )
 
 
-def _http_server(
-    intake: Intake, gate: Gate, accounts: Accounts, budget: Budget, *, config: HttpConfig, sharing: PortSharing
-) -> HttpServer:
+def _http_server(way_in: _WayIn, config: HttpConfig) -> HttpServer:
     return HttpServer(
-        intake,
-        gate,
-        accounts,
-        budget,
+        way_in.intake,
+        way_in.gate,
+        way_in.accounts,
+        way_in.budget,
+        guard=way_in.guard,
         certificates=_certificates(config),
         endpoint=config.endpoint,
         paths={config.traces_url_path: "traces", config.logs_url_path: "logs"},
         feedback_path=config.feedback_url_path,
-        sharing=sharing,
+        max_compressed_bytes=config.max_compressed_bytes,
+        sharing=way_in.sharing,
         limits=HttpLimits(
             max_header_bytes=config.max_header_bytes,
-            max_headers=100,
-            max_body_bytes=config.max_body_bytes,
+            max_headers=config.max_headers,
+            max_body_bytes=min(config.max_body_bytes, way_in.budget.limit_bytes),
             header_timeout_s=config.header_timeout_s,
             body_timeout_s=config.body_timeout_s,
+            min_body_bytes_per_s=config.min_body_bytes_per_s,
             idle_timeout_s=config.idle_timeout_s,
             max_connections=config.max_connections,
         ),

@@ -1,13 +1,18 @@
 """OTLP/gRPC: raw bytes in, without a message object of ours per request.
 
-gRPC itself inflates (gzip, deflate) and enforces the message limit on the inflated size (measured with 300 MiB of
-zeros: refused at 5 MB of memory), and answers RESOURCE_EXHAUSTED without RetryInfo, as the specification wants.
+gRPC itself inflates (gzip alone) and enforces the message limit on the inflated size (measured with 300 MiB of zeros:
+refused at 5 MB of memory), and answers RESOURCE_EXHAUSTED without RetryInfo, as the specification wants.
+
+A request is served as if it were a stream of one message: then its headers are seen first, and nothing is read of a
+message that is not wanted, or for longer than its time (12 µs a request more, measured).
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
@@ -16,7 +21,8 @@ import grpc.aio
 from collector.auth.gate import TENANT_HEADER
 from collector.auth.tls import grpc_credentials
 from collector.receivers import answers
-from schema.errors import ConfigError, Refused
+from collector.receivers.memory_guard import Level
+from schema.errors import ConfigError, Limit, Reason, Refused
 from schema.identity import Scope
 
 if TYPE_CHECKING:
@@ -26,10 +32,11 @@ if TYPE_CHECKING:
     from collector.auth.tenants import Account, Accounts
     from collector.auth.tls import Certificates
     from collector.receivers.intake import Intake
+    from collector.receivers.memory_guard import MemoryGuard
     from schema.component import PortSharing, Signal
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
-    Handler = Callable[[bytes, Context], Awaitable[bytes]]
+    Handler = Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]
 
 EXPORTS: dict[str, Signal] = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
@@ -39,6 +46,23 @@ METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 NO_METRICS = "metrics are not taken, only traces and logs; turn the metrics exporter off (OTEL_METRICS_EXPORTER=none)"
 STATUS_DETAILS = "grpc-status-details-bin"
 STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+IDENTITY_AND_GZIP = 0b101
+"""Bits of grpc_compression_algorithm: identity, deflate, gzip."""
+KEEPALIVE_MS = 60_000
+"""After so long without a word the other side is asked whether it is still there; C-core's default is two hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcLimits:
+    """What senders may do. C-core has its own against pings: two in five minutes without a request, then GOAWAY."""
+
+    max_message_bytes: int
+    max_concurrent_streams: int
+    max_metadata_bytes: int
+    max_connections: int
+    header_timeout_s: float
+    body_timeout_s: float
+    idle_timeout_s: float
 
 
 class GrpcServer:
@@ -50,10 +74,9 @@ class GrpcServer:
         gate: Gate,
         accounts: Accounts,
         *,
+        guard: MemoryGuard,
         endpoint: str,
-        max_message_bytes: int,
-        max_concurrent_streams: int,
-        max_metadata_bytes: int,
+        limits: GrpcLimits,
         sharing: PortSharing = "alone",
         certificates: Certificates | None = None,
         jitter: Callable[[], float] = random.random,
@@ -61,14 +84,19 @@ class GrpcServer:
         self._endpoint = endpoint
         self._sharing = sharing
         self._certificates = certificates
-        self._handlers = _Handlers(intake, gate, accounts, jitter)
+        self._handlers = _Handlers(intake, gate, accounts, guard, limits, jitter=jitter)
         self._options = (
             # On by default; two processes that do not know of each other would each get half of the spans.
             ("grpc.so_reuseport", int(sharing != "alone")),
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.max_concurrent_streams", max_concurrent_streams),
-            ("grpc.max_metadata_size", max_metadata_bytes),
-            ("grpc.absolute_max_metadata_size", max_metadata_bytes),
+            ("grpc.max_receive_message_length", limits.max_message_bytes),
+            ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
+            ("grpc.max_metadata_size", limits.max_metadata_bytes),
+            ("grpc.absolute_max_metadata_size", limits.max_metadata_bytes),
+            ("grpc.max_allowed_incoming_connections", limits.max_connections),
+            ("grpc.server_handshake_timeout_ms", int(limits.header_timeout_s * 1000)),
+            ("grpc.max_connection_idle_ms", int(limits.idle_timeout_s * 1000)),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.compression_enabled_algorithms_bitset", IDENTITY_AND_GZIP),
         )
         self._server: grpc.aio.Server | None = None
 
@@ -80,6 +108,8 @@ class GrpcServer:
 
         """
         refuse_sharing("gRPC", self._endpoint, self._sharing)
+        if self._sharing == "alone" and (problem := why_taken(self._endpoint)):
+            raise self._cannot_listen(problem)  # before gRPC logs in its own words
         server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._handlers,))
         try:
@@ -91,14 +121,20 @@ class GrpcServer:
             port = 0
         if port == 0:
             await server.stop(None)
-            raise ConfigError(
-                f"receiver otlp: cannot listen for gRPC on {self._endpoint}: "
-                f"{why_taken(self._endpoint) or 'the address was taken a moment ago'}. "
-                "Stop what uses it, or set another protocols.grpc.endpoint."
-            )
+            raise self._cannot_listen(why_taken(self._endpoint) or "the address was taken a moment ago")
         await server.start()
         self._server = server
         return f"{self._endpoint.rpartition(':')[0]}:{port}"
+
+    def _cannot_listen(self, problem: str) -> ConfigError:
+        return ConfigError(
+            f"receiver otlp: cannot listen for gRPC on {self._endpoint}: {problem}. "
+            "Stop what uses it, or set another protocols.grpc.endpoint."
+        )
+
+    def shed(self, refused: Refused) -> None:
+        """Drop the messages that are being read, and answer that their senders should try again."""
+        self._handlers.shed(refused)
 
     async def shutdown(self, grace_s: float) -> None:
         """Refuse new requests at once, answer those in flight within `grace_s`. Safe without start, and twice."""
@@ -148,11 +184,24 @@ def why_taken(endpoint: str) -> str:
 class _Handlers(grpc.GenericRpcHandler):
     """Answers every method: the two of OTLP, and a word of help for others."""
 
-    def __init__(self, intake: Intake, gate: Gate, accounts: Accounts, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        gate: Gate,
+        accounts: Accounts,
+        guard: MemoryGuard,
+        limits: GrpcLimits,
+        *,
+        jitter: Callable[[], float],
+    ) -> None:
         self._intake = intake
         self._gate = gate
         self._accounts = accounts
+        self._guard = guard
+        self._limits = limits
         self._jitter = jitter
+        self._reading: set[asyncio.Timeout] = set()
+        """Of the messages that are being read now."""
         self._accepted = {signal: answers.success(signal).SerializeToString() for signal in EXPORTS.values()}
         self._metrics = _raw(_unimplemented(NO_METRICS))
         self._other = _raw(_unimplemented(f"no such method; this server has {' and '.join(EXPORTS)}"))
@@ -164,28 +213,36 @@ class _Handlers(grpc.GenericRpcHandler):
         if signal is None:
             return self._metrics if method == METRICS else self._other
         authorization, tenant = _credentials(handler_call_details.invocation_metadata)
+        found = ""
         try:
-            identity = self._gate.admit(authorization, tenant, Scope.INGEST)
+            found = self._gate.admit(authorization, tenant, Scope.INGEST).tenant
+            self._guard.admit()
         except Refused as e:
-            self._intake.count_refused(signal, e.reason)
-            return self._stranger(e)
-        return _raw(self._export(signal, identity.tenant, self._accounts.of(identity.tenant)))
+            self._intake.count_refused(signal, e.reason, e.limit, tenant=found)
+            return self._refusal(e)
+        return _raw(self._export(signal, found, self._accounts.of(found)))
 
-    def _stranger(self, refused: Refused) -> Any:
-        """Refuse without reading the message: as of a stream, where each message is asked for."""
+    def shed(self, refused: Refused) -> None:
+        """End the reading of every message now."""
+        del refused  # a reader finds out why: the level of memory says so
+        now_s = asyncio.get_running_loop().time()
+        for timeout in self._reading:
+            timeout.reschedule(now_s)
 
+    def _refusal(self, refused: Refused) -> Any:
         async def refuse(_: AsyncIterator[bytes], context: Context) -> bytes:
             await self._abort(context, refused)
 
-        return grpc.stream_unary_rpc_method_handler(refuse)
+        return _raw(refuse)
 
     def _export(self, signal: Signal, tenant: str, account: Account) -> Handler:
-        async def export(body: bytes, context: Context) -> bytes:
+        async def export(_: AsyncIterator[bytes], context: Context) -> bytes:
             try:
+                body = await self._read(context)
                 account.charge(len(body), self._accounts.now_s())
                 account.take(len(body))
             except Refused as e:
-                self._intake.count_refused(signal, e.reason)
+                self._intake.count_refused(signal, e.reason, e.limit, tenant=tenant)
                 await self._abort(context, e)
             try:
                 outcome = await self._intake.take(signal, body, tenant=tenant, encoding="protobuf", gzip=False)
@@ -198,6 +255,30 @@ class _Handlers(grpc.GenericRpcHandler):
             return self._accepted[signal]
 
         return export
+
+    async def _read(self, context: Context) -> bytes:
+        """Return the message of a request.
+
+        Raises:
+            Refused: it does not come in time, or there is none.
+
+        """
+        timeout = asyncio.timeout(self._limits.body_timeout_s)
+        self._reading.add(timeout)
+        try:
+            async with timeout:
+                body = await context.read()
+        except TimeoutError:
+            if self._guard.level is Level.HARD:
+                raise self._guard.refusal() from None
+            raise Refused(
+                Reason.UNAVAILABLE, "the request came too slowly; try again", limit=Limit.BODY_TIMEOUT
+            ) from None
+        finally:
+            self._reading.discard(timeout)
+        if not isinstance(body, bytes):  # grpc.aio.EOF
+            raise Refused(Reason.BAD_DATA, "the request has no message")
+        return body
 
     async def _abort(self, context: Context, refused: Refused) -> NoReturn:
         status = answers.status(refused, answers.delay_s(refused, self._jitter()))
@@ -216,11 +297,11 @@ def _credentials(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str | Non
 
 
 def _raw(handler: Handler) -> Any:
-    return grpc.unary_unary_rpc_method_handler(handler)
+    return grpc.stream_unary_rpc_method_handler(handler)
 
 
 def _unimplemented(message: str) -> Handler:
-    async def answer(_body: bytes, context: Context) -> bytes:
+    async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
         return b""
 

@@ -24,8 +24,9 @@ from collector.auth.tls import HANDSHAKE_TIMEOUT_S, RenewingContext
 from collector.receivers import answers
 from collector.receivers.http_connection import HttpConnection, HttpLimits, Request, Response, Shared
 from collector.receivers.intake import log_bug
+from collector.receivers.memory_guard import Level
 from collector.receivers.otlp_grpc import NO_METRICS, refuse_sharing
-from schema.errors import ConfigError, Reason, Refused
+from schema.errors import ConfigError, Limit, Reason, Refused
 from schema.identity import Scope
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from collector.auth.tls import Certificates
     from collector.decode.validate import Encoding
     from collector.receivers.intake import Intake
+    from collector.receivers.memory_guard import MemoryGuard
     from schema.component import PortSharing, Signal
+    from schema.ledger import LedgerSignal
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 ENCODINGS: Mapping[str, Encoding] = MappingProxyType({PROTOBUF: "protobuf", JSON: "json"})
@@ -69,6 +72,8 @@ class OtlpHttp:
         accounts: Accounts,
         paths: Mapping[str, Signal],
         *,
+        guard: MemoryGuard,
+        max_compressed_bytes: int,
         feedback_path: str | None = None,
         jitter: Callable[[], float] = random.random,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -76,6 +81,8 @@ class OtlpHttp:
         self._intake = intake
         self._gate = gate
         self._accounts = accounts
+        self._guard = guard
+        self._max_compressed_bytes = max_compressed_bytes
         self._feedback_path = feedback_path
         self._paths: dict[str, Signal] = {**paths, **({feedback_path: "logs"} if feedback_path else {})}
         self._jitter = jitter
@@ -89,7 +96,6 @@ class OtlpHttp:
             return self.broken(request, 404, f"{text}; this is an OTLP/HTTP receiver: {self._lives_here}")
         if request.method != "POST":
             return self.broken(request, 405, "use POST", ("allow", "POST"))
-        signal = self._paths[request.path]
         try:
             self._identify(request)
         except Refused as e:
@@ -97,13 +103,15 @@ class OtlpHttp:
         # Feedback must be said to be JSON: a page in a browser cannot send that to another origin unasked.
         types = (JSON,) if request.path == self._feedback_path else (PROTOBUF, JSON)
         if _content_type(request) not in types:
-            self._intake.count_refused(signal, Reason.UNSUPPORTED_MEDIA_TYPE)
+            self._count(request, Reason.UNSUPPORTED_MEDIA_TYPE)
             return self.broken(request, 415, f"send Content-Type {' or '.join(types)}")
         if _coding(request) not in GZIP_CODINGS | {"", "identity"}:
-            self._intake.count_refused(signal, Reason.UNSUPPORTED_MEDIA_TYPE)
+            self._count(request, Reason.UNSUPPORTED_MEDIA_TYPE)
             return self.broken(
                 request, 415, "send Content-Encoding gzip, or none", ("accept-encoding", "gzip, identity")
             )
+        if _coding(request) in GZIP_CODINGS:
+            request.max_body_bytes = self._max_compressed_bytes
         return None
 
     def _identify(self, request: Request) -> None:
@@ -116,6 +124,7 @@ class OtlpHttp:
         identity = self._gate.admit(
             _text(request, b"authorization"), _text(request, TENANT_HEADER.encode()), Scope.INGEST
         )
+        self._guard.admit()
         account = self._accounts.of(identity.tenant)
         account.charge(_announced_bytes(request), self._accounts.now_s())
         request.tenant, request.budget = identity.tenant, account
@@ -127,8 +136,11 @@ class OtlpHttp:
         feedback = request.path == self._feedback_path
         tenant = request.tenant
         try:
-            if (n_bytes := len(request.body) - _announced_bytes(request)) > 0:
-                self._accounts.of(tenant).charge(n_bytes, self._accounts.now_s())
+            try:
+                if (n_bytes := len(request.body) - _announced_bytes(request)) > 0:
+                    self._accounts.of(tenant).charge(n_bytes, self._accounts.now_s())
+            except Refused as e:
+                return self.refuse(request, e)
             if feedback:
                 outcome = await self._intake.take_feedback(
                     request.body, tenant=tenant, gzip=gzip, now_unix_ns=self._clock_ns()
@@ -147,16 +159,31 @@ class OtlpHttp:
 
     def refuse(self, request: Request, refused: Refused) -> Response:
         """Return the answer to a request there is no room for, and count it."""
-        if signal := self._paths.get(request.path):
-            self._intake.count_refused(signal, refused.reason)
+        if request.path in self._paths:
+            self._count(request, refused.reason, refused.limit)
+        elif refused.limit is not None:
+            self._intake.limit_hits[refused.limit] += 1
         return self._refusal(request, refused)
 
-    def broken(self, request: Request, status: int, message: str, *headers: tuple[str, str]) -> Response:
+    def overloaded(self) -> Response | None:
+        """Refuse a connection where the memory is all but gone."""
+        return self.refuse(Request(), self._guard.refusal()) if self._guard.level is Level.HARD else None
+
+    def _count(self, request: Request, reason: Reason, limit: Limit | None = None) -> None:
+        if signal := self._paths.get(request.path):
+            kind: LedgerSignal = "feedback" if request.path == self._feedback_path else signal
+            self._intake.count_refused(signal, reason, limit, tenant=request.tenant, kind=kind)
+
+    def broken(
+        self, request: Request, status: int, message: str, *headers: tuple[str, str], limit: Limit | None = None
+    ) -> Response:
         """Return the answer to what is not a proper request, or over a limit."""
-        if status == 413 and (signal := self._paths.get(request.path)):
-            self._intake.count_refused(signal, Reason.TOO_LARGE)
         if status == 503:
-            headers = (("retry-after", answers.retry_after_header(answers.RETRY_AFTER_S)),)
+            return self.refuse(request, Refused(Reason.UNAVAILABLE, message, limit=limit))
+        if status == 413:
+            return self.refuse(request, Refused(Reason.TOO_LARGE, message, limit=limit))
+        if limit is not None:
+            self._intake.limit_hits[limit] += 1
         return self._response(request, status, Status(code=GRPC_CODES[status], message=message), headers)
 
     def _refusal(self, request: Request, refused: Refused) -> Response:
@@ -164,13 +191,29 @@ class OtlpHttp:
         headers = () if delay is None else (("retry-after", answers.retry_after_header(delay)),)
         if refused.reason is Reason.UNAUTHENTICATED:
             headers = (CHALLENGE,)
-        return self._response(request, answers.CODES[refused.reason].http, answers.status(refused, delay), headers)
+        return self._response(
+            request,
+            answers.CODES[refused.reason].http,
+            answers.status(refused, delay),
+            headers,
+            close=refused.limit is Limit.MEMORY and self._guard.level is Level.HARD,
+        )
 
-    def _response(self, request: Request, status: int, body: Status, headers: tuple[tuple[str, str], ...]) -> Response:
+    def _response(
+        self,
+        request: Request,
+        status: int,
+        body: Status,
+        headers: tuple[tuple[str, str], ...],
+        *,
+        close: bool = False,
+    ) -> Response:
         # JSON for whoever did not say protobuf: a person with a browser or curl, more often than not.
         encoding = ENCODINGS.get(_content_type(request), "json")
         whole = answers.encode(body, encoding)
-        return Response(status, CONTENT_TYPES[encoding], whole, headers, head_only=request.method == "HEAD")
+        return Response(
+            status, CONTENT_TYPES[encoding], whole, headers, head_only=request.method == "HEAD", close=close
+        )
 
 
 def _content_type(request: Request) -> str:
@@ -204,6 +247,8 @@ class HttpServer:
         endpoint: str,
         paths: Mapping[str, Signal],
         limits: HttpLimits,
+        guard: MemoryGuard,
+        max_compressed_bytes: int,
         feedback_path: str | None = None,
         sharing: PortSharing = "alone",
         certificates: Certificates | None = None,
@@ -211,7 +256,16 @@ class HttpServer:
         self._endpoint = endpoint
         self._sharing = sharing
         self._certificates = certificates
-        self._shared = Shared(OtlpHttp(intake, gate, accounts, paths, feedback_path=feedback_path), limits, budget)
+        self._application = OtlpHttp(
+            intake,
+            gate,
+            accounts,
+            paths,
+            guard=guard,
+            max_compressed_bytes=max_compressed_bytes,
+            feedback_path=feedback_path,
+        )
+        self._shared = Shared(self._application, limits, budget)
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.Task[None] | None = None
 
@@ -263,6 +317,11 @@ class HttpServer:
             self._sweep.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweep
+
+    def shed(self, refused: Refused) -> None:
+        """Drop the bodies that are being read, and answer that their senders should try again."""
+        for connection in list(self._shared.connections):
+            connection.shed(refused)
 
     async def _sweep_for_ever(self) -> None:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from collector.receivers.body import DIRECT_BYTES, RESERVED_BYTES, Body
+from schema.errors import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -252,11 +253,26 @@ def test_what_is_missing_of_a_large_body_leaves_no_record_and_gives_its_room_bac
 
 
 def test_no_room_while_a_large_body_is_read_is_retryable(serve: Callable[..., Running]) -> None:
+    running = serve(settings={"max_in_flight_bytes": 5 * DIRECT_BYTES})
+    with connect(running) as half, connect(running) as sock:
+        half.sendall(post(bytes(4 * DIRECT_BYTES), "expect: 100-continue")[: 3 * DIRECT_BYTES])
+        assert half.recv(100).startswith(b"HTTP/1.1 100 ")
+        answer = b""
+        while not answer.startswith(b"HTTP/1.1 503 "):  # until the other half has been read
+            sock.sendall(post(bytes(4 * DIRECT_BYTES), "x-try: 1"))
+            answer = sock.recv(10_000)
+            assert answer.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 400 "))
+    assert running.journal.records == []
+    assert running.receiver.limit_hits[Limit.IN_FLIGHT] == 1
+
+
+def test_what_can_never_have_room_is_too_large(serve: Callable[..., Running]) -> None:
     running = serve(settings={"max_in_flight_bytes": 2 * DIRECT_BYTES})
     with connect(running) as sock:
-        sock.sendall(post(bytes(4 * DIRECT_BYTES), close=True))
-        assert read_all(sock).startswith(b"HTTP/1.1 503 ")
-    assert running.journal.records == []
+        sock.sendall(post(bytes(2 * DIRECT_BYTES)))
+        assert sock.recv(10_000).startswith(b"HTTP/1.1 400 ")
+        sock.sendall(post(bytes(2 * DIRECT_BYTES + 1), close=True))
+        assert read_all(sock).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
@@ -300,7 +316,7 @@ def test_an_upgrade_offer_is_not_taken_and_the_connection_goes_on(
         sock.sendall(first[:150])
         sock.sendall(first[150:])
         assert _read_answer(reader) == 200
-        sock.sendall(post(body))
+        sock.sendall(post(make_request(2).SerializeToString()))
         assert _read_answer(reader) == 200
         reader.close()
     assert len(running.journal.records) == 2
@@ -432,7 +448,8 @@ def test_more_connections_than_allowed_are_told_to_come_back(serve: Callable[...
         with connect(running) as third:
             answer = read_all(third)
     assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after: 1\r\n" in answer
+    assert b"retry-after: 2\r\n" in answer  # a second and up to half of it
+    assert running.receiver.limit_hits == {Limit.CONNECTIONS: 1}
 
 
 def test_a_sender_that_leaves_half_way_leaves_no_record_and_gives_its_room_back(
