@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporters.clickhouse.connect import Database, connect
 from exporters.clickhouse.dsn import default_dsn, parse_dsn
-from exporters.clickhouse.ledger import by_day, entry_rows
+from exporters.clickhouse.ledger import Booked, by_day, entry_rows
 from exporters.clickhouse.migrate import migrate
 from exporters.clickhouse.rows import blocks
 from schema.component import ComponentConfig, Context, component
@@ -40,6 +40,8 @@ class ClickHouseExporter:
         self._dsn = dsn
         self._create_schema = create_schema
         self._db: Database | None = None
+        self.booked = Booked()
+        """What this process added to the ledger."""
 
     @property
     def database(self) -> Database | None:
@@ -82,10 +84,11 @@ class ClickHouseExporter:
             raise Retryable("the exporter is not started")
         await asyncio.to_thread(self._insert, self._db, batch, token)
 
-    @staticmethod
-    def _insert(db: Database, batch: SpanBatch, token: str) -> None:
+    def _insert(self, db: Database, batch: SpanBatch, token: str) -> None:
         for block in blocks(batch):
             db.insert_arrow(block.table, block.rows, f"{token}/{block.day}")
+            if block.table == "ledger":
+                self.booked.add(block.rows)
 
     async def book(self, entries: Sequence[Entry], token: str) -> None:
         """Add entries to the ledger, those of one day of receipt in one INSERT (`schema.ledger.Ledger`).
@@ -99,10 +102,11 @@ class ClickHouseExporter:
             raise Retryable("the exporter is not started")
         await asyncio.to_thread(self._book, self._db, entries, token)
 
-    @staticmethod
-    def _book(db: Database, entries: Sequence[Entry], token: str) -> None:
+    def _book(self, db: Database, entries: Sequence[Entry], token: str) -> None:
         for day, of_day in by_day(entries):
-            db.insert_arrow("ledger", entry_rows(of_day), f"{token}/{day}")
+            rows = entry_rows(of_day)
+            db.insert_arrow("ledger", rows, f"{token}/{day}")
+            self.booked.add(rows)
 
     async def shutdown(self) -> None:
         """Close the connection; the embedded database is free for others then."""

@@ -52,6 +52,23 @@ def test_entries_are_booked_once_for_each_token_also_over_midnight(dsn: str) -> 
     assert book(dsn, (entries, "t2")) == [{**wanted, "n": 10, "requests": 2}]
 
 
+def test_an_exporter_knows_what_it_booked(embedded_dsn: str) -> None:
+    async def work() -> Any:
+        exporter = ClickHouseExporter(embedded_dsn)
+        await exporter.start()
+        try:
+            await exporter.export(batch_of(spans_record([span(1, 1), span(1, 2)])), "t1")
+            await exporter.book([Entry("a", MINUTE, "logs", State.REFUSED, "too_large", uncounted_requests=1)], "t2")
+        finally:
+            await exporter.shutdown()
+        return exporter.booked.document()
+
+    assert asyncio.run(work()) == {
+        "default": {"traces": {"stored": {"": {"count": 2, "uncounted_requests": 0}}}},
+        "a": {"logs": {"refused": {"too_large": {"count": 0, "uncounted_requests": 1}}}},
+    }
+
+
 def test_a_change_of_state_takes_from_one_and_gives_to_the_other(dsn: str) -> None:
     aside = Entry("a", MINUTE, "logs", State.QUARANTINED, "unreadable", count=4)
     moved = [replace(aside, count=-4), replace(aside, state=State.PURGED, reason="", count=4)]
