@@ -294,6 +294,8 @@ def start(event_loop_thread: EventLoopThread, tmp_path: Path) -> Iterator[Callab
             for name, config in (("grpc", grpc), ("http", http))
             if only in (None, name)
         }
+        # Most tests send one body more than once; those about re-delivery set a window.
+        settings = {"redelivery_window_s": 0, **settings}
         config = OtlpConfig.model_validate({"protocols": protocols, **settings})
         receiver = otlp(config, Context("otlp", tmp_path, journal))
         loop.run(receiver.start())
