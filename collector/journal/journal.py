@@ -33,7 +33,8 @@ from collector.journal.quarantine import Quarantine
 from collector.journal.reader import Durable, Reader, ReaderOptions
 from collector.journal.recover import Recovered, recover
 from collector.journal.release import replay
-from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer, trim_all
+from collector.journal.seal import trim_all
+from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
 from collector.journal.serve import serve
 from collector.journal.spares import Spares
 from schema.errors import ConfigError, Reason, Refused, Retryable

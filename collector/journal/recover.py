@@ -18,7 +18,8 @@ from collector.journal.cursor import Cursor
 from collector.journal.cutter import settle
 from collector.journal.head import Head
 from collector.journal.quarantine import Quarantine
-from collector.journal.segment import Segment, SegmentFile, find_segments, recover_last, seal_recovered
+from collector.journal.seal import recover_last, seal_recovered
+from collector.journal.segment import Segment, SegmentFile, find_segments
 from schema.errors import ConfigError, Corrupt
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.journal.fs import Fs
-    from collector.journal.segment import Recovered as RecoveredSegment
+    from collector.journal.seal import Recovered as RecoveredSegment
 
 log = logging.getLogger(__name__)
 

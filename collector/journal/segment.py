@@ -266,19 +266,6 @@ class Writer:
             self._fs.close(fd)
 
 
-def trim_all(fs: Fs, segments: Sequence[Segment], journal_id: bytes) -> None:
-    """Cut off what stands behind the trailers of sealed segments: it is of the file's life before. Raises OSError."""
-    for segment in segments:
-        fd = fs.open(segment.path, writable=True)
-        try:
-            start = seed(journal_id, segment.number)
-            for item in scan(Window(fs, fd, segment.path.stat().st_size), seed=start, sequence=segment.first_sequence):
-                if isinstance(item, Tail) and item.how == "sealed":
-                    fs.truncate(fd, item.offset + TRAILER_BYTES)
-        finally:
-            fs.close(fd)
-
-
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
     """A segment as found on disk at start."""
@@ -315,59 +302,6 @@ def find_segments(fs: Fs, directory: Path) -> list[SegmentFile]:
         else:
             found.append(SegmentFile(segment, header.journal_id))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """The last segment after a crash."""
-
-    segment: Segment
-    next_sequence: int
-    records: int
-    tail: Tail
-    torn: bytes
-    """What stood behind the last good record and does not verify; empty after a clean stop."""
-
-
-def recover_last(fs: Fs, segment: Segment, journal_id: bytes) -> Recovered:
-    """Find the end of the last segment, and seal it there when it is not sealed.
-
-    Bytes behind the last good record were never acknowledged, or are damaged beyond telling: they are returned in
-    `torn`, to be kept by the caller before `seal_recovered` cuts them off.
-    """
-    fd = fs.open(segment.path)
-    try:
-        window = Window(fs, fd, segment.end)
-        next_sequence, records = segment.first_sequence, 0
-        tail = Tail(HEADER_BYTES, "zeros")
-        for item in scan(window, seed=seed(journal_id, segment.number), sequence=segment.first_sequence):
-            if isinstance(item, RawRecord):
-                next_sequence, records = item.sequence + 1, records + 1
-            elif isinstance(item, Tail):
-                tail = item
-        torn = b"" if tail.how != "torn" else fs.read(fd, segment.end - tail.offset, tail.offset).rstrip(b"\0")
-    finally:
-        fs.close(fd)
-    return Recovered(replace(segment, end=tail.offset), next_sequence, records, tail, torn)
-
-
-def seal_recovered(fs: Fs, recovered: Recovered, journal_id: bytes) -> None:
-    """Cut a recovered segment at its end and write its trailer, so that it is never the last unsealed one again."""
-    if recovered.tail.how == "sealed":
-        return
-    segment = recovered.segment
-    start = seed(journal_id, segment.number)
-    count = crcs = 0
-    fd = fs.open(segment.path, writable=True)
-    try:
-        for item in scan(Window(fs, fd, segment.end), seed=start, sequence=segment.first_sequence):
-            if isinstance(item, RawRecord):
-                count, crcs = count + 1, add_crc(crcs, item.crc)
-        fs.truncate(fd, segment.end)
-        fs.write(fd, (pack_trailer(recovered.next_sequence, count, crcs, seed=start),), segment.end)
-        fs.sync(fd)
-    finally:
-        fs.close(fd)
 
 
 def read_segment(

@@ -16,7 +16,8 @@ from collector.journal import Batch, Journal, JournalOptions
 from collector.journal.cutter import weight
 from collector.journal.inspect import inspect
 from collector.journal.layout import HEADER_BYTES, RECORD_BYTES, TRAILER_BYTES
-from collector.journal.segment import find_segments, recover_last
+from collector.journal.seal import recover_last
+from collector.journal.segment import find_segments
 from schema.errors import ConfigError, Reason, Refused, Retryable
 from tests.journal.conftest import NOON_NS, READER, SEGMENT_BYTES, FaultyFs
 

@@ -118,6 +118,31 @@ def test_a_write_that_was_torn_leaves_the_records_before_it_and_none_of_the_old(
     assert before[start : start + RECORD_BYTES] == bytes(RECORD_BYTES), "the end of the first was marked"
     path.write_bytes(now[: start + kept_bytes] + before[start + kept_bytes :])
     assert go(bodies_left(options)) == [body(31)]
+    kept = sum(p.stat().st_size for p in options.directory.glob("quarantine/*.bad"))
+    assert kept <= len(now), "the record that was torn, and not what the file held before"
+    if kept_bytes >= RECORD_BYTES:
+        assert kept == RECORD_BYTES + len("default") + len(body(32))
+
+
+def test_where_not_even_a_header_can_be_read_a_bounded_stretch_is_kept(
+    options: JournalOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.journal.seal.MOST_TORN_BYTES", 1000)
+
+    async def work() -> Path:
+        journal = await Journal.open(options)
+        await turn_over(journal, 1, 31)
+        await put(journal, body(31))
+        kill(journal)
+        return journal._durable.segments[-1].path
+
+    path = go(work())
+    data = path.read_bytes()
+    end = data.index(b"31:") + len(body(31))
+    path.write_bytes(data[:end] + b"\xff" * RECORD_BYTES + data[end + RECORD_BYTES :])
+    assert go(bodies_left(options)) == [body(31)]
+    (bad,) = options.directory.glob("quarantine/*.bad")
+    assert RECORD_BYTES <= bad.stat().st_size <= 1000
 
 
 @pytest.mark.parametrize("operation", ["replace", "sync_directory", "sync", "write"])
