@@ -111,6 +111,8 @@ class ServiceConfig(ComponentConfig):
     """Folder for the journal and for whatever components keep; relative to the current directory."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that share the ports, each with a journal of its own; more than one needs a database server."""
+    memory_limit_mib: int | None = Field(default=None, ge=128)
+    """Of all workers; from 80 % of it on senders are asked to wait. Unset: the container's, or 75 % of the machine's."""
     shutdown_timeout_s: float = Field(default=10.0, ge=0)
     """How long what is journalled may still be delivered at the end; the rest stays in the journal."""
 

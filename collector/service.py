@@ -22,6 +22,7 @@ from collector.delivery import Lane, Lanes, plan
 from collector.delivery.suspect import Child, Recipe
 from collector.journal import Journal, JournalOptions
 from collector.kernel_cache import filled
+from collector.memory_limit import memory_limit_bytes
 from collector.processors import compiled
 from collector.shutdown import Admission, finish, release
 from exporters.clickhouse.dsn import default_dsn
@@ -201,6 +202,9 @@ class Service:
             configured.id,
             self.data_dir,
             journal=journal,
+            memory_limit_bytes=memory_limit_bytes(
+                self._config.service.memory_limit_mib, workers=self._config.service.workers
+            ),
             port_sharing=self._port_sharing,
             dsn=dsn,
             process=process,
@@ -317,6 +321,7 @@ class Service:
             "journal": journal,
             "delivery": self._lanes.status() if self._lanes else {},
             "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
+            "limits": {i: dict(getattr(r, "limit_hits", {})) for i, r in self._counting.items()},
             "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
             "endpoints": self.endpoints(),
         }
