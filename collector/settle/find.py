@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OVERLAP_MS: Final = 60_000
 """How far a pass looks back before what is done: an INSERT is stamped when it begins and seen when it ends."""
+LOOK_BACK_MS: Final = 24 * 3600 * 1000
+"""How far a pass looks back from now after the clock was set back; nobody knows when that was."""
 MAX_TWINS: Final = 8
 """Traces with one response id; more, and it is a constant that some model server sends."""
 SUMS: Final = ("error_count", "llm_calls", "input_tokens", "output_tokens", "cost_usd")
@@ -22,31 +24,56 @@ SUMS: Final = ("error_count", "llm_calls", "input_tokens", "output_tokens", "cos
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a pass begins and ends, by the database's clock."""
+    """Where a pass begins and ends, by the database's clock.
 
-    version_unix_ns: int
-    """The time before anything was read: what this pass writes is from no older reading."""
+    That clock may be set back. Then what is done lies in the future: a pass looks back a day from now instead, and
+    versions go on from what is done, so that what is read now holds against what was read by the wrong clock.
+    """
+
+    now_unix_ns: int
     done_ms: int
-    until_ms: int
+    quiet_ms: int
+
+    @property
+    def until_ms(self) -> int:
+        """Up to when touched traces are quiet."""
+        return self.now_unix_ns // 1_000_000 - self.quiet_ms
+
+    @property
+    def was_set_back(self) -> bool:
+        """Whether more is done than can be."""
+        return self.done_ms > self.until_ms
+
+    @property
+    def version_unix_ns(self) -> int:
+        """The time before anything was read: what this pass writes is from no older reading."""
+        return (self.done_ms + self.quiet_ms + 1) * 1_000_000 if self.was_set_back else self.now_unix_ns
 
     @property
     def since_ms(self) -> int:
         """From when on touched traces are looked at."""
+        if self.was_set_back:
+            return max(self.now_unix_ns // 1_000_000 - LOOK_BACK_MS, 0)
         return max(self.done_ms - OVERLAP_MS, 0)
+
+    @property
+    def ahead_ms(self) -> int:
+        """After when nothing can have been touched, unless the clock was set back since."""
+        return self.now_unix_ns // 1_000_000 + OVERLAP_MS
 
     @classmethod
     def read(cls, db: Database, *, quiet_s: float) -> Progress:
         """Ask the database."""
         [row] = db.rows(statement("progress"))
-        now_unix_ns: int = row["now_unix_ns"]
-        return cls(now_unix_ns, row["done_ms"], now_unix_ns // 1_000_000 - round(quiet_s * 1000))
+        return cls(row["now_unix_ns"], row["done_ms"], round(quiet_s * 1000))
 
     def write(self, db: Database, *, until_ms: int) -> None:
         """Remember that every trace touched before is settled."""
-        if until_ms > self.done_ms:
+        done_ms = self.done_ms + 1 if self.was_set_back else until_ms
+        if done_ms > self.done_ms:
             db.command(
-                "INSERT INTO settlement_progress SELECT 'settle', fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')",
-                {"until_ms": until_ms},
+                "INSERT INTO settlement_progress SELECT 'settle', fromUnixTimestamp64Milli({done_ms:Int64}, 'UTC')",
+                {"done_ms": done_ms},
             )
 
 
@@ -112,6 +139,7 @@ def find(db: Database, progress: Progress, limits: Limits) -> Work:
         {
             **since,
             "until_ms": progress.until_ms,
+            "ahead_ms": progress.ahead_ms,
             "limit": limits.max_traces_per_pass,
             "twins": [f"{tenant}/{trace}" for tenant, traces in twins for trace in traces],
         },

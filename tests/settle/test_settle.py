@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from collector.settle import Limits, Outcome, Settler
-from exporters.clickhouse.exporter import ClickHouseExporter
+from collector.settle.find import Progress
+from exporters.clickhouse.insert import insert
 from exporters.clickhouse.rows import _copies
 from schema.errors import Retryable
 from tests.clickhouse.otlp import NOON, SECOND, batch_of, logs_record, span, spans_record, value
@@ -49,7 +50,7 @@ class Sender:
         self.count += 1
         at = NOON + later_s * SECOND + self.count
         stamped = [replace(r, sequence=self.count, received_unix_ns=at) for r in records]
-        ClickHouseExporter._insert(self.db, process(batch_of(*stamped)), f"insert/{self.count}")
+        insert(self.db, process(batch_of(*stamped)), f"insert/{self.count}")
 
     def spans(self, *spans: Any, **rest: Any) -> None:
         self.send(spans_record(spans), **rest)
@@ -190,6 +191,29 @@ def test_a_second_pass_changes_nothing(sender: Sender) -> None:
     sender.db.command("TRUNCATE TABLE settlement_progress")
     assert settle(sender) == Outcome()
     assert contents(sender.db) == before
+
+
+@pytest.mark.parametrize("hours", [1, 24 * 365])
+def test_a_clock_that_was_set_back_does_not_stop_settlement(
+    sender: Sender, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.spans(chat(1, 2, parent=1))
+    sender.spans(chat(1, 1))
+    right = Progress.read
+    with monkeypatch.context() as wrong_clock:
+        wrong_clock.setattr(Progress, "read", lambda db, *, quiet_s: _later(right(db, quiet_s=quiet_s), hours))
+        assert settle(sender).settled == 1
+    sender.spans(span(1, 3, parent=1, attributes={"session.id": "s-1"}))
+    sender.spans(chat(2, 5, parent=4))
+    sender.spans(chat(2, 4))
+    for _ in range(2):
+        settle(sender)
+    assert (sender.trace()["settled"], sender.trace()["span_count"], sender.trace()["llm_calls"]) == (True, 3, 1)
+    assert (sender.trace(2)["settled"], sender.trace(2)["llm_calls"]) == (True, 1)
+
+
+def _later(progress: Progress, hours: int) -> Progress:
+    return replace(progress, now_unix_ns=progress.now_unix_ns + hours * 3600 * SECOND)
 
 
 def contents(db: Database) -> list[Any]:

@@ -1,4 +1,5 @@
--- Traces that are quiet and hold more than what was last settled of them: the longest waiting first.
+-- Traces that are quiet and hold more than what was last settled of them: the longest waiting first. What was touched
+-- in the future was touched before the clock was set back.
 SELECT
     tenant,
     lower(hex(id)) AS trace,
@@ -41,7 +42,7 @@ FROM
     GROUP BY tenant, id
 )
 WHERE t_rows > 0
-    AND toUnixTimestamp64Milli(t_touched) <= {until_ms:Int64}
+    AND (toUnixTimestamp64Milli(t_touched) <= {until_ms:Int64} OR toUnixTimestamp64Milli(t_touched) > {ahead_ms:Int64})
     AND (t_inserts > 1 OR t_loose_ends > 0 OR concat(tenant, '/', lower(hex(id))) IN {twins:Array(String)})
     AND (s.rows != t_rows OR s.logs != t_loose_logs)
 ORDER BY t_touched, tenant, id
