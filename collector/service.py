@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collector.config import Config, Configured, JournalConfig
     from schema.batch import SpanBatch
     from schema.component import Exporter, Extension, PortSharing, Processor, Receiver, Signal
+    from schema.errors import Limit
 
 log = logging.getLogger(__name__)
 
@@ -321,7 +322,7 @@ class Service:
             "journal": journal,
             "delivery": self._lanes.status() if self._lanes else {},
             "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
-            "limits": {i: dict(getattr(r, "limit_hits", {})) for i, r in self._counting.items()},
+            "limits": {i: limit_hits(r) for i, r in self._counting.items()},
             "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
             "endpoints": self.endpoints(),
         }
@@ -375,6 +376,12 @@ def dsn_of(config: Config) -> str | None:
         if configured.component.name == "clickhouse":
             return getattr(configured.settings, "dsn", None) or default_dsn()
     return None
+
+
+def limit_hits(receiver: Receiver) -> dict[str, int]:
+    """Return how often each limit of a receiver was met; nothing of one that does not count."""
+    hits: Mapping[Limit, int] = getattr(receiver, "limit_hits", {})
+    return {limit.value: n for limit, n in hits.items()}
 
 
 def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:
