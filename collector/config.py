@@ -67,6 +67,8 @@ class JournalConfig(ComponentConfig):
     """Unset: a tenth of the disk, at most 10 GiB. At 80 % senders are refused and asked to try again."""
     segment_bytes: int | None = Field(default=None, ge=128 << 10, le=1 << 30)
     """Size of one file, and the limit of one request. Unset: 64 MiB, at most an eighth of max_bytes."""
+    quarantine_max_bytes: int | None = Field(default=None, ge=0)
+    """Of what could not be delivered. When it is met the tenants that fill it are refused. Unset: a tenth of max_bytes."""
     sync: bool = True
     """Off: an acknowledged request survives kill -9, but not a power cut."""
     batch_bytes: int = Field(default=24 * MIB, ge=1)

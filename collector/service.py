@@ -23,11 +23,13 @@ from collector.delivery.suspect import Child, Recipe
 from collector.journal import Journal, JournalOptions
 from collector.kernel_cache import filled
 from collector.memory_limit import memory_limit_bytes
+from collector.ledger.accounting import Accounting
 from collector.processors import compiled
 from collector.shutdown import Admission, finish, release
 from exporters.clickhouse.dsn import default_dsn
 from schema.component import Context
 from schema.errors import ConfigError, EvalgateError, Reason, Refused
+from schema.ledger import Ledger, no_tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +47,8 @@ LARGEST_DEFAULT_BYTES: Final = 10 * GIB
 PART_OF_DISK: Final = 10
 DEFAULT_SEGMENT_BYTES: Final = 64 << 20
 SEGMENTS_IN_BUDGET: Final = 8
+LEDGER_S: Final = 2.0
+"""At the end, for counts that the ledger does not have yet; what takes longer is booked by the next start."""
 
 
 class ServiceFailed(EvalgateError):
@@ -144,9 +148,12 @@ class Service:
         self.state: Literal["starting", "running", "stopping", "stopped"] = "starting"
         self._started_s = time.monotonic()
         self._journal: Journal | None = None
+        self._accounting: Accounting | None = None
         self._lanes: Lanes | None = None
         self._delivery: asyncio.Task[None] | None = None
         self._exporters: dict[str, Exporter] = {}
+        self._counted_exporters: tuple[Exporter, ...] = ()
+        """The same, also when they are shut down."""
         self._extensions: dict[str, Extension] = {}
         self._receivers: dict[str, Receiver] = {}
         self._counting: dict[str, Receiver] = {}
@@ -173,12 +180,15 @@ class Service:
         for name in config.unused:
             log.warning("%s is configured but no pipeline uses it", name)
         self._journal = await Journal.open(self._journal_options())
+        self._accounting = Accounting(self._journal, plan.leading(config))
         dsn = self.dsn
         self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
+        self._counted_exporters = tuple(self._exporters.values())
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
         decoder = Decoder(filled(load_kernels), also_load=compiled.load)
-        self._lanes = self._make_lanes(self._journal, processors, decoder)
+        self._lanes = self._make_lanes(self._journal, self._accounting, processors, decoder)
         await self._lanes.start()
+        self._accounting.start([e for e in self._exporters.values() if isinstance(e, Ledger)])
         chain = Chain(tuple(processors.values()))
         self._extensions = {i: self._make(c, dsn=dsn, process=chain) for i, c in config.extensions.items()}
         for extension in self._extensions.values():
@@ -189,7 +199,7 @@ class Service:
         for receiver in self._receivers.values():
             await receiver.start()
         decoder.warm_up()  # last: it competes for the processor, and nothing waits for it
-        self._delivery = asyncio.create_task(self._deliver(self._lanes), name="delivery")
+        self._delivery = asyncio.create_task(self._deliver(self._lanes, self._accounting), name="delivery")
 
     def _make(
         self,
@@ -210,6 +220,7 @@ class Service:
             dsn=dsn,
             process=process,
             status=self.status,
+            tally=self._accounting.tally if self._accounting else no_tally,
         )
         return configured.component(configured.settings, context)
 
@@ -222,7 +233,9 @@ class Service:
     def _signals_of(self, receiver_id: str) -> frozenset[Signal]:
         return frozenset(s for s, p in self._config.service.pipelines.items() if receiver_id in p.receivers)
 
-    def _make_lanes(self, journal: Journal, processors: Mapping[str, Processor], decoder: Decoder) -> Lanes:
+    def _make_lanes(
+        self, journal: Journal, accounting: Accounting, processors: Mapping[str, Processor], decoder: Decoder
+    ) -> Lanes:
         """Return a lane for each exporter; the leading one tells who is told of what is stored."""
         config = self._config
         needed, leading = plan.required(config), plan.leading(config)
@@ -232,7 +245,7 @@ class Service:
         lanes = {
             i: Lane(
                 i,
-                journal.reader(i),
+                accounting.watched(journal.reader(i)) if i == leading else journal.reader(i),
                 exporter,
                 processors,
                 required=i in needed,
@@ -244,7 +257,10 @@ class Service:
         }
         return Lanes(lanes, leading)
 
-    async def _deliver(self, lanes: Lanes) -> None:
+    async def _deliver(self, lanes: Lanes, accounting: Accounting) -> None:
+        await accounting.survey()
+        for directory in self._leftovers:
+            await accounting.adopt(directory)
         opened = [await self._open_leftover(directory) for directory in self._leftovers]
         lanes.leftovers = [journal for journal in opened if journal is not None]
         try:
@@ -324,8 +340,16 @@ class Service:
             "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
             "limits": {i: limit_hits(r) for i, r in self._counting.items()},
             "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
+            "ledger": self._ledger_status(),
             "endpoints": self.endpoints(),
         }
+
+    def _ledger_status(self) -> dict[str, Any]:
+        found = self._accounting.status() if self._accounting else {}
+        for exporter in self._counted_exporters:
+            if (booked := getattr(exporter, "booked", None)) is not None:
+                return {**found, "booked": booked.document()}
+        return found
 
     # -- stop ----------------------------------------------------------------------------------------------------
 
@@ -360,6 +384,8 @@ class Service:
         extensions, self._extensions = self._extensions, {}
         for extension_id, extension in reversed(extensions.items()):
             await release(f"extension {extension_id}", extension)
+        if self._accounting is not None:
+            await self._accounting.stop(min(deadline_s, LEDGER_S))
         exporters, self._exporters = self._exporters, {}
         for exporter_id, exporter in exporters.items():
             await release(f"exporter {exporter_id}", exporter)
@@ -392,8 +418,8 @@ def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     counts: Mapping[tuple[str, str], int] = getattr(receiver, "counts", {})
     for (signal, what), n in counts.items():
-        of_signal = found.setdefault(signal, {"accepted": 0, "refused": 0, "refused_requests": {}})
-        (of_signal if what in ("accepted", "refused") else of_signal["refused_requests"])[what] = n
+        of_signal = found.setdefault(signal, {"accepted": 0, "refused": 0, "duplicate": 0, "refused_requests": {}})
+        (of_signal if what in of_signal else of_signal["refused_requests"])[what] = n
     return found
 
 
@@ -416,6 +442,7 @@ def journal_options(config: JournalConfig, data_dir: Path) -> JournalOptions:
         directory=directory,
         max_bytes=max_bytes,
         segment_bytes=segment_bytes,
+        quarantine_max_bytes=max_bytes // 10 if config.quarantine_max_bytes is None else config.quarantine_max_bytes,
         sync=config.sync,
         batch_bytes=config.batch_bytes,
         batch_records=config.batch_records,

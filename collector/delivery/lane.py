@@ -69,8 +69,8 @@ class Source(Protocol):
     async def absolve(self, batch: Batch) -> None:
         """Record that a batch was read well: its attempts so far do not count."""
 
-    async def quarantine(self, records: Sequence[Record], reason: str) -> Path:
-        """Keep records that cannot be delivered."""
+    async def quarantine(self, records: Sequence[Record], reason: str, *, word: str | None = None) -> Path:
+        """Keep records that cannot be delivered; `word` is the ledger's reason, None where it does not count them."""
 
 
 class _TooFarBehind(EvalgateError):
@@ -307,7 +307,8 @@ class Lane:
             self.progress.rejected_records += len(records)
             log.warning("exporter %s goes without %d records: %s", self.name, len(records), reason)
             return ()
-        await self._in_journal(lambda: self.source.quarantine(records, reason))
+        counted = word if isinstance(self.exporter, Ledger) else None
+        await self._in_journal(lambda: self.source.quarantine(records, reason, word=counted))
         self.progress.quarantined_records += len(records)
         counts = self.progress.quarantined_by_tenant
         for record in records:

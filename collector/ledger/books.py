@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from collector.delivery.retry import unhurried
 from schema.errors import EvalgateError, Retryable
 from schema.ledger import MINUTE_NS, Entry, LedgerSignal, State, merged, word
 
@@ -143,7 +144,7 @@ class Books:
                 continue
             try:
                 for ledger in ledgers:
-                    await ledger.book(entries, token)
+                    await unhurried(ledger.book(entries, token))
             except Retryable as e:
                 return self._fail(str(e))
             except EvalgateError as e:  # this group is refused; others may pass

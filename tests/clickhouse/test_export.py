@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from exporters.clickhouse import clickhouse
 from exporters.clickhouse.connect import Database, connect
 from exporters.clickhouse.exporter import ClickHouseExporter
+from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
 from schema.component import Context
 from schema.errors import ConfigError, Permanent, Retryable
@@ -82,12 +83,11 @@ def test_another_token_is_another_batch_even_of_equal_bytes(dsn: str) -> None:
 def test_a_retry_stores_what_the_first_try_did_not(db: Database) -> None:
     batch = traffic()
     db.command("RENAME TABLE feedback TO feedback_away")
-    exporter = ClickHouseExporter("chdb:///unused")
     with pytest.raises(Retryable, match="UNKNOWN_TABLE"):
-        exporter._insert(db, batch, "t1")
+        insert_batch(db, batch, "t1")
     assert db.rows("SELECT count() AS n FROM ledger") == [{"n": 0}], "the ledger counts only what is stored"
     db.command("RENAME TABLE feedback_away TO feedback")
-    exporter._insert(db, batch, "t1")
+    insert_batch(db, batch, "t1")
     assert db.rows(COUNTS) == [WHOLE]
 
 
@@ -244,7 +244,7 @@ def test_otel_traces_speaks_the_collectors_words(dsn: str) -> None:
 
 
 def test_a_lookup_by_hex_id_uses_the_index(db: Database) -> None:
-    ClickHouseExporter._insert(db, batch_of(spans_record([span(i, 1) for i in range(1, 50)])), "t1")
+    ClickHouseExporter("chdb:///nowhere")._insert(db, batch_of(spans_record([span(i, 1) for i in range(1, 50)])), "t1")
     for name, column in (("otel_traces", "TraceId"), ("traces", "trace_id")):
         plan = db.rows(f"EXPLAIN indexes = 1 SELECT * FROM {name} WHERE {column} = '{1:032x}'")
         assert any("trace_id_hex" in r["explain"] for r in plan), name
@@ -296,23 +296,23 @@ def test_what_was_exported_survives_a_kill_of_the_process(tmp_path: Path) -> Non
     code = f"""
 import os, signal
 from exporters.clickhouse.connect import connect
-from exporters.clickhouse.exporter import ClickHouseExporter
+from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
 from tests.clickhouse.test_export import traffic
 db = connect({dsn!r})
 migrate(db)
-ClickHouseExporter._insert(db, traffic(), "t1")
+insert_batch(db, traffic(), "t1")
 os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2], timeout=60)
     assert killed.returncode == -9
     again = f"""
 from exporters.clickhouse.connect import connect
-from exporters.clickhouse.exporter import ClickHouseExporter
+from exporters.clickhouse.insert import insert_batch
 from tests.clickhouse.test_export import COUNTS, WHOLE, traffic
 with connect({dsn!r}) as db:
     assert db.rows(COUNTS) == [WHOLE], db.rows(COUNTS)
-    ClickHouseExporter._insert(db, traffic(), "t1")
+    insert_batch(db, traffic(), "t1")
     assert db.rows(COUNTS) == [WHOLE], db.rows(COUNTS)
 """
     subprocess.run([sys.executable, "-c", again], check=True, cwd=Path(__file__).parents[2], timeout=60)

@@ -53,7 +53,7 @@ class Batches:
     async def absolve(self, batch: Batch) -> None:
         self.absolved.append(batch)
 
-    async def quarantine(self, records: Sequence[Record], reason: str) -> Path:
+    async def quarantine(self, records: Sequence[Record], reason: str, *, word: str | None = None) -> Path:  # noqa: ARG002 - as it is given
         self.set_aside.append((tuple(r.sequence for r in records), reason))
         self.kept += records
         return Path("kept")
