@@ -107,9 +107,6 @@ class Application(Protocol):
     def broken(self, request: Request, status: int, message: str, *, limit: Limit | None = None) -> Response:
         """Return the answer to what is not a proper request, or over a limit."""
 
-    def overloaded(self) -> Response | None:
-        """Return the answer to whoever connects now, or None to let him."""
-
     def refuse(self, request: Request, refused: Refused) -> Response:
         """Return the answer to a request there is no room for."""
 
@@ -179,11 +176,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             message = f"{limits.max_connections} connections are open, the most this server keeps; try again"
             answer = self._shared.application.broken(Request(), 503, message, limit=Limit.CONNECTIONS)
             self._write(answer, keep_alive=False)
-            transport.close()
-            return
-        if (overloaded := self._shared.application.overloaded()) is not None:
-            self._deaf = True
-            self._write(overloaded, keep_alive=False)
             transport.close()
             return
         connections.add(self)

@@ -4,8 +4,8 @@
     free    below 80 % of the limit  taken                                               kept
     soft    above it                 503 / UNAVAILABLE with a delay, before a body is    kept
                                      read
-    hard    above 90 %               the same, and bodies that are being read are        HTTP: closed after the answer
-                                     dropped with that answer
+    hard    above 90 %               the same, and bodies that are being read are        HTTP: closed after the answer,
+                                     dropped with that answer                            before the body
 
 What counts is the resident memory of the process, the embedded database included. Levels as in the OpenTelemetry
 Collector's memory_limiter (soft limit: refuse; hard limit: collect garbage as well), which also waits 10 s between two

@@ -165,10 +165,6 @@ class OtlpHttp:
             self._intake.limit_hits[refused.limit] += 1
         return self._refusal(request, refused)
 
-    def overloaded(self) -> Response | None:
-        """Refuse a connection where the memory is all but gone."""
-        return self.refuse(Request(), self._guard.refusal()) if self._guard.level is Level.HARD else None
-
     def _count(self, request: Request, reason: Reason, limit: Limit | None = None) -> None:
         if signal := self._paths.get(request.path):
             kind: LedgerSignal = "feedback" if request.path == self._feedback_path else signal
