@@ -52,8 +52,10 @@ class Budget:
 class Hold:
     """What one request takes beside its body, for as long as it is read: given back at the end of the block."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, body_bytes: int) -> None:
+        """`body_bytes` are counted already, by whoever read the body."""
         self._budget = budget
+        self._body_bytes = body_bytes
         self._taken_bytes = 0
 
     def take(self, n_bytes: int) -> None:
@@ -63,10 +65,10 @@ class Hold:
             Refused: UNAVAILABLE while others have it; TOO_LARGE where this request alone needs more than there is.
 
         """
-        if self._taken_bytes + n_bytes > self._budget.limit_bytes:
+        if (needed := self._body_bytes + self._taken_bytes + n_bytes) > self._budget.limit_bytes:
             raise Refused(
                 Reason.TOO_LARGE,
-                f"reading the request takes {self._taken_bytes + n_bytes} bytes; the limit of all is "
+                f"reading the request takes {needed} bytes; the limit of all is "
                 f"{self._budget.limit_bytes}; send smaller batches",
                 limit=Limit.IN_FLIGHT,
             )

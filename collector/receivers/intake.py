@@ -134,7 +134,7 @@ class Intake:
         """
 
         def read() -> ExportLogsServiceRequest:
-            with Hold(self._budget) as hold:
+            with Hold(self._budget, len(body)) as hold:
                 plain = inflated(body, self._limits, hold.take) if gzip else bytes(body)
                 return to_logs_request(plain, now_unix_ns=now_unix_ns)
 
@@ -217,7 +217,7 @@ class Intake:
         inline_bytes = FAST_INLINE_BYTES if self._validate_body.is_fast and encoding == "protobuf" else INLINE_BYTES
 
         def work() -> Validated:
-            with Hold(self._budget) as hold:
+            with Hold(self._budget, len(body)) as hold:
                 return self._validate_body(
                     body, signal, encoding=encoding, gzip=gzip, limits=self._limits, reserve=hold.take
                 )
