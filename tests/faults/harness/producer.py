@@ -79,6 +79,8 @@ class Requests:
     random: random.Random = field(default_factory=random.SystemRandom)
     run: bytes = b""
     """First 8 bytes of every trace id."""
+    requests_per_trace: int = 1
+    """More than one: a trace comes in so many pieces, the root in the first."""
     _made: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -86,7 +88,7 @@ class Requests:
         self.run = self.run or self.random.randbytes(8)
 
     def make(self) -> Claimed:
-        """Return the next request: one trace, a root and its children."""
+        """Return the next request: spans of one trace, a root and its children."""
         with self._lock:
             number = self._made
             self._made += 1
@@ -94,12 +96,15 @@ class Requests:
         resource_spans = request.resource_spans.add()
         resource_spans.resource.attributes.add(key="service.name").value.string_value = "producer"
         scope = resource_spans.scope_spans.add()
-        now, root, spans = self.now_unix_ns(), b"", {}
+        trace, piece = divmod(number, self.requests_per_trace)
+        first_span = (number - piece) * self.spans_per_request + 1
+        root = self.run[:3] + first_span.to_bytes(5, "big") if piece else b""
+        now, spans = self.now_unix_ns(), dict[str, str]()
         for i in range(self.spans_per_request):
             span_id = self.run[:3] + (number * self.spans_per_request + i + 1).to_bytes(5, "big")
             payload = " ".join(self.random.choices(WORDS, k=self.payload_words))
             span = scope.spans.add(
-                trace_id=self.run + (number + 1).to_bytes(8, "big"),
+                trace_id=self.run + (trace + 1).to_bytes(8, "big"),
                 span_id=span_id,
                 parent_span_id=root,
                 name="chat m" if root else "turn",
