@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.auth.commands import keys_app
+from collector.journal_commands import journal_app
+from collector.quarantine_commands import quarantine_app
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from collector.config import Config
 
@@ -70,20 +72,9 @@ def build_app() -> typer.Typer:
     app.command("components")(components_command)
     app.command("compile")(compile_command)
     app.add_typer(journal_app(), name="journal")
+    app.add_typer(quarantine_app(), name="quarantine")
     app.add_typer(keys_app(), name="keys")
     return app
-
-
-def journal_app() -> typer.Typer:
-    """Return the commands about the journal; `evalgate` has them too."""
-    app = typer.Typer(help="Look at the journal.", no_args_is_help=True)
-    app.callback()(_group)
-    app.command("status")(journal_status_command)
-    return app
-
-
-def _group() -> None:
-    """Keep a group with one command a group."""
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's signature
@@ -149,48 +140,6 @@ def compile_command() -> None:
     folder = kernel_cache.choose_folder(lasting=True)
     kernel_cache.compile_all(lambda what: typer.echo(f"compiling: {what}", err=True))
     typer.echo(f"kernels are kept in {folder or 'the installation, beside their source'}")
-
-
-def journal_status_command(
-    config: Annotated[Path | None, typer.Option("--config", help="Take the folder from this configuration.")] = None,
-    directory: Annotated[
-        Path | None, typer.Option("--directory", help="The journal's folder. Default: .evalgate/data/journal")
-    ] = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Say what the journal holds, what waits for delivery, and what is in quarantine; of workers, each journal."""
-    from collector.config import DEFAULT_DATA_DIR  # noqa: PLC0415 - as above
-    from collector.journal.inspect import inspect  # noqa: PLC0415 - as above
-    from collector.workers.plan import leftovers  # noqa: PLC0415 - as above
-
-    folder = directory
-    if folder is None and config is not None:
-        service = _load(config).service
-        folder = service.journal.directory or service.data_dir / "journal"
-    folder = (folder or DEFAULT_DATA_DIR / "journal").absolute()
-    of_workers = leftovers(folder, 1)
-    found = [inspect(one) for one in (of_workers or (folder,))]
-    if of_workers and any(p.is_file() for p in folder.iterdir()):
-        found.insert(0, inspect(folder))
-    if as_json:
-        _echo_json(found[0] if found[0]["directory"] == str(folder) and len(found) == 1 else {"journals": found})
-        return
-    for i, one in enumerate(found):
-        typer.echo("\n" * bool(i) + _journal_lines(one))
-
-
-def _journal_lines(found: Mapping[str, Any]) -> str:
-    owner = f"process {found['owner_pid']}" if found["owner_pid"] is not None else "nobody"
-    lines = [
-        f"directory   {found['directory']}",
-        f"in use by   {owner}",
-        f"waiting     {found['backlog_records']} requests",
-        f"delivered   up to sequence {found['confirmed_sequence'] - 1}",
-        f"on disk     {found['used_bytes']} bytes in {found['segments']} segments",
-        f"quarantine  {len(found['quarantine'])} files",
-    ]
-    return "\n".join([*lines, *(f"problem     {problem}" for problem in found["problems"])])
 
 
 def _load(path: Path) -> Config:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.app import journal_app
 from collector.auth.commands import keys_app
+from collector.journal_commands import journal_app
 from collector.normalize import normalize_command
+from collector.quarantine_commands import quarantine_app
 from collector.up import up_command
 
 if TYPE_CHECKING:
@@ -18,4 +19,5 @@ def register(app: typer.Typer) -> None:
     app.command("up")(up_command)
     app.command("normalize")(normalize_command)
     app.add_typer(journal_app(), name="journal")
+    app.add_typer(quarantine_app(), name="quarantine")
     app.add_typer(keys_app(), name="keys")

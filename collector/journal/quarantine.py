@@ -7,7 +7,7 @@
 
 The hash is of the reader, the sequences and the bodies: writing the same again (after a crash, by a replay) replaces
 the same files, and what is different never does. What is kept is removed by a person alone
-(commands.py); there is a budget, and when it is met the tenants who fill it are refused (`offends`).
+(collector/quarantine_commands.py). There is a budget; when it is met the tenants who fill it are refused (`offends`).
 """
 
 from __future__ import annotations

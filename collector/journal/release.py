@@ -11,10 +11,14 @@ at read; the ledger books each once, by its token.
 from __future__ import annotations
 
 import asyncio
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from collector.journal.cursor import load_all
 from collector.journal.layout import TYPE_ADDRESSED, TYPE_REQUEST, pack_address, pack_flags
 from collector.journal.quarantine import find, read_records
+from collector.journal.reader import ReaderOptions
 from collector.journal.segment import Entry
 from schema.errors import ConfigError
 from schema.ledger import State, entries_of, taken_back
@@ -82,6 +86,24 @@ async def replay(
     await asyncio.to_thread(_book_replay, fs, quarantine.folder.parent, kept, records)
     await asyncio.to_thread(quarantine.remove, kept)
     return len(records)
+
+
+async def replay_alone(directory: Path, key: str) -> int:
+    """Replay where no collector runs; the next start delivers. Returns how many requests.
+
+    Raises:
+        ConfigError: a collector has started meanwhile, or as `replay`.
+
+    """
+    from collector.journal.journal import Journal, JournalOptions  # noqa: PLC0415 - which imports this
+
+    readers = tuple(ReaderOptions(c.reader) for c in load_all(directory))
+    options = JournalOptions(directory, max_bytes=sys.maxsize)
+    journal = await Journal.open(replace(options, readers=readers) if readers else options)
+    try:
+        return await journal.replay(key)
+    finally:
+        await journal.close()
 
 
 def purge(fs: Fs, quarantine: Quarantine, kept: Kept) -> None:
