@@ -12,6 +12,7 @@ from collector.decode.protobuf import decode
 from collector.journal.record import Record
 from collector.processors.failure import with_failures
 from collector.processors.normalise.pipeline import canonical
+from collector.processors.redact import RedactProcessor
 
 if TYPE_CHECKING:
     from schema.batch import SpanBatch
@@ -22,7 +23,7 @@ RESULT: Final = '[{"role":"tool","parts":[{"type":"tool_call_response","id":"1",
 
 def run_all() -> None:
     """Run the processors that have kernels, by their kernels."""
-    with_failures(canonical(sample(), compiled=True), compiled=True)
+    with_failures(canonical(RedactProcessor(compiled=True)(sample()), compiled=True), compiled=True)
 
 
 def sample() -> SpanBatch:

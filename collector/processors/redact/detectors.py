@@ -57,8 +57,8 @@ class Detector:
     """What candidates of Anchor.PREFIX begin with; the pattern does so, too."""
     check: Callable[[bytes], bool] = lambda _: True
     """Tell of the masked bytes whether they are what they look like."""
-    fails_for_run: bool = False
-    """Where the pattern fails, it fails at every later prefix of the same run of token characters."""
+    whole_run: bool = False
+    """Of a run of letters, digits, "_" and "-", the first prefix decides: a later one finds no more than it."""
     default: bool = True
     group: int = 0
     """Of the pattern: what is masked."""
@@ -94,31 +94,34 @@ def _mixed(text: bytes) -> bool:
     return UPPER_OR_DIGIT.search(text) is not None
 
 
-def _prefixed(name: str, *prefixes: bytes, rest: bytes, fails_for_run: bool = False, mixed: bool = False) -> Detector:
+def _prefixed(name: str, *prefixes: bytes, rest: bytes, whole_run: bool = False, mixed: bool = False) -> Detector:
     starts = b"|".join(re.escape(p) for p in prefixes)
     pattern = re.compile(b"(?:" + starts + b")" + rest)
     check = _mixed if mixed else lambda _: True
-    return Detector(name, Anchor.PREFIX, pattern, prefixes, check, fails_for_run)
+    return Detector(name, Anchor.PREFIX, pattern, prefixes, check, whole_run)
 
 
 WORD: Final = rb"[A-Za-z0-9_-]"
 TOKEN: Final = rb"[A-Za-z0-9._~+/=-]"
 SPACES: Final = rb"[ \t]{0,4}"
 QUOTES: Final = rb"[\"'\\]{0,4}"
-NAMES: Final = rb"secret|passwd|password|pwd|passphrase|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|credential|credentials"
+NAMES: Final = (
+    rb"secret|passwd|password|pwd|passphrase|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"
+    rb"|credential|credentials"
+)
 
 DETECTORS: Final = (
-    _prefixed("anthropic", b"sk-ant-", rest=WORD + rb"{12,}+", fails_for_run=True),
-    _prefixed("openai", b"sk-", rest=rb"(?!ant-)" + WORD + rb"{16,}+", fails_for_run=True, mixed=True),
+    _prefixed("anthropic", b"sk-ant-", rest=WORD + rb"{12,}+", whole_run=True),
+    _prefixed("openai", b"sk-", rest=rb"(?!ant-)" + WORD + rb"{16,}+", whole_run=True, mixed=True),
     _prefixed("google", b"AIza", rest=WORD + rb"{35}"),
-    _prefixed("google", b"GOCSPX-", rest=WORD + rb"{20,}+", fails_for_run=True),
+    _prefixed("google", b"GOCSPX-", rest=WORD + rb"{20,}+", whole_run=True),
     _prefixed("google", b"ya29.", rest=WORD + rb"{20,}+"),
     _prefixed("aws", b"AKIA", b"ASIA", rest=rb"[A-Z0-9]{16}(?![A-Za-z0-9])"),
     _prefixed("github", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", rest=rb"[A-Za-z0-9]{20,}+"),
-    _prefixed("github", b"github_pat_", rest=rb"[A-Za-z0-9_]{20,}+", fails_for_run=True),
-    _prefixed("gitlab", b"glpat-", rest=WORD + rb"{16,}+", fails_for_run=True),
-    _prefixed("slack", b"xoxa-", b"xoxb-", b"xoxe-", b"xoxo-", b"xoxp-", b"xoxr-", b"xoxs-", b"xapp-", b"xoxc-", b"xoxd-",
-              rest=rb"[A-Za-z0-9-]{14,}+", mixed=True),
+    _prefixed("github", b"github_pat_", rest=rb"[A-Za-z0-9_]{20,255}+"),
+    _prefixed("gitlab", b"glpat-", rest=WORD + rb"{16,}+", whole_run=True),
+    _prefixed("slack", b"xoxa-", b"xoxb-", b"xoxe-", b"xoxo-", b"xoxp-", b"xoxr-", b"xoxs-", b"xapp-",
+              b"xoxc-", b"xoxd-", rest=rb"[A-Za-z0-9-]{14,255}+", mixed=True),
     _prefixed("slack", b"hooks.slack.com/services/", rest=rb"[A-Za-z0-9/]{8,}+"),
     _prefixed("stripe", b"sk_live_", b"sk_test_", b"rk_live_", b"rk_test_", b"whsec_", rest=rb"[A-Za-z0-9]{16,}+"),
     _prefixed("huggingface", b"hf_", rest=rb"[A-Za-z0-9]{30,}+"),
@@ -126,13 +129,14 @@ DETECTORS: Final = (
     _prefixed("xai", b"xai-", rest=rb"[A-Za-z0-9]{40,}+"),
     _prefixed("perplexity", b"pplx-", rest=rb"[A-Za-z0-9]{30,}+"),
     _prefixed("replicate", b"r8_", rest=rb"[A-Za-z0-9]{30,}+"),
-    _prefixed("langsmith", b"lsv2_pt_", b"lsv2_sk_", b"ls__", rest=rb"[A-Za-z0-9_]{20,}+"),
+    _prefixed("langsmith", b"lsv2_pt_", b"lsv2_sk_", b"ls__", rest=rb"[A-Za-z0-9_]{20,255}+"),
     _prefixed("npm", b"npm_", rest=rb"[A-Za-z0-9]{36,}+"),
-    _prefixed("pypi", b"pypi-AgE", rest=WORD + rb"{40,}+", fails_for_run=True),
+    _prefixed("pypi", b"pypi-AgE", rest=WORD + rb"{40,}+", whole_run=True),
     _prefixed("sendgrid", b"SG.", rest=WORD + rb"{16,64}+\." + WORD + rb"{16,64}+"),
     _prefixed("vault", b"hvs.", b"hvb.", rest=WORD + rb"{20,}+"),
-    _prefixed("evalgate", b"eg_", rest=rb"[A-Za-z0-9-]{4,64}+_" + WORD + rb"{20,}+"),
-    _prefixed("jwt", b"eyJ", rest=WORD + rb"{10,}+\." + WORD + rb"{5,}+(?:\." + WORD + rb"*+){1,3}+", fails_for_run=True),
+    _prefixed("evalgate", b"eg_", rest=rb"[A-Za-z0-9-]{4,64}+_" + WORD + rb"{20,128}+"),
+    _prefixed("jwt", b"eyJ", rest=WORD + rb"{10,}+\." + WORD + rb"{5,}+(?:\." + WORD + rb"*+){1,3}+",
+              whole_run=True),
     Detector(
         "authorization",
         Anchor.SCHEME,

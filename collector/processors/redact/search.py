@@ -30,7 +30,7 @@ MAX_DEPTH: Final = 100
 """Of nested values; the protobuf library reads no deeper."""
 KEY: Final = 7
 """`kernels.KEY`: not a candidate, the key of a nested value."""
-WORD_CLASS, ALNUM = 1, 2
+WORD_CLASS, ALNUM, FIRST, SPECIAL = 1, 2, 4, 8
 """Bits of the classes that kernels read."""
 LETTERS_AND_DIGITS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 WORD_BYTES: Final = LETTERS_AND_DIGITS | frozenset(b"_-")
@@ -38,6 +38,11 @@ LOCAL_BYTES: Final = LETTERS_AND_DIGITS | frozenset(b"._%+-")
 MAX_LOCAL: Final = 64
 PEM_BEGIN: Final = b"-----BEGIN "
 MAX_PEM_LABEL: Final = 80
+OPEN_ENDED: Final = frozenset({Anchor.NAME, Anchor.SCHEME, Anchor.PEM})
+"""What these find reaches as far from any place within, and is judged alike."""
+SCHEME_WORDS: Final = (b"bearer", b"basic")
+NAME_WORDS: Final = (b"secret", b"passw", b"pwd", b"passphrase", b"token", b"key", b"credential")
+"""One of which is in whatever has a candidate: looking for them is fast."""
 SHORTEST: Final = 9
 """No secret is shorter: a URL with a password."""
 STRING: Final = 1
@@ -65,6 +70,27 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """What the kernel reads of one buffer: its bytes, the word at each, and what may begin near each eighth."""
+
+    buffer: Bytes
+    words: Ints
+    flags: Bytes
+
+    @classmethod
+    def of(cls, buffer: bytes) -> Scan:
+        """Scan a buffer, whatever lies in it."""
+        from collector.processors.redact import kernels  # noqa: PLC0415 - numba takes 0.3 s to import
+        from exporters.clickhouse.kernels import words_of  # noqa: PLC0415 - as above
+
+        flags = np.empty(len(buffer) // 64 * 8 + 16, np.uint8)
+        with np.errstate(over="ignore"):  # words wrap; compiled they do so without a word, as plain Python not
+            kernels.flag(np.frombuffer(buffer, "<i8", len(buffer) // 8), flags)
+        whole = np.frombuffer(buffer, np.uint8)
+        return cls(whole, words_of(whole), flags)
+
+
+@dataclass(frozen=True, slots=True)
 class NestedKey:
     """A key in a kvlist, and where what comes behind it in its pair ends."""
 
@@ -84,7 +110,7 @@ class Judge:
     _end: int = -1
     _text: bytes = b""
     _until: dict[Detector, int] = field(default_factory=dict)
-    """Up to where a detector is done: what it masked, or a run in which it cannot find anything."""
+    """Up to where a detector finds nothing more: without this, a text could be read from each of its bytes on."""
 
     def open(self, start: int, end: int) -> bytes:
         """Go to a text: patterns see nothing around it."""
@@ -99,7 +125,7 @@ class Judge:
         match detector.anchor:
             case Anchor.CARD:
                 for place in range(at, until):
-                    if text[place] in DIGITS and place >= self._until.get(detector, 0):
+                    if text[place] in DIGITS:
                         self._match(detector, place)
                 return
             case Anchor.PREFIX if not BOUNDARY.match(text, at):
@@ -110,24 +136,25 @@ class Judge:
                 low = max(0, at - MAX_LOCAL)
                 while at > low and text[at - 1] in LOCAL_BYTES:
                     at -= 1
-        if at < self._until.get(detector, 0) or self._match(detector, at) or not detector.fails_for_run:
+        if at < self._until.get(detector, 0):
             return
-        end = at
-        while end < len(text) and text[end] in WORD_BYTES:
-            end += 1
-        self._until[detector] = end
+        self._match(detector, at)
+        if detector.whole_run:
+            end = at
+            while end < len(text) and text[end] in WORD_BYTES:
+                end += 1
+            self._until[detector] = end
 
-    def _match(self, detector: Detector, at: int) -> bool:
+    def _match(self, detector: Detector, at: int) -> None:
         found = detector.pattern.match(self._text, at)
         if found is None:
-            return False
+            return
         first, last = found.span(detector.group)
+        if detector.anchor in OPEN_ENDED:
+            self._until[detector] = last
         secret = self._text[first:last]
-        if not detector.check(secret) or self.allowed(secret):
-            return False
-        self._until[detector] = last
-        self.spans.append(Span(self._start + first, self._start + last, detector.name))
-        return True
+        if detector.check(secret) and not self.allowed(secret):
+            self.spans.append(Span(self._start + first, self._start + last, detector.name))
 
 
 class Search:
@@ -147,28 +174,39 @@ class Search:
             self._prefixes[row, : len(prefix)] = np.frombuffer(prefix, np.uint8)
             counts[prefix[0] + 1] += 1
         self._first_prefix = np.cumsum(counts)
+        firsts = {p[0] for p, _ in prefixed}
         self._classes = np.array(
-            [WORD_CLASS * (b in WORD_BYTES) | ALNUM * (b in LETTERS_AND_DIGITS) for b in range(256)], np.uint8
+            [
+                WORD_CLASS * (b in WORD_BYTES)
+                | ALNUM * (b in LETTERS_AND_DIGITS)
+                | FIRST * (b in firsts)
+                | SPECIAL * (b in b"\\:=")
+                for b in range(256)
+            ],
+            np.uint8,
         )
 
-    def by_kernel(self, texts: Texts, judge: Judge) -> list[NestedKey]:
-        """Judge all candidates of the texts; return the keys in them that may name a secret."""
-        from collector.processors.redact import kernels  # noqa: PLC0415 - numba takes 0.3 s to import
-        from exporters.clickhouse.kernels import words_of  # noqa: PLC0415 - as above
+    def by_kernel(self, texts: Texts, judge: Judge, scan: Scan | None = None) -> list[NestedKey]:
+        """Judge all candidates of the texts; return the keys in them that may name a secret.
 
+        `scan` is that of the buffer, where it was scanned before.
+        """
+        from collector.processors.redact import kernels  # noqa: PLC0415 - numba takes 0.3 s to import
+
+        scan = scan or Scan.of(texts.buffer)
         keys: list[NestedKey] = []
-        buffer = np.frombuffer(texts.buffer, np.uint8)
-        words = words_of(buffer)
         stack = np.empty(2 * MAX_DEPTH, np.int64)
         found = np.empty((5, FIRST_ROOM), np.int64)
         row, n = 0, len(texts.kind)
         step = n
         while row < n:
             part = slice(row, row + step)
-            with np.errstate(over="ignore"):  # words wrap; compiled they do so without a word, as plain Python not
+            with np.errstate(over="ignore"):  # as in Scan.of
                 count = kernels.find(
-                    buffer,
-                    words,
+                    scan.buffer,
+                    scan.words,
+                    scan.flags,
+                    scan.flags.view(np.int64),
                     texts.kind[part],
                     texts.start[part],
                     texts.length[part],
@@ -226,8 +264,12 @@ def _candidates(detector: Detector, text: bytes) -> Iterator[tuple[int, int]]:
         case Anchor.PREFIX:
             found = sorted(at for prefix in detector.prefixes for at in _places(text, prefix))
             yield from ((at, -1) for at in found)
+        case Anchor.SCHEME if not any(word in text.lower() for word in SCHEME_WORDS):
+            return
         case Anchor.SCHEME:
             yield from ((m.start(), -1) for m in SCHEMES.finditer(text))
+        case Anchor.NAME if not any(word in text.lower() for word in NAME_WORDS):
+            return
         case Anchor.NAME:
             assert detector.finder is not None  # noqa: S101 - the kernel knows names by their ends, this search cannot
             yield from ((m.start(), -1) for m in detector.finder.finditer(text))
@@ -248,7 +290,9 @@ def _places(text: bytes, word: bytes) -> Iterator[int]:
         at = text.find(word, at + 1)
 
 
-def leaves(buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None = None) -> list[tuple[int, int]]:
+def leaves(
+    buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None = None
+) -> list[tuple[int, int]]:
     """Return where the strings, bytes and keys of a value lie; its keys go to `keys` as well."""
     if kind in TEXT_KINDS:
         return [(start, end)]
@@ -267,9 +311,7 @@ INNER: Final[dict[tuple[int, int], int]] = {
 LEAVES: Final = frozenset({(PAIR, 10), (VALUE, 10), (VALUE, 58)})
 
 
-def _nested(
-    buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None
-) -> Iterator[tuple[int, int]]:
+def _nested(buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None) -> Iterator[tuple[int, int]]:
     open_messages = [(kind, start, end)]
     while open_messages:
         kind, at, end = open_messages.pop()

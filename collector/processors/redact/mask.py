@@ -1,0 +1,57 @@
+"""Write masks over secrets: as long as what they hide, plain ASCII, so that every offset and length stays true."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from collector.processors.redact.search import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHORT: Final = b"[REDACTED]"
+
+
+def mask(detector: str, length: int) -> bytes:
+    """Return what stands for a secret of so many bytes: "[REDACTED:openai]****", or what fits of it."""
+    for label in (b"[REDACTED:" + detector.encode("ascii", "replace") + b"]", SHORT, b""):
+        if len(label) <= length:
+            break
+    return label + b"*" * (length - len(label))
+
+
+def masked(buffer: bytes, spans: Iterable[Span]) -> tuple[bytes, Counter[str]]:
+    """Return the buffer with masks for the spans, and how many of each detector.
+
+    Spans that overlap become one, called as the first; what is a mask already is left as it is and not counted.
+    """
+    pieces: list[bytes | memoryview] = []
+    counts: Counter[str] = Counter()
+    view, done = memoryview(buffer), 0
+    for span in joined(spans):
+        text = view[span.start : span.end]
+        if is_mask(bytes(text)):
+            continue
+        pieces += (view[done : span.start], mask(span.detector, len(text)))
+        done = span.end
+        counts[span.detector] += 1
+    return (b"".join([*pieces, view[done:]]) if pieces else buffer), counts
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those that overlap as one."""
+    out: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
+        if out and span.start < out[-1].end:
+            last = out[-1]
+            out[-1] = Span(last.start, max(last.end, span.end), last.detector)
+        elif span.end > span.start:
+            out.append(span)
+    return out
+
+
+def is_mask(text: bytes) -> bool:
+    """Tell whether a text is a mask of ours."""
+    rest = text.lstrip(b"*") if text.startswith(b"*") else text.rstrip(b"*")
+    return not rest or (rest.startswith(b"[REDACTED") and rest.endswith(b"]") and rest.count(b"[") == 1)
