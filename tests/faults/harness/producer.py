@@ -48,6 +48,7 @@ FIRST_BACKOFF_S = 0.02
 LONGEST_BACKOFF_S = 0.25
 """Shorter than an SDK's, so that rounds are short; a longer Retry-After is not waited for either."""
 ANSWER_S = 15.0
+"""How long an answer is waited for."""
 PAYLOAD = "load.payload"
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "joule", "knoll", "larch")
 """Nothing that a redaction could take for a secret."""
@@ -138,9 +139,13 @@ class Producer:
         headers: Mapping[str, str] | None = None,
         pause_s: float = 0.0,
         give_up_s: float = 60.0,
+        answer_s: float = ANSWER_S,
         requests: Requests | None = None,
     ) -> None:
-        """`retry`: the same bytes again after what is retryable or no answer, as an SDK does, for `give_up_s`."""
+        """`retry`: the same bytes again after what is retryable, or no answer in `answer_s`, as an SDK does.
+
+        That for `give_up_s`; a request that is still without an answer then counts as sent, not as acknowledged.
+        """
         self._address = {"http": collector.http, "grpc": collector.grpc}[transport]
         self._transport = transport
         self._threads_wanted = threads
@@ -149,6 +154,7 @@ class Producer:
         self._headers = dict(headers or {})
         self._pause_s = pause_s
         self._give_up_s = give_up_s
+        self._answer_s = answer_s
         self.requests = requests or Requests(spans_per_request, payload_words)
         self._lock = threading.Lock()
         self._claimed: list[Claimed] = []
@@ -262,8 +268,8 @@ class Producer:
 
     def _connect(self) -> HttpWire | GrpcWire:
         if self._transport == "grpc":
-            return GrpcWire(self._address, self._headers, compress=self._compress)
-        return HttpWire(self._address, self._headers, compress=self._compress)
+            return GrpcWire(self._address, self._headers, compress=self._compress, answer_s=self._answer_s)
+        return HttpWire(self._address, self._headers, compress=self._compress, answer_s=self._answer_s)
 
     def _claim(self) -> Claimed:
         claimed = self.requests.make()
@@ -304,9 +310,9 @@ def _rejected(body: bytes) -> int:
 class HttpWire:
     """One connection, kept alive and opened again after a failure."""
 
-    def __init__(self, address: str, headers: Mapping[str, str], *, compress: bool) -> None:
+    def __init__(self, address: str, headers: Mapping[str, str], *, compress: bool, answer_s: float = ANSWER_S) -> None:
         host, _, port = address.rpartition(":")
-        self._connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_S)
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=answer_s)
         self._headers = {"Content-Type": "application/x-protobuf", **headers}
         self._compress = compress
         if compress:
@@ -335,7 +341,7 @@ class HttpWire:
 class GrpcWire:
     """One channel, which connects again by itself."""
 
-    def __init__(self, address: str, headers: Mapping[str, str], *, compress: bool) -> None:
+    def __init__(self, address: str, headers: Mapping[str, str], *, compress: bool, answer_s: float = ANSWER_S) -> None:
         options = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.initial_reconnect_backoff_ms", 50),
@@ -346,12 +352,13 @@ class GrpcWire:
         coding = grpc.Compression.Gzip if compress else grpc.Compression.NoCompression
         self._channel = grpc.insecure_channel(address, options, compression=coding)
         self._export: Any = self._channel.unary_unary(GRPC_METHOD)
+        self._answer_s = answer_s
         self._metadata = tuple((k.lower(), v) for k, v in headers.items())
 
     def post(self, body: bytes) -> Answer:
         """Send once."""
         try:
-            content = self._export(body, timeout=ANSWER_S, metadata=self._metadata)
+            content = self._export(body, timeout=self._answer_s, metadata=self._metadata)
         except grpc.RpcError as e:
             code: grpc.StatusCode = e.code()
             return code.name, "again" if code in RETRYABLE_GRPC else "refused", 0
