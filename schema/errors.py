@@ -86,7 +86,10 @@ class Corrupt(EvalgateError):
 
 
 class Permanent(EvalgateError):
-    """Trying again cannot help."""
+    """Trying again cannot help. `code` is ClickHouse's where it has one, `status` that of HTTP."""
+
+    code: int | None = None
+    status: int | None = None
 
 
 class Retryable(EvalgateError):

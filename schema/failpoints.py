@@ -39,6 +39,7 @@ NAMES: Final = frozenset(
         "delivery.before_confirm",
         "delivery.before_decode",
         "delivery.before_export",
+        "exporter.after_insert",
         "journal.before_append",
         "journal.before_sync",
         "journal.after_sync",

@@ -74,7 +74,7 @@ class Retry:
             else:
                 self._succeeded(what)
                 return result
-            await self.sleep(max(asked_s, ceiling_s * self.jitter()))
+            await self.sleep(asked_s + ceiling_s * self.jitter())
             ceiling_s = min(2 * ceiling_s, LONGEST_BACKOFF_S)
             if self.progress.breaker == "open":
                 self.progress.breaker = "half_open"

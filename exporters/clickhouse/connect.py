@@ -6,8 +6,10 @@ another process's embedded database (its HTTP interface, found through the lock 
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -53,6 +55,9 @@ class Inserts(Protocol):
 
     def insert(self, statement: str, settings: Mapping[str, object], body: Iterable[memoryview]) -> None:
         """Insert a block of format Native, whole or not at all; `statement` ends before its FORMAT."""
+
+    def ping(self) -> None:
+        """Return when the database answers."""
 
     def close(self) -> None:
         """Close what is open. Safe to call twice."""
@@ -147,6 +152,11 @@ class Database:
         with self._faults(quote=False):
             self._inserts.insert(f"INSERT INTO `{table}` ({columns})", settings, encode(batch))
 
+    def ping(self) -> None:
+        """Return when the database answers, which costs it nothing."""
+        with self._faults():
+            self._inserts.ping()
+
     def close(self) -> None:
         """Give the connection back; the last one of this process frees the embedded database. Safe to call twice."""
         self._inserts.close()
@@ -233,16 +243,22 @@ def _served(target: ServerDsn, url: str, *, create_database: bool) -> Database:
     return Database(_server_client(target, create_database=create_database), url, Sender(target))
 
 
+def _why_not_loaded(error: ImportError) -> str:
+    """Say what to do about an engine that cannot be imported; it cannot in a time zone that it does not know."""
+    if find_spec("chdb") is None:
+        return "the embedded database is not installed: pip install 'otel-evalgate[embedded]'"
+    if zone := os.environ.get("TZ"):
+        return f"the embedded database cannot be loaded; it may not know TZ={zone}: set TZ to a zone such as UTC"
+    return f"the embedded database is installed and cannot be loaded ({error}): install it again"
+
+
 def _embedded_client(target: EmbeddedDsn) -> Client:
     target.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with _Faults(str(target), quote=True):
             client = clickhouse_connect.get_client(interface="chdb", path=str(target.path), tz_mode="aware")
-    except ImportError:
-        raise ConfigError(
-            "the embedded database is not installed: pip install 'otel-evalgate[embedded]', "
-            "or set EVALGATE_DSN to the URL of a ClickHouse server"
-        ) from None
+    except ImportError as e:
+        raise ConfigError(f"{_why_not_loaded(e)}, or set EVALGATE_DSN to the URL of a ClickHouse server") from None
     try:
         client.command(f"CREATE DATABASE IF NOT EXISTS `{target.database}`")
         client.database = target.database

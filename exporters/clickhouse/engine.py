@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from exporters.clickhouse.dsn import IDENTIFIER
+from exporters.clickhouse.faults import InsertFault
 from exporters.clickhouse.lock import DatabaseLock
+from exporters.clickhouse.stream import push
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -167,10 +169,8 @@ def _insert(handle: Any, head: re.Match[bytes], statement: bytes) -> Answer:
     """
     form = (head[2] or b"Values").decode("ascii")
     try:
-        with handle.send_insert(head[1].decode("utf-8"), form) as stream:
-            stream.append(statement[head.end() :])
-            done = stream.finish()
-    except (RuntimeError, UnicodeDecodeError) as e:
+        done = push(handle, head[1].decode("utf-8"), form, (statement[head.end() :],))
+    except (InsertFault, UnicodeDecodeError) as e:
         raise EngineError(str(e)) from None
     return Answer(b"", 0, 0, done.rows_written, done.bytes_written, done.elapsed)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from exporters.clickhouse.connect import Database, connect
 from exporters.clickhouse.dsn import default_dsn, parse_dsn
+from exporters.clickhouse.insert import Splits, insert_batch, rehearse
 from exporters.clickhouse.ledger import Booked, by_day, entry_rows
 from exporters.clickhouse.migrate import migrate
-from exporters.clickhouse.rows import blocks
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError, Retryable
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from schema.batch import SpanBatch
+    from schema.component import Rejected
     from schema.ledger import Entry
 
 
@@ -40,6 +41,9 @@ class ClickHouseExporter:
         self._dsn = dsn
         self._create_schema = create_schema
         self._db: Database | None = None
+        self._splits: Splits | None = None
+        self.encode = rehearse
+        """What it makes of a batch, without sending it: for the reading of suspect batches elsewhere."""
         self.booked = Booked()
         """What this process added to the ledger."""
 
@@ -69,26 +73,29 @@ class ClickHouseExporter:
             raise
         return db
 
-    async def export(self, batch: SpanBatch, token: str) -> None:
-        """Insert the batch; done when every row is on disk.
-
-        One INSERT per table and day of receipt, each with a deduplication token made of `token`, table and day: what
-        an earlier try stored is not stored again. The ledger comes last, so it never counts what is not there.
+    async def export(self, batch: SpanBatch, token: str) -> Rejected | None:
+        """Insert the batch (see `exporters.clickhouse.insert`).
 
         Raises:
             Retryable: not everything could be stored; call again with the same batch and token.
-            Permanent: ClickHouse does not take these rows.
 
         """
         if self._db is None:
             raise Retryable("the exporter is not started")
-        await asyncio.to_thread(self._insert, self._db, batch, token)
+        return await asyncio.to_thread(self._insert, self._db, batch, token)
 
-    def _insert(self, db: Database, batch: SpanBatch, token: str) -> None:
-        for block in blocks(batch):
-            db.insert_arrow(block.table, block.rows, f"{token}/{block.day}")
-            if block.table == "ledger":
-                self.booked.add(block.rows)
+    def _insert(self, db: Database, batch: SpanBatch, token: str) -> Rejected | None:
+        if self._splits is None:
+            self._splits = Splits(db)
+        inserted = insert_batch(db, batch, token, self._splits)
+        for rows in inserted.ledger:
+            self.booked.add(rows)
+        return inserted.rejected
+
+    async def probe(self) -> None:
+        """Ask the server whether it is there. Raises Retryable."""
+        if self._db is not None:
+            await asyncio.to_thread(self._db.ping)
 
     async def book(self, entries: Sequence[Entry], token: str) -> None:
         """Add entries to the ledger, those of one day of receipt in one INSERT (`schema.ledger.Ledger`).
@@ -110,7 +117,7 @@ class ClickHouseExporter:
 
     async def shutdown(self) -> None:
         """Close the connection; the embedded database is free for others then."""
-        db, self._db = self._db, None
+        db, self._db, self._splits = self._db, None, None
         if db is not None:
             await asyncio.to_thread(db.close)
 

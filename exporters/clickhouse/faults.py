@@ -82,13 +82,15 @@ NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)(?: \(version |\s*$)")
 class InsertFault(Exception):
     """An INSERT was refused: what ClickHouse, or something on the way to it, said."""
 
-    def __init__(self, text: str, *, code: int | None = None, status: int = 500) -> None:
+    def __init__(self, text: str, *, code: int | None = None, status: int = 500, after_s: float | None = None) -> None:
         """Take the words of the answer; the code from them where it is not given, None where there is none."""
         super().__init__(text)
         found = CODE.search(text)
         self.code = code if code is not None else int(found[1]) if found else None
         name = NAME.search(text)
         self.name = name[1] if name else None
+        self.status = status
+        self.after_s = after_s
         self.permanent = 400 <= status < 500 and status not in NO_CODE_RETRYABLE
         """Whether an answer without a code is for good."""
 
@@ -96,6 +98,11 @@ class InsertFault(Exception):
 DRIVER_FAULTS: tuple[type[Exception], ...] = (DriverError, HTTPError, HTTPException, OSError, InsertFault)
 """What the driver lets through; everything else is a fault of ours and stays as it is."""
 
+SLOW_DOWN_S = {252: 10.0, 202: 5.0, 203: 5.0}
+"""Of a server that has too many parts, queries or connections: what waits meanwhile comes in larger batches."""
+PUSHED = "while pushing to view"
+"""In the text of an error of a materialised view: the rows may be in the table by now, so they must come again as they
+were, when somebody has put the view right."""
 MESSAGE_CHARS = 600
 SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([A-Z][A-Za-z ,-]+)")
 
@@ -113,7 +120,13 @@ def classify(error: Exception, where: str, *, quote: bool = True) -> EvalgateErr
         name = getattr(error, "name", None) or "error"
         what = f"{where}: {_text(error)}" if quote or code in NAMING_CODES else f"{where} answered {name} (code {code})"
         permanent = code not in RETRYABLE_CODES
-    return Permanent(what) if permanent else Retryable(what)
+    if permanent and PUSHED not in str(error):
+        refused = Permanent(what)
+        refused.code, refused.status = code, getattr(error, "status", None)
+        return refused
+    again = Retryable(what)
+    again.after_s = SLOW_DOWN_S.get(code or 0, getattr(error, "after_s", None))
+    return again
 
 
 def _for_good(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from exporters.clickhouse.faults import InsertFault
+from exporters.clickhouse.stream import push
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,14 +35,10 @@ class EmbeddedInserts:
         pairs = ", ".join(f"{name} = {_literal(value)}" for name, value in settings.items())
         statement += f" SETTINGS {pairs}" if pairs else ""
         with self._mutex:
-            handle = self._open()
-            try:
-                with handle.send_insert(statement, "Native") as stream:
-                    for piece in body:
-                        stream.append(piece)
-                    stream.finish()
-            except RuntimeError as e:
-                raise InsertFault(str(e)) from None
+            push(self._open(), statement, "Native", body)
+
+    def ping(self) -> None:
+        """Return at once: it is this process."""
 
     def close(self) -> None:
         """Give the handle back, when the INSERT that is under way is done. Safe to call twice."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from schema.batch import AttributeTable, SpanBatch
+    from schema.component import Rejected
 
 DAY_NS = 86_400_000_000_000
 
@@ -73,10 +74,12 @@ class Block:
     day: int
     """Days since 1970-01-01 of the receipt, UTC."""
     rows: pa.Table
+    at: NDArray[np.intp] | None = None
+    """Which rows of the batch they are, where they are not all of them."""
 
 
 def blocks(batch: SpanBatch) -> Iterator[Block]:
-    """Yield the blocks of a batch, the ledger last: it counts what the blocks before it hold.
+    """Yield the blocks of a batch but for the ledger, which counts what is in them.
 
     The same batch gives the same blocks in the same order.
     """
@@ -85,7 +88,11 @@ def blocks(batch: SpanBatch) -> Iterator[Block]:
     yield from _by_day("events", received[batch.logs.origin], lambda: event_rows(batch))
     origin = np.array([f["origin"] for f in batch.feedback], np.int32)
     yield from _by_day("feedback", received[origin], lambda: feedback_rows(batch))
-    minutes = ledger_rows(batch)
+
+
+def ledger_blocks(batch: SpanBatch, rejected: Rejected | None = None) -> Iterator[Block]:
+    """Yield what the ledger says of a batch of which some rows are not stored, and of what came with it."""
+    minutes = ledger_rows(batch, rejected)
     at = minutes["minute"].cast(pa.int64()).to_numpy().astype(np.uint64) * np.uint64(1_000_000_000)
     yield from _by_day("ledger", at, lambda: minutes)
 
@@ -180,7 +187,10 @@ def _by_day(table: str, received: NDArray[np.uint64], rows: Callable[[], pa.Tabl
     whole = rows()
     for one in np.unique(day).tolist():
         where = np.flatnonzero(day == one)
-        yield Block(table, one, whole if len(where) == len(day) else _plain(whole).take(pa.array(where)))
+        if len(where) == len(day):
+            yield Block(table, one, whole)
+        else:
+            yield Block(table, one, _plain(whole).take(pa.array(where)), where)
 
 
 def _plain(table: pa.Table) -> pa.Table:

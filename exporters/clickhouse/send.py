@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import select
+import socket as socket_module
 import ssl
 import threading
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
     from exporters.clickhouse.dsn import ServerDsn
 
 CONNECT_TIMEOUT_S: Final = 10
-ANSWER_TIMEOUT_S: Final = 300
+PROGRESS_TIMEOUT_S: Final = 30.0
+"""For each step of sending, and for the answer: a connection that is open at one end only is given up after it."""
+LONGEST_ANSWER_TIMEOUT_S: Final = 300.0
+"""Each answer that does not come doubles the time for the next, up to this: a server that needs longer gets it."""
+KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+"""Options of tcp(7), where the system has them: a peer that is gone is noticed within 30 s, also while idle."""
 MAX_IDLE_CONNECTIONS: Final = 4
 MAX_ERROR_BYTES: Final = 64 << 10
 CODE_HEADER: Final = "X-ClickHouse-Exception-Code"
@@ -42,6 +49,7 @@ class Sender:
         self._idle: list[HTTPConnection] = []
         self._mutex = threading.Lock()
         self._closed = False
+        self._answer_timeout_s = PROGRESS_TIMEOUT_S
         self._headers = {"User-Agent": "otel-evalgate", **_basic("Authorization", target.user, target.password)}
         self._tls = ssl.create_default_context() if target.secure else None
         self._proxy = _proxy_of(target)
@@ -69,7 +77,17 @@ class Sender:
         except BaseException:
             connection.close()
             raise
+        self._answer_timeout_s = PROGRESS_TIMEOUT_S
         self._give_back(connection, keep=not answer_is_last)
+
+    def ping(self) -> None:
+        """Ask whether the server is there. Raises as `insert`."""
+        connection = self._connection()
+        try:
+            connection.request("GET", self._base() + "/ping", headers=self._headers)
+            _read_answer(connection)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the connections that are not in use; the others close after it. Safe to call twice."""
@@ -83,11 +101,8 @@ class Sender:
         self, connection: HTTPConnection, statement: str, settings: Mapping[str, object], body: Iterable[memoryview]
     ) -> bool:
         query = {"query": f"{statement} FORMAT Native", "database": self._target.database, **settings}
-        target = self._target
-        plain_proxy = self._proxy is not None and not target.secure
-        base = f"http://{_authority(target)}" if plain_proxy else ""
-        connection.putrequest("POST", f"{base}/?{urlencode(query)}", skip_host=True, skip_accept_encoding=True)
-        connection.putheader("Host", _authority(target))
+        connection.putrequest("POST", f"{self._base()}/?{urlencode(query)}", skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", _authority(self._target))
         for name, value in self._headers.items():
             connection.putheader(name, value)
         if self._target.compression == "lz4":
@@ -98,11 +113,19 @@ class Sender:
             connection.endheaders()
             for piece in body:
                 _send_chunk(connection.sock, piece)
-            connection.sock.sendall(b"0\r\n\r\n")
+            _send(connection.sock, memoryview(b"0\r\n\r\n"))
         except (BrokenPipeError, ConnectionResetError) as e:
             _raise_what_was_answered(connection, e)
-        connection.sock.settimeout(ANSWER_TIMEOUT_S)
-        return _read_answer(connection)
+        connection.sock.settimeout(self._answer_timeout_s)
+        try:
+            return _read_answer(connection)
+        except TimeoutError:
+            self._answer_timeout_s = min(2 * self._answer_timeout_s, LONGEST_ANSWER_TIMEOUT_S)
+            raise
+
+    def _base(self) -> str:
+        """Return what stands before the path: a proxy of plain HTTP wants to know the host."""
+        return f"http://{_authority(self._target)}" if self._proxy is not None and not self._target.secure else ""
 
     def _take(self) -> HTTPConnection:
         while True:
@@ -111,12 +134,13 @@ class Sender:
             if connection is None:
                 break
             if not _is_readable(connection.sock):  # else the server has closed it
-                connection.sock.settimeout(ANSWER_TIMEOUT_S)
+                connection.sock.settimeout(PROGRESS_TIMEOUT_S)
                 return connection
             connection.close()
         connection = self._connection()
         connection.connect()
-        connection.sock.settimeout(ANSWER_TIMEOUT_S)
+        connection.sock.settimeout(PROGRESS_TIMEOUT_S)
+        _keep_alive(connection.sock)
         return connection
 
     def _connection(self) -> HTTPConnection:
@@ -170,21 +194,30 @@ def _proxy_of(target: ServerDsn) -> SplitResult | None:
     return urlsplit(url if "//" in url else f"//{url}") if url and not proxy_bypass(target.host) else None
 
 
+def _keep_alive(sock: socket) -> None:
+    sock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket_module, name):
+            sock.setsockopt(IPPROTO_TCP, getattr(socket_module, name), value)
+
+
+def _send(sock: socket, rest: memoryview) -> None:
+    """Send everything. Each step may take the whole timeout, where `sendall` gives that to all of them together."""
+    while len(rest):
+        rest = rest[sock.send(rest) :]
+
+
 def _send_chunk(sock: socket, piece: memoryview) -> None:
     if len(piece) == 0:  # would end the body
         return
     head = b"%x\r\n" % len(piece)
     if isinstance(sock, ssl.SSLSocket):
-        sock.sendall(b"".join((head, piece, b"\r\n")))
+        _send(sock, memoryview(b"".join((head, piece, b"\r\n"))))
         return
     sent = sock.sendmsg((head, piece, b"\r\n"))
-    if sent < len(head):
-        sock.sendall(head[sent:])
-        sent = len(head)
-    if sent < len(head) + len(piece):
-        sock.sendall(piece[sent - len(head) :])
-        sent = len(head) + len(piece)
-    sock.sendall(b"\r\n"[sent - len(head) - len(piece) :])
+    for part in (memoryview(head), piece, memoryview(b"\r\n")):
+        _send(sock, part[sent:])
+        sent = max(0, sent - len(part))
 
 
 def _raise_what_was_answered(connection: HTTPConnection, error: OSError) -> None:
@@ -203,5 +236,11 @@ def _read_answer(connection: HTTPConnection) -> bool:
     code = answer.getheader(CODE_HEADER)
     if answer.status != 200 or code is not None or text.startswith("Code: "):
         number = int(code) if code is not None and code.isdigit() else None
-        raise InsertFault(text or f"HTTP {answer.status} {answer.reason}", code=number, status=answer.status)
+        words = text or f"HTTP {answer.status} {answer.reason}"
+        raise InsertFault(words, code=number, status=answer.status, after_s=_seconds(answer.getheader("Retry-After")))
     return answer.will_close or not answer.isclosed()
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return what Retry-After says, where it is a number of seconds (RFC 9110, 10.2.3)."""
+    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from exporters.clickhouse.exporter import ClickHouseExporter
+from exporters.clickhouse.insert import insert_batch
 from tests.clickhouse.otlp import batch_of, logs_record, span, spans_record, with_feedback
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def filled(db: Database) -> Database:
             "baseline_rate": [0.1, 0.1, 0.1],
         },
     )
-    ClickHouseExporter._insert(db, with_feedback(batch, {"trace_id": f"{1:032x}"}), "t1")
+    insert_batch(db, with_feedback(batch, {"trace_id": f"{1:032x}"}), "t1")
     return db
 
 
@@ -48,7 +48,7 @@ def test_every_query_of_the_page_runs_and_finds_rows(filled: Database) -> None:
 
 
 def test_the_page_names_every_table_and_view(db: Database) -> None:
-    inner = {"migrations", "trace_parts"} | {
+    inner = {"migrations", "insert_splits", "trace_parts"} | {
         f"trace_parts_from_{x}" for x in ("spans", "events", "feedback", "settlements")
     }
     tables = {r["name"] for r in db.rows("SELECT name FROM system.tables WHERE database = currentDatabase()")}
@@ -66,7 +66,7 @@ def test_the_weighted_rate_of_the_page_is_that_of_all_traces(db: Database) -> No
         "feature": ["f"] * 1000,
     }
     batch = batch_of(spans_record([span(n, 1) for n in numbers]), columns=columns)
-    ClickHouseExporter._insert(db, batch, "t1")
+    insert_batch(db, batch, "t1")
     [sql] = [q for q in QUERIES if "failing_rate" in q]
     [row] = db.rows(sql)
     assert row["traces"] == pytest.approx(1000)

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from exporters.clickhouse.ledger import ledger_rows
 from exporters.clickhouse.maps import attribute_maps, attribute_texts
-from exporters.clickhouse.rows import QUOTED, blocks, event_rows, span_rows
+from exporters.clickhouse.rows import QUOTED, blocks, event_rows, ledger_blocks, span_rows
 from exporters.clickhouse.times import LATEST_UNIX_NS, span_times
 from schema.anyvalue import ValueType, to_text
 from schema.batch import AttributeTable
@@ -205,7 +205,7 @@ def test_the_ledger_counts_per_tenant_minute_and_signal() -> None:
     ]
 
 
-def test_a_block_holds_one_day_of_receipt_and_the_ledger_comes_last() -> None:
+def test_a_block_holds_one_day_of_receipt() -> None:
     records = [spans_record([span(1, 1), span(1, 2)]), spans_record([span(2, 1)], received=NOON + DAY)]
     batch = with_feedback(batch_of(*records), {"trace_id": f"{1:032x}"})
     made = list(blocks(batch))
@@ -213,9 +213,9 @@ def test_a_block_holds_one_day_of_receipt_and_the_ledger_comes_last() -> None:
         ("spans", 2),
         ("spans", 1),
         ("feedback", 1),
-        ("ledger", 1),
-        ("ledger", 1),
     ]
+    assert [(b.table, b.rows.num_rows) for b in ledger_blocks(batch)] == [("ledger", 1), ("ledger", 1)]
+    assert [b.at if b.at is None else b.at.tolist() for b in made] == [[0, 1], [2], None]
     assert made[1].day == made[0].day + 1
     assert all(a.rows.equals(b.rows) for a, b in zip(made, blocks(batch), strict=True))
 

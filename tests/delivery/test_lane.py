@@ -63,7 +63,7 @@ def test_a_destination_that_says_how_long_to_wait_is_believed_within_reason() ->
     soon, never = Retryable("busy"), Retryable("busy")
     soon.after_s, never.after_s = 7.0, 1e9
     _, slept = deliver(Batches([batch(spans_request(1))]), Scripted([soon, never]))
-    assert slept == [7.0, 300.0]
+    assert slept == [7.5, 301.0]
 
 
 def test_a_fault_that_is_no_error_of_ours_costs_nothing_either(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from collector.decode import decode
 from collector.processors.cost import CostProcessor
 from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
-from exporters.clickhouse.exporter import ClickHouseExporter
+from exporters.clickhouse.insert import insert_batch
 from schema.span import CANONICAL
 from tests.normalise.payload import CORPUS
 from tests.normalise.test_corpus import split
@@ -75,7 +75,7 @@ def requests(bodies: Sequence[Path], order: str) -> Parts:
 def store(db: Database, waves: Iterable[Sequence[Record]]) -> None:
     """Store each wave as one journal batch: one INSERT per table."""
     for number, wave in enumerate(waves):
-        ClickHouseExporter._insert(db, process(decode(wave)), f"wave {number}".replace(" ", "/"))
+        insert_batch(db, process(decode(wave)), f"wave {number}".replace(" ", "/"))
 
 
 def arrivals(of_tenant: Mapping[str, list[Record]]) -> list[list[Record]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from collector.extensions.settle import settle
 from exporters.clickhouse.connect import connect
-from exporters.clickhouse.exporter import ClickHouseExporter
+from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
 from schema.component import Context
 from tests.clickhouse.otlp import batch_of, span, spans_record
@@ -26,7 +26,7 @@ def test_the_extension_settles_while_it_runs_and_waits_for_a_database_that_is_no
             migrate(db)
             root = span(1, 1, attributes={"session.id": "s"})
             for number, one in enumerate([span(1, 2, parent=1), root]):
-                ClickHouseExporter._insert(db, process(batch_of(spans_record([one]))), f"t/{number}")
+                insert_batch(db, process(batch_of(spans_record([one]))), f"t/{number}")
             deadline = time.monotonic() + DEADLINE_S
             rows: list[dict[str, object]] = []
             while not rows and time.monotonic() < deadline:

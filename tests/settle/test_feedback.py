@@ -14,7 +14,7 @@ from collector.extensions.settle import settle
 from collector.journal.record import Record
 from collector.receivers.feedback import to_logs_request
 from collector.settle.feedback import resolve_feedback
-from exporters.clickhouse.exporter import ClickHouseExporter
+from exporters.clickhouse.insert import insert_batch
 from schema.component import Context
 from tests.clickhouse.otlp import batch_of, span, spans_record
 from tests.settle.cut import process
@@ -26,14 +26,14 @@ CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
 
 
 def store(db: Database, *spans: Any, insert: str = "t/1") -> None:
-    ClickHouseExporter._insert(db, process(batch_of(spans_record(list(spans)))), insert)
+    insert_batch(db, process(batch_of(spans_record(list(spans)))), insert)
 
 
 def give(db: Database, body: str, *, at: datetime, insert: str = "f/1") -> None:
     ns = int(at.timestamp()) * 10**9
     request = to_logs_request(body.encode(), now_unix_ns=ns).SerializeToString()
     record = Record(9, "default", "logs", "protobuf", gzip=False, received_unix_ns=ns, body=request)
-    ClickHouseExporter._insert(db, process(decode([record])), insert)
+    insert_batch(db, process(decode([record])), insert)
 
 
 def failing(db: Database) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from collector.settle import Limits, Outcome, Settler
 from collector.settle.find import Progress
-from exporters.clickhouse.insert import insert
+from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.rows import _copies
 from schema.errors import Retryable
 from tests.clickhouse.otlp import NOON, SECOND, batch_of, logs_record, span, spans_record, value
@@ -50,7 +50,7 @@ class Sender:
         self.count += 1
         at = NOON + later_s * SECOND + self.count
         stamped = [replace(r, sequence=self.count, received_unix_ns=at) for r in records]
-        insert(self.db, process(batch_of(*stamped)), f"insert/{self.count}")
+        insert_batch(self.db, process(batch_of(*stamped)), f"insert/{self.count}")
 
     def spans(self, *spans: Any, **rest: Any) -> None:
         self.send(spans_record(spans), **rest)
