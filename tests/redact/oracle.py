@@ -47,7 +47,10 @@ SECRETS: tuple[tuple[str, str], ...] = (
     ("jwt", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"),
     ("authorization", "0123456789abcdefABCDEF+/=="),
     ("assigned", "9f8e7d6c5b4a39281706"),
-    ("private_key", "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAu1SU1LfVLPHCozMxH2Mo\nab0=\n-----END RSA PRIVATE KEY-----"),
+    (
+        "private_key",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAu1SU1LfVLPHCozMxH2Mo\nab0=\n-----END RSA PRIVATE KEY-----",
+    ),
     ("private_key", "-----BEGIN PRIVATE KEY-----\\nMIIEowIBAAKCAQEAu1SU1LfVLPHCozMxH2Mo\\n-----END PRIVATE KEY-----"),
     ("url_password", "hunter2-hunter2"),
     ("card", "4111 1111 1111 1111"),

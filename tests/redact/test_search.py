@@ -22,7 +22,8 @@ JUNK = st.one_of(
     st.text(max_size=24),
     st.text(alphabet="0123456789 -", max_size=40),
     st.text(alphabet="abcXYZ019_-+/=.:@\\\"' \n", max_size=60),
-    st.sampled_from(["sk-", "AKIA", "eyJ", "://", ":x@", "token=", '"password": "', "Bearer ", "KEY-----\n", "\\n", "-----BEGIN "]),
+    st.sampled_from(["sk-", "AKIA", "eyJ", "://", ":x@", "token=", '"password": "', "Bearer ", "KEY-----\n", "\\n",
+                     "-----BEGIN "]),
 )  # fmt: skip
 
 
