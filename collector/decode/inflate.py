@@ -36,7 +36,8 @@ def gunzip(
 ) -> bytes:
     """Return the inflated bytes; the GIL is released meanwhile.
 
-    `max_ratio` is how many times larger than the body they may be, beyond 1 MiB. `reserve` is called with a number of
+    `max_ratio` is how many times larger than the body they may be, beyond 1 MiB; of a body whose trailer does not say
+    its size, than what was read of it so far, too. `reserve` is called with a number of
     bytes before that many more are made, and may raise.
 
     Raises:
@@ -49,7 +50,8 @@ def gunzip(
     rest: bytes | memoryview = body
     for _ in range(MAX_MEMBERS):
         stream = isal_zlib.decompressobj(wbits=GZIP)
-        step = max(FIRST_BYTES, _announced_bytes(rest), size)
+        announced_bytes = _announced_bytes(rest)
+        step = max(FIRST_BYTES, size, announced_bytes if announced_bytes <= allowed.n_bytes else 0)
         while not stream.eof:
             step = min(step, allowed.n_bytes - size)
             if reserve is not None:
@@ -59,7 +61,7 @@ def gunzip(
             except IsalError as e:
                 raise Refused(Reason.BAD_DATA, f"the body is not valid gzip: {e}") from None
             size += len(piece)
-            if size > allowed.n_bytes:
+            if size > allowed.n_bytes or allowed.is_bomb(size, len(body) - len(stream.unconsumed_tail)):
                 raise allowed.exceeded()
             if len(piece) <= step and not stream.eof:
                 raise Refused(Reason.BAD_DATA, "the gzip body ends before its end marker")
@@ -89,12 +91,18 @@ class _Allowed:
         self._by_ratio = by_ratio < limit_bytes
         self.n_bytes = min(limit_bytes, by_ratio)
 
+    def is_bomb(self, size: int, read_bytes: int) -> bool:
+        """Tell whether what was read of the body grew too much already: there is no need to wait for the rest."""
+        if self._max_ratio is None or size <= RATIO_FROM_BYTES or size <= self._max_ratio * read_bytes:
+            return False
+        self._by_ratio = True
+        return True
+
     def exceeded(self) -> Refused:
         if self._by_ratio:
             return Refused(
                 Reason.TOO_LARGE,
-                f"the body inflates to more than {self._max_ratio} times its size, {self.n_bytes} bytes; "
-                "send it uncompressed",
+                f"the body inflates to more than {self._max_ratio} times its size; send it uncompressed",
                 limit=Limit.INFLATE_RATIO,
             )
         return Refused(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from schema.component import Signal
 
-FRAGMENT_BYTES = 256 << 10
-"""Bytes parsed at once: at worst 23 MB as messages (measured)."""
+FRAGMENT_BYTES = 128 << 10
+"""Bytes parsed at once: at worst 12 MB as messages (measured)."""
 MAX_FIELDS_OF_ONE = 200_000
 """Fields of one span or log record larger than a fragment, nested ones included: about 0.1 s to count (measured)."""
 MAX_FIELDS_OUTSIDE = 400_000

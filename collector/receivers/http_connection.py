@@ -140,9 +140,10 @@ class _Incoming:
     keep_alive: bool = False
     expects_continue: bool = False
     refusal: Response | None = None
-    chunks: list[bytes] = field(default_factory=list)
+    pieces: bytes | bytearray = b""
+    """The body as far as it came. One buffer: an object for each piece would be many times a piece of a byte or two."""
     body: Body | None = None
-    """Instead of chunks where the body is large and its length known; the parser does not see all of it."""
+    """Instead of pieces where the body is large and its length known; the parser does not see all of it."""
     body_bytes: int = 0
     budget_bytes: int = 0
 
@@ -327,7 +328,16 @@ class HttpConnection(asyncio.BufferedProtocol):
             if incoming.body is not None:
                 incoming.body.write(body)
             else:
-                incoming.chunks.append(body)
+                self._append(incoming, body)
+
+    @staticmethod
+    def _append(incoming: _Incoming, piece: bytes) -> None:
+        if isinstance(incoming.pieces, bytearray):
+            incoming.pieces += piece
+        elif incoming.pieces:
+            incoming.pieces = bytearray().join((incoming.pieces, piece))
+        else:
+            incoming.pieces = piece  # the only one, more often than not
 
     def _count(self, incoming: _Incoming, n_bytes: int) -> bool:
         """Count bytes of the body; return whether they are wanted."""
@@ -361,7 +371,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         if incoming.body is not None:
             request.body = incoming.body.content()
         else:
-            request.body = incoming.chunks[0] if len(incoming.chunks) == 1 else b"".join(incoming.chunks)
+            pieces = incoming.pieces
+            request.body = pieces if isinstance(pieces, bytes) else memoryview(pieces).toreadonly()
         self._enqueue(incoming.refusal or request, incoming.budget_bytes, keep_alive=incoming.keep_alive)
 
     # answering
