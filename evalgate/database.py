@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalgate.errors import BadInput
 from schema.errors import EvalgateError, Retryable
+from schema.identity import DEFAULT_TENANT, check_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from exporters.clickhouse.fence import Fence
+    from exporters.clickhouse.tenant_filter import TenantFilter
 
 DEFAULT_PATH = Path(".evalgate/data/db")
 NO_RIGHT_CODES = frozenset({164, 497})
 """READONLY and ACCESS_DENIED of ClickHouse `src/Common/ErrorCodes.cpp`."""
-TENANT = "default"
-"""The one tenant of a single-tenant instance."""
+TENANT = "{tenant:String}"
+"""What a statement that reads for a tenant must ask for."""
 
 
 class Database(Protocol):
@@ -44,6 +47,22 @@ class Database(Protocol):
 
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the same keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantDatabase:
+    """A database as one tenant has it: whose rows are read and written is said here, and by nobody else."""
+
+    opened: Database
+    tenant: str
+
+    def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+        """Return all rows; where the statement asks for the tenant, this one is bound, whatever the parameters say."""
+        return self.opened.rows(sql, {**(parameters or {}), **({"tenant": self.tenant} if TENANT in sql else {})})
+
+    def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows of this tenant that all have the same keys."""
+        self.opened.insert_rows(table, [{**row, "tenant": self.tenant} for row in rows])
 
 
 def sql(package: str, name: str) -> str:
@@ -95,17 +114,74 @@ def open_database(dsn: str | None, *, writes: bool = False) -> Iterator[Database
         yield database
 
 
-def fence(database: Database) -> Fence | None:
+@contextmanager
+def open_tenant(dsn: str | None, tenant: str | None, *, writes: bool = False) -> Iterator[TenantDatabase]:
+    """Open a database as `open_database` does, for one tenant: the one named, else the only one there is.
+
+    Raises:
+        BadInput: that is no name of a tenant, or there are several and none is named.
+
+    """
+    with open_database(dsn, writes=writes) as database:
+        yield TenantDatabase(database, choose_tenant(database, tenant))
+
+
+def choose_tenant(database: Database, asked: str | None) -> str:
+    """Return the tenant that is asked for, else the only one.
+
+    Raises:
+        BadInput: as `open_tenant`.
+
+    """
+    if asked:
+        try:
+            return check_tenant(asked)
+        except ValueError as e:
+            raise BadInput(f"--tenant: {e}") from None
+    known = [str(row["tenant"]) for row in database.rows(sql(__package__, "tenants"))]
+    if len(known) > 1:
+        some = f"{', '.join(known[:10])}{', …' if len(known) > 10 else ''}"
+        raise BadInput(f"there are several tenants: {some}. Say which: --tenant NAME, or EVALGATE_TENANT")
+    return known[0] if known else DEFAULT_TENANT
+
+
+def whose_rows(database: Database, asked: str | None) -> str | None:
+    """Return the tenant that a statement of the user is confined to; None where there are no others.
+
+    Raises:
+        BadInput: as `open_tenant`.
+
+    """
+    if asked or len(database.rows(sql(__package__, "tenants"))) > 1:
+        return choose_tenant(database, asked)
+    return None
+
+
+def confine(database: Database, tenant: str) -> TenantFilter:
+    """Return what confines a statement of the user to one tenant."""
+    from exporters.clickhouse.tenant_filter import tenant_filter  # noqa: PLC0415 - the gate must not need it
+
+    return tenant_filter(database.rows, tenant)
+
+
+def fence(database: Database, confined: TenantFilter | None = None) -> Fence | None:
     """Return what a statement of the user must pass where the engine is chdb, in whichever process; else None.
 
-    chdb has no users: whatever it can read, `file()` and the like, any statement can. A server has its grants.
+    chdb has no users: whatever it can read, `file()` and the like, any statement can. A server has its grants, and row
+    policies to keep tenants apart; `confined` is there no more than what was asked for.
     """
     from exporters.clickhouse.fence import Fence  # noqa: PLC0415 - as above
 
     (engine,) = database.rows(sql(__package__, "engine"))
     if not engine["is_chdb"]:
         return None
-    return Fence(engine["name"], lambda text: database.raw(f"EXPLAIN AST {text}", form="TSVRaw").decode())
+
+    def explain(text: str) -> str:
+        return database.raw(f"EXPLAIN AST {text}", form="TSVRaw").decode()
+
+    if confined is None:
+        return Fence(engine["name"], explain)
+    return Fence(engine["name"], explain, confined.tables, confined.hidden)
 
 
 def _unready(url: str, missing: Sequence[str], *, is_served: bool) -> str:

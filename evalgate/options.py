@@ -20,6 +20,16 @@ Dsn = Annotated[
         show_default=False,
     ),
 ]
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        envvar="EVALGATE_TENANT",
+        metavar="NAME",
+        help="Whose rows.  [default: the only tenant there is]",
+        show_default=False,
+    ),
+]
 Since = Annotated[
     str | None,
     typer.Option("--since", metavar="WHEN", help="Only from then on: 30m, 24h, 7d, 2w, or a date such as 2026-11-20."),

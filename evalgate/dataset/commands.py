@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from evalgate.database import open_database
+from evalgate.database import open_tenant
 from evalgate.dataset.build import Filters, choose
 from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
 from evalgate.errors import BadInput
-from evalgate.options import Dsn, Json, Since, new_app, since_time
+from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.review.cases import list_cases
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
@@ -34,6 +34,7 @@ def build(
     failure_mode: Annotated[str | None, typer.Option(help="Only cases of this failure mode.")] = None,
     since: Since = None,
     sample: Annotated[int | None, typer.Option(min=1, help="No more than N cases, the same ones each time.")] = None,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -41,7 +42,7 @@ def build(
     terminal, now = Terminal(), datetime.now(UTC)
     check_name(name)
     filters = Filters(feature, failure_mode, since_time(since, now), sample)
-    with open_database(dsn) as database:
+    with open_tenant(dsn, tenant) as database:
         choice = choose(list_cases(database), filters)
     left_out = f"left out: {choice.quarantined} quarantined, {choice.rejected} rejected"
     if not choice.cases:

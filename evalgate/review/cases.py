@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from evalgate.database import TENANT, sql
+from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.files import to_json_line
 from evalgate.select.reading import final_output, tool_calls, user_input
@@ -18,7 +18,7 @@ from schema.case import Case, CaseInput, Observed, Provenance, case_id_of, case_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from evalgate.database import Database
+    from evalgate.database import TenantDatabase
     from evalgate.select.traces import Trace
     from schema.verdict import Annotation
 
@@ -81,7 +81,7 @@ def make_case(trace: Trace, annotation: Annotation) -> Case | None:
 
 
 def list_cases(
-    database: Database,
+    database: TenantDatabase,
     *,
     status: CaseStatus | None = None,
     failure_mode: str | None = None,
@@ -90,7 +90,7 @@ def list_cases(
 ) -> list[CaseRow]:
     """Return the cases, the oldest first; with `ids`, only those."""
     conditions = ""
-    bound: dict[str, object] = {"tenant": TENANT}
+    bound: dict[str, object] = {}
     for name, value in (("status", status), ("failure_mode", failure_mode)):
         if value is not None:
             conditions += f" AND {name} = {{{name}:String}}"
@@ -105,7 +105,7 @@ def list_cases(
     return [_case_row(r) for r in rows]
 
 
-def find_case(database: Database, prefix: str) -> CaseRow:
+def find_case(database: TenantDatabase, prefix: str) -> CaseRow:
     """Return the one case whose id begins so; "case-" may be left out.
 
     Raises:
@@ -121,9 +121,9 @@ def find_case(database: Database, prefix: str) -> CaseRow:
     return found[0]
 
 
-def case_history(database: Database, case_id: str) -> list[Mapping[str, Any]]:
+def case_history(database: TenantDatabase, case_id: str) -> list[Mapping[str, Any]]:
     """Return {at, event, actor, reason} of each event, the first one first."""
-    rows = database.rows(sql(__package__, "case_events"), {"tenant": TENANT, "case_id": case_id})
+    rows = database.rows(sql(__package__, "case_events"), {"case_id": case_id})
     return [
         {"at": iso_time(r["at_unix_us"] * 1000), "event": r["event"], "actor": r["actor"], "reason": r["reason"]}
         for r in rows
@@ -131,7 +131,7 @@ def case_history(database: Database, case_id: str) -> list[Mapping[str, Any]]:
 
 
 def record(
-    database: Database,
+    database: TenantDatabase,
     cases: Sequence[Case],
     event: CaseEvent,
     *,
@@ -143,7 +143,6 @@ def record(
     at = now()
     rows = [
         {
-            "tenant": TENANT,
             "case_id": case.case_id,
             "at": at,
             "event": str(event),

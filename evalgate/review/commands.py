@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalgate.database import open_database
+from evalgate.database import open_tenant
 from evalgate.errors import BadInput
-from evalgate.options import Dsn, Json, Since, new_app, since_time
+from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
 from evalgate.review.labels import Faulty, draft, read_labels, save, undo, unlabelled
 from evalgate.review.show import print_case
@@ -25,7 +25,7 @@ from schema.case import case_to_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalgate.database import Database
+    from evalgate.database import TenantDatabase
     from evalgate.review.cases import CaseRow
     from evalgate.review.labels import Draft
 
@@ -70,6 +70,7 @@ def label(
     undo_count: Annotated[int, typer.Option("--undo", min=0, help="Undo your last N labels.", metavar="N")] = 0,
     annotator: Annotator = None,
     since: Since = None,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -81,7 +82,7 @@ def label(
     ways = [w for w, asked in (("TRACE", traces), ("--from", source), ("--undo", undo_count)) if asked]
     if len(ways) > 1:
         raise BadInput(f"{' and '.join(ways)} exclude each other")
-    with open_database(dsn, writes=True) as database:
+    with open_tenant(dsn, tenant, writes=True) as database:
         if source is not None:
             _import(terminal, database, source, who, partial=partial, json=json)
         elif undo_count:
@@ -98,12 +99,13 @@ def cases_list(
     *,
     status: Annotated[CaseStatus | None, typer.Option(help="Only these.")] = None,
     failure_mode: Mode = None,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """List cases and where they stand: by status, failure mode, then time."""
     terminal = Terminal()
-    with open_database(dsn) as database:
+    with open_tenant(dsn, tenant) as database:
         found = list_cases(database, status=status, failure_mode=failure_mode)
     places = {s: place for place, s in enumerate(CaseStatus)}
     rows = sorted(found, key=lambda r: (places[r.status], r.case.failure_mode or "", r.created_at))
@@ -136,12 +138,13 @@ def cases_list(
 def cases_show(
     case: Annotated[str, typer.Argument(help="A case id, or the beginning of one.")],
     *,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """Read one case and what happened to it."""
     terminal = Terminal()
-    with open_database(dsn) as database:
+    with open_tenant(dsn, tenant) as database:
         row = find_case(database, case)
         history = case_history(database, row.case.case_id)
     if json:
@@ -157,12 +160,13 @@ def cases_promote(
     failure_mode: Mode = None,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     actor: Actor = None,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """Let quarantined cases into datasets."""
     terminal = Terminal()
-    with open_database(dsn, writes=True) as database:
+    with open_tenant(dsn, tenant, writes=True) as database:
         chosen = _choose(database, cases or [], everything=everything, failure_mode=failure_mode)
         new = [r for r in chosen if r.status is not CaseStatus.PROMOTED]
         record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=actor or _user(), reason=reason)
@@ -176,19 +180,22 @@ def cases_reject(
     *,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     actor: Actor = None,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """Keep cases out of datasets that are built from now on."""
     terminal = Terminal()
-    with open_database(dsn, writes=True) as database:
+    with open_tenant(dsn, tenant, writes=True) as database:
         chosen = _choose(database, cases, everything=False, failure_mode=None)
         new = [r for r in chosen if r.status is not CaseStatus.REJECTED]
         record(database, [r.case for r in new], CaseEvent.REJECTED, actor=actor or _user(), reason=reason)
     _tell(terminal, "rejected", new, len(chosen) - len(new), json=json)
 
 
-def _choose(database: Database, prefixes: list[str], *, everything: bool, failure_mode: str | None) -> list[CaseRow]:
+def _choose(
+    database: TenantDatabase, prefixes: list[str], *, everything: bool, failure_mode: str | None
+) -> list[CaseRow]:
     if everything == bool(prefixes):
         raise BadInput("name cases, or say --all for every quarantined one (--failure-mode narrows it)")
     if everything:
@@ -204,7 +211,7 @@ def _tell(terminal: Terminal, verb: str, new: list[CaseRow], already: int, *, js
     terminal.say(f"{verb}: {len(new)}{f' ({already} already)' if already else ''}")
 
 
-def _import(terminal: Terminal, database: Database, source: Path, who: str, *, partial: bool, json: bool) -> None:
+def _import(terminal: Terminal, database: TenantDatabase, source: Path, who: str, *, partial: bool, json: bool) -> None:
     labels, faulty = read_labels(source, who)
     drafts: list[Draft] = []
     lines: dict[tuple[str, str, str], int] = {}
@@ -253,7 +260,7 @@ def _import(terminal: Terminal, database: Database, source: Path, who: str, *, p
     terminal.say("next: evalgate cases list")
 
 
-def _undo(terminal: Terminal, database: Database, count: int, who: str, *, json: bool) -> None:
+def _undo(terminal: Terminal, database: TenantDatabase, count: int, who: str, *, json: bool) -> None:
     undone = undo(database, count, who)
     if json:
         terminal.emit({"undone": [a.label.trace_id for a in undone]})
@@ -263,7 +270,7 @@ def _undo(terminal: Terminal, database: Database, count: int, who: str, *, json:
         terminal.say(f"undone: {a.label.verdict}{mode} of trace {a.label.trace_id}")
 
 
-def _walk(terminal: Terminal, database: Database, who: str, named: Sequence[str], since: datetime | None) -> None:
+def _walk(terminal: Terminal, database: TenantDatabase, who: str, named: Sequence[str], since: datetime | None) -> None:
     from evalgate.review.keys import TerminalKeys  # noqa: PLC0415 - termios exists on POSIX only
     from evalgate.review.walk import Walk  # noqa: PLC0415
 
@@ -279,7 +286,7 @@ def _walk(terminal: Terminal, database: Database, who: str, named: Sequence[str]
         terminal.say("next: evalgate cases list")
 
 
-def nothing_to_label(database: Database, since: datetime | None) -> str:
+def nothing_to_label(database: TenantDatabase, since: datetime | None) -> str:
     """Say why nothing waits, and what to do about it."""
     totals = count_traces(database, started_since(Where(), since))
     if not totals.traces:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from evalgate.database import TENANT, sql
+from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.files import read_jsonl
 from evalgate.review.cases import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from evalgate.database import Database
+    from evalgate.database import TenantDatabase
     from evalgate.review.cases import CaseRow
     from schema.case import Case
 
@@ -91,7 +91,7 @@ def read_labels(path: Path, annotator: str) -> tuple[list[tuple[int, Label]], li
 
 
 def draft(
-    database: Database,
+    database: TenantDatabase,
     label: Label,
     *,
     now: Callable[[], datetime] = utc_now,
@@ -112,7 +112,7 @@ def draft(
     return Draft(annotation, make_case(trace, annotation), repeated)
 
 
-def save(database: Database, drafts: Sequence[Draft]) -> Saved:
+def save(database: TenantDatabase, drafts: Sequence[Draft]) -> Saved:
     """Save labels and their cases. Saving the same again changes nothing, and repairs what was cut short."""
     drafts = _in_time(drafts)
     fresh = [d for d in drafts if not d.repeated]
@@ -128,7 +128,9 @@ def save(database: Database, drafts: Sequence[Draft]) -> Saved:
     return Saved(len(fresh), len(drafts) - len(fresh), tuple(c.case_id for c in cases), without_case)
 
 
-def undo(database: Database, count: int, annotator: str, *, now: Callable[[], datetime] = utc_now) -> list[Annotation]:
+def undo(
+    database: TenantDatabase, count: int, annotator: str, *, now: Callable[[], datetime] = utc_now
+) -> list[Annotation]:
     """Undo the last labels of an annotator; return them, the latest first.
 
     The case goes back to what the label before says; where there is none, it is rejected.
@@ -137,10 +139,10 @@ def undo(database: Database, count: int, annotator: str, *, now: Callable[[], da
         BadInput: this annotator has no label that stands.
 
     """
-    bound = {"tenant": TENANT, "annotator": annotator, "limit": count}
+    bound = {"annotator": annotator, "limit": count}
     rows = database.rows(sql(__package__, "latest_labels"), bound)
     if not rows:
-        others = database.rows(sql(__package__, "annotators"), {"tenant": TENANT})
+        others = database.rows(sql(__package__, "annotators"))
         words = ", ".join(f"{r['annotator'] or '(nobody)'} {r['labels']}" for r in others)
         hint = f" There are labels by: {words} (--annotator)" if words else ""
         raise BadInput(f"there is no label by {annotator!r} to undo.{hint}")
@@ -154,20 +156,20 @@ def undo(database: Database, count: int, annotator: str, *, now: Callable[[], da
     return undone
 
 
-def unlabelled(database: Database, since: datetime | None = None) -> list[str]:
+def unlabelled(database: TenantDatabase, since: datetime | None = None) -> list[str]:
     """Return the flagged traces that nobody has labelled, failing ones first."""
     where = started_since(Where(), since)
     text = sql(__package__, "unlabelled").replace("/* conditions */", where.sql)
-    rows = database.rows(text, {"tenant": TENANT, **where.parameters})
+    rows = database.rows(text, where.parameters)
     return [str(r["trace_id"]) for r in rows]
 
 
-def failure_modes(database: Database) -> list[str]:
+def failure_modes(database: TenantDatabase) -> list[str]:
     """Return the failure modes that people have named, the frequent ones first."""
-    return [str(r["failure_mode"]) for r in database.rows(sql(__package__, "modes"), {"tenant": TENANT})]
+    return [str(r["failure_mode"]) for r in database.rows(sql(__package__, "modes"))]
 
 
-def _restore(database: Database, known: CaseRow, actor: str) -> None:
+def _restore(database: TenantDatabase, known: CaseRow, actor: str) -> None:
     """Make the case say what the labels that stand say."""
     provenance = known.case.provenance
     trace = load_trace(database, provenance.trace_id or "")
@@ -205,7 +207,6 @@ def _in_time(drafts: Sequence[Draft]) -> list[Draft]:
 def _row(annotation: Annotation, *, undone: int) -> dict[str, Any]:
     label = annotation.label
     return {
-        "tenant": TENANT,
         "annotation_id": annotation.annotation_id,
         "created_at": annotation.created_at,
         "trace_id": label.trace_id,

@@ -28,7 +28,7 @@ from schema.verdict import Label, Verdict, failure_mode_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalgate.database import Database
+    from evalgate.database import TenantDatabase
     from evalgate.review.keys import Keys
     from evalgate.select.traces import Trace
     from evalgate.terminal import Terminal
@@ -51,7 +51,7 @@ class Tally:
 class Walk:
     """One sitting of one reviewer; owns nothing but its place in the list."""
 
-    database: Database
+    database: TenantDatabase
     terminal: Terminal
     keys: Keys
     annotator: str

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from evalgate.database import open_database
-from evalgate.options import Dsn, Json, Since, new_app, since_time
+from evalgate.database import open_database, open_tenant, whose_rows
+from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.select.query import QueryFormat, run_query
 from evalgate.select.recent import is_bounded, recent_hour, started_since
 from evalgate.select.show import print_list, print_trace, trace_json
@@ -45,6 +45,7 @@ def traces(
     service: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this service.")] = None,
     since: Since = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 50,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -60,7 +61,7 @@ def traces(
         conditions = conditions.and_("service_name", "=", service)
     terminal = Terminal()
     start = since_time(since, datetime.now(UTC))
-    with open_database(dsn) as database:
+    with open_tenant(dsn, tenant) as database:
         conditions = started_since(conditions, start)
         if hour := None if is_bounded(conditions) else recent_hour(database):
             conditions = conditions.received_from(hour)
@@ -88,12 +89,13 @@ def show(
     trace: Annotated[str, typer.Argument(metavar="ID", help="A trace id, or the beginning of one.")],
     *,
     full: Annotated[bool, typer.Option("--full", help="Do not cut long texts.")] = False,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """Read one trace: the tree of spans, the conversation, what failed and with which input."""
     terminal = Terminal()
-    with open_database(dsn) as database:
+    with open_tenant(dsn, tenant) as database:
         found = load_trace(database, resolve_trace(database, trace))
     if json:
         terminal.emit(trace_json(found))
@@ -108,6 +110,8 @@ def query(
     *,
     query_format: Annotated[QueryFormat, typer.Option("--format", help="How to print.")] = QueryFormat.TABLE,
     limit: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many rows at most.")] = 1000,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The rows of all tenants.")] = False,
+    tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -116,4 +120,5 @@ def query(
     if statement == "-":
         statement = sys.stdin.read()
     with open_database(dsn) as database:
-        run_query(terminal, database, statement, QueryFormat.JSON if json else query_format, limit)
+        whose = None if all_tenants else whose_rows(database, tenant)
+        run_query(terminal, database, statement, QueryFormat.JSON if json else query_format, limit, tenant=whose)

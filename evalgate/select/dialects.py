@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalgate.database import TENANT, open_database, sql
-from evalgate.options import Dsn, Json, Since, new_app, since_time
+from evalgate.database import open_tenant, sql
+from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.terminal import Terminal, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from evalgate.database import Database
+    from evalgate.database import TenantDatabase
 
 MAX_KEYS = 200_000
 """Distinct (scope, version, key) read at most; keys are input, and there may be millions."""
@@ -83,17 +83,17 @@ def find_unmapped(rows: Iterable[Mapping[str, Any]]) -> list[Unmapped]:
     return sorted(found.values(), key=lambda u: (-u.spans, u.scope, u.key))
 
 
-def read_unmapped(database: Database, since: datetime | None) -> list[Unmapped]:
+def read_unmapped(database: TenantDatabase, since: datetime | None) -> list[Unmapped]:
     """Read the attribute keys of the database and return those that no rule read."""
     since_ns = int(since.timestamp()) * 10**9 if since else 0
-    parameters = {"tenant": TENANT, "since_ns": since_ns, "limit": MAX_KEYS}
+    parameters = {"since_ns": since_ns, "limit": MAX_KEYS}
     return find_unmapped(database.rows(sql("evalgate.select", "attribute_keys"), parameters))
 
 
-def unmapped(*, since: Since = None, dsn: Dsn = None, json: Json = False) -> None:
+def unmapped(*, since: Since = None, tenant: Tenant = None, dsn: Dsn = None, json: Json = False) -> None:
     """List GenAI-looking attributes that no rule read, per instrumentation: a new dialect shows here first."""
     terminal = Terminal()
-    with open_database(dsn) as database:
+    with open_tenant(dsn, tenant) as database:
         found = read_unmapped(database, since_time(since, datetime.now(UTC)))
     if json:
         terminal.emit([asdict(u) for u in found])

@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from evalgate.database import fence
+from evalgate.database import confine, fence
 from evalgate.errors import BadInput
 from evalgate.terminal import clean, count_of, one_line
 from schema.errors import Refused
@@ -49,9 +49,11 @@ class Answer:
     """Whether the database had more rows."""
 
 
-def run_query(terminal: Terminal, database: Database, statement: str, form: QueryFormat, limit: int) -> None:
+def run_query(
+    terminal: Terminal, database: Database, statement: str, form: QueryFormat, limit: int, *, tenant: str | None = None
+) -> None:
     """Send the statement and print the answer; that rows are missing is said on stderr."""
-    answer = ask(database, statement, limit, typed=form is QueryFormat.JSON)
+    answer = ask(database, statement, limit, typed=form is QueryFormat.JSON, tenant=tenant)
     match form:
         case QueryFormat.JSON:
             rows = [dict(zip(answer.names, row, strict=True)) for row in answer.rows]
@@ -65,22 +67,29 @@ def run_query(terminal: Terminal, database: Database, statement: str, form: Quer
         terminal.note(f"evalgate: only the first {count_of(limit, 'row')}; there are more (--limit)")
 
 
-def ask(database: Database, statement: str, limit: int, *, typed: bool) -> Answer:
+def ask(database: Database, statement: str, limit: int, *, typed: bool, tenant: str | None = None) -> Answer:
     """Return the answer; `typed` values are JSON values, others the texts ClickHouse writes.
+
+    With `tenant`, of the rows of that tenant alone.
 
     Raises:
         BadInput: it is not one reading statement, or reaches outside the database.
 
     """
     text = reading_statement(statement)
-    if guard := fence(database):
+    confined = None if tenant is None else confine(database, tenant)
+    if guard := fence(database, confined):
         try:
             text = guard.check(text)
         except Refused as e:
             raise BadInput(str(e)) from None
     body = database.raw(
         text,
-        settings={"limit": limit + 1, "output_format_json_quote_64bit_integers": 0},
+        settings={
+            **({} if confined is None else confined.settings),
+            "limit": limit + 1,
+            "output_format_json_quote_64bit_integers": 0,
+        },
         form="JSONCompact" if typed else "JSONCompactStrings",
     )
     document = json.loads(body)

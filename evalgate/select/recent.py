@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from evalgate.database import TENANT, sql
+from evalgate.database import sql
 
 if TYPE_CHECKING:
-    from evalgate.database import Database
+    from evalgate.database import TenantDatabase
     from evalgate.select.where import Where
 
 RECENT_TRACES = 500_000
@@ -32,10 +32,10 @@ def started_since(where: Where, moment: datetime | None) -> Where:
     return where.and_("start_time", ">=", moment.isoformat()).received_from(hour)
 
 
-def recent_hour(database: Database, traces: int = RECENT_TRACES) -> datetime | None:
+def recent_hour(database: TenantDatabase, traces: int = RECENT_TRACES) -> datetime | None:
     """Return the hour of receipt from which on the latest traces lie; None where there are no older ones."""
     seen = 0
-    rows = database.rows(sql(__package__, "hours"), {"tenant": TENANT})
+    rows = database.rows(sql(__package__, "hours"))
     for row in rows[:-1]:
         seen += row["n"]
         if seen >= traces:

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from evalgate.database import TENANT, sql
+from evalgate.database import sql
 from evalgate.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from evalgate.database import Database
+    from evalgate.database import TenantDatabase
     from evalgate.select.where import Where
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -125,28 +125,28 @@ class Totals:
     flagged: int
 
 
-def list_traces(database: Database, where: Where, limit: int) -> list[TraceRow]:
+def list_traces(database: TenantDatabase, where: Where, limit: int) -> list[TraceRow]:
     """Return the traces that meet the conditions: failing first, then sampled, then the rest; the latest first."""
     text = sql(__package__, "traces").replace("/* conditions */", where.sql)
-    rows = database.rows(text, {"tenant": TENANT, "limit": limit, **where.parameters})
+    rows = database.rows(text, {"limit": limit, **where.parameters})
     return [trace_row(r) for r in rows]
 
 
-def last_messages(database: Database, where: Where, limit: int) -> dict[str, str]:
+def last_messages(database: TenantDatabase, where: Where, limit: int) -> dict[str, str]:
     """Return what the user said last, by trace id, of the traces that `list_traces` returns; cut for a line."""
     text = sql(__package__, "asked").replace("/* conditions */", where.sql)
-    rows = database.rows(text, {"tenant": TENANT, "limit": limit, **where.parameters})
+    rows = database.rows(text, {"limit": limit, **where.parameters})
     return {r["trace_id_hex"]: r["asked"] for r in rows}
 
 
-def count_traces(database: Database, where: Where) -> Totals:
+def count_traces(database: TenantDatabase, where: Where) -> Totals:
     """Return how many there are."""
     text = sql(__package__, "totals").replace("/* conditions */", where.sql)
-    (row,) = database.rows(text, {"tenant": TENANT, **where.parameters})
+    (row,) = database.rows(text, where.parameters)
     return Totals(row["n_traces"], row["n_failing"], row["n_flagged"])
 
 
-def resolve_trace(database: Database, prefix: str) -> str:
+def resolve_trace(database: TenantDatabase, prefix: str) -> str:
     """Return the one trace id that begins with these hex digits.
 
     Raises:
@@ -156,7 +156,7 @@ def resolve_trace(database: Database, prefix: str) -> str:
     wanted = prefix.strip().lower()
     if not wanted or set(wanted) - set("0123456789abcdef") or len(wanted) > 32:
         raise BadInput(f"{prefix[:40]!r} is not a trace id: hex digits, at most 32. List them: evalgate traces")
-    found = [r["trace_id"] for r in database.rows(sql(__package__, "prefix"), {"tenant": TENANT, "prefix": wanted})]
+    found = [r["trace_id"] for r in database.rows(sql(__package__, "prefix"), {"prefix": wanted})]
     if not found:
         raise BadInput(f"no trace begins with {wanted}. List them: evalgate traces")
     if len(found) > 1:
@@ -165,7 +165,7 @@ def resolve_trace(database: Database, prefix: str) -> str:
     return str(found[0])
 
 
-def load_trace(database: Database, trace_id: str) -> Trace:
+def load_trace(database: TenantDatabase, trace_id: str) -> Trace:
     """Read one trace by its whole id.
 
     Raises:
@@ -173,10 +173,10 @@ def load_trace(database: Database, trace_id: str) -> Trace:
 
     """
     text = sql(__package__, "traces").replace("/* conditions */", "AND trace_id = {trace_id:String}")
-    rows = database.rows(text, {"tenant": TENANT, "limit": 1, "trace_id": trace_id})
+    rows = database.rows(text, {"limit": 1, "trace_id": trace_id})
     if not rows:
         raise BadInput(f"there is no trace {trace_id}. List them: evalgate traces")
-    which = {"tenant": TENANT, "trace_id": trace_id}
+    which = {"trace_id": trace_id}
     spans: dict[str, Span] = {}
     for r in database.rows(sql(__package__, "spans"), which):
         spans.setdefault(r["span_hex"], _span(r))

@@ -34,6 +34,8 @@ TABLE_FUNCTIONS = frozenset(
     | {"zeros", "zeros_mt"}
 )
 """They make rows out of nothing, or out of a subquery that is itself checked."""
+TENANT_VIEW = re.compile(r"tenant_[a-z_]+")
+"""Our views with a parameter (migration 0016) look like table functions."""
 
 SYSTEM_TABLES = frozenset(
     {
@@ -135,6 +137,14 @@ LEADING_COMMENTS = re.compile(r"(?:\s*--[^\n]*\n)+\s*")
 """Of one line each: where those end, all parsers agree."""
 WORDS = re.compile(r"\b(OUTFILE|INFILE)\b|:\s*Identifier\s*\}", re.IGNORECASE)
 
+OF_NOBODY = frozenset(
+    {"aggregate_function_combinators", "columns", "data_type_families", "databases", "formats", "functions", "keywords"}
+    | {"numbers", "numbers_mt", "one", "settings", "table_functions", "tables", "time_zones", "zeros", "zeros_mt"}
+)
+"""Of SYSTEM_TABLES those that a reader of one tenant may read: of `tables` and `columns` the sizes are of all."""
+CONFINED_WORDS = re.compile(r"PREWHERE|\bEXPLAIN\b", re.IGNORECASE)
+"""What would tell of rows that are not shown: conditions that are looked at before the tenant, what an index finds."""
+
 AST_TABLE = re.compile(r"\s*TableIdentifier (?P<name>.+?)(?: \(alias .*\))?(?: \(children \d+\))?")
 AST_FUNCTION = re.compile(r"\s*Function (?P<name>\S+?)(?: \(alias .*\))?(?: \(children \d+\))?")
 AST_IDENTIFIER = re.compile(r"\s*Identifier (?P<name>.+?)(?: \(alias .*\))?(?: \(children \d+\))?")
@@ -147,6 +157,10 @@ class Fence:
     database: str
     explain: Callable[[str], str]
     """Return what the engine answers to `EXPLAIN AST` followed by the statement."""
+    tables: frozenset[str] | None = None
+    """For a reader of one tenant (`exporters.clickhouse.tenant_filter`): what may be read in `database`."""
+    hidden: frozenset[str] = frozenset()
+    """And what is there besides: no name that may be a table's is one of these."""
 
     def check(self, sql: str) -> str:
         """Return the statement to run: the text without comments before it and without a closing semicolon.
@@ -165,13 +179,15 @@ class Fence:
             raise _no("several statements, or a semicolon in a text: bind the text, {name:String}, or write char(59)")
         if match := WORDS.search(statement):
             raise _no(repr(match[0]))
+        if self.tables is not None and (match := CONFINED_WORDS.search(statement)):
+            raise _no(f"the word {match[0]} with a key for one tenant")
         if any(self._shape(match) for shape in SHAPES if (match := shape.fullmatch(statement))):
             return statement
         selects = statement[match.end() :] if (match := EXPLAIN.match(statement)) else statement
         if not SELECTS.match(selects):
             raise _no("statements other than SELECT, WITH, SHOW, DESCRIBE, EXISTS and EXPLAIN of a SELECT")
-        settings = self._check_reading(selects)
-        self._check_engine_reading(self.explain(selects), settings)
+        settings, own = self._check_reading(selects)
+        self._check_engine_reading(self.explain(selects), settings, own)
         return statement
 
     def _shape(self, match: re.Match[str]) -> bool:
@@ -182,11 +198,15 @@ class Fence:
             self._qualifier(database.strip('`"'))
         return True
 
-    def _check_reading(self, sql: str) -> int:
-        """Check the statement as sqlglot reads it; return how many SETTINGS clauses it has."""
+    def _check_reading(self, sql: str) -> tuple[int, frozenset[str]]:
+        """Check the statement as sqlglot reads it; return how many SETTINGS clauses it has, and names it defines."""
         tree = _parse(sql)
+        own = {cte.alias for cte in tree.find_all(exp.CTE) if cte.alias.isidentifier()}
+        for name in own & self.hidden:
+            raise _no(f"the name {name[:80]!r} for a part of the statement: it is that of a table")
         for table in tree.find_all(exp.Table):
-            self._source(table)
+            if table.db or table.name not in own:
+                self._source(table)
         for function in tree.find_all(exp.Anonymous):
             if not isinstance(function.parent, exp.Table):
                 _function(str(function.this))
@@ -195,7 +215,7 @@ class Fence:
             if settings := query.args.get("settings"):
                 clauses += 1
                 check_settings(_setting_names(settings))
-        return clauses
+        return clauses, frozenset(own)
 
     def _source(self, table: exp.Table) -> None:
         if isinstance(table.this, exp.Identifier):
@@ -205,12 +225,13 @@ class Fence:
         else:
             _table_function(table.this.key)
 
-    def _check_engine_reading(self, ast: str, settings: int) -> None:
+    def _check_engine_reading(self, ast: str, settings: int, own: frozenset[str] = frozenset()) -> None:
         """Check the statement as ClickHouse reads it: one line per node, children indented."""
         before = ""
         for line in ast.splitlines():
             if match := AST_TABLE.fullmatch(line):
-                self._table(match["name"])
+                if match["name"] not in own:
+                    self._table(match["name"])
             elif match := AST_FUNCTION.fullmatch(line):
                 if before.lstrip().startswith("TableExpression"):
                     _table_function(match["name"])
@@ -231,15 +252,18 @@ class Fence:
             raise _no(f"the name {name[:80]!r}")
         if dot and qualifier.lower() == "system":
             self._table(name)
+        if (rest if dot and qualifier == self.database else name) in self.hidden:
+            raise _no(f"the table {name[:80]!r} with a key for one tenant")
 
     def _table(self, name: str) -> None:
         qualifier, dot, table = name.rpartition(".")
-        if not dot:
-            # Unqualified names resolve in our own database, which holds nothing but tables of ours.
-            return
-        self._qualifier(qualifier)
-        if qualifier == "system" and table not in SYSTEM_TABLES:
+        if dot:
+            self._qualifier(qualifier)
+        if qualifier == "system" and table not in (SYSTEM_TABLES if self.tables is None else OF_NOBODY):
             raise _no(f"the table system.{table[:80]}")
+        # Unqualified names resolve in our own database, which holds nothing but tables of ours.
+        if self.tables is not None and qualifier in ("", self.database) and table not in self.tables:
+            raise _no(f"the table {table[:80]!r} with a key for one tenant")
 
     def _qualifier(self, database: str) -> None:
         if database not in (self.database, "system") and database.lower() != "information_schema":
@@ -276,7 +300,7 @@ def _setting_names(settings: list[exp.Expression]) -> list[str]:
 
 
 def _table_function(name: str) -> None:
-    if name.lower() not in TABLE_FUNCTIONS:
+    if name.lower() not in TABLE_FUNCTIONS and not TENANT_VIEW.fullmatch(name):
         raise _no(f"the table function {name[:80]}()")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalgate.database import TenantDatabase
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from tests.evalgate.traffic import Traffic
@@ -42,7 +43,7 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(dsn: str) -> Iterator[Database]:
+def opened(dsn: str) -> Iterator[Database]:
     """Lend the database, empty."""
     with connect(dsn) as db:
         for table in ("spans", "trace_parts", "feedback", "annotations", "case_events"):
@@ -51,5 +52,11 @@ def database(dsn: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def traffic(database: Database) -> Traffic:
+def database(opened: Database) -> TenantDatabase:
+    """Lend it as the tenant `default` has it."""
+    return TenantDatabase(opened, "default")
+
+
+@pytest.fixture
+def traffic(database: TenantDatabase) -> Traffic:
     return Traffic(database)

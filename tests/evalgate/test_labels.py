@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
 from evalgate.review.labels import draft, failure_modes, read_labels, save, undo, unlabelled
@@ -20,18 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evalgate.review.labels import Saved
-    from exporters.clickhouse.connect import Database
     from tests.evalgate.traffic import Traffic
 
 A, B, C = ("0a" * 16, "0b" * 16, "0c" * 16)
 BAD = Label("0a0a", "", Verdict.BAD, "policy_hallucination", "You have 30 days.", "wrong window", "ann")
 
 
-def keep(database: Database, *labels: Label) -> Saved:
+def keep(database: TenantDatabase, *labels: Label) -> Saved:
     return save(database, [draft(database, label) for label in labels])
 
 
-def status(database: Database, trace_id: str) -> CaseStatus:
+def status(database: TenantDatabase, trace_id: str) -> CaseStatus:
     return find_case(database, case_id_of(trace_id, "")).status
 
 
@@ -72,15 +72,15 @@ def test_a_case_that_was_lost_half_way_is_made_by_the_next_save(traffic: Traffic
         """A database that fails after the labels."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(traffic.database, name)
+            return getattr(traffic.database.opened, name)
 
         def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
             if table == "case_events":
                 raise ConnectionError("gone")
-            traffic.database.insert_rows(table, rows)
+            traffic.database.opened.insert_rows(table, rows)
 
     with pytest.raises(ConnectionError):
-        save(NoCases(), [draft(traffic.database, BAD)])
+        save(TenantDatabase(NoCases(), "default"), [draft(traffic.database, BAD)])
     assert list_cases(traffic.database) == []
     saved = keep(traffic.database, BAD)
     assert (saved.labels, saved.repeated, len(saved.cases)) == (0, 1, 1)

@@ -27,15 +27,15 @@ def nobody(url: str) -> Status:
 
 
 @pytest.fixture
-def book(database: Database, dsn: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def book(opened: Database, dsn: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what books counts; the commands read the same database."""
-    database.command("TRUNCATE TABLE ledger")
+    opened.command("TRUNCATE TABLE ledger")
     monkeypatch.setenv("EVALGATE_DSN", dsn)
     monkeypatch.setattr(commands, "fetch", nobody)
 
     def add(state: str, count: int, **rest: Any) -> None:
         row = {"tenant": "acme", "minute": NOW - timedelta(minutes=10), "signal": "traces", "reason": ""}
-        database.insert_rows("ledger", [{**row, "state": state, "count": count, "uncounted_requests": 0, **rest}])
+        opened.insert_rows("ledger", [{**row, "state": state, "count": count, "uncounted_requests": 0, **rest}])
 
     return add
 

@@ -21,7 +21,7 @@ from tests.evalgate.test_terminal import Screen
 from tests.evalgate.traffic import START, message
 
 if TYPE_CHECKING:
-    from exporters.clickhouse.connect import Database
+    from evalgate.database import TenantDatabase
     from tests.evalgate.traffic import Traffic
 
 A, B, C, D = ("0a" * 16, "0b" * 16, "0c" * 16, "0d" * 16)
@@ -120,7 +120,7 @@ def test_the_command_shows_it_on_one_line(
 
 
 @pytest.fixture
-def days(traffic: Traffic) -> Database:
+def days(traffic: Traffic) -> TenantDatabase:
     """Three days with one failing trace each, C the latest; a part of C comes on the day after."""
     for trace_id, day in ((C, 0), (B, 1), (A, 2)):
         at = START - timedelta(days=day)
@@ -130,7 +130,7 @@ def days(traffic: Traffic) -> Database:
     return traffic.database
 
 
-def test_a_list_that_names_no_time_looks_at_the_latest_hours(days: Database) -> None:
+def test_a_list_that_names_no_time_looks_at_the_latest_hours(days: TenantDatabase) -> None:
     assert recent_hour(days, 10) is None
     assert recent_hour(days, 4) is None
     assert recent_hour(days, 3) == START - timedelta(days=1)
@@ -143,7 +143,7 @@ def test_a_list_that_names_no_time_looks_at_the_latest_hours(days: Database) -> 
 
 
 def test_the_latest_hours_are_told(
-    days: Database,
+    days: TenantDatabase,
     dsn: str,
     project: object,
     capsys: pytest.CaptureFixture[str],
@@ -161,7 +161,7 @@ def test_the_latest_hours_are_told(
         assert "only what was received" not in out
 
 
-def test_since_finds_what_started_then_whenever_the_rest_came(days: Database) -> None:
+def test_since_finds_what_started_then_whenever_the_rest_came(days: TenantDatabase) -> None:
     for since, found in (
         (START, [C]),
         (START - timedelta(days=1), [C, B]),
@@ -174,7 +174,7 @@ def test_since_finds_what_started_then_whenever_the_rest_came(days: Database) ->
         assert unlabelled(days, since) == found
 
 
-def test_since_reads_only_the_hours_from_then_on(days: Database) -> None:
+def test_since_reads_only_the_hours_from_then_on(days: TenantDatabase) -> None:
     where = started_since(Where(), START)
     assert where.parameters["received_from"] == int((START - timedelta(hours=1)).timestamp())
     assert "received_hour >=" in where.sql

@@ -70,24 +70,24 @@ def test_the_embedded_engine_reaches_nothing_outside_the_database(embedded_db: D
         ask(embedded_db, text, 3, typed=True)
 
 
-def test_comments_and_the_tables_of_the_database_pass(database: Database) -> None:
-    assert ask(database, "-- how many\nSELECT count() AS n FROM traces;", 3, typed=True).rows == ((0,),)
-    assert ("traces",) in ask(database, "SHOW TABLES", 100, typed=True).rows
+def test_comments_and_the_tables_of_the_database_pass(opened: Database) -> None:
+    assert ask(opened, "-- how many\nSELECT count() AS n FROM traces;", 3, typed=True).rows == ((0,),)
+    assert ("traces",) in ask(opened, "SHOW TABLES", 100, typed=True).rows
 
 
-def test_a_server_has_its_own_grants_and_no_fence(database: Database, dsn: str) -> None:
+def test_a_server_has_its_own_grants_and_no_fence(opened: Database, dsn: str) -> None:
     statement = "SELECT count() > 0 AS found FROM system.query_cache SETTINGS max_threads = 1"
     if dsn.startswith("chdb"):
         with pytest.raises(BadInput, match="not allowed"):
-            ask(database, statement, 1, typed=True)
+            ask(opened, statement, 1, typed=True)
     else:
-        assert ask(database, statement, 1, typed=True).names == ("found",)
+        assert ask(opened, statement, 1, typed=True).names == ("found",)
 
 
-def test_an_answer_is_bounded_and_says_so(database: Database) -> None:
-    answer = ask(database, "SELECT number FROM numbers(1000)", 3, typed=True)
+def test_an_answer_is_bounded_and_says_so(opened: Database) -> None:
+    answer = ask(opened, "SELECT number FROM numbers(1000)", 3, typed=True)
     assert (answer.names, answer.rows, answer.is_cut) == (("number",), ((0,), (1,), (2,)), True)
-    assert not ask(database, "SELECT number FROM numbers(3)", 3, typed=True).is_cut
+    assert not ask(opened, "SELECT number FROM numbers(3)", 3, typed=True).is_cut
 
 
 @pytest.mark.parametrize(
@@ -98,17 +98,17 @@ def test_an_answer_is_bounded_and_says_so(database: Database) -> None:
         (QueryFormat.TABLE, "n     text     u\nNULL  a,b\\x1b  18446744073709551615\n"),
     ],
 )
-def test_formats(database: Database, form: QueryFormat, printed: str) -> None:
+def test_formats(opened: Database, form: QueryFormat, printed: str) -> None:
     out = io.StringIO()
     statement = r"SELECT NULL AS n, 'a,b\x1b' AS text, 18446744073709551615 AS u"
-    run_query(Terminal(out, io.StringIO()), database, statement, form, 10)
+    run_query(Terminal(out, io.StringIO()), opened, statement, form, 10)
     assert out.getvalue() == printed
 
 
-def test_json_keeps_types(database: Database) -> None:
+def test_json_keeps_types(opened: Database) -> None:
     out, err = io.StringIO(), io.StringIO()
     statement = "SELECT NULL AS n, number AS u, [1.5] AS a FROM numbers(2)"
-    run_query(Terminal(out, err), database, statement, QueryFormat.JSON, 1)
+    run_query(Terminal(out, err), opened, statement, QueryFormat.JSON, 1)
     assert json.loads(out.getvalue()) == {
         "columns": ["n", "u", "a"],
         "rows": [{"n": None, "u": 0, "a": [1.5]}],
@@ -118,7 +118,7 @@ def test_json_keeps_types(database: Database) -> None:
 
 
 def test_a_statement_comes_from_a_file(
-    database: Database, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    opened: Database, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("-- a file\nSELECT 7 AS n;\n"))
     assert run(["query", "-", "--format", "csv", "--dsn", dsn]) == 0

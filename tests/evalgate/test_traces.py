@@ -28,7 +28,7 @@ from evalgate.terminal import Terminal
 from tests.evalgate.traffic import START, message
 
 if TYPE_CHECKING:
-    from exporters.clickhouse.connect import Database
+    from evalgate.database import TenantDatabase
     from tests.evalgate.traffic import Traffic
 
 A, B, C, D = ("0a" * 16, "0b" * 16, "0c" * 16, "cc" * 16)
@@ -236,7 +236,7 @@ def test_long_texts_are_cut_unless_asked(traffic: Traffic) -> None:
     assert "\n  │ GATE PASSED\n" in shown(full=True)
 
 
-def test_json_is_complete(shop: Traffic, database: Database) -> None:
+def test_json_is_complete(shop: Traffic, database: TenantDatabase) -> None:
     document = json.loads(json.dumps(trace_json(load_trace(database, A))))
     assert document["trace"]["trace_id"] == A
     assert [s["depth"] for s in document["spans"]] == [0, 1, 1]

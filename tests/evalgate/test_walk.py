@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from exporters.clickhouse.connect import Database
+    from evalgate.database import TenantDatabase
     from tests.evalgate.traffic import Traffic
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ class Typed:
         return self.edited
 
 
-def walk(database: Database, *answers: str, edited: str = "") -> tuple[Tally, str, Typed]:
+def walk(database: TenantDatabase, *answers: str, edited: str = "") -> tuple[Tally, str, Typed]:
     """Walk what is unlabelled with these keys and lines."""
     keys, out = Typed(deque(answers), edited), io.StringIO()
     tally = Walk(database, Terminal(out, out), keys, "me").run(unlabelled(database))
@@ -72,14 +72,14 @@ def walk(database: Database, *answers: str, edited: str = "") -> tuple[Tally, st
 
 
 @pytest.fixture
-def three(traffic: Traffic) -> Database:
+def three(traffic: Traffic) -> TenantDatabase:
     """Three failing traces; the walk begins with C, the latest."""
     for trace_id in (A, B, C):
         traffic.refund(trace_id)
     return traffic.database
 
 
-def labels(database: Database) -> dict[str, tuple[str, str, str | None, str]]:
+def labels(database: TenantDatabase) -> dict[str, tuple[str, str, str | None, str]]:
     """Return verdict, failure mode, corrected output and comment of each labelled trace."""
     found = {}
     for trace_id in (A, B, C):
@@ -88,7 +88,7 @@ def labels(database: Database) -> dict[str, tuple[str, str, str | None, str]]:
     return found
 
 
-def test_three_verdicts(three: Database) -> None:
+def test_three_verdicts(three: TenantDatabase) -> None:
     tally, shown, _ = walk(three, "b", "policy", "You have 30 days.", "g", "p", "1", "")
     assert (tally.labelled, tally.skipped, tally.undone) == (3, 0, 0)
     assert labels(three) == {
@@ -101,7 +101,7 @@ def test_three_verdicts(three: Database) -> None:
         assert words in shown
 
 
-def test_stopping_keeps_what_was_said_and_the_next_walk_goes_on(three: Database) -> None:
+def test_stopping_keeps_what_was_said_and_the_next_walk_goes_on(three: TenantDatabase) -> None:
     walk(three, "g", "q")
     assert unlabelled(three) == [B, A]
     tally, shown, _ = walk(three, "g")  # then the input ends
@@ -110,52 +110,52 @@ def test_stopping_keeps_what_was_said_and_the_next_walk_goes_on(three: Database)
     assert "1 of 2" in shown
 
 
-def test_skipped_traces_come_again_in_the_next_walk(three: Database) -> None:
+def test_skipped_traces_come_again_in_the_next_walk(three: TenantDatabase) -> None:
     tally, _, _ = walk(three, "s", "g", "q")
     assert tally.skipped == 1
     assert unlabelled(three) == [C, A]
 
 
-def test_undo_goes_back_to_that_trace(three: Database) -> None:
+def test_undo_goes_back_to_that_trace(three: TenantDatabase) -> None:
     tally, _, _ = walk(three, "g", "s", "u", "b", "tone", "", "q")
     assert tally.undone == 1
     assert labels(three) == {C: ("bad", "tone", None, "")}
 
 
-def test_undo_with_nothing_to_undo_says_so(three: Database) -> None:
+def test_undo_with_nothing_to_undo_says_so(three: TenantDatabase) -> None:
     _, shown, _ = walk(three, "u", "q")
     assert "nothing to undo in this sitting" in shown
 
 
-def test_a_comment_belongs_to_the_trace_on_screen(three: Database) -> None:
+def test_a_comment_belongs_to_the_trace_on_screen(three: TenantDatabase) -> None:
     walk(three, "c", "  odd  ", "g", "g", "q")
     assert labels(three) == {C: ("good", "", None, "odd"), B: ("good", "", None, "")}
 
 
-def test_other_keys_say_which_there_are(three: Database) -> None:
+def test_other_keys_say_which_there_are(three: TenantDatabase) -> None:
     _, shown, _ = walk(three, "x", "\x1b", "?", "q")
     assert shown.count("one of g b p c o s u q") == 3
     assert "\x1b" not in shown
 
 
-def test_a_wrong_number_or_name_is_asked_again(three: Database) -> None:
+def test_a_wrong_number_or_name_is_asked_again(three: TenantDatabase) -> None:
     walk(three, "b", "7", "a\x07b", "m" * 200, "tone", "", "q")
     assert labels(three) == {C: ("bad", "tone", None, "")}
 
 
-def test_the_editor_starts_with_the_answer(three: Database) -> None:
+def test_the_editor_starts_with_the_answer(three: TenantDatabase) -> None:
     _, _, keys = walk(three, "b", "", "e", "q", edited="Better.\n")
     assert keys.offered == ["You have 90 days."]
     assert labels(three) == {C: ("bad", "", "Better.", "")}
 
 
-def test_an_editor_that_fails_says_what_else_to_do(three: Database) -> None:
+def test_an_editor_that_fails_says_what_else_to_do(three: TenantDatabase) -> None:
     with pytest.raises(BadInput, match="set EDITOR, or use label --from"):
         walk(three, "b", "", "e", edited="fail")
     assert labels(three) == {}
 
 
-def test_open_shows_everything(three: Database) -> None:
+def test_open_shows_everything(three: TenantDatabase) -> None:
     _, shown, _ = walk(three, "o", "q")
     assert "spans (3)" in shown
 

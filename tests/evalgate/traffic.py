@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exporters.clickhouse.connect import Database
+    from evalgate.database import TenantDatabase
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 class Traffic:
     """Writes traces."""
 
-    database: Database
+    database: TenantDatabase
     count: int = 0
 
     def trace(self, trace_id: str, spans: list[dict[str, Any]]) -> str:

@@ -1,5 +1,5 @@
 -- What happened to one case, the first event first.
 SELECT toUnixTimestamp64Micro(at) AS at_unix_us, event, actor, reason
-FROM case_events
-WHERE tenant = {tenant:String} AND case_id = {case_id:String}
+FROM tenant_case_events(tenant = {tenant:String})
+WHERE case_id = {case_id:String}
 ORDER BY at

@@ -1,6 +1,6 @@
 -- The failure modes that people have named, the frequent ones first.
 SELECT failure_mode, count() AS labels
-FROM annotations_latest
-WHERE tenant = {tenant:String} AND failure_mode != ''
+FROM tenant_annotations(tenant = {tenant:String})
+WHERE failure_mode != ''
 GROUP BY failure_mode
 ORDER BY labels DESC, failure_mode

@@ -2,14 +2,13 @@
 SELECT
     lower(hex(trace_id)) AS trace_id_hex,
     argMin(substringUTF8(assumeNotNull(input_text), 1, 400), (parent_span_id != toFixedString('', 8), start_time)) AS asked
-FROM settled_spans
-WHERE tenant = {tenant:String}
-    AND span_kind IN ('agent', 'workflow', 'llm')
+FROM tenant_settled_spans(tenant = {tenant:String})
+WHERE span_kind IN ('agent', 'workflow', 'llm')
     AND input_text != ''
     AND lower(hex(trace_id)) IN (
         SELECT trace_id
-        FROM traces
-        WHERE tenant = {tenant:String} /* conditions */
+        FROM tenant_traces(tenant = {tenant:String})
+        WHERE true /* conditions */
         ORDER BY failing DESC, flagged DESC, start_time DESC, trace_id
         LIMIT {limit:UInt32}
     )

@@ -6,9 +6,9 @@ SELECT
     count() AS spans,
     lower(hex(any(trace_id))) AS example_trace,
     toUnixTimestamp64Nano(max(received_at)) AS last_seen_unix_ns
-FROM spans
+FROM tenant_spans(tenant = {tenant:String})
 ARRAY JOIN mapKeys(span_attributes) AS key
-WHERE tenant = {tenant:String} AND received_at >= fromUnixTimestamp64Nano({since_ns:Int64})
+WHERE received_at >= fromUnixTimestamp64Nano({since_ns:Int64})
 GROUP BY scope_name, scope_version, key
 ORDER BY spans DESC, key
 LIMIT {limit:UInt32}

@@ -1,6 +1,6 @@
 -- The labels of one trace that stand.
 SELECT annotation_id, toUnixTimestamp64Micro(created_at) AS created_unix_us, span_id, verdict, failure_mode,
     corrected_output, comment, annotator
-FROM annotations_latest
-WHERE tenant = {tenant:String} AND trace_id = {trace_id:String}
+FROM tenant_annotations(tenant = {tenant:String})
+WHERE trace_id = {trace_id:String}
 ORDER BY created_at

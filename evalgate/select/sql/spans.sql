@@ -30,6 +30,6 @@ SELECT
     defects,
     failing,
     failure_reasons
-FROM settled_spans
-WHERE tenant = {tenant:String} AND lower(hex(trace_id)) = {trace_id:String}
+FROM tenant_settled_spans(tenant = {tenant:String})
+WHERE lower(hex(trace_id)) = {trace_id:String}
 ORDER BY start_time, span_id

@@ -25,12 +25,11 @@ SELECT
     flagged,
     sample_weight,
     trace_defects
-FROM traces
-WHERE tenant = {tenant:String}
-    AND trace_id IN (
+FROM tenant_traces(tenant = {tenant:String})
+WHERE trace_id IN (
         SELECT trace_id
-        FROM traces
-        WHERE tenant = {tenant:String} /* conditions */
+        FROM tenant_traces(tenant = {tenant:String})
+        WHERE true /* conditions */
         ORDER BY failing DESC, flagged DESC, start_time DESC, trace_id
         LIMIT {limit:UInt32}
     )

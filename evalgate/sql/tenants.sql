@@ -1,0 +1,5 @@
+-- Whose traces there are.
+SELECT DISTINCT tenant
+FROM trace_parts
+ORDER BY tenant
+LIMIT 50
