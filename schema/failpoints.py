@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 VARIABLE: Final = "EVALGATE_FAILPOINTS"
 NAMES: Final = frozenset(
     {
+        "delivery.after_decode",
         "delivery.after_export",
         "delivery.before_confirm",
         "delivery.before_decode",

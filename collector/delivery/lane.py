@@ -221,6 +221,7 @@ class Lane:
 
     def _process(self, records: Sequence[Record]) -> SpanBatch:
         batch = self.decode(records)
+        failpoint("delivery.after_decode")
         for processor in self.processors.values():
             batch = processor(batch)
         return batch

@@ -1,0 +1,32 @@
+"""K4: kill -9 after the acknowledgement, before anything is decoded.
+
+Injected: SIGKILL when a batch was handed out and nothing of it is read.
+Holds: the journal hands out the same batch again; each acknowledged span is stored once.
+Figure: killed at the first and at the third batch, embedded and on a server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.harness import Producer, conserve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.harness import Launch
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_was_acknowledged_and_not_read_is_stored_once(
+    launch: Launch, store: str, batch: int, record_property: Callable[[str, object], None]
+) -> None:
+    collector = launch(dsn=store).start(failpoints=f"delivery.before_decode=exit@{batch}")
+    producer = Producer(collector)
+    with producer:
+        assert collector.wait() == -9
+        collector.start()
+        producer.until_acked(producer.acked_requests + 5)
+    record_property("figure", str(conserve(collector, producer)))
