@@ -96,7 +96,7 @@ class Sender:
         await asyncio.gather(*(self._take(tenant, body, 2) for _ in range(3)))
 
     async def _garbage(self, tenant: str) -> None:
-        await self._take(tenant, self.rng.randbytes(30), 0)
+        await self._take(tenant, b"\xff" * 12 + self.rng.randbytes(30), 0)
 
     async def _feedback(self, tenant: str) -> None:
         good = self.rng.random() < 0.7
