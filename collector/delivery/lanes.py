@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from collector.delivery.retry import say
 from schema.errors import ConfigError, DatabaseOwned, Retryable
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FIRST_START_S: Final = 10.0
+"""How long the start of a collector waits for each exporter, all in all well below the 30 s that a start may take."""
+
 
 @dataclass(slots=True)
 class Lanes:
@@ -28,24 +31,34 @@ class Lanes:
     """The lane whose counts stand for the collector: that of the database."""
     leftovers: Sequence[Journal] = ()
     """Open journals of earlier starts, with a reader for each lane: delivered first, then closed."""
-    _late: set[str] = field(default_factory=set)
+    _late: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    """First starts that failed, or are still under way."""
     _reading: dict[int, int] = field(default_factory=dict)
 
     async def start(self) -> None:
         """Start the exporters. One that is not ready yet, which is no reason to refuse senders, is started later.
+
+        Neither is one that says nothing: after FIRST_START_S it goes on by itself.
 
         Raises:
             ConfigError: a required one will not get ready by waiting.
 
         """
         for name, lane in self.lanes.items():
+            starting = asyncio.ensure_future(lane.exporter.start())
+            done, _ = await asyncio.wait({starting}, timeout=FIRST_START_S)
+            why = f"it says nothing for {FIRST_START_S:.0f} s"
             try:
-                await lane.exporter.start()
+                if done:
+                    starting.result()
+                    continue
             except DatabaseOwned as e:
                 raise ConfigError(str(e)) from None
             except Retryable as e:
-                log.warning("exporter %s is not ready: %s; what arrives waits in the journal", name, e)
-                self._late.add(name)
+                why = str(e)
+            log.warning("exporter %s is not ready: %s; what arrives waits in the journal", name, why)
+            lane.progress.waiting_for = f"exporter {name}: {why}"
+            self._late[name] = starting
 
     async def run(self) -> None:
         """Deliver until every journal is empty and drained.
@@ -69,8 +82,8 @@ class Lanes:
 
     async def _run(self, lane: Lane) -> None:
         try:
-            if lane.name in self._late:
-                await lane.start_exporter()
+            if starting := self._late.pop(lane.name, None):
+                await _started(starting, lane)
             for number, journal in enumerate(self.leftovers):
                 await replace(lane, source=journal.reader(lane.name)).run()
                 await self._left(number, journal)
@@ -92,3 +105,13 @@ class Lanes:
             return {}
         each = {name: {**asdict(lane.progress), "required": lane.required} for name, lane in self.lanes.items()}
         return {**asdict(self.lanes[self.leading].progress), "exporters": each}
+
+
+async def _started(starting: asyncio.Future[None], lane: Lane) -> None:
+    """Return when the exporter is started: by the first start, or else by another."""
+    try:
+        await starting
+    except Retryable:
+        await lane.start_exporter()
+    else:
+        lane.progress.waiting_for = None
