@@ -13,6 +13,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,10 +21,11 @@ from collector.decode import Decoder
 from collector.decode.decoder import load_kernels
 from collector.delivery import Lane, Lanes, plan
 from collector.delivery.suspect import Child, Recipe
+from collector.erase.records import Forget
 from collector.journal import Journal, JournalOptions
 from collector.kernel_cache import filled
-from collector.memory_limit import memory_limit_bytes
 from collector.ledger.accounting import Accounting
+from collector.memory_limit import memory_limit_bytes
 from collector.processors import compiled
 from collector.shutdown import Admission, finish, release
 from exporters.clickhouse.dsn import default_dsn
@@ -154,6 +156,7 @@ class Service:
         self._exporters: dict[str, Exporter] = {}
         self._counted_exporters: tuple[Exporter, ...] = ()
         """The same, also when they are shut down."""
+        self._processors: tuple[Processor, ...] = ()
         self._extensions: dict[str, Extension] = {}
         self._receivers: dict[str, Receiver] = {}
         self._counting: dict[str, Receiver] = {}
@@ -185,6 +188,7 @@ class Service:
         self._exporters = {i: self._make(c, dsn=dsn) for i, c in config.exporters.items()}
         self._counted_exporters = tuple(self._exporters.values())
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
+        self._processors = tuple(processors.values())
         decoder = Decoder(filled(load_kernels), also_load=compiled.load)
         self._lanes = self._make_lanes(self._journal, self._accounting, processors, decoder)
         await self._lanes.start()
@@ -251,6 +255,7 @@ class Service:
                 required=i in needed,
                 on_stored=self._on_stored if i == leading else None,
                 decode=decoder,
+                forget=Forget(self.data_dir),
                 rehearsal=Child(recipes, getattr(exporter, "encode", None)),
             )
             for i, exporter in self._exporters.items()
@@ -338,6 +343,7 @@ class Service:
             "journal": journal,
             "delivery": self._lanes.status() if self._lanes else {},
             "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
+            "redactions": dict(sum((redactions(p) for p in self._processors), Counter())),
             "limits": {i: limit_hits(r) for i, r in self._counting.items()},
             "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
             "ledger": self._ledger_status(),
@@ -402,6 +408,11 @@ def dsn_of(config: Config) -> str | None:
         if configured.component.name == "clickhouse":
             return getattr(configured.settings, "dsn", None) or default_dsn()
     return None
+
+
+def redactions(processor: Processor) -> Counter[str]:
+    """Return how many secrets of each detector a processor masked; none of one that masks none."""
+    return Counter(getattr(processor, "redactions", {}))
 
 
 def limit_hits(receiver: Receiver) -> dict[str, int]:

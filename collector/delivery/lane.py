@@ -73,6 +73,13 @@ class Source(Protocol):
         """Keep records that cannot be delivered; `word` is the ledger's reason, None where it does not count them."""
 
 
+class Forgetting(Protocol):
+    """Drops what a person had erased: `collector.erase.records.Forget`."""
+
+    def __call__(self, records: Sequence[Record], /) -> tuple[Sequence[Record], tuple[Entry, ...]]:
+        """Return the records without it, and what the ledger says of what went."""
+
+
 class _TooFarBehind(EvalgateError):
     """The lane may go on without the batch under way."""
 
@@ -91,6 +98,8 @@ class Lane:
     on_stored: Callable[[SpanBatch], None] | None = None
     """Called when the exporter has a batch."""
     decode: Decode = decode
+    forget: Forgetting | None = None
+    """Drops from records what was erased; None where nothing ever is."""
     rehearsal: Rehearsal | None = None
     """Reads records in a child process; None where there is no child."""
     jitter: Callable[[], float] = random.random
@@ -153,6 +162,11 @@ class Lane:
     async def _deliver(self, batch: Batch) -> None:
         booked: list[Entry] = []
         records = await self._without_suspects(batch, booked)
+        if self.forget is not None:
+            records, erased = await self._retry.persist(
+                "the list of what was erased", partial(asyncio.to_thread, self.forget, records)
+            )
+            booked += erased
         if isinstance(self.exporter, RequestExporter):
             await self._deliver_requests(self.exporter, records, batch)
             return

@@ -42,7 +42,7 @@ def test_no_place_of_a_request_keeps_a_secret(reading: str, *, compiled: bool) -
     processor = RedactProcessor(compiled=compiled)
     after = everything(processor(batch))
     assert [made.where[c] for c in made.secrets if c in after] == []
-    assert processor.counts["openai"] >= len(made.secrets)
+    assert processor.redactions["openai"] >= len(made.secrets)
     assert everything(batch) == before, "a batch is never changed"
 
 
@@ -51,7 +51,7 @@ def test_both_ways_mask_the_same(reading: str) -> None:
     batch = READINGS[reading](canaries(lambda i: in_context(*SECRETS[i % len(SECRETS)])).records)
     one, other = (RedactProcessor(compiled=c) for c in (True, False))
     assert everything(one(batch)) == everything(other(batch))
-    assert one.counts == other.counts
+    assert one.redactions == other.redactions
 
 
 def redacted(attributes: dict[str, Any], processor: RedactProcessor | None = None) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def test_redacting_again_changes_nothing_and_counts_nothing() -> None:
     once = RedactProcessor(compiled=True)(decode([record(request, "traces")]))
     again = RedactProcessor(compiled=True)
     assert again(once).attributes.of(0) == once.attributes.of(0)
-    assert again.counts == {}
+    assert again.redactions == {}
 
 
 def test_a_batch_without_secrets_is_handed_on_as_it_is() -> None:

@@ -9,7 +9,7 @@ as they came; see docs/privacy.md.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -48,7 +48,7 @@ class RedactConfig(ComponentConfig):
 
 
 class RedactProcessor:
-    """Masks secrets. `counts` has how many of each detector, since the start."""
+    """Masks secrets. `redactions` has how many of each detector, since the start."""
 
     def __init__(self, config: RedactConfig | None = None, *, compiled: bool | None = None) -> None:
         """`compiled` says whether the kernel is used; by default where it is ready. The result is the same.
@@ -73,19 +73,15 @@ class RedactProcessor:
             (lambda text: any_matches(config.allow, text)) if config.allow else (lambda _: False),
         )
         self._compiled = compiled
-        self.counts: Counter[str] = Counter()
+        self.redactions: Counter[str] = Counter()
 
     def __call__(self, batch: SpanBatch) -> SpanBatch:
         """Return the batch with masks where secrets were."""
         compiled = are_ready() if self._compiled is None else self._compiled
         work = Redaction(self._rules, compiled)
         redacted = work.batch(batch)
-        self.counts += work.counts
+        self.redactions += work.counts
         return redacted
-
-    def status(self) -> dict[str, Any]:
-        """Return how many secrets of each detector were masked since the start."""
-        return {"redacted": dict(self.counts)}
 
 
 @component("processor", "redact", RedactConfig)

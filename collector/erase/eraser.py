@@ -1,0 +1,137 @@
+"""The eraser of the journal and its quarantine (see schema/erasure.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from collector.erase import tombstones
+from collector.erase.records import without
+from collector.journal import lock, requests
+from collector.journal.erase import ErasedKept, erase_kept
+from collector.journal.fs import Fs
+from collector.journal.quarantine import FOLDER, Quarantine, find, read_records
+from schema.erasure import Erased
+from schema.errors import Corrupt
+from schema.ledger import State, entries_of, merged, taken_back
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from collector.journal.record import Record
+    from schema.erasure import Erasure
+
+JOURNAL: Final = "journal"
+
+
+def erase_journal(erasure: Erasure, data_dir: Path, *, only_show: bool) -> list[Erased]:
+    """Put the erasure on the list that every delivery heeds, then take what was delivered off the disk."""
+    folders = _journals(data_dir / JOURNAL)
+    if not folders:
+        note = f"there is no journal in {data_dir}: on the collector's machine, name its folder with --data-dir"
+        return [Erased("journal", "requests", 0, note, is_left=True)]
+    if not only_show:
+        tombstones.add(data_dir, erasure)
+    found = []
+    for folder in folders:
+        found.append(_kept(folder, erasure, only_show=only_show))
+        found.append(_scrubbed(folder, only_show=only_show))
+    return found
+
+
+def _journals(base: Path) -> list[Path]:
+    from collector.workers.plan import leftovers  # noqa: PLC0415 - it imports the service
+
+    if not base.is_dir():
+        return []
+    of_workers = [*leftovers(base, 1)]
+    return [base, *of_workers] if any(p.is_file() for p in base.iterdir()) else of_workers
+
+
+def _kept(folder: Path, erasure: Erasure, *, only_show: bool) -> Erased:
+    """Erase from what is in quarantine."""
+    fs = Fs()
+    known = _list_of(erasure)
+    quarantine = Quarantine(fs, folder, b"")
+    if only_show:
+        touched = 0
+        for kept in find(folder / FOLDER):
+            if kept.kind == "records" and kept.path is not None:
+                try:
+                    touched += sum(1 for r in read_records(fs, kept.path) if _changed(r, known) is not r)
+                except Corrupt:
+                    touched += 1
+            elif kept.kind == "damage":
+                touched += 1
+        return Erased(f"{folder}/{FOLDER}", "requests", touched, "damaged bytes go, too: nobody can look inside")
+    erased = erase_kept(fs, quarantine, lambda r: _changed(r, known), at_unix_ns=time.time_ns())
+    _book(folder, erased, erasure, fs)
+    count = len(erased.dropped) + len(erased.replaced) + len(erased.unreadable) + erased.damaged_files
+    return Erased(f"{folder}/{FOLDER}", "requests", count)
+
+
+def _list_of(erasure: Erasure) -> tombstones.Tombstones:
+    salt, whose = b"in memory", erasure.tenant or tombstones.ANY_TENANT
+    before = {}
+    for kind, key in tombstones.subjects(erasure):
+        of = tombstones.ANY_TENANT if kind == tombstones.TENANT else whose
+        before[tombstones.hashed(salt, kind, of, key)] = erasure.at_unix_ns
+    return tombstones.Tombstones(salt, before, erasure.at_unix_ns, erasure.user_id is not None)
+
+
+def _changed(record: Record, known: tombstones.Tombstones) -> Record | None:
+    left, erased = without([record], known)
+    return record if not erased else left[0] if left else None
+
+
+def _book(folder: Path, erased: ErasedKept, erasure: Erasure, fs: Fs) -> None:
+    """Move what went from quarantined to erased, in the collector's ledger."""
+    from collector.ledger.outbox import Outbox  # noqa: PLC0415 - as in release.py
+
+    entries: list[Any] = []
+    for before, word in erased.dropped:
+        if word is not None:
+            entries += [*taken_back(entries_of([before], State.QUARANTINED, word)), *entries_of([before], State.ERASED)]
+    for before, after, word in erased.replaced:
+        if word is not None:
+            old, new = (entries_of([r], State.QUARANTINED, word) for r in (before, after))
+            gone = entries_of([before], State.ERASED)
+            entries += [*taken_back(old), *new, *gone, *taken_back(entries_of([after], State.ERASED))]
+    if entries:
+        Outbox(folder, fs).put(f"erase-{erasure.at_unix_ns}", merged(entries))
+
+
+def _scrubbed(folder: Path, *, only_show: bool) -> Erased:
+    """Take off the disk what was delivered; what was not is dropped when it is."""
+    if only_show:
+        return Erased(str(folder), "files", 0, "files of delivered requests are removed; what waits is dropped later")
+    owner = lock.owner(folder)
+    if owner is None:
+        found = asyncio.run(_scrub_alone(folder))
+    else:
+        answer = requests.wait(requests.ask(Fs(), folder, "scrub"))
+        if answer is None or not answer["ok"]:
+            why = "has not answered" if answer is None else f"says: {answer.get('message', '')}"
+            note = f"process {owner}, which owns the journal, {why}; run this again, or stop it first"
+            return Erased(str(folder), "files", 0, note, is_left=True)
+        found = answer.get("done", answer)
+    waiting = int(found.get("next_sequence", 0)) - int(found.get("held_from", 0))
+    note = f"{waiting} requests wait for delivery: what was erased is dropped from them then" if waiting > 0 else ""
+    return Erased(str(folder), "files", int(found.get("removed_files", 0)), note)
+
+
+async def _scrub_alone(folder: Path) -> dict[str, Any]:
+    from collector.journal.cursor import load_all  # noqa: PLC0415 - only on this path
+    from collector.journal.journal import Journal, JournalOptions  # noqa: PLC0415 - as above
+    from collector.journal.reader import ReaderOptions  # noqa: PLC0415 - as above
+
+    readers = tuple(ReaderOptions(c.reader) for c in load_all(folder))
+    options = JournalOptions(folder, max_bytes=sys.maxsize)
+    journal = await Journal.open(replace(options, readers=readers) if readers else options)
+    try:
+        return await journal.scrub()
+    finally:
+        await journal.close()

@@ -1,0 +1,116 @@
+"""Requests without what was erased: whole spans and log records go, the rest stays as it was sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from collector.decode import decode
+from collector.decode.protobuf import parse
+from collector.erase.tombstones import TENANT, TRACE, USER, Tombstones, Watched
+from collector.processors.normalise import canonical
+from schema.errors import Refused
+from schema.ledger import State, entries_of, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from collector.journal.record import Record
+    from schema.ledger import Entry
+
+
+class Forget:
+    """Drops what was erased from records that are about to be delivered."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._list = Watched(data_dir)
+
+    def __call__(self, records: Sequence[Record]) -> tuple[Sequence[Record], tuple[Entry, ...]]:
+        """Return the records without what was erased, the same ones where nothing was, and what the ledger says.
+
+        Costs a look at one file unless something was erased that is younger than the oldest record. Raises OSError.
+        """
+        known = self._list.now()
+        if not known.before_unix_ns or all(r.received_unix_ns >= known.latest_unix_ns for r in records):
+            return records, ()
+        old = [r for r in records if r.received_unix_ns < known.latest_unix_ns]
+        left, erased = without(old, known)
+        if not erased:
+            return records, ()
+        by_sequence = {r.sequence: r for r in left}
+        gone = {r.sequence for r in old} - by_sequence.keys()
+        return [by_sequence.get(r.sequence, r) for r in records if r.sequence not in gone], erased
+
+
+def without(records: Iterable[Record], known: Tombstones) -> tuple[list[Record], tuple[Entry, ...]]:
+    """Return records without what is on the list, and what the ledger says of what went.
+
+    A record that cannot be read is left as it is: nobody can tell what is in it.
+    """
+    left: list[Record] = []
+    booked: list[Entry] = []
+    whole = [r for r in records if not known.covers(TENANT, "", r.tenant, r.received_unix_ns)]
+    gone = [r for r in records if known.covers(TENANT, "", r.tenant, r.received_unix_ns)]
+    booked += entries_of(gone, State.ERASED)
+    of_users = _traces_of_users(whole, known) if known.has_users else set()
+    for record in whole:
+
+        def is_erased(trace_id: bytes, record: Record = record) -> bool:
+            key = trace_id.hex()
+            return (record.tenant, key) in of_users or known.covers(TRACE, record.tenant, key, record.received_unix_ns)
+
+        kept, removed = cut(record, is_erased)
+        if removed:
+            booked += entries_of([replace(record, members=removed)], State.ERASED)
+        if kept is not None:
+            left.append(kept)
+    return left, merged(booked)
+
+
+def cut(record: Record, is_erased: Callable[[bytes], bool]) -> tuple[Record | None, int]:
+    """Return a record without the spans and log records of some traces, and how many went; None where none is left."""
+    try:
+        message: Any = parse(record)
+    except Refused:
+        return record, 0
+    resources = message.resource_spans if record.signal == "traces" else message.resource_logs
+    removed = left = 0
+    said: dict[bytes, bool] = {}
+    for resource in resources:
+        for scope in resource.scope_spans if record.signal == "traces" else resource.scope_logs:
+            members = scope.spans if record.signal == "traces" else scope.log_records
+            for i in range(len(members) - 1, -1, -1):
+                trace_id = members[i].trace_id
+                if trace_id and said.setdefault(trace_id, is_erased(trace_id)):
+                    del members[i]
+                    removed += 1
+                else:
+                    left += 1
+    if not removed:
+        return record, 0
+    if not left:
+        return None, removed
+    body = message.SerializeToString()
+    return replace(record, encoding="protobuf", gzip=False, body=body, members=left), removed
+
+
+def _traces_of_users(records: Sequence[Record], known: Tombstones) -> set[tuple[str, str]]:
+    """Return the traces, each with its tenant, of which a span in these records names an erased user."""
+    found: set[tuple[str, str]] = set()
+    for record in records:
+        try:
+            batch = canonical(decode([record]))
+        except Refused:
+            continue
+        users: Counter[tuple[str, str]] = Counter()
+        for row, user in enumerate(batch.columns["user_id"].to_pylist()):
+            if user is not None:
+                users[user, batch.trace_id[row].tobytes().hex()] += 1
+        found |= {
+            (record.tenant, trace)
+            for user, trace in users
+            if known.covers(USER, record.tenant, user, record.received_unix_ns)
+        }
+    return found
