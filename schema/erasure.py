@@ -46,6 +46,8 @@ class Erased:
     """What else is to be known, for a person."""
     is_left: bool = False
     """Whether it could not be erased and a person has to."""
+    is_under_way: bool = False
+    """Whether something is being delivered that may hold what is erased: look at the database again after it."""
 
 
 class Eraser(Protocol):

@@ -13,6 +13,7 @@ from collector.erase.records import without
 from collector.journal import lock, requests
 from collector.journal.erase import ErasedKept, erase_kept
 from collector.journal.fs import Fs
+from collector.journal.inspect import inspect
 from collector.journal.quarantine import FOLDER, Quarantine, find, read_records
 from schema.erasure import Erased
 from schema.errors import Corrupt
@@ -107,7 +108,9 @@ def _book(folder: Path, erased: ErasedKept, erasure: Erasure, fs: Fs) -> None:
 def _scrubbed(folder: Path, *, only_show: bool) -> Erased:
     """Take off the disk what was delivered; what was not is dropped when it is."""
     if only_show:
-        return Erased(str(folder), "files", 0, "files of delivered requests are removed; what waits is dropped later")
+        waiting = int(inspect(folder).get("backlog_records", 0))
+        note = "files of delivered requests are removed; from what waits it is dropped at delivery"
+        return Erased(str(folder), "files", 0, note, is_under_way=waiting > 0)
     owner = lock.owner(folder)
     if owner is None:
         found = asyncio.run(_scrub_alone(folder))
@@ -120,7 +123,7 @@ def _scrubbed(folder: Path, *, only_show: bool) -> Erased:
         found = answer.get("done", answer)
     waiting = int(found.get("next_sequence", 0)) - int(found.get("held_from", 0))
     note = f"{waiting} requests wait for delivery: what was erased is dropped from them then" if waiting > 0 else ""
-    return Erased(str(folder), "files", int(found.get("removed_files", 0)), note)
+    return Erased(str(folder), "files", int(found.get("removed_files", 0)), note, is_under_way=waiting > 0)
 
 
 async def _scrub_alone(folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from schema.case import case_to_json, dataset_version, parse_case
 from schema.fields import Fields, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from schema.case import Case
@@ -53,6 +53,8 @@ class Version:
     cases: int
     added: int
     changed: int
+    removed: int = 0
+    """Erased: they are in no file any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +187,42 @@ def add_cases(name: str, cases: Iterable[Case], *, criteria: str | None, at: dat
     return Change(dataset, added, changed, len(given) - len(added) - len(changed))
 
 
+def remove_cases(name: str, case_ids: Collection[str], *, at: datetime, root: Path = DATASETS) -> str:
+    """Remove cases from a dataset for good, and return its new version, which the meta file notes.
+
+    Raises:
+        BadInput: the existing file cannot be read.
+        OSError: it cannot be written.
+
+    """
+    path = root / f"{check_name(name)}.jsonl"
+    before = read_cases(path)
+    left = tuple(c for c in before if c.case_id not in case_ids)
+    dataset = Dataset(name, path, left)
+    meta = read_meta(name, root)
+    stamp = at.isoformat(timespec="seconds")
+    version = Version(dataset.version, stamp, len(left), added=0, changed=0, removed=len(before) - len(left))
+    write_atomic(path, "".join(to_json_line(case_to_json(c)) + "\n" for c in left))
+    after = Meta(name, meta.criteria, (*meta.versions, version))
+    write_atomic(root / f"{name}.meta.json", to_json(_meta_json(after)))
+    return dataset.version
+
+
 def _meta_json(meta: Meta) -> dict[str, Any]:
     return {
         "schema": META_SCHEMA,
         "name": meta.name,
         "criteria": meta.criteria,
         "version": meta.versions[-1].version,
-        "versions": [asdict(v) for v in meta.versions],
+        "versions": [_version_json(v) for v in meta.versions],
     }
+
+
+def _version_json(version: Version) -> dict[str, Any]:
+    values = asdict(version)
+    if not version.removed:
+        del values["removed"]
+    return values
 
 
 def _version(value: dict[str, Any]) -> Version:
@@ -203,4 +233,5 @@ def _version(value: dict[str, Any]) -> Version:
         cases=fields.optional_int("cases") or 0,
         added=fields.optional_int("added") or 0,
         changed=fields.optional_int("changed") or 0,
+        removed=fields.optional_int("removed") or 0,
     )

@@ -1,0 +1,1 @@
+"""`evalgate erase`: traces, users and tenants leave the database, the datasets and the journal."""

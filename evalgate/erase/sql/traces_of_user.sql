@@ -1,0 +1,9 @@
+-- The traces that name a user in one of their spans, as sent or as their whole trace has it.
+SELECT DISTINCT tenant, lower(hex(trace_id)) AS trace_id
+FROM
+(
+    SELECT tenant, trace_id FROM spans WHERE user_id = {user:String}
+    UNION ALL
+    SELECT tenant, trace_id FROM span_revisions WHERE user_id = {user:String}
+)
+WHERE {tenant:String} = '' OR tenant = {tenant:String}
