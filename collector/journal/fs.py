@@ -91,6 +91,14 @@ class Fs:
         finally:
             os.close(fd)
 
+    def make_directory(self, path: Path) -> None:
+        """Make a directory for its owner alone, and those above it; their names are on the medium then."""
+        if path.is_dir():
+            return
+        self.make_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+        self.sync_directory(path.parent)
+
     def truncate(self, fd: int, size_bytes: int) -> None:
         """Cut the file; what was allocated behind is given back."""
         os.ftruncate(fd, size_bytes)

@@ -172,7 +172,7 @@ class Journal:
         fs = fs or Fs()
         directory = options.directory
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fs.make_directory(directory)
             lock = DirectoryLock.take(directory)
         except OSError as e:
             raise ConfigError(
@@ -192,6 +192,7 @@ class Journal:
             lock.release()
             raise
         journal = cls(options, fs, now_unix_ns, lock, recovered=state, spares=spares, quarantine=quarantine)
+        await journal._remove_delivered()
         journal._commits = asyncio.create_task(journal._commit_loop(), name="journal-commit")
         journal._requests = asyncio.create_task(serve(journal, fs, directory, quarantine), name="journal-requests")
         return journal

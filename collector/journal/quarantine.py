@@ -177,9 +177,7 @@ class Quarantine:
         self._count(path.stem, len(data) + len(document), tenants)
 
     def _write(self, path: Path, data: bytes) -> None:
-        if not self.folder.is_dir():
-            self.folder.mkdir(mode=0o700)
-            self._fs.sync_directory(self.folder.parent)
+        self._fs.make_directory(self.folder)
         self._fs.write_file(path, data)
 
     def _count(self, key: str, size_bytes: int, tenants: dict[str, int]) -> None:

@@ -93,6 +93,8 @@ def recover(fs: Fs, directory: Path, now_unix_ns: Callable[[], int], readers: Se
         if settled[name] != cursor:
             cursors.store(fs, directory, settled[name])
     _drop_others(fs, directory, readers)
+    for unfinished in directory.glob("*.tmp"):
+        fs.unlink(unfinished)
     if empty is not None:
         fs.unlink(empty.path)
     log.info(

@@ -41,7 +41,7 @@ class Request:
 def ask(fs: Fs, directory: Path, do: Literal["replay", "scrub"], **values: str) -> Path:
     """Put a request; return its file. Raises OSError."""
     folder = directory / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
+    fs.make_directory(folder)
     path = folder / f"{secrets.token_hex(8)}.json"
     fs.write_file(path, orjson.dumps({"do": do, **values}))
     return path

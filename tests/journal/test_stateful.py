@@ -6,6 +6,7 @@ import asyncio
 import errno
 import tempfile
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import settings
@@ -14,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from collector.journal import Batch, Journal, JournalOptions
 from schema.errors import Refused, Retryable
-from tests.journal.conftest import READER, FaultyFs
+from tests.journal.conftest import READER
+from tests.journal.disk import SimFs
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -37,7 +39,7 @@ class JournalMachine(RuleBasedStateMachine):
             batch_linger_s=0,
             batch_records=3,
         )
-        self.fs = FaultyFs()
+        self.fs = SimFs()
         self.loop = asyncio.new_event_loop()
         self.acknowledged: list[bytes] = []
         self.delivered = 0
@@ -116,11 +118,12 @@ class JournalMachine(RuleBasedStateMachine):
         self.run(self.journal.close())
         self._start_again()
 
-    @rule()
-    def cut_power(self) -> None:
+    @rule(seed=st.none() | st.integers(0, 2**32))
+    def cut_power(self, seed: int | None) -> None:
         self.fs.failing.clear()
         self._end_process()
-        self.fs.cut_power(self.options.directory)
+        random = None if seed is None else Random(seed)  # noqa: S311 - hypothesis repeats what it found
+        self.fs.cut_power(self.options.directory, random)
         self._start_again()
 
     def _end_process(self) -> None:
@@ -156,5 +159,5 @@ class JournalMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-JournalMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+JournalMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestJournal = JournalMachine.TestCase
