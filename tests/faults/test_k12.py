@@ -27,7 +27,6 @@ WITHIN_S = 30.0
 CONFIG = {"service": {"shutdown_timeout_s": 2}}
 
 
-@pytest.mark.quick
 def test_the_database_is_down(launch: Launch, record_property: Callable[[str, object], None]) -> None:
     collector = launch(config=CONFIG)
     right = dict(collector.config["service"]), dict(collector.config["exporters"])

@@ -26,9 +26,10 @@ AT_ONCE_S = 8.0
 """A component may take 5 s to be released."""
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
-    ("first", "second"), [(signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)], ids=lambda s: s.name
+    ("first", "second"),
+    [pytest.param(signal.SIGTERM, signal.SIGINT, marks=pytest.mark.quick), (signal.SIGINT, signal.SIGTERM)],
+    ids=lambda s: s.name,
 )
 def test_the_second_signal_ends_it_at_once(
     launch: Launch, first: signal.Signals, second: signal.Signals, record_property: Callable[[str, object], None]

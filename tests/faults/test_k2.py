@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.faults.harness import Producer, conserve
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from tests.faults.harness import Launch
 
 
-@pytest.mark.quick
 def test_a_record_that_was_not_synced_is_not_acknowledged_and_comes_once(
     launch: Launch, store: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -38,7 +38,6 @@ def stop_and_go(launch: Launch, dsn: str | None, *, stopped_s: float) -> str:
     return f"{stopped_s:.0f} s stopped, {resent} requests sent again: {report}"
 
 
-@pytest.mark.quick
 def test_a_short_stop(launch: Launch, record_property: Callable[[str, object], None]) -> None:
     record_property("figure", stop_and_go(launch, None, stopped_s=3))
 

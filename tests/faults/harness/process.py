@@ -33,7 +33,7 @@ Tree = dict[str, Any]
 
 def base_config(folder: Path, dsn: str, ports: Mapping[str, int]) -> Tree:
     """Return a configuration like the default one, for a small disk and for quick turns."""
-    pipeline = {"receivers": ["otlp"], "processors": ["normalise", "cost", "failure", "sample"]}
+    pipeline = {"receivers": ["otlp"], "processors": ["redact", "normalise", "cost", "failure", "sample"]}
     pipeline["exporters"] = ["clickhouse"]
     extensions: Tree = {
         "health_check": {"endpoint": f"127.0.0.1:{ports['health']}"},

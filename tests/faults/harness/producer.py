@@ -49,6 +49,7 @@ LONGEST_BACKOFF_S = 0.25
 """Shorter than an SDK's, so that rounds are short; a longer Retry-After is not waited for either."""
 ANSWER_S = 15.0
 """How long an answer is waited for."""
+ERROR_STATUS = 2
 PAYLOAD = "load.payload"
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "joule", "knoll", "larch")
 """Nothing that a redaction could take for a secret."""
@@ -82,6 +83,8 @@ class Requests:
     """First 8 bytes of every trace id."""
     requests_per_trace: int = 1
     """More than one: a trace comes in so many pieces, the root in the first."""
+    failing_piece: int | None = None
+    """Which of them, from 0, holds a span with the status ERROR."""
     _made: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -113,6 +116,8 @@ class Requests:
                 start_time_unix_nano=now - 2_000_000,
                 end_time_unix_nano=now - 1_000_000,
             )
+            if piece == self.failing_piece:
+                span.status.code = ERROR_STATUS
             attributes = {PAYLOAD: payload}
             if root:
                 attributes |= {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
