@@ -41,16 +41,17 @@ class Identity:
     key_id: str = ""
     """Of the key that was shown; "" where none is asked for."""
 
-    def require(self, scope: Scope) -> None:
-        """Check that the caller may do this.
+    def require(self, *scopes: Scope) -> None:
+        """Check that the caller has one of these scopes.
 
         Raises:
-            Refused: FORBIDDEN, naming the scope.
+            Refused: FORBIDDEN, naming them.
 
         """
-        if scope not in self.scopes:
+        if self.scopes.isdisjoint(scopes):
             has = ", ".join(sorted(self.scopes)) or "none"
-            raise Refused(Reason.FORBIDDEN, f"this needs a key with the scope {scope}; this one has: {has}")
+            needed = " or ".join(scopes)
+            raise Refused(Reason.FORBIDDEN, f"this needs a key with the scope {needed}; this one has: {has}")
 
     def narrow(self, tenant: str | None) -> None:
         """Check the tenant that a header names: it may be left out or be the caller's own, never another.

@@ -62,8 +62,12 @@ class AuthConfig(ComponentConfig):
 class Gate(Protocol):
     """Who is asked for credentials."""
 
-    def admit(self, authorization: str | None, tenant: str | None, scope: Scope) -> Identity:
-        """Return who the caller is.
+    @property
+    def asks_for_keys(self) -> bool:
+        """Tell whether a key is needed."""
+
+    def admit(self, authorization: str | None, tenant: str | None, *scopes: Scope) -> Identity:
+        """Return who the caller is, who has one of the scopes.
 
         `authorization` and `tenant` are what the headers say, None where there is none.
 
@@ -79,10 +83,15 @@ class OpenGate:
     def __init__(self, tenant: str, scopes: frozenset[Scope]) -> None:
         self._identity = Identity(tenant, scopes)
 
-    def admit(self, authorization: str | None, tenant: str | None, scope: Scope) -> Identity:  # noqa: ARG002 - as Gate
+    @property
+    def asks_for_keys(self) -> bool:
+        """Nobody needs one."""
+        return False
+
+    def admit(self, authorization: str | None, tenant: str | None, *scopes: Scope) -> Identity:  # noqa: ARG002 - as Gate
         """Return the one there is; credentials that nobody asked for are not looked at."""
         self._identity.narrow(tenant)
-        self._identity.require(scope)
+        self._identity.require(*scopes)
         return self._identity
 
 
@@ -112,7 +121,12 @@ class KeyGate:
         if not self._keys:
             log.warning("there are no keys in %s, so everyone is refused: evalgate keys create", file.path)
 
-    def admit(self, authorization: str | None, tenant: str | None, scope: Scope) -> Identity:
+    @property
+    def asks_for_keys(self) -> bool:
+        """Everyone needs one."""
+        return True
+
+    def admit(self, authorization: str | None, tenant: str | None, *scopes: Scope) -> Identity:
         """Return whose key it is."""
         now_s = self._monotonic_s()
         if now_s - self._looked_s >= RECHECK_S:
@@ -122,7 +136,7 @@ class KeyGate:
             raise Refused(Reason.UNAVAILABLE, "keys cannot be checked at the moment; try again", retry_after_s=5.0)
         identity = self._identify(authorization)
         identity.narrow(tenant)
-        identity.require(scope)
+        identity.require(*scopes)
         return identity
 
     def _identify(self, authorization: str | None) -> Identity:

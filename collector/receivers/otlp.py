@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from collector.auth.exposed import danger
 from collector.auth.gate import AuthConfig, open_gate
 from collector.auth.tenants import Accounts, TenantsConfig
 from collector.auth.tls import Certificates, TlsConfig
@@ -71,30 +71,6 @@ class _Endpoint(ComponentConfig):
         if ":" in host and not (host.startswith("[") and host.endswith("]")):
             raise ValueError(f"{endpoint!r} must have its IPv6 address in brackets, as [::1]:4317")
         return endpoint
-
-    def danger(self, *, asks_for_keys: bool) -> str:
-        """Return what is wrong with listening there, "" where nothing is."""
-        host = self.endpoint.rpartition(":")[0].strip("[]")
-        if self.insecure or _loopback(host):
-            return ""
-        if not asks_for_keys and (self.tls is None or self.tls.client_ca_file is None):
-            return (
-                "anyone there could send spans; bind 127.0.0.1, set auth: {mode: keys}, ask for client certificates "
-                "(tls.client_ca_file), or set insecure: true where a firewall or proxy stands before it"
-            )
-        if self.tls is None:
-            return (
-                "keys could be read on the way; set tls: {cert_file, key_file}, or insecure: true where a proxy before "
-                "it ends TLS"
-            )
-        return ""
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class GrpcConfig(_Endpoint):
@@ -195,10 +171,17 @@ class OtlpConfig(ComponentConfig):
     def _closed_by_default(self) -> OtlpConfig:
         for name in ("grpc", "http"):
             endpoint: _Endpoint | None = getattr(self.protocols, name)
-            if endpoint is not None and (danger := endpoint.danger(asks_for_keys=self.asks_for_keys)):
-                raise ValueError(
-                    f"protocols.{name}.endpoint {endpoint.endpoint} can be reached from other machines, and {danger}"
-                )
+            if endpoint is None:
+                continue
+            wrong = danger(
+                endpoint.endpoint,
+                insecure=endpoint.insecure,
+                asks_for_keys=self.asks_for_keys,
+                tls=endpoint.tls,
+                doing="send spans",
+            )
+            if wrong:
+                raise ValueError(f"protocols.{name}.endpoint {wrong}")
         if not self.asks_for_keys and self.tenants is not None:
             raise ValueError("tenants has no meaning without keys, which tell one from another: set auth: {mode: keys}")
         return self

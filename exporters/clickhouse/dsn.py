@@ -57,6 +57,8 @@ class ServerDsn:
     database: str = SERVER_DATABASE
     compression: Compression = "none"
     """Of the bodies of INSERTs. On loopback it costs more than it saves (docs/adr/0007)."""
+    verify: bool = True
+    """Whether the certificate must name the host. Off only towards the owner of an embedded database, on loopback."""
 
     def __str__(self) -> str:
         """Return the URL without credentials: it is for people and logs."""

@@ -51,7 +51,7 @@ class Sender:
         self._closed = False
         self._answer_timeout_s = PROGRESS_TIMEOUT_S
         self._headers = {"User-Agent": "otel-evalgate", **_basic("Authorization", target.user, target.password)}
-        self._tls = ssl.create_default_context() if target.secure else None
+        self._tls = _tls(target) if target.secure else None
         self._proxy = _proxy_of(target)
         self._proxy_headers: dict[str, str] = {}
         if self._proxy is not None and self._proxy.username:
@@ -182,6 +182,14 @@ def compressed(body: Iterable[memoryview]) -> Iterator[memoryview]:
 
 def _basic(header: str, user: str, password: str) -> dict[str, str]:
     return {header: "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")}
+
+
+def _tls(target: ServerDsn) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not target.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _authority(target: ServerDsn) -> str:

@@ -10,13 +10,13 @@ import uuid
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from collector.extensions.clickhouse_http.admission import Identity, foreign, identify
+from collector.extensions.clickhouse_http.admission import AUTHORISE, Caller, foreign, identify
 from collector.extensions.clickhouse_http.request import (
     NATIVE,
     Statement,
@@ -28,6 +28,7 @@ from collector.extensions.clickhouse_http.request import (
 )
 from exporters.clickhouse.engine import Answer, EngineError
 from exporters.clickhouse.fence import Fence, check_settings
+from exporters.clickhouse.tenant_filter import TenantFilter, tenant_filter
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from collector.auth.gate import Gate
     from exporters.clickhouse.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ STATUS_OF_CODE: Mapping[int, int] = MappingProxyType(
 )
 """HTTP status of ClickHouse errors, as src/Server/HTTP/exceptionCodeToHTTPStatus.cpp has them; all others 500."""
 
-AUTHORISE = "give the user default without a password, or the token of the lock file as the password of user evalgate"
+TENANTS = "SELECT DISTINCT tenant FROM trace_parts UNION DISTINCT SELECT DISTINCT tenant FROM ledger"
 EXECUTION_TIME = "max_execution_time"
 DECIMAL = re.compile(r"\d+(\.\d+)?")
 
@@ -74,6 +76,7 @@ class Application:
         engine: Engine,
         threads: Executor,
         *,
+        gate: Gate,
         hosts: frozenset[str],
         max_body_bytes: int,
         max_execution_time_s: float,
@@ -81,6 +84,7 @@ class Application:
     ) -> None:
         self._engine = engine
         self._threads = threads
+        self._gate = gate
         self._hosts = hosts
         self._max_body_bytes = max_body_bytes
         self._max_execution_time_s = max_execution_time_s
@@ -118,14 +122,12 @@ class Application:
         if request.method not in READ_ONLY_METHODS | {"POST"}:
             return _problem(405, 48, "use GET or POST", {"allow": "GET, HEAD, POST"})
         url = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        identity = identify(request.headers, url, self._engine.lock.owner.token)
-        if identity is None:
-            raise Refused(Reason.UNAUTHENTICATED, f"these credentials are not known here: {AUTHORISE}")
+        caller = identify(request.headers, url, self._engine.lock.owner.token, self._gate)
         statement = await self._statement(request, url)
         if not statement.text.strip():
             return Response("Ok.\n", media_type="text/plain")
         accepted = request.headers.get("accept-encoding", "") if url.get("enable_http_compression") == "1" else ""
-        return await self._in_thread(lambda: self._run(statement, identity, request.method, accepted))
+        return await self._in_thread(lambda: self._run(statement, caller, request.method, accepted))
 
     async def _statement(self, request: Request, url: Mapping[str, str]) -> Statement:
         if any(url.get(name) == "1" for name in ("compress", "decompress")):
@@ -157,25 +159,41 @@ class Application:
         """Run blocking work in threads of our own: those of the service sync its journal and must not wait for ours."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _run(self, statement: Statement, identity: Identity, method: str, accepted: str) -> Response:
+    def _run(self, statement: Statement, caller: Caller, method: str, accepted: str) -> Response:
         """Run in a thread: the fence, the statement, the answer."""
         form, text, settings = statement.answer_format, statement.text, dict(statement.settings)
         database = statement.database if statement.database not in (None, "default") else self._engine.database
         if method in READ_ONLY_METHODS and form is None:
             raise Refused(Reason.FORBIDDEN, "GET only reads; send statements that change something by POST")
-        if identity is Identity.READER:
+        confined = None
+        if not caller.is_owner:
             if isinstance(text, bytes):
                 raise Refused(Reason.FORBIDDEN, f"an INSERT needs credentials: {AUTHORISE}")
             if database not in (self._engine.database, "system", "information_schema"):
                 raise Refused(Reason.FORBIDDEN, f"the only database here is {self._engine.database!r}")
-            settings = self._reader_settings(settings)
-            text = self._fence(statement.parameters).check(text)
+            confined = self._confine(caller)
+            settings = self._reader_settings(settings) | ({} if confined is None else dict(confined.settings))
+            text = self._fence(statement.parameters, confined).check(text)
         run = partial(self._engine.execute, parameters=statement.parameters, settings=settings, database=database)
         answer = run(text, statement.format)
         if form == NATIVE and not answer.body and isinstance(text, str):
             meta = json.loads(run(statement.without_format(text), "JSONCompact").body)["meta"]
             answer = replace(answer, body=empty_native_block([(c["name"], c["type"]) for c in meta]))
+        if confined is not None:  # how much was read would tell of rows that are not shown
+            answer = replace(answer, rows_read=0, bytes_read=0)
         return _success(answer, form, accepted)
+
+    def _confine(self, caller: Caller) -> TenantFilter | None:
+        """Return what confines a caller to one tenant; None where it may read all there is.
+
+        Who comes without a key reads everything of a database of one tenant: there is nobody to hide.
+        """
+        if caller.tenant is None or (not caller.is_named and len(self._rows(TENANTS)) <= 1):
+            return None
+        return tenant_filter(self._rows, caller.tenant)
+
+    def _rows(self, sql: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._engine.execute(sql, "JSONEachRow").body.splitlines()]
 
     def _reader_settings(self, settings: dict[str, str]) -> dict[str, str]:
         """Keep what a reader may set; the time limit only shorter."""
@@ -185,12 +203,14 @@ class Application:
             settings[EXECUTION_TIME] = limit
         return settings
 
-    def _fence(self, parameters: Mapping[str, str]) -> Fence:
+    def _fence(self, parameters: Mapping[str, str], confined: TenantFilter | None) -> Fence:
         def explain(statement: str) -> str:
             answer = self._engine.execute(f"EXPLAIN AST {statement}", "TSVRaw", parameters=parameters)
             return answer.body.decode("utf-8", "replace")
 
-        return Fence(self._engine.database, explain)
+        if confined is None:
+            return Fence(self._engine.database, explain)
+        return Fence(self._engine.database, explain, confined.tables, confined.hidden)
 
 
 def _success(answer: Answer, form: str | None, accepted: str) -> Response:

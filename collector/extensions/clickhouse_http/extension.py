@@ -1,15 +1,13 @@
 """The extension `clickhouse_http`: serves the embedded database on ClickHouse's HTTP interface while the service runs.
 
-clickhouse-connect, curl, notebooks, Grafana and our own commands in another terminal then work as with a server.
-Whoever comes without credentials reads this database through `exporters.clickhouse.fence`; the token of the lock file,
-which only this user can read, opens everything.
+clickhouse-connect, curl, notebooks, Grafana and our own commands in another terminal then work as with a server. Who
+may ask what is in `admission`; whoever does not own the files passes `exporters.clickhouse.fence`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +16,20 @@ from typing import TYPE_CHECKING
 import uvicorn
 from pydantic import Field
 
+from collector.auth.exposed import danger
+from collector.auth.gate import AuthConfig, open_gate
+from collector.auth.tls import Certificates, RenewingContext, TlsConfig
 from collector.extensions.clickhouse_http.admission import host_name
 from collector.extensions.clickhouse_http.application import Application
 from exporters.clickhouse.dsn import EmbeddedDsn, default_dsn, parse_dsn
 from exporters.clickhouse.engine import Engine
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError, DatabaseOwned
+from schema.identity import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +44,11 @@ class ClickHouseHttpConfig(ComponentConfig):
     """host:port; port 0 takes a free one. 8123 is ClickHouse's own."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names that the Host header may have, e.g. that of a container."""
+    auth: AuthConfig | None = None
+    """Who is asked for a key. Unset: nobody; whoever asks reads the one tenant there is, or `default` of several."""
+    tls: TlsConfig | None = None
     insecure: bool = False
-    """Listen beyond loopback although readers need no password and there is no TLS."""
+    """Listen beyond loopback although anyone could read, or keys could be read on the way."""
     concurrency: int = Field(default=4, ge=1, le=64)
     """Statements that run at the same time; more wait."""
     max_body_bytes: int = Field(default=96 << 20, ge=1 << 10)
@@ -58,8 +64,9 @@ class ClickHouseHttpConfig(ComponentConfig):
 class ClickHouseHttp:
     """Owns the listening socket, the engine's handles and the web server; nothing when the database is a server."""
 
-    def __init__(self, config: ClickHouseHttpConfig, dsn: str) -> None:
+    def __init__(self, config: ClickHouseHttpConfig, dsn: str, data_dir: Path) -> None:
         self._config = config
+        self._data_dir = data_dir
         self._dsn = parse_dsn(dsn)
         self._host, self._port = _endpoint(config)
         self._engine: Engine | None = None
@@ -109,32 +116,36 @@ class ClickHouseHttp:
         application = Application(
             engine,
             self._threads,
+            gate=open_gate(self._config.auth or AuthConfig(), self._data_dir, scopes=frozenset({Scope.READ})),
             hosts=hosts,
             max_body_bytes=self._config.max_body_bytes,
             max_execution_time_s=self._config.max_execution_time_s,
             name="otel-evalgate",
         )
-        self._server = _Server(
-            uvicorn.Config(
-                application,
-                http="httptools",
-                loop="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                ws="none",
-                limit_concurrency=self._config.concurrency * 32,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=5,
-            )
+        web = uvicorn.Config(
+            application,
+            http="httptools",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            limit_concurrency=self._config.concurrency * 32,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=5,
         )
+        web.load()
+        if self._config.tls is not None:
+            web.ssl = RenewingContext.of(Certificates(self._config.tls))
+        self._server = _Server(web)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="clickhouse_http")
         await _until_started(self._server, self._task)
         host, port = listener.getsockname()[:2]
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-        self.url = f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+        scheme = "http" if self._config.tls is None else "https"
+        self.url = f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"
         engine.lock.publish(self.url)
         logger.info("ClickHouse's HTTP interface answers on %s", self.url)
 
@@ -177,19 +188,10 @@ def _endpoint(config: ClickHouseHttpConfig) -> tuple[str, int]:
     host = host.strip("[]")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"extensions.clickhouse_http.endpoint {config.endpoint!r} is not host:port")
-    if not _loopback(host) and not config.insecure:
-        raise ConfigError(
-            f"extensions.clickhouse_http.endpoint {config.endpoint!r} is reachable from other machines, and reading "
-            "needs no password: listen on 127.0.0.1, or write insecure: true"
-        )
+    asks = config.auth is not None and config.auth.mode == "keys"
+    if wrong := danger(config.endpoint, insecure=config.insecure, asks_for_keys=asks, tls=config.tls, doing="read"):
+        raise ConfigError(f"extensions.clickhouse_http.endpoint {wrong}")
     return host, int(port)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -211,4 +213,4 @@ def _listen(host: str, port: int) -> socket.socket:
 @component("extension", "clickhouse_http", ClickHouseHttpConfig)
 def clickhouse_http(config: ClickHouseHttpConfig, context: Context) -> ClickHouseHttp:
     """Make the extension; nothing is opened yet."""
-    return ClickHouseHttp(config, context.dsn or default_dsn())
+    return ClickHouseHttp(config, context.dsn or default_dsn(), context.data_dir)
