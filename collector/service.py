@@ -49,6 +49,8 @@ LARGEST_DEFAULT_BYTES: Final = 10 * GIB
 PART_OF_DISK: Final = 10
 DEFAULT_SEGMENT_BYTES: Final = 64 << 20
 SEGMENTS_IN_BUDGET: Final = 8
+REDACT: Final = "redact"
+"""The processor that masks content."""
 LEDGER_S: Final = 2.0
 """At the end, for counts that the ledger does not have yet; what takes longer is booked by the next start."""
 
@@ -255,6 +257,7 @@ class Service:
                 required=i in needed,
                 on_stored=self._on_stored if i == leading else None,
                 decode=decoder,
+                masks=any(c.component.name == REDACT for c in self._ordered_processors().values()),
                 forget=Forget(self.data_dir),
                 rehearsal=Child(recipes, getattr(exporter, "encode", None)),
             )

@@ -78,7 +78,7 @@ class Rejected:
 
 
 class Request(Protocol):
-    """An OTLP request as it was journalled."""
+    """An OTLP request as it was journalled, brought to protobuf."""
 
     @property
     def tenant(self) -> str:
@@ -89,16 +89,8 @@ class Request(Protocol):
         """What the body holds."""
 
     @property
-    def encoding(self) -> Literal["protobuf", "json"]:
-        """How."""
-
-    @property
-    def gzip(self) -> bool:
-        """Whether the body is compressed."""
-
-    @property
     def body(self) -> bytes:
-        """The bytes."""
+        """In protobuf."""
 
 
 class Exporter(Protocol):
@@ -130,13 +122,19 @@ class Exporter(Protocol):
 
 @runtime_checkable
 class RequestExporter(Protocol):
-    """An exporter of requests as they came: nothing is decoded for it, unless a processor masks what they hold."""
+    """An exporter of requests as they came, in protobuf and uncompressed: nothing is decoded for it.
+
+    It has `export` as well: where a processor masks what requests hold, it gets batches.
+    """
 
     async def start(self) -> None:
         """Prepare, as `Exporter`."""
 
     async def export_requests(self, requests: Sequence[Request], token: str) -> None:
         """Return when the requests are durable at the destination. Raises as `Exporter.export`."""
+
+    async def export(self, batch: SpanBatch, token: str) -> Rejected | None:
+        """As `Exporter`."""
 
     async def shutdown(self) -> None:
         """Release everything, as `Exporter`."""

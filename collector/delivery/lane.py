@@ -24,6 +24,7 @@ import numpy as np
 from collector.decode import decode
 from collector.delivery import halves
 from collector.delivery.cutting import cut_down
+from collector.delivery.plain import plain
 from collector.delivery.progress import Progress
 from collector.delivery.retry import Retry, say, unhurried
 from schema.component import Probing, Rejected, RequestExporter
@@ -98,6 +99,8 @@ class Lane:
     on_stored: Callable[[SpanBatch], None] | None = None
     """Called when the exporter has a batch."""
     decode: Decode = decode
+    masks: bool = False
+    """Whether a processor masks content: then no exporter gets requests as they came."""
     forget: Forgetting | None = None
     """Drops from records what was erased; None where nothing ever is."""
     rehearsal: Rehearsal | None = None
@@ -167,7 +170,7 @@ class Lane:
                 "the list of what was erased", partial(asyncio.to_thread, self.forget, records)
             )
             booked += erased
-        if isinstance(self.exporter, RequestExporter):
+        if isinstance(self.exporter, RequestExporter) and not self.masks:
             await self._deliver_requests(self.exporter, records, batch)
             return
         failpoint("delivery.before_decode")
@@ -297,18 +300,22 @@ class Lane:
             await self._persist_export(batch, partial(exporter.book, entries, f"{batch.token}/aside"))
 
     async def _deliver_requests(self, exporter: RequestExporter, records: Sequence[Record], batch: Batch) -> None:
+        requests, bad = await asyncio.to_thread(plain, records)
+        if bad:
+            await self._set_aside([r for r, _ in bad], "; ".join(sorted({why for _, why in bad})), UNREADABLE)
+
         async def store(low: int, high: int) -> None:
-            token = batch.token if high - low == len(records) else f"{batch.token}/{low}-{high}"
-            await self._persist_export(batch, partial(exporter.export_requests, records[low:high], token))
+            token = batch.token if high - low == len(requests) else f"{batch.token}/{low}-{high}"
+            await self._persist_export(batch, partial(exporter.export_requests, requests[low:high], token))
             self.progress.last_stored_unix_ns = self.now_unix_ns()
 
-        if not records:
+        if not requests:
             return
         try:
-            await store(0, len(records))
+            await store(0, len(requests))
         except Permanent as e:
-            log.warning("exporter %s refuses %d requests: %s", self.name, len(records), e)
-            await self._refused(await halves.refused(len(records), store), records)
+            log.warning("exporter %s refuses %d requests: %s", self.name, len(requests), e)
+            await self._refused(await halves.refused(len(requests), store), requests)
 
     async def _refused(self, found: list[tuple[int, str]], records: Sequence[Record]) -> tuple[Entry, ...]:
         if not found:

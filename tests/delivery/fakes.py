@@ -102,6 +102,7 @@ class Requests:
 
     poison: bytes = b"poison"
     got: list[tuple[str, list[bytes]]] = field(default_factory=list)
+    masked: list[tuple[str, SpanBatch]] = field(default_factory=list)
 
     async def start(self) -> None:
         pass
@@ -111,6 +112,9 @@ class Requests:
         if any(self.poison in b for b in bodies):
             raise Permanent("400 Bad Request")
         self.got.append((token, bodies))
+
+    async def export(self, batch: SpanBatch, token: str) -> None:
+        self.masked.append((token, batch))
 
     async def shutdown(self) -> None:
         pass

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import base64
+import gzip
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import decode
 from collector.delivery import Lane
@@ -271,6 +275,32 @@ def test_requests_are_handed_on_as_they_came_and_nothing_is_decoded() -> None:
     assert len({token for token, _ in exporter.got}) == len(exporter.got)
     assert lane.progress.rejected_records == 1
     assert len(source.confirmed) == 1
+
+
+def test_where_content_is_masked_no_request_leaves_as_it_came() -> None:
+    exporter = Requests()
+    deliver(Batches([batch(spans_request(1, 2))]), exporter, masks=True)
+    assert exporter.got == []
+    assert [(token, len(b)) for token, b in exporter.masked] == [("token-1", 2)]
+
+
+def test_requests_in_json_or_compressed_are_brought_to_protobuf_and_damage_costs_itself() -> None:
+    given = batch(spans_request(1), spans_request(2), b"{", b"\xff")
+    one, two, broken, damaged = given.records
+    text = json_format.MessageToJson(ExportTraceServiceRequest.FromString(spans_request(1))).encode()
+    text = text.replace(base64.b64encode((1).to_bytes(16, "big")), b"0" * 31 + b"1")
+    text = text.replace(base64.b64encode((1).to_bytes(8, "big")), b"0" * 15 + b"1")
+    records = (
+        replace(one, encoding="json", body=text),
+        replace(two, gzip=True, body=gzip.compress(two.body)),
+        replace(broken, encoding="json"),
+        replace(damaged, gzip=True),
+    )
+    source, exporter = Batches([replace(given, records=records)]), Requests()
+    deliver(source, exporter)
+    [(_, bodies)] = exporter.got
+    assert bodies == [spans_request(1), spans_request(2)]
+    assert [s for s, _ in source.set_aside] == [(3, 4)]
 
 
 @dataclass
