@@ -110,6 +110,10 @@ def families(status: Mapping[str, Any], tenants: Tenants) -> Families:
     found.gauge("evalgate_ready", "1 while requests are taken.").add(float(bool(status.get("ready"))))
     found.gauge("otelcol_process_uptime", "Seconds since the start.").add(status.get("uptime_s"))
     _receivers(found, status.get("receivers", {}))
+    for receiver, hits in status.get("limits", {}).items():
+        for limit, n in hits.items():
+            met = found.counter("evalgate_receiver_limit_hits", "How often a limit of receiving was met.")
+            met.add(n, receiver=receiver, limit=str(limit))
     _journal(found, status.get("journal", {}))
     _delivery(found, status)
     for tenant, counts in status.get("tenants", {}).items():
@@ -124,9 +128,6 @@ def families(status: Mapping[str, Any], tenants: Tenants) -> Families:
 
 def _receivers(found: Families, receivers: Mapping[str, Any]) -> None:
     for receiver, of_receiver in receivers.items():
-        for limit, n in of_receiver.get("limit_hits", {}).items():
-            met = found.counter("evalgate_receiver_limit_hits", "How often a limit of receiving was met.")
-            met.add(n, receiver=receiver, limit=str(limit))
         for signal, members in MEMBERS.items():
             counts = of_receiver.get(signal)
             if counts is None:
@@ -148,10 +149,9 @@ def _journal(found: Families, journal: Mapping[str, Any]) -> None:
     found.gauge("evalgate_journal_backlog_requests", "Requests not delivered.").add(journal.get("backlog_records"))
     found.counter("evalgate_journal_lost_requests", "Damaged beyond reading.").add(journal.get("lost_records"))
     found.counter("evalgate_journal_damaged_bytes", "Bytes that did not verify.").add(journal.get("damaged_bytes"))
-    quarantine = journal.get("quarantine")
-    if isinstance(quarantine, dict):
-        found.gauge("evalgate_quarantine_bytes", "Bytes set aside.").add(quarantine.get("used_bytes"))
-        found.gauge("evalgate_quarantine_max_bytes", "The most.").add(quarantine.get("max_bytes"))
+    found.gauge("evalgate_quarantine_bytes", "Bytes that are set aside.").add(journal.get("quarantine_bytes"))
+    most = found.gauge("evalgate_quarantine_max_bytes", "The most; whose requests fill it is refused.")
+    most.add(journal.get("quarantine_max_bytes"))
     for reader, state in journal.get("readers", {}).items():
         size = found.gauge("otelcol_exporter_queue_size", "Requests that wait for an exporter in the journal.")
         size.add(state.get("backlog_records"), exporter=reader)

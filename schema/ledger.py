@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
@@ -154,6 +154,13 @@ def taken_back(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(
         Entry(e.tenant, e.minute, e.signal, e.state, e.reason, -e.count, -e.uncounted_requests) for e in entries
     )
+
+
+def moved(entries: Iterable[Entry], state: State, reason: str = "") -> tuple[Entry, ...]:
+    """Return the entries that move what was counted into another state, as retention does with what it removes."""
+    entries = tuple(entries)
+    there = (replace(e, state=state, reason=word(reason)) for e in entries)
+    return merged((*taken_back(entries), *there))
 
 
 def merged(entries: Iterable[Entry]) -> tuple[Entry, ...]:

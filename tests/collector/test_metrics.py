@@ -26,15 +26,17 @@ STATUS: dict[str, Any] = {
         "otlp": {
             "traces": {"accepted": 100, "refused": 3, "duplicate": 2, "refused_requests": {"unavailable": 4}},
             "logs": {"accepted": 7, "refused": 0, "refused_requests": {}},
-            "limit_hits": {"spans": 1},
         }
     },
+    "limits": {"otlp": {"spans": 1}},
     "journal": {
         "used_bytes": 1000,
         "max_bytes": 10_000,
         "backlog_records": 5,
         "lost_records": 0,
         "damaged_bytes": 0,
+        "quarantine_bytes": 77,
+        "quarantine_max_bytes": None,
         "readers": {"clickhouse": {"backlog_records": 5, "lag_bytes": 900, "skipped": {"records": 0}}},
     },
     "delivery": {
@@ -99,6 +101,8 @@ def test_every_count_has_the_collector_s_name_where_it_has_one() -> None:
     assert found["evalgate_exporter_oldest_seconds", exporter] == 2.5
     assert found["evalgate_receiver_limit_hits", (("limit", "spans"), ("receiver", "otlp"))] == 1
     assert found["evalgate_journal_bytes", ()] == 1000
+    assert found["evalgate_quarantine_bytes", ()] == 77
+    assert not [name for name, _ in found if name == "evalgate_quarantine_max_bytes"], "unlimited is no number"
     assert found["evalgate_redactions", (("detector", "openai"),)] == 3
     assert found["evalgate_ledger_in_journal", (("signal", "traces"), ("tenant", "acme"))] == 20
     refused = (("reason", "bad_data"), ("signal", "traces"), ("state", "refused"), ("tenant", "acme"))

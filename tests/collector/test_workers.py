@@ -176,6 +176,19 @@ def test_the_status_of_the_whole_adds_counts_and_keeps_the_worst() -> None:
     assert (with_past["delivery"]["spans"], with_past["delivery"]["waiting_for"]) == (11, None)
 
 
+def test_the_ledger_of_the_whole_adds_what_was_booked_and_a_worker_that_ended_waits_for_nothing() -> None:
+    def status(stored: int, waits: int) -> dict[str, Any]:
+        booked = {"acme": {"traces": {"stored": {"": {"count": stored, "uncounted_requests": 0}}}}}
+        return {"ledger": {"booked": booked, "in_journal": {"acme": {"traces": waits}}, "failing": ""}}
+
+    whole = together([status(5, 1), status(7, 2)])["ledger"]
+    assert whole["in_journal"] == {"acme": {"traces": 3}}
+    assert whole["booked"]["acme"]["traces"]["stored"][""]["count"] == 12
+    with_past = together([status(5, 1), of_the_past(status(7, 2))])["ledger"]
+    assert with_past["in_journal"] == {"acme": {"traces": 1}}
+    assert with_past["booked"]["acme"]["traces"]["stored"][""]["count"] == 12
+
+
 # -- as processes ------------------------------------------------------------------------------------------------
 
 

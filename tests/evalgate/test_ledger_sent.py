@@ -112,6 +112,12 @@ def test_a_service_is_granted_what_nobody_can_tell_by_service_once() -> None:
     assert [(d.service, d.found, d.missing) for d in found] == [("a", 20, 0), ("b", 30, 2), ("c", 0, 1)]
 
 
+def test_feedback_that_waits_counts_as_log_records() -> None:
+    lines = [line("stored", 8, signal="feedback"), line("in_journal", 2, signal="logs")]
+    (found,) = compare([Sent(10, signal="feedback")], lines, {}, ["acme"])
+    assert found.missing == 0
+
+
 def test_a_sender_without_a_tenant_means_the_only_one() -> None:
     assert [d.tenant for d in compare([Sent(0)], [], {}, [])] == ["default"]
     with pytest.raises(BadInput, match=r"there are several: a, b\. Add --tenant"):

@@ -8,7 +8,7 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schema.ledger import MINUTE_NS, Entry, State, entries_of, merged, taken_back, word
+from schema.ledger import MINUTE_NS, Entry, State, entries_of, merged, moved, taken_back, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,13 @@ def test_merging_keeps_every_sum_and_has_one_entry_for_each_key(entries: list[En
 @given(ENTRIES)
 def test_what_is_taken_back_leaves_nothing(entries: list[Entry]) -> None:
     assert merged((*entries, *taken_back(entries))) == ()
+
+
+def test_what_retention_removes_is_expired_and_no_longer_stored() -> None:
+    stored = Entry("a", 7, "traces", State.STORED, count=5)
+    gone = moved([stored], State.EXPIRED)
+    assert gone == (Entry("a", 7, "traces", State.EXPIRED, count=5), Entry("a", 7, "traces", State.STORED, count=-5))
+    assert merged((stored, *gone)) == (Entry("a", 7, "traces", State.EXPIRED, count=5),)
 
 
 def test_a_record_counts_its_members_and_one_that_nobody_counted_is_a_request() -> None:
