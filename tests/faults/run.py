@@ -169,10 +169,11 @@ def summary(results: list[Result], seconds: float) -> str:
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit code."""
     found = faults()
-    wanted = {a.upper() for a in arguments}
-    if unknown := wanted - {f.id for f in found}:
+    ids = {f.id.upper(): f.id for f in found}
+    if unknown := {a.upper() for a in arguments} - ids.keys():
         print(f"no fault has the id {', '.join(sorted(unknown))}; there are {', '.join(f.id for f in found)}")
         return 2
+    wanted = {ids[a.upper()] for a in arguments}
     OUT.mkdir(parents=True, exist_ok=True)
     kept = OUT / "summary.json"
     before = {r["id"]: r["seconds"] for r in json.loads(kept.read_text())} if kept.exists() else {}
