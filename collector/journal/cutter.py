@@ -99,6 +99,8 @@ class Cutter:
         losses: Losses,
     ) -> None:
         self._reader = reader.encode()
+        self.around_bad_pages = False
+        """Whether pages that the medium does not give cost only what is in them; else reading them fails."""
         self._fs = fs
         self._quarantine = quarantine
         self._journal_id = journal_id
@@ -144,6 +146,7 @@ class Cutter:
                 offset=position.offset,
                 before=before,
                 at_most_bytes=limits.max_bytes + limits.max_bytes // 64,
+                around_bad_pages=self.around_bad_pages,
             ):
                 begun = bool(taken.raw) and cut is None
                 if isinstance(item, Damage):
@@ -190,7 +193,7 @@ class Cutter:
     def _keep(self, segment: Segment, sequence: int, offset: int, end: int, message: str) -> None:
         fd = self._fs.open(segment.path)
         try:
-            data = self._fs.read(fd, end - offset, offset)
+            data = (self._fs.read_around if self.around_bad_pages else self._fs.read)(fd, end - offset, offset)
         finally:
             self._fs.close(fd)
         path = self._quarantine.keep_bytes(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from collector.journal.layout import Buffer
 
+PAGE_BYTES = 4096
 PIECES_AT_ONCE = 512
 """Of one write; IOV_MAX is 1024 (POSIX says 16 at least, Linux and macOS have 1024)."""
 
@@ -64,11 +65,31 @@ class Fs:
             length -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def read_around(self, fd: int, length: int, offset: int) -> bytes:
+        """As `read`, with zeros for the pages that the medium does not give."""
+        try:
+            return self.read(fd, length, offset)
+        except OSError as e:
+            if e.errno != errno.EIO:
+                raise
+        pieces = []
+        for at in range(offset, min(offset + length, os.fstat(fd).st_size), PAGE_BYTES):
+            size_bytes = min(PAGE_BYTES, offset + length - at)
+            try:
+                pieces.append(self.read(fd, size_bytes, at))
+            except OSError as e:
+                if e.errno != errno.EIO:
+                    raise
+                pieces.append(bytes(size_bytes))
+        return b"".join(pieces)
+
     def write(self, fd: int, pieces: Sequence[Buffer], offset: int) -> None:
         """Write all pieces, one behind the other, without joining them; a short write goes on where it ended."""
         left = deque(memoryview(piece) for piece in pieces if len(piece))
         while left:
             written = os.pwritev(fd, list(islice(left, PIECES_AT_ONCE)), offset)
+            if not written:
+                raise OSError(errno.EIO, "the disk takes nothing")
             offset += written
             while left and written >= len(left[0]):
                 written -= len(left.popleft())

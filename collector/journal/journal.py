@@ -33,6 +33,7 @@ from collector.journal.quarantine import Quarantine
 from collector.journal.reader import Durable, Reader, ReaderOptions
 from collector.journal.recover import Recovered, recover
 from collector.journal.release import replay
+from collector.journal.reserve import Reserve
 from collector.journal.seal import trim_all
 from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
 from collector.journal.serve import serve
@@ -71,6 +72,8 @@ class JournalOptions:
     sync: bool = True
     group_linger_s: float = 0.001
     """How long the first waiter of a group waits for company; while one group is synced, the next gathers anyway."""
+    append_timeout_s: float = 10.0
+    """How long a request waits for the disk before it is refused; it may be kept all the same."""
     max_pending_bytes: int = 256 << 20
     """Of bodies in memory that wait for a sync."""
     batch_bytes: int = 24 << 20
@@ -109,6 +112,7 @@ class Journal:
         self._now_unix_ns = now_unix_ns
         self._lock = lock
         self._quarantine = quarantine
+        self._reserve = Reserve(fs, options.directory)
         self._spares = spares
         self._writer = Writer(
             fs,
@@ -127,7 +131,7 @@ class Journal:
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = self._pending_bytes = 0
         self._arrived, self._group_full = asyncio.Event(), asyncio.Event()
-        self._closing = False
+        self._closing = self._stalled = False
         self._sync_failures = 0
         self.failed = asyncio.Event()
         """Set when syncs fail again and again: the disk cannot be trusted and the process should end."""
@@ -156,6 +160,7 @@ class Journal:
             linger_s=self.options.batch_linger_s,
             quarantine=self._quarantine,
             now_unix_ns=self._now_unix_ns,
+            reserve=self._reserve,
             on_moved=self._remove_delivered,
         )
 
@@ -180,7 +185,11 @@ class Journal:
                 "Make it writable, or name another as service.journal.directory."
             ) from None
         try:
-            state = await asyncio.to_thread(recover, fs, directory, now_unix_ns, [r.name for r in options.readers])
+            reserve = Reserve(fs, directory)
+            names = [r.name for r in options.readers]
+            work = partial(recover, fs, directory, now_unix_ns, names)
+            state = await asyncio.to_thread(reserve.spend_for, work)
+            await asyncio.to_thread(reserve.restore)
             spares = Spares(fs, directory, options.segment_bytes, state.scrubbed_before)
             await asyncio.to_thread(spares.find)
             quarantine = Quarantine(fs, directory, state.journal_id, options.quarantine_max_bytes)
@@ -244,6 +253,8 @@ class Journal:
     def _admit(self, entry: Entry) -> None:
         if self._closing:
             raise Refused(Reason.UNAVAILABLE, "the service is shutting down", retry_after_s=RETRY_WHEN_ILL_S)
+        if self._stalled:
+            raise Refused(Reason.UNAVAILABLE, "the disk is too slow; try again", retry_after_s=RETRY_WHEN_FULL_S)
         if len(entry.tenant) > MAX_TENANT_BYTES:
             raise Refused(Reason.BAD_DATA, f"the tenant's name has more than {MAX_TENANT_BYTES} bytes")
         largest = self.options.segment_bytes - MAX_OVERHEAD_BYTES
@@ -297,8 +308,10 @@ class Journal:
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         entries = [w.entry for w in group]
         commit = partial(self._writer.commit, entries, now_unix_ns=self._now_unix_ns())
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(self.options.append_timeout_s, self._stall, group)
         try:
-            committed = await asyncio.get_running_loop().run_in_executor(self._committer, commit)
+            committed = await loop.run_in_executor(self._committer, commit)
         except BaseException:
             # A fault of ours, not of the disk. Whether the group is on disk is unknown: it must not be acknowledged,
             # and nothing more may be written behind it.
@@ -306,8 +319,22 @@ class Journal:
             self._closing = True
             _refuse((*group, *self._waiting), "the journal failed", RETRY_WHEN_ILL_S)
             raise
+        finally:
+            deadline.cancel()
+            self._stalled = False
         self._pending_bytes -= sum(e.size_bytes for e in entries)
         self._settle_group(group, committed)
+
+    def _stall(self, group: Sequence[_Waiting]) -> None:
+        """Refuse who waits for a sync that does not end: the group may be kept all the same, the others are not."""
+        self._stalled = True
+        log.error("the disk has not synced for %s s; requests are refused", self.options.append_timeout_s)
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        self._pending_bytes -= sum(w.entry.size_bytes for w in waiting)
+        if not self._closing:
+            self._arrived.clear()
+            self._group_full.clear()
+        _refuse((*group, *waiting), "the disk is too slow; try again", RETRY_WHEN_FULL_S)
 
     def _settle_group(self, group: Sequence[_Waiting], committed: Committed) -> None:
         self._merge(committed.segments)
@@ -345,6 +372,7 @@ class Journal:
     async def _remove_delivered(self) -> None:
         if delivered := self._delivered():
             await asyncio.to_thread(self._remove, delivered)
+            await asyncio.to_thread(self._reserve.restore)
 
     def _merge(self, touched: Sequence[Segment]) -> None:
         merged = {s.number: s for s in (*self._durable.segments, *touched)}

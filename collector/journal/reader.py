@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 from collections import deque
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.journal import cursor as cursors
@@ -31,11 +33,13 @@ if TYPE_CHECKING:
     from collector.journal.fs import Fs
     from collector.journal.quarantine import Quarantine
     from collector.journal.record import Record
+    from collector.journal.reserve import Reserve
     from collector.journal.segment import Segment
 
 log = logging.getLogger(__name__)
 
 RECENT_SKIPS: Final = 16
+MOST_READ_FAILURES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Reader:
         linger_s: float,
         quarantine: Quarantine,
         now_unix_ns: Callable[[], int],
+        reserve: Reserve,
         on_moved: Callable[[], Awaitable[None]],
     ) -> None:
         self.options = options
@@ -97,9 +102,11 @@ class Reader:
         self._linger_s = linger_s
         self._quarantine = quarantine
         self._now_unix_ns = now_unix_ns
+        self._reserve = reserve
         self._on_moved = on_moved
         self._changed = asyncio.Event()
         self._unread_bytes = self.lag_bytes
+        self._read_failures = 0
         self._skips: deque[Skip] = deque(maxlen=RECENT_SKIPS)
 
     @property
@@ -150,7 +157,12 @@ class Reader:
             try:
                 batch = await self._cut_batch()
             except OSError as e:
+                # After that many tries it is no passing fault of the disk: what cannot be read costs itself.
+                self._read_failures += e.errno == errno.EIO
+                self._cutter.around_bad_pages = self._read_failures >= MOST_READ_FAILURES
                 raise Retryable(f"the journal cannot be read: {e}") from e
+            self._read_failures = 0
+            self._cutter.around_bad_pages = False
             if batch is not None:
                 return batch
 
@@ -295,5 +307,6 @@ class Reader:
         )
 
     async def _store(self, cursor: Cursor) -> None:
-        await asyncio.to_thread(cursors.store, self._fs, self._directory, cursor)
+        store = partial(cursors.store, self._fs, self._directory, cursor)
+        await asyncio.to_thread(self._reserve.spend_for, store)
         self._cursor = cursor

@@ -64,8 +64,12 @@ class Window:
     in one buffer.
     """
 
-    def __init__(self, fs: Fs, fd: int, end: int, at_most_bytes: int | None = None) -> None:
+    def __init__(
+        self, fs: Fs, fd: int, end: int, at_most_bytes: int | None = None, *, around_bad_pages: bool = False
+    ) -> None:
         self._fs = fs
+        self._around = around_bad_pages
+        self._read = fs.read_around if around_bad_pages else fs.read
         self._fd = fd
         self.end = end
         self._once = at_most_bytes is not None
@@ -85,7 +89,7 @@ class Window:
                 return None
             size = max(length, min(self._size_bytes, self.end - offset))
             # A reader of words may look behind the last byte.
-            self.data = self._fs.read(self._fd, size + BEHIND_BYTES if self._once else size, offset)
+            self.data = self._read(self._fd, size + BEHIND_BYTES if self._once else size, offset)
             self._start, at = offset, 0
         return at
 
@@ -97,7 +101,7 @@ class Window:
 
     def reopened(self) -> Window:
         """Return a window of the same file that reads as often as it is asked to."""
-        return Window(self._fs, self._fd, self.end)
+        return Window(self._fs, self._fd, self.end, around_bad_pages=self._around)
 
 
 def scan(

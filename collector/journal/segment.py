@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +21,7 @@ from collector.journal.layout import (
     segment_name,
     unpack_header,
 )
+from collector.journal.reserve import NO_SPACE
 from collector.journal.scan import Damage, Tail, Window, add_crc, scan
 from schema.errors import ConfigError
 from schema.failpoints import failpoint
@@ -83,7 +83,7 @@ class Committed:
     @property
     def is_full(self) -> bool:
         """Say whether space ran out, which is no sign of an ill disk."""
-        return self.error is not None and self.error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return self.error is not None and self.error.errno in NO_SPACE
 
 
 class Writer:
@@ -313,15 +313,17 @@ def read_segment(
     offset: int,
     before: int | None,
     at_most_bytes: int | None = None,
+    around_bad_pages: bool = False,
 ) -> Iterator[RawRecord | Damage | Tail]:
     """Yield what a segment holds from a position on; the file is open while the iterator lives.
 
-    With `at_most_bytes` that much is read at once, at least one record, and the Tail says where to go on.
+    With `at_most_bytes` that much is read at once, at least one record, and the Tail says where to go on. With
+    `around_bad_pages` what the medium does not give is zeros, which verify as nothing.
     """
     fd = fs.open(segment.path)
     try:
         yield from scan(
-            Window(fs, fd, segment.end, at_most_bytes),
+            Window(fs, fd, segment.end, at_most_bytes, around_bad_pages=around_bad_pages),
             seed=seed(journal_id, segment.number),
             sequence=sequence,
             offset=offset or HEADER_BYTES,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENDINGS = (".seg", ".spare")
-OURS = {"lock", "journal", "quarantine", "requests", *(f"{reader}.cursor" for reader in READERS)}
+OURS = {"lock", "journal", "reserve", "quarantine", "requests", *(f"{reader}.cursor" for reader in READERS)}
 
 
 async def start_again(directory: Path) -> None:

@@ -207,7 +207,7 @@ def test_no_name_of_a_reader_leads_out_of_the_folder_or_to_another_file(options:
     assert path.parent == options.directory
     assert json.loads(path.read_bytes().split(b" ", 2)[2])["reader"] == name
     assert sorted(_all_files(options.directory.parent)) == sorted(
-        [path, *options.directory.glob("*.seg"), options.directory / "journal", options.directory / "lock"]
+        [path, *options.directory.glob("*.seg"), *(options.directory / n for n in ("journal", "lock", "reserve"))]
     )
 
 
