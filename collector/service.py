@@ -27,6 +27,7 @@ from collector.kernel_cache import filled
 from collector.ledger.accounting import Accounting
 from collector.memory_limit import memory_limit_bytes
 from collector.processors import compiled
+from collector.recent import recent_requests
 from collector.shutdown import Admission, finish, release
 from exporters.clickhouse.dsn import default_dsn
 from schema.component import Context
@@ -34,10 +35,11 @@ from schema.errors import ConfigError, EvalgateError, Reason, Refused
 from schema.ledger import Ledger, no_tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from collector.config import Config, Configured, JournalConfig
+    from collector.journal import Record
     from schema.batch import SpanBatch
     from schema.component import Exporter, Extension, PortSharing, Processor, Receiver, Signal
     from schema.errors import Limit
@@ -227,8 +229,12 @@ class Service:
             process=process,
             status=self.status,
             tally=self._accounting.tally if self._accounting else no_tally,
+            recent=self._recent,
         )
         return configured.component(configured.settings, context)
+
+    def _recent(self, within_s: float) -> Iterable[Record]:
+        return recent_requests(self._journal, within_s) if self._journal else ()
 
     def _ordered_processors(self) -> dict[str, Configured]:
         """Return the processors in the order of the traces pipeline, which names at least those of the other."""

@@ -15,7 +15,7 @@ stranger's alike. Kinds and the shape of the configuration are those of the Open
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence  # noqa: TC003 - pydantic and dataclasses read it at run time
+from collections.abc import Callable, Iterable, Sequence  # noqa: TC003 - pydantic and dataclasses read it at run time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -91,6 +91,22 @@ class Request(Protocol):
     @property
     def body(self) -> bytes:
         """In protobuf."""
+
+
+class Received(Request, Protocol):
+    """An OTLP request byte for byte as it came; its receiver counted what it holds."""
+
+    @property
+    def encoding(self) -> Literal["protobuf", "json"]:
+        """Of the body."""
+
+    @property
+    def gzip(self) -> bool:
+        """Whether the body is compressed."""
+
+    @property
+    def members(self) -> int:
+        """Spans or log records."""
 
 
 class Exporter(Protocol):
@@ -176,6 +192,10 @@ class Extension(Protocol):
         """End. Safe to call without start, and twice."""
 
 
+def _nothing(_within_s: float) -> Iterable[Received]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What the service hands to a factory."""
@@ -198,6 +218,8 @@ class Context:
     """The state of the service, for health checks and pages."""
     tally: Tally = no_tally
     """For receivers: counts for the ledger what ends before the journal."""
+    recent: Callable[[float], Iterable[Received]] = _nothing
+    """For receivers: what was journalled in the last so many seconds, as far as it is still there. Blocks."""
 
 
 C_contra = TypeVar("C_contra", bound=ComponentConfig, contravariant=True)

@@ -38,7 +38,7 @@ from collector.receivers.intake import Counts, Intake, LimitHits, Outcome
 from collector.receivers.memory_guard import SAMPLE_S, Level, MemoryGuard
 from collector.receivers.otlp_grpc import GrpcLimits, GrpcServer
 from collector.receivers.otlp_http import HttpServer
-from collector.receivers.redelivery import DEFAULT_MAX_REQUESTS, DEFAULT_WINDOW_S, Redelivery
+from collector.receivers.redelivery import DEFAULT_MAX_REQUESTS, DEFAULT_WINDOW_S, Redelivery, key_of
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError
 from schema.identity import Scope
@@ -157,7 +157,7 @@ class OtlpConfig(ComponentConfig):
     redelivery_window_s: float = Field(DEFAULT_WINDOW_S, ge=0, le=86_400)
     """So long a request that comes again, byte for byte, is answered as the first time and not kept twice; 0: off."""
     redelivery_max_requests: int = Field(DEFAULT_MAX_REQUESTS, ge=0, le=10_000_000)
-    """Requests that are remembered for it, about 320 bytes each; the oldest are forgotten first."""
+    """Requests that are remembered for it, about 220 bytes each; the oldest are forgotten first."""
     max_in_flight_bytes: int = Field(256 * MIB, ge=1)
     """Requests in memory at once, over both protocols, inflated and parsed; beyond it senders are asked to try again.
     Never more than a quarter of service.memory_limit_mib."""
@@ -209,6 +209,7 @@ class OtlpReceiver:
         self._journal = context.journal
         self._data_dir = context.data_dir
         self._tally = context.tally
+        self._recent = context.recent
         self._redelivery = Redelivery[Outcome](config.redelivery_window_s, config.redelivery_max_requests)
         self._validator = Validator(filled(load_check))
         self._servers: list[GrpcServer | HttpServer] = []
@@ -231,6 +232,8 @@ class OtlpReceiver:
 
         """
         self._executor = ThreadPoolExecutor(VALIDATORS, thread_name_prefix="otlp-validate")
+        for key, members in await asyncio.to_thread(self._answered_before):
+            self._redelivery.remember(key, Outcome(members))
         config, sharing = self._config, self._port_sharing
         refuse_slow_protobuf()
         self._guard.sample()
@@ -252,6 +255,13 @@ class OtlpReceiver:
             raise
         self._watch = asyncio.create_task(self._watch_memory(), name="memory-guard")
         self._validator.warm_up()  # last: it competes for the processor, and the library validates meanwhile
+
+    def _answered_before(self) -> list[tuple[bytes, int]]:
+        """Return the hash and the members of each request that the journal still holds from before."""
+        if not self._redelivery.is_on:
+            return []
+        recent = self._recent(self._config.redelivery_window_s)
+        return [(key_of(r.tenant, r.signal, r.encoding, r.body, gzip=r.gzip), r.members) for r in recent]
 
     def _max_in_flight_bytes(self) -> int:
         most, limit = self._config.max_in_flight_bytes, self._memory_limit_bytes

@@ -1,7 +1,7 @@
 """K3: kill -9 when the record is durable and its sender has not heard so.
 
 Injected: SIGKILL between the fdatasync of a group and its acknowledgements.
-Holds: the sender tries again, so the journal has the request twice; at read each span is there once.
+Holds: the sender tries again, and the next process finds the request in its journal: each span is there once.
 Figure: killed once, embedded and on a server; the retry goes over HTTP and over gRPC.
 """
 
@@ -36,4 +36,5 @@ def test_what_was_durable_and_not_acknowledged_is_stored_once(
         producer.until_acked(3)
     assert producer.resent_requests == 1
     report = conserve(collector, producer)
+    assert report.extra_rows == 0, "the retry is known, and not journalled again"
     record_property("figure", str(report))
