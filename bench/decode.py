@@ -45,10 +45,13 @@ async def as_read(records: Sequence[Record]) -> Sequence[Record]:
         size = sum(len(r.body) + 100 for r in records)
         options = JournalOptions(Path(folder), max_bytes=8 * size, segment_bytes=2 * size, batch_bytes=2 * size)
         journal = await Journal.open(options)
-        appends = (journal.append(r.tenant, r.signal, r.body, encoding="protobuf", gzip=False) for r in records)
+        appends = (
+            journal.append(r.tenant, r.signal, r.body, encoding="protobuf", gzip=False, members=SPANS_PER_REQUEST)
+            for r in records
+        )
         await asyncio.gather(*appends)
         journal.drain()
-        batch = await journal.next_batch()
+        batch = await journal.reader("delivery").next_batch()
         await journal.close()
     if batch is None or len(batch.records) != len(records):
         raise SystemExit("the journal gave other records than it took")

@@ -46,6 +46,7 @@ from collector.processors import compiled
 from collector.processors.cost import CostProcessor
 from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
+from collector.processors.redact import RedactProcessor
 from collector.processors.sample import with_baseline
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
@@ -143,17 +144,21 @@ async def _from_the_journal(chain: Chain, bodies: Sequence[bytes], folder: Path,
     copied = copy_us(bodies, chain.rounds)
     options = JournalOptions(folder / "journal", max_bytes=16 << 30, batch_bytes=1 << 30, batch_linger_s=0)
     journal = await Journal.open(options)
+    reader = journal.reader("delivery")
     try:
         times_us, read_us, batch = [], [], None
         for _ in range(chain.rounds + 1):
             began = time.process_time()
-            appending = [journal.append("default", "traces", b, encoding="protobuf", gzip=False) for b in bodies]
+            appending = [
+                journal.append("default", "traces", b, encoding="protobuf", gzip=False, members=SPANS_PER_REQUEST)
+                for b in bodies
+            ]
             await asyncio.gather(*appending)
             appended = time.process_time()
             if batch is not None:
-                await journal.confirm(batch)
+                await reader.confirm(batch)
             reading = time.process_time()
-            batch = await journal.next_batch()
+            batch = await reader.next_batch()
             read_us.append((time.process_time() - reading) * 1e6)
             times_us.append((appended - began) * 1e6)
         assert batch is not None  # noqa: S101 - it was appended
@@ -194,6 +199,7 @@ def processors() -> dict[str, Callable[[Any], Any]]:
     """Return the processors in order, compiled; each takes what the one before it gives."""
     compiled.load()
     return {
+        "redact": RedactProcessor(),
         "normalise": canonical,
         "cost": CostProcessor(),
         "failure": with_failures,
