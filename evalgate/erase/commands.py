@@ -69,7 +69,12 @@ def erase(
             if yes and any(e.is_under_way for e in found):
                 # What was being delivered when the list was made may have come after its rows were deleted.
                 _await_delivery([eraser for _, eraser in erasers], meant, data_dir)
-                database.erase(opened, meant, traces)
+                # Of a user, it may be of a trace that nothing was known of.
+                before, traces = traces, tuple(sorted({*traces, *database.traces_of(opened, asked)}))
+                if traces != before and not asked.is_whole_tenant:
+                    meant = replace(asked, trace_ids=traces)
+                    found += (e for _, eraser in erasers for e in eraser(meant, data_dir, only_show=False))
+                found += (e for e in database.erase(opened, meant, traces) if e.count)
             found += datasets.erase(traces, at=datetime.now(UTC), only_show=not yes, step=step)
     found += datasets.mentions(traces)
     _report(terminal, asked, traces, found, done=yes, as_json=json)

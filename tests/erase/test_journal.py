@@ -1,0 +1,140 @@
+"""What was erased is dropped from records, wherever a journal still has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from collector.decode.protobuf import parse
+from collector.erase import tombstones
+from collector.erase.eraser import erase_journal
+from collector.erase.records import Forget
+from collector.journal.fs import Fs
+from collector.journal.quarantine import FOLDER, Quarantine, find, read_records
+from collector.ledger.outbox import Outbox
+from schema.erasure import Erasure
+from schema.ledger import State
+from tests.redact.places import RECEIVED_UNIX_NS, record, value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from collector.journal.record import Record
+
+LATER = RECEIVED_UNIX_NS + 1
+A, B = b"a" * 16, b"b" * 16
+
+
+def spans(*of: tuple[bytes, str], tenant: str = "default", sequence: int = 1, at: int = RECEIVED_UNIX_NS) -> Record:
+    """Return a record of spans: the trace and the user of each."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for trace_id, user in of:
+        span = scope.spans.add(trace_id=trace_id, span_id=b"12345678", name=user)
+        span.attributes.add(key="user.id", value=value(user))
+    return replace(record(request, "traces", sequence), tenant=tenant, received_unix_ns=at, members=len(of))
+
+
+def names(records: Any) -> list[str]:
+    found = []
+    for r in records:
+        for resource in parse(r).resource_spans:
+            found += [s.name for scope in resource.scope_spans for s in scope.spans]
+    return found
+
+
+def forget(tmp_path: Path, erasure: Erasure, *records: Record) -> tuple[list[str], dict[str, int]]:
+    """Return which spans are delivered after an erasure, and what the ledger says of the others."""
+    tombstones.add(tmp_path, erasure)
+    left, entries = Forget(tmp_path)(records)
+    assert all(e.state is State.ERASED for e in entries)
+    return names(left), {e.tenant: e.count for e in entries}
+
+
+def test_a_trace_goes_and_what_stood_beside_it_stays(tmp_path: Path) -> None:
+    found = forget(
+        tmp_path, Erasure(LATER, trace_ids=(A.hex(),)), spans((A, "x"), (B, "y"), (A, "z")), spans((A, "w"), sequence=2)
+    )
+    assert found == (["y"], {"default": 3})
+
+
+def test_a_user_takes_the_whole_trace_along_also_where_it_came_in_pieces(tmp_path: Path) -> None:
+    other = spans((A, "nobody"), (B, "him"), sequence=2)
+    assert forget(tmp_path, Erasure(LATER, user_id="her"), spans((A, "her")), other) == (["him"], {"default": 2})
+
+
+def test_a_tenant_goes_whole_and_others_are_not_touched(tmp_path: Path) -> None:
+    records = spans((A, "x"), tenant="one"), spans((A, "y"), tenant="two", sequence=2)
+    assert forget(tmp_path, Erasure(LATER, tenant="one"), *records) == (["y"], {"one": 1})
+
+
+def test_the_same_trace_of_another_tenant_stays(tmp_path: Path) -> None:
+    records = spans((A, "x"), tenant="one"), spans((A, "y"), tenant="two", sequence=2)
+    erasure = Erasure(LATER, tenant="one", trace_ids=(A.hex(),))
+    assert forget(tmp_path, erasure, *records) == (["y"], {"one": 1})
+
+
+def test_what_is_received_after_the_erasure_is_new(tmp_path: Path) -> None:
+    assert forget(tmp_path, Erasure(LATER, trace_ids=(A.hex(),)), spans((A, "x"), at=LATER)) == (["x"], {})
+
+
+def test_log_records_go_with_their_trace(tmp_path: Path) -> None:
+    request = ExportLogsServiceRequest()
+    scope = request.resource_logs.add().scope_logs.add()
+    scope.log_records.add(trace_id=A).body.string_value = "hers"
+    scope.log_records.add().body.string_value = "nobody's"
+    tombstones.add(tmp_path, Erasure(LATER, trace_ids=(A.hex(),)))
+    (left,), (entry,) = Forget(tmp_path)([record(request, "logs")])
+    assert (b"hers" in left.body, b"nobody's" in left.body, left.members) == (False, True, 1)
+    assert (entry.signal, entry.count) == ("logs", 1)
+
+
+def test_without_an_erasure_records_are_handed_on_as_they_are(tmp_path: Path) -> None:
+    records = [spans((A, "x"))]
+    assert Forget(tmp_path)(records) == (records, ())
+    forgetting = Forget(tmp_path)
+    tombstones.add(tmp_path, Erasure(LATER, trace_ids=(B.hex(),)))
+    assert forgetting(records)[0] is records
+    tombstones.add(tmp_path, Erasure(LATER, trace_ids=(A.hex(),)))
+    assert forgetting(records)[0] == [], "the list is read again when it changes"
+
+
+def test_the_list_names_nobody_and_outlives_a_torn_line(tmp_path: Path) -> None:
+    tombstones.add(tmp_path, Erasure(LATER, user_id="her@example.com", trace_ids=(A.hex(),)))
+    path = tmp_path / tombstones.FILE
+    assert b"example" not in path.read_bytes()
+    assert A.hex().encode() not in path.read_bytes()
+    path.write_bytes(path.read_bytes() + b'{"kind": "tra')
+    tombstones.add(tmp_path, Erasure(LATER, trace_ids=(B.hex(),)))
+    known = tombstones.read(tmp_path)
+    assert all(known.covers(tombstones.TRACE, "any", t.hex(), RECEIVED_UNIX_NS) for t in (A, B))
+
+
+@pytest.mark.parametrize("with_others", [True, False])
+def test_quarantine_forgets_and_the_ledger_hears_of_it(tmp_path: Path, *, with_others: bool) -> None:
+    journal = tmp_path / "journal"
+    quarantine = Quarantine(Fs(), journal, b"")
+    journal.mkdir()
+    (journal / "LOCK").touch()
+    held = spans((A, "hers"), *([(B, "his")] if with_others else []))
+    quarantine.keep_records([held], reader="clickhouse", reason="poison", word="rejected", at_unix_ns=1)
+    erasure = Erasure(LATER, trace_ids=(A.hex(),))
+    shown = erase_journal(erasure, tmp_path, only_show=True)
+    assert shown[0].count == 1
+    erase_journal(erasure, tmp_path, only_show=False)
+    left = [r for kept in find(journal / FOLDER) if kept.path for r in read_records(Fs(), kept.path)]
+    assert names(left) == (["his"] if with_others else [])
+    assert b"hers" not in b"".join(p.read_bytes() for p in journal.rglob("*") if p.is_file())
+    outbox = Outbox(journal, Fs())
+    booked = {(e.state, e.count) for token in outbox.waiting() for e in outbox.entries(token) or ()}
+    assert booked == {(State.QUARANTINED, -1), (State.ERASED, 1)}
+
+
+def test_no_journal_is_said_and_not_made(tmp_path: Path) -> None:
+    (told,) = erase_journal(Erasure(LATER, tenant="x"), tmp_path / "nowhere", only_show=False)
+    assert told.is_left
+    assert not (tmp_path / "nowhere").exists()

@@ -1,0 +1,104 @@
+"""ERASE: a person wants to be forgotten, while requests of hers are being delivered.
+
+Injected: `evalgate erase --user` while one trace of hers is stored and in a dataset, one is decoded and not stored yet,
+and one waits in the journal.
+Holds: no table, view, dataset or file of the journal has anything of her traces; what others sent is whole; the ledger
+has moved hers to erased, and its sum is what was received.
+Figure: rows, files and cases that went.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.faults.content import evalgate, everything, post
+from tests.faults.harness import until
+from tests.redact.places import value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.harness import Collector, Launch
+
+HERS, HIS = "her-words", "his-words"
+
+
+def request(number: int, user: str, said: str) -> ExportTraceServiceRequest:
+    """Return a trace of one span in which a user says something."""
+    made = ExportTraceServiceRequest()
+    span = (
+        made.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(
+            trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name="chat", start_time_unix_nano=1
+        )
+    )
+    content = json.dumps([{"role": "user", "parts": [{"type": "text", "content": f"{said} {number}"}]}])
+    for key, text in (("user.id", user), ("gen_ai.operation.name", "chat"), ("gen_ai.input.messages", content)):
+        span.attributes.add(key=key, value=value(text))
+    return made
+
+
+def stored(collector: Collector) -> set[int]:
+    """Return the numbers of the traces that are in the table."""
+    return {int(row["id"], 16) for row in collector.rows("SELECT hex(trace_id) AS id FROM spans")}
+
+
+def on_disk(folder: Path, word: str) -> list[Path]:
+    """Return the files of a journal in which a word stands."""
+    return [p for p in folder.rglob("*") if p.is_file() and word.encode() in p.read_bytes()]
+
+
+@pytest.mark.quick
+def test_nothing_of_her_is_left_and_all_of_him_is(
+    launch: Launch, store: str, record_property: Callable[[str, object], None]
+) -> None:
+    collector = launch(dsn=store)
+    go = collector.folder / "go"
+    collector.start(failpoints=f"delivery.after_decode=pause:{go}@3")
+    work = collector.folder / "work"
+    work.mkdir()
+    post(collector, "traces", request(1, "her", HERS))
+    until(lambda: stored(collector) == {1}, "hers is stored")
+    post(collector, "traces", request(2, "him", HIS))
+    until(lambda: stored(collector) == {1, 2}, "and his")
+    labels = [{"trace_id": f"{n:032x}", "verdict": "bad", "failure_mode": "rude"} for n in (1, 2)]
+    (work / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in labels))
+    evalgate(collector, work, "label", "--from", "labels.jsonl")
+    evalgate(collector, work, "cases", "promote", "--all")
+    evalgate(collector, work, "dataset", "build", "--name", "rude")
+    (work / "labels.jsonl").unlink()
+    post(collector, "traces", request(3, "her", HERS))
+    until((collector.folder / "go.reached").exists, "her second trace is past all checks and not stored")
+    post(collector, "traces", request(4, "her", HERS))
+    post(collector, "traces", request(5, "him", HIS))
+
+    arguments = ("erase", "--user", "her", "--data-dir", str(collector.data_dir))
+    shown = json.loads(evalgate(collector, work, *arguments, "--json"))
+    assert not shown["erased"]
+    assert {p["place"]: p["count"] for p in shown["places"]}["spans"] == 1
+    assert stored(collector) == {1, 2}, "nothing is changed without --yes"
+
+    threading.Timer(3.0, go.touch).start()
+    done = json.loads(evalgate(collector, work, *arguments, "--yes", "--json"))
+    until(lambda: stored(collector) == {2, 5}, "all of his is delivered, and nothing of hers")
+    counts = {p["place"]: p["count"] for p in done["places"]}
+    assert (counts["spans"], counts["annotations"], counts["case_events"]) == (1, 1, 2)
+    tables = everything(collector)
+    assert [name for name, rows in tables.items() if HERS.encode() in rows or b'"her"' in rows] == []
+    assert HIS.encode() in tables["spans"]
+    dataset = (work / "evals/datasets/rude.jsonl").read_text()
+    assert HERS not in dataset
+    assert HIS in dataset
+    evalgate(collector, work, *arguments, "--yes")
+    assert on_disk(collector.journal, HERS) == [], "once it is delivered, the next scrub removes it"
+
+    states = collector.rows("SELECT state, sum(count) AS n FROM ledger WHERE signal = 'traces' GROUP BY state")
+    assert {row["state"]: row["n"] for row in states if row["n"]} == {"stored": 2, "erased": 3}
+    record_property("figure", f"{sum(counts.values())} rows, files and cases; 3 of 5 traces")
