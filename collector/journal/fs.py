@@ -72,15 +72,17 @@ class Fs:
         except OSError as e:
             if e.errno != errno.EIO:
                 raise
-        pieces = []
-        for at in range(offset, min(offset + length, os.fstat(fd).st_size), PAGE_BYTES):
-            size_bytes = min(PAGE_BYTES, offset + length - at)
+        pieces: list[bytes] = []
+        at, end = offset, min(offset + length, os.fstat(fd).st_size)
+        while at < end:
+            size_bytes = min(PAGE_BYTES - at % PAGE_BYTES, end - at)
             try:
                 pieces.append(self.read(fd, size_bytes, at))
             except OSError as e:
                 if e.errno != errno.EIO:
                     raise
                 pieces.append(bytes(size_bytes))
+            at += size_bytes
         return b"".join(pieces)
 
     def write(self, fd: int, pieces: Sequence[Buffer], offset: int) -> None:

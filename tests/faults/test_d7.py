@@ -1,0 +1,87 @@
+"""D7: a journal that ends anywhere.
+
+Injected: the last segment is cut off at every byte of its last three records and of its trailer.
+Holds: a start delivers exactly the records that are whole, in order; a second start finds everything in order.
+Figure: every one of some 550 places.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from collector.journal import Journal, JournalOptions
+from collector.journal.layout import HEADER_BYTES, RECORD_BYTES
+from tests.faults.journals import copy_of, deliver_all, fill, small
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+BODIES = [b"first", b"second" * 5, b"third" * 20, b"fourth" * 20, b"fifth" * 20]
+TENANT = "t"
+
+
+def ends() -> list[int]:
+    """Return where each record ends in the file."""
+    at, found = HEADER_BYTES, []
+    for body in BODIES:
+        at += RECORD_BYTES + len(TENANT) + len(body)
+        found.append(at)
+    return found
+
+
+def whole_before(cut: int) -> list[bytes]:
+    return [body for body, end in zip(BODIES, ends(), strict=True) if end <= cut]
+
+
+def truncate_at(folder: Path, cuts: range) -> int:
+    source = small(folder / "a")
+    asyncio.run(fill(source, BODIES))
+    (name,) = [p.name for p in source.directory.glob("*.seg")]
+    for cut in cuts:
+        options = copy_of(source, folder / "b")
+        path = options.directory / name
+        path.write_bytes(path.read_bytes()[:cut])
+        assert asyncio.run(deliver_all(options, keep=True)) == whole_before(cut), f"cut at byte {cut}"
+        assert asyncio.run(deliver_all(options)) == whole_before(cut), f"cut at byte {cut}, second start"
+    return len(cuts)
+
+
+@pytest.mark.quick
+def test_some_places(tmp_path: Path) -> None:
+    truncate_at(tmp_path, range(ends()[1], ends()[-1] + 60, 23))
+
+
+def test_every_place(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    count = truncate_at(tmp_path, range(ends()[1], ends()[-1] + 60))
+    record_property("figure", f"cut at {count} places, every whole record delivered")
+
+
+@pytest.mark.quick
+def test_the_journal_goes_on_behind_the_cut(tmp_path: Path) -> None:
+    source = small(tmp_path / "a")
+    asyncio.run(fill(source, BODIES))
+    (path,) = source.directory.glob("*.seg")
+    path.write_bytes(path.read_bytes()[: ends()[-1] - 3])
+    asyncio.run(fill(source, [b"after"]))
+    assert asyncio.run(deliver_all(source)) == [*BODIES[:-1], b"after"]
+
+
+async def _sequence(options: JournalOptions) -> int:
+    journal = await Journal.open(options)
+    found = int(journal.status()["next_sequence"])
+    await journal.close()
+    return found
+
+
+@pytest.mark.quick
+def test_a_sequence_that_was_cut_off_is_given_again(tmp_path: Path) -> None:
+    """It was never acknowledged, and what is behind it must be dense."""
+    source = small(tmp_path / "a")
+    asyncio.run(fill(source, BODIES))
+    (path,) = source.directory.glob("*.seg")
+    path.write_bytes(path.read_bytes()[: ends()[-1] - 3])
+    assert asyncio.run(_sequence(source)) == len(BODIES)
