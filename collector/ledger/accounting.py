@@ -13,7 +13,7 @@ from collector.ledger.outbox import Outbox
 from collector.ledger.waiting import Waiting, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from collector.delivery.lane import Source
@@ -41,7 +41,7 @@ class Accounting:
 
     def watched(self, reader: Reader) -> Source:
         """Return a reader that tells what it confirms."""
-        return _Watched(reader, self._waiting)
+        return _Watched(reader, self._waiting, lambda: int(self._journal.status()["lost_records"]))
 
     async def survey(self) -> None:
         """Count what the journal held at the start; before the reader confirms anything."""
@@ -89,9 +89,10 @@ class Accounting:
 class _Watched:
     """A reader of the journal that tells what it confirms (`collector.delivery.lane.Source`)."""
 
-    def __init__(self, reader: Reader, waiting: Waiting) -> None:
+    def __init__(self, reader: Reader, waiting: Waiting, lost_records: Callable[[], int]) -> None:
         self._reader = reader
         self._waiting = waiting
+        self._lost_records = lost_records
 
     @property
     def is_behind(self) -> bool:
@@ -115,4 +116,6 @@ class _Watched:
         return await self._reader.quarantine(records, reason, word=word)
 
     def _gone(self, batch: Batch) -> None:
-        self._waiting.confirmed(batch.records, is_empty=self._reader.is_empty)
+        self._waiting.confirmed(batch.records)
+        if self._reader.is_empty:
+            self._waiting.emptied(self._lost_records())

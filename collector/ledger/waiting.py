@@ -32,11 +32,12 @@ class Waiting:
     """The counts. Everything but `survey` belongs to one event loop."""
 
     def __init__(self, reader: str, tally: Tally) -> None:
-        """`reader` is the name of the one that delivers to the database; what nobody gets back is told to `tally`."""
+        """Begin with nothing; `reader` delivers to the database, what it never gets is told to `tally`."""
         self._reader = reader.encode()
         self._tally = tally
         self._counts: Counter[Key] = Counter()
         self._known = False
+        self._lost_records = 0
 
     def appended(self, entry: Entry) -> None:
         """Count a record that is durable now (`Journal.on_durable`)."""
@@ -53,17 +54,25 @@ class Waiting:
         self._counts += counts
         self._known = True
 
-    def confirmed(self, records: Sequence[Record], *, is_empty: bool) -> None:
-        """Count records that were delivered or set aside; with `is_empty` nothing is left in the journal.
-
-        What should be left then, and is not, was damaged on disk: it is lost.
-        """
+    def confirmed(self, records: Sequence[Record]) -> None:
+        """Count records that were delivered or set aside."""
         self._counts.subtract(members_of(records))
-        if is_empty and self._known:
-            for (tenant, signal), n in self._counts.items():
-                if n > 0:
-                    self._tally(tenant, signal, State.LOST, LOST, count=n)
-            self._counts.clear()
+
+    def emptied(self, lost_records: int) -> None:
+        """Book what is lost: nothing is left in the journal, and of it so many records were lost since the start.
+
+        What should wait then, and does not come, is counted as what it was. What was lost before the start was not
+        found by `survey` either: nobody knows what those requests held, nor whose they were.
+        """
+        if not self._known:
+            return
+        missing = {key: n for key, n in self._counts.items() if n > 0}
+        for (tenant, signal), n in missing.items():
+            self._tally(tenant, signal, State.LOST, LOST, count=n)
+        if not missing and lost_records > self._lost_records:
+            self._tally("", "traces", State.LOST, LOST, uncounted_requests=lost_records - self._lost_records)
+        self._lost_records = lost_records
+        self._counts.clear()
 
     def document(self) -> dict[str, dict[str, int]]:
         """Return members by tenant and signal."""

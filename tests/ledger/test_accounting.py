@@ -31,12 +31,16 @@ class Table:
 
     tokens: set[str] = field(default_factory=set)
     sums: Counter[tuple[str, LedgerSignal, State, str]] = field(default_factory=Counter)
+    requests: Counter[tuple[str, LedgerSignal, State, str]] = field(default_factory=Counter)
 
     async def book(self, entries: Sequence[Entry], token: str) -> None:
         if token not in self.tokens:
             self.tokens.add(token)
             for e in entries:
-                self.sums[e.tenant, e.signal, e.state, e.reason] += e.count
+                if e.count:
+                    self.sums[e.tenant, e.signal, e.state, e.reason] += e.count
+                if e.uncounted_requests:
+                    self.requests[e.tenant, e.signal, e.state, e.reason] += e.uncounted_requests
 
 
 async def opened(folder: Path) -> tuple[Journal, Accounting, Source]:
@@ -117,6 +121,31 @@ def test_what_was_acknowledged_and_never_comes_back_is_booked_as_lost(tmp_path: 
         accounting.start([table])
         await accounting.stop(10)
         assert table.sums == {("a", "traces", State.LOST, "damaged"): 5}
+        await journal.close()
+
+    asyncio.run(work())
+
+
+def test_what_was_damaged_before_the_start_is_lost_and_nobody_knows_what_it_held(tmp_path: Path) -> None:
+    async def work() -> None:
+        journal, _, _ = await opened(tmp_path)
+        for members in (5, 3, 2):
+            await append(journal, "a", "traces", members)
+        (path,) = (s.path for s in journal.segments)
+        await journal.close()
+        data = bytearray(path.read_bytes())
+        data[data.index(b"x" * 100)] ^= 1
+        path.write_bytes(data)
+
+        journal, accounting, source = await opened(tmp_path)
+        await accounting.survey()
+        assert waiting(accounting) == {"a": {"traces": 5}}
+        await deliver(source)
+        table = Table()
+        accounting.start([table])
+        await accounting.stop(10)
+        assert table.sums == {}
+        assert table.requests == {("", "traces", State.LOST, "damaged"): 1}
         await journal.close()
 
     asyncio.run(work())
