@@ -286,6 +286,7 @@ def start(event_loop_thread: EventLoopThread, tmp_path: Path) -> Iterator[Callab
         grpc: dict[str, Any] | None = None,
         http: dict[str, Any] | None = None,
         only: str | None = None,
+        context: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Running:
         journal, loop = journal or MemoryJournal(), loop or event_loop_thread
@@ -297,7 +298,7 @@ def start(event_loop_thread: EventLoopThread, tmp_path: Path) -> Iterator[Callab
         # Most tests send one body more than once; those about re-delivery set a window.
         settings = {"redelivery_window_s": 0, **settings}
         config = OtlpConfig.model_validate({"protocols": protocols, **settings})
-        receiver = otlp(config, Context("otlp", tmp_path, journal))
+        receiver = otlp(config, Context("otlp", tmp_path, journal, **(context or {})))
         loop.run(receiver.start())
         running.append(Running(receiver, journal, loop))
         return running[-1]
