@@ -45,6 +45,7 @@ from collector.process import tune
 from collector.processors import compiled
 from collector.processors.cost import CostProcessor
 from collector.processors.failure import with_failures
+from collector.processors.limits import LimitsProcessor
 from collector.processors.normalise import canonical
 from collector.processors.redact import RedactProcessor
 from collector.processors.sample import with_baseline
@@ -204,6 +205,7 @@ def processors() -> dict[str, Callable[[Any], Any]]:
         "cost": CostProcessor(),
         "failure": with_failures,
         "sample": lambda batch: with_baseline(batch, BASELINE_RATE),
+        "limits": LimitsProcessor(),
     }
 
 

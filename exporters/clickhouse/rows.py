@@ -120,6 +120,9 @@ def span_rows(batch: SpanBatch) -> pa.Table:
         "status_message": batch.status_message,
         "trace_state": batch.trace_state,
         "flags": pa.array(batch.flags),
+        "dropped_attributes": pa.array(batch.dropped_attributes_count),
+        "dropped_events": pa.array(batch.dropped_events_count),
+        "dropped_links": pa.array(batch.dropped_links_count),
         "scope_name": _worded(batch.scopes.name, batch.scope),
         "scope_version": _worded(batch.scopes.version, batch.scope),
     }

@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     status_message String CODEC(ZSTD(1)),
     trace_state String CODEC(ZSTD(1)),
     flags UInt32 CODEC(ZSTD(1)),
+    -- By the sender, and by the processor `limits`.
+    dropped_attributes UInt32 CODEC(ZSTD(1)),
+    dropped_events UInt32 CODEC(ZSTD(1)),
+    dropped_links UInt32 CODEC(ZSTD(1)),
     scope_name LowCardinality(String) CODEC(ZSTD(1)),
     scope_version LowCardinality(String) CODEC(ZSTD(1)),
 

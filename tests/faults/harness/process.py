@@ -33,7 +33,7 @@ Tree = dict[str, Any]
 
 def base_config(folder: Path, dsn: str, ports: Mapping[str, int]) -> Tree:
     """Return a configuration like the default one, for a small disk and for quick turns."""
-    pipeline = {"receivers": ["otlp"], "processors": ["redact", "normalise", "cost", "failure", "sample"]}
+    pipeline = {"receivers": ["otlp"], "processors": ["redact", "normalise", "cost", "failure", "sample", "limits"]}
     pipeline["exporters"] = ["clickhouse"]
     extensions: Tree = {
         "health_check": {"endpoint": f"127.0.0.1:{ports['health']}"},
@@ -110,7 +110,9 @@ class Collector:
         self.environment = {**os.environ, **(environment or {})}
         self.workers = workers
         self.wrap = list(wrap)
-        self.starts = 0
+        self.starts = self.kills = 0
+        self._uncounted = False
+        """Whether the end of the process that was started last is not counted among the kills yet."""
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: Tree = {}
 
@@ -166,6 +168,7 @@ class Collector:
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=err, stderr=err, env=variables
             )
         self.starts += 1
+        self._uncounted = True
         return self.wait_ready() if wait else self
 
     def wait_ready(self, *, timeout_s: float = READY_S) -> Self:
@@ -196,9 +199,8 @@ class Collector:
 
     def kill(self) -> None:
         """End it with SIGKILL, and wait for the end."""
-        process = self._running()
-        process.kill()
-        process.wait(READY_S)
+        self._running().kill()
+        self.wait()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -206,7 +208,10 @@ class Collector:
 
     def wait(self, timeout_s: float = READY_S) -> int:
         """Return the exit code, once it ended. -9 after a kill, a failpoint's too."""
-        return self._running().wait(timeout_s)
+        code = self._running().wait(timeout_s)
+        self.kills += self._uncounted and code == -signal.SIGKILL
+        self._uncounted = False
+        return code
 
     def terminate(self, timeout_s: float = READY_S) -> int:
         """SIGTERM; return the exit code."""
