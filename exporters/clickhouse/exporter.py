@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from exporters.clickhouse.check import put_right
 from exporters.clickhouse.connect import Database, connect
 from exporters.clickhouse.dsn import default_dsn, parse_dsn
 from exporters.clickhouse.insert import Splits, insert_batch, rehearse
@@ -42,6 +43,10 @@ class ClickHouseExporter:
         self._create_schema = create_schema
         self._db: Database | None = None
         self._splits: Splits | None = None
+        self._tried: set[str] = set()
+        """The token that was tried and is not known to be stored; empty before the first, then never."""
+        self.forgotten_blocks = 0
+        """Blocks that were sent again after the table had forgotten their token, and were found in it."""
         self.encode = rehearse
         """What it makes of a batch, without sending it: for the reading of suspect batches elsewhere."""
         self.booked = Booked()
@@ -68,6 +73,7 @@ class ClickHouseExporter:
         try:
             missing = migrate(db, dry_run=not self._create_schema)
             _complete(missing, db.url, create_schema=self._create_schema)
+            put_right(db, create_schema=self._create_schema)
         except BaseException:
             db.close()
             raise
@@ -87,7 +93,11 @@ class ClickHouseExporter:
     def _insert(self, db: Database, batch: SpanBatch, token: str) -> Rejected | None:
         if self._splits is None:
             self._splits = Splits(db)
-        inserted = insert_batch(db, batch, token, self._splits)
+        again = token in self._tried or not self._tried  # the first of this process may be another's last
+        self._tried = {token}
+        inserted = insert_batch(db, batch, token, self._splits, again=again)
+        self.forgotten_blocks += inserted.forgotten
+        self._tried = {""}
         for rows in inserted.ledger:
             self.booked.add(rows)
         return inserted.rejected

@@ -9,11 +9,13 @@ split is put on record (table `insert_splits`) before the first part of it is se
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from exporters.clickhouse.native import encode
 from exporters.clickhouse.rows import blocks, ledger_blocks
+from exporters.clickhouse.window import is_stored_and_forgotten
 from schema.component import Rejected
 from schema.errors import Permanent, Retryable
 from schema.failpoints import failpoint
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from exporters.clickhouse.connect import Database
     from exporters.clickhouse.rows import Block
     from schema.batch import SpanBatch
+
+log = logging.getLogger(__name__)
 
 MAX_SINGLES: Final = 256
 """Rows that are looked for one by one; where there are more, what still fails is rejected in the parts it is in."""
@@ -76,6 +80,8 @@ class Inserted:
     rejected: Rejected | None
     ledger: tuple[pa.Table, ...]
     """The rows of the ledger that it added."""
+    forgotten: int = 0
+    """Blocks of spans that were there already, and of which the table had forgotten the token."""
 
 
 @dataclass(slots=True)
@@ -137,18 +143,27 @@ class _Search:
         return Rejected("; ".join(sorted(self.reasons)), spans=spans, logs=logs, feedback=feedback)
 
 
-def insert_batch(db: Database, batch: SpanBatch, token: str, splits: Splits | None = None) -> Inserted:
+def insert_batch(
+    db: Database, batch: SpanBatch, token: str, splits: Splits | None = None, *, again: bool = False
+) -> Inserted:
     """Insert a batch; done when every row but the rejected ones is on disk.
 
     One INSERT per table and day of receipt, each with a deduplication token made of `token`, table and day: what an
-    earlier try stored is not stored again. The ledger comes last, so it never counts what is not there.
+    earlier try stored is not stored again; `again` says that there may have been one. The ledger comes last, so it
+    never counts what is not there.
 
     Raises:
         Retryable: not everything could be stored; call again with the same batch and token.
 
     """
     search = _Search(db, splits)
+    forgotten = 0
     for block in blocks(batch):
+        if again and block.table == "spans" and is_stored_and_forgotten(db, block.rows):
+            forgotten += 1
+            log.warning("a block of %d spans is in %s already, from longer ago than it remembers tokens: left out",
+                        block.rows.num_rows, db.url)  # fmt: skip
+            continue
         search.insert(block, f"{token}/{block.day}")
         failpoint("exporter.after_insert")
     rejected = search.found()
@@ -159,7 +174,7 @@ def insert_batch(db: Database, batch: SpanBatch, token: str, splits: Splits | No
         except Permanent as e:
             raise Retryable(f"the table ledger: {e}") from None
         booked.append(block.rows)
-    return Inserted(rejected, tuple(booked))
+    return Inserted(rejected, tuple(booked), forgotten)
 
 
 def rehearse(batch: SpanBatch) -> int:
