@@ -54,14 +54,17 @@ def kernels() -> None:
 
 
 @pytest.fixture
-def launch(tmp_path: Path, kernels: None) -> Iterator[Launch]:
-    """Return the maker of collectors; it leaves no process behind."""
+def launch(tmp_path: Path, kernels: None, request: pytest.FixtureRequest) -> Iterator[Launch]:
+    """Return the maker of collectors; it leaves no process behind, and puts on record how many kills they had."""
+    made: list[Collector] = []
     with contextlib.ExitStack() as stack:
 
         def make(*, name: str = "collector", **options: Any) -> Collector:
-            return stack.enter_context(Collector(tmp_path / name, **options))
+            made.append(stack.enter_context(Collector(tmp_path / name, **options)))
+            return made[-1]
 
         yield make
+        request.node.user_properties.append(("kills", sum(c.kills for c in made)))
 
 
 @pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.server)])

@@ -37,6 +37,8 @@ NOT_YET = {
     "G2": "the gate's own faults",
 }
 """What a row waits for."""
+USUAL_S = 60.0
+UNKNOWN_S = 600.0
 TITLE = re.compile(r"(?P<id>[A-Za-z][-\w]*): (?P<title>.+?)\.?")
 FIELD = re.compile(r"(Injected|Holds|Figure): (.*?)(?=\n(?:Injected|Holds|Figure): |\n\n|\Z)", re.DOTALL)
 
@@ -53,6 +55,8 @@ class Fault:
     path: Path
     alone: bool
     """Nothing may run beside it."""
+    longest_s: float
+    """The longest `timeout` that a test of it is marked with."""
 
     @property
     def order(self) -> tuple[int, list[int]]:
@@ -81,9 +85,24 @@ def read(path: Path) -> Fault:
     if missing := {"Injected", "Holds", "Figure"} - fields.keys():
         raise ValueError(f"{path.name}: its docstring has no line {', '.join(sorted(missing))}:")
     marks = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    longest_s = max(timeouts(tree), default=USUAL_S)
     return Fault(
-        title["id"], title["title"], fields["Injected"], fields["Holds"], fields["Figure"], path, "alone" in marks
+        title["id"],
+        title["title"],
+        fields["Injected"],
+        fields["Holds"],
+        fields["Figure"],
+        path,
+        "alone" in marks,
+        longest_s,
     )
+
+
+def timeouts(tree: ast.AST) -> list[float]:
+    """Return the seconds of every `pytest.mark.timeout`; what is no plain number is taken as UNKNOWN_S."""
+    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "pytest.mark.timeout")
+    arguments = (call.args[0] for call in calls)
+    return [float(str(a.value)) if isinstance(a, ast.Constant) else UNKNOWN_S for a in arguments]
 
 
 def faults(folder: Path = HERE) -> list[Fault]:

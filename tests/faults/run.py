@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,8 +32,6 @@ SIDE_BY_SIDE = 2
 BUDGET_S = 40 * 60.0
 """What is not done by then is ended and counts as failed."""
 POLL_S = 0.1
-UNKNOWN_S = 30.0
-"""How long a file is taken to run that never ran here."""
 
 
 @dataclass(slots=True)
@@ -46,6 +45,7 @@ class Result:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    kills: int = 0
     figures: list[str] = field(default_factory=list)
 
 
@@ -110,7 +110,10 @@ def count(report: ET.Element, result: Result) -> None:
         else:
             result.passed += 1
         for each in case.iter("property"):
-            if each.get("name") == "figure" and (value := each.get("value")):
+            value = each.get("value", "")
+            if each.get("name") == "kills":
+                result.kills += int(value)
+            elif each.get("name") == "figure" and value:
                 label = case.get("name", "").partition("[")[2].removesuffix("]")
                 result.figures.append(f"{label}: {value}" if label else value)
 
@@ -161,7 +164,10 @@ def summary(results: list[Result], seconds: float) -> str:
     ]
     lines += [f"{r.id} failed: {OUT.relative_to(ROOT)}/{r.id.lower()}.log" for r in results if r.failed]
     passed, failed = sum(r.passed for r in results), sum(r.failed for r in results)
-    lines.append(f"{len(results)} faults in {clock(seconds)}; figures in {OUT.relative_to(ROOT)}/summary.json")
+    acked = sum(int(n) for r in results for f in r.figures for n in re.findall(r"(\d+) spans acknowledged", f))
+    if not failed:
+        lines.append(f"{sum(r.kills for r in results)} kills survived; {acked} spans acknowledged, 0 lost, 0 twice")
+    lines.append(f"{len(results)} faults in {clock(seconds)}")
     lines.append(f"{passed} passed, {failed} failed, {sum(r.skipped for r in results)} skipped")
     return "\n".join(lines)
 
@@ -179,11 +185,12 @@ def main(arguments: list[str]) -> int:
     before = {r["id"]: r["seconds"] for r in json.loads(kept.read_text())} if kept.exists() else {}
     chosen = [f for f in found if not wanted or f.id in wanted]
     began_s = time.monotonic()
-    results = run_all(sorted(chosen, key=lambda f: -before.get(f.id, UNKNOWN_S)))
+    results = run_all(sorted(chosen, key=lambda f: -before.get(f.id, f.longest_s)))
     order = {f.id: i for i, f in enumerate(found)}
     results.sort(key=lambda r: order[r.id])
     if not wanted:
         kept.write_text(json.dumps([asdict(r) for r in results], indent=1, ensure_ascii=False))
+        print(f"figures: {kept.relative_to(ROOT)}")
     print(summary(results, time.monotonic() - began_s))
     return 1 if any(r.failed for r in results) else 0
 

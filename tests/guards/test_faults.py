@@ -59,19 +59,28 @@ def test_a_module_that_tells_no_row_is_an_error(tmp_path: Path, name: str, text:
 
 def test_a_test_that_measures_times_is_known_as_one(tmp_path: Path) -> None:
     path = tmp_path / "test_k1.py"
-    path.write_text(MODULE + "import pytest\n\npytestmark = pytest.mark.alone\n")
+    path.write_text(MODULE + "import pytest\n\npytestmark = [pytest.mark.alone, pytest.mark.timeout(90)]\n")
     assert read(path).alone
+    assert read(path).longest_s == 90
 
 
 def test_the_summary_counts_every_outcome_and_keeps_the_figures() -> None:
     report = ET.fromstring(  # noqa: S314 - written here
         "<testsuite>"
-        "<testcase name='test_a[server]'><properties><property name='figure' value='7 kills'/></properties></testcase>"
+        "<testcase name='test_a[server]'><properties><property name='figure' value='a: 12 spans acknowledged'/>"
+        "<property name='kills' value='7'/></properties></testcase>"
         "<testcase name='test_b'><failure/></testcase><testcase name='test_c'><skipped/></testcase>"
         "</testsuite>"
     )
     result = Result("K1", "failed", 2.0)
     count(report, result)
-    assert (result.passed, result.failed, result.skipped, result.figures) == (1, 1, 1, ["server: 7 kills"])
+    assert (result.passed, result.failed, result.skipped, result.figures) == (
+        1,
+        1,
+        1,
+        ["server: a: 12 spans acknowledged"],
+    )
     assert summary([result], 61.0).splitlines()[-1] == "1 passed, 1 failed, 1 skipped"
     assert "K1 failed: .cache/faults/k1.log" in summary([result], 61.0)
+    result.failed = 0
+    assert "7 kills survived; 12 spans acknowledged, 0 lost, 0 twice" in summary([result], 61.0)

@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from tests.faults.harness.waiting import until
 
@@ -49,7 +50,6 @@ LONGEST_BACKOFF_S = 0.25
 """Shorter than an SDK's, so that rounds are short; a longer Retry-After is not waited for either."""
 ANSWER_S = 15.0
 """How long an answer is waited for."""
-ERROR_STATUS = 2
 PAYLOAD = "load.payload"
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "joule", "knoll", "larch")
 """Nothing that a redaction could take for a secret."""
@@ -117,7 +117,7 @@ class Requests:
                 end_time_unix_nano=now - 1_000_000,
             )
             if piece == self.failing_piece:
-                span.status.code = ERROR_STATUS
+                span.status.code = Status.STATUS_CODE_ERROR
             attributes = {PAYLOAD: payload}
             if root:
                 attributes |= {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
