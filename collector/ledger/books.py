@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S: Final = 1.0
-BOOK_EVERY_S: Final = 5.0
+BOOK_EVERY_S: Final = 2.0
 MAX_ENTRIES: Final = 20_000
 """Beyond it, minutes become hours, and then days: an outage of the database must not fill the memory."""
 COARSER_MINUTES: Final = (60, 1440)
