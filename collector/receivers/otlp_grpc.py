@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 
 from collector.auth.gate import TENANT_HEADER
+from collector.auth.routes import Route
 from collector.auth.tls import grpc_credentials
 from collector.receivers import answers
 from collector.receivers.memory_guard import Level
@@ -42,6 +43,7 @@ EXPORTS: dict[str, Signal] = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": "traces",
     "/opentelemetry.proto.collector.logs.v1.LogsService/Export": "logs",
 }
+ROUTES = {method: Route(method, ("POST",), (Scope.INGEST,)) for method in EXPORTS}
 METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 NO_METRICS = "metrics are not taken, only traces and logs; turn the metrics exporter off (OTEL_METRICS_EXPORTER=none)"
 STATUS_DETAILS = "grpc-status-details-bin"
@@ -215,7 +217,7 @@ class _Handlers(grpc.GenericRpcHandler):
         authorization, tenant = _credentials(handler_call_details.invocation_metadata)
         found = ""
         try:
-            found = self._gate.admit(authorization, tenant, Scope.INGEST).tenant
+            found = self._gate.admit(authorization, tenant, *ROUTES[method].scopes).tenant
             self._guard.admit()
         except Refused as e:
             self._intake.count_refused(signal, e.reason, e.limit, tenant=found)

@@ -20,6 +20,7 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from collector.auth.gate import CHALLENGE, TENANT_HEADER
+from collector.auth.routes import Route
 from collector.auth.tls import HANDSHAKE_TIMEOUT_S, RenewingContext
 from collector.receivers import answers
 from collector.receivers.http_connection import HttpConnection, HttpLimits, Request, Response, Shared
@@ -87,17 +88,20 @@ class OtlpHttp:
         self._paths: dict[str, Signal] = {**paths, **({feedback_path: "logs"} if feedback_path else {})}
         self._jitter = jitter
         self._clock_ns = clock_ns
+        self.routes = {path: Route(path, ("POST",), (Scope.INGEST,)) for path in self._paths}
+        """Everything that is served."""
         self._lives_here = " and ".join(f"POST {path}" for path in paths)
 
     def admit(self, request: Request) -> Response | None:
         """Refuse what no body can make good."""
-        if request.path not in self._paths:
+        route = self.routes.get(request.path)
+        if route is None:
             text = NO_METRICS if request.path.rstrip("/").endswith("/metrics") else "nothing lives at this path"
             return self.broken(request, 404, f"{text}; this is an OTLP/HTTP receiver: {self._lives_here}")
-        if request.method != "POST":
+        if request.method not in route.methods:
             return self.broken(request, 405, "use POST", ("allow", "POST"))
         try:
-            self._identify(request)
+            self._identify(request, route)
         except Refused as e:
             return self.refuse(request, e)
         # Feedback must be said to be JSON: a page in a browser cannot send that to another origin unasked.
@@ -114,7 +118,7 @@ class OtlpHttp:
             request.max_body_bytes = self._max_compressed_bytes
         return None
 
-    def _identify(self, request: Request) -> None:
+    def _identify(self, request: Request, route: Route) -> None:
         """Find out whose the request is, and let the tenant pay for what it announces. Nothing of a body is read yet.
 
         Raises:
@@ -122,7 +126,7 @@ class OtlpHttp:
 
         """
         identity = self._gate.admit(
-            _text(request, b"authorization"), _text(request, TENANT_HEADER.encode()), Scope.INGEST
+            _text(request, b"authorization"), _text(request, TENANT_HEADER.encode()), *route.scopes
         )
         self._guard.admit()
         account = self._accounts.of(identity.tenant)

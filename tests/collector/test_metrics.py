@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ def test_no_label_breaks_out_of_its_quotes(text: str) -> None:
 
 def test_the_health_check_serves_them() -> None:
     async def work() -> tuple[bytes, str, bytes]:
-        check = HealthCheck(HealthCheckConfig(endpoint="127.0.0.1:0"), lambda: STATUS)
+        check = HealthCheck(HealthCheckConfig(endpoint="127.0.0.1:0"), lambda: STATUS, Path())
         await check.start()
         try:
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from collector.auth.gate import Gate
+    from collector.auth.routes import Route
 
 READER_USERS = frozenset({"", "default"})
 OWN_SITES = frozenset({"none", "same-origin"})
@@ -73,7 +74,7 @@ def host_name(host: str) -> str:
         return ""
 
 
-def identify(headers: Mapping[str, str], parameters: Mapping[str, str], token: str, gate: Gate) -> Caller:
+def identify(headers: Mapping[str, str], parameters: Mapping[str, str], token: str, gate: Gate, route: Route) -> Caller:
     """Return who asks.
 
     ClickHouse takes credentials as basic authentication, as X-ClickHouse-User and -Key, or as `user` and `password` in
@@ -88,14 +89,14 @@ def identify(headers: Mapping[str, str], parameters: Mapping[str, str], token: s
     if TOKEN.fullmatch(password):
         if parameters.get("password") == password:
             raise Refused(Reason.UNAUTHENTICATED, "a key is not taken from the URL: send it as a header")
-        identity = gate.admit(f"Bearer {password}", tenant, Scope.READ, Scope.ADMIN)
+        identity = gate.admit(f"Bearer {password}", tenant, *route.scopes)
         if gate.asks_for_keys:
             return Caller(tenant=None if Scope.ADMIN in identity.scopes else identity.tenant)
     if user == OWNER_USER:
         if hmac.compare_digest(password.encode(), token.encode()):
             return Caller(is_owner=True)
     elif user in READER_USERS and not password:
-        return Caller(tenant=gate.admit(None, tenant, Scope.READ).tenant, is_named=False)
+        return Caller(tenant=gate.admit(None, tenant, *route.scopes).tenant, is_named=False)
     raise Refused(Reason.UNAUTHENTICATED, f"these credentials are not known here: {AUTHORISE}")
 
 

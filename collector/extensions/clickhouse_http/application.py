@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
+from collector.auth.routes import Route
 from collector.extensions.clickhouse_http.admission import AUTHORISE, Caller, foreign, identify
 from collector.extensions.clickhouse_http.request import (
     NATIVE,
@@ -30,12 +31,14 @@ from exporters.clickhouse.engine import Answer, EngineError
 from exporters.clickhouse.fence import Fence, check_settings
 from exporters.clickhouse.tenant_filter import TenantFilter, tenant_filter
 from schema.errors import Reason, Refused
+from schema.identity import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Receive, Send
+    from starlette.types import Scope as AsgiScope
 
     from collector.auth.gate import Gate
     from exporters.clickhouse.engine import Engine
@@ -44,8 +47,16 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PINGS = frozenset({"/ping", "/replicas_status"})
 READ_ONLY_METHODS = frozenset({"GET", "HEAD"})
+METHODS = ("GET", "HEAD", "POST")
+PING = "whether it answers is no secret"
+ROUTES: Mapping[str, Route] = MappingProxyType(
+    {
+        "/": Route("/", METHODS, (Scope.READ, Scope.ADMIN)),
+        "/ping": Route("/ping", METHODS, (), public=PING),
+        "/replicas_status": Route("/replicas_status", METHODS, (), public=PING),
+    }
+)
 REFUSALS: Mapping[Reason, tuple[int, int, str]] = MappingProxyType(
     {
         # ClickHouse's own error for each, src/Common/ErrorCodes.cpp
@@ -90,7 +101,7 @@ class Application:
         self._max_execution_time_s = max_execution_time_s
         self._name = name
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
@@ -115,14 +126,16 @@ class Application:
     async def _answer(self, request: Request) -> Response:
         if reason := foreign(request.headers, self._hosts):
             raise Refused(Reason.FORBIDDEN, reason)
-        if request.url.path in PINGS:
-            return Response("Ok.\n", media_type="text/plain")
-        if request.url.path != "/":
+        # As it was written: starlette decodes, and an encoded slash is no slash.
+        route = ROUTES.get(request.scope["raw_path"].decode("latin-1"))
+        if route is None:
             return _problem(404, 60, "There is no such path here; this is ClickHouse's HTTP interface: GET or POST /")
-        if request.method not in READ_ONLY_METHODS | {"POST"}:
+        if request.method not in route.methods:
             return _problem(405, 48, "use GET or POST", {"allow": "GET, HEAD, POST"})
+        if not route.scopes:
+            return Response("Ok.\n", media_type="text/plain")
         url = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        caller = identify(request.headers, url, self._engine.lock.owner.token, self._gate)
+        caller = identify(request.headers, url, self._engine.lock.owner.token, self._gate, route)
         statement = await self._statement(request, url)
         if not statement.text.strip():
             return Response("Ok.\n", media_type="text/plain")
