@@ -60,7 +60,7 @@ def sample(collector: Collector, began_s: float) -> Sample:
 @pytest.mark.server
 @pytest.mark.timeout(SOAK_S + 120)
 def test_nothing_grows(launch: Launch, server_dsn: str, record_property: Callable[[str, object], None]) -> None:
-    # The window in which a request that is sent again is recognised is full, and stays so, before half the time is over.
+    # The window in which a re-sent request is recognised is full, and stays so, before half the time is over.
     collector = launch(dsn=server_dsn, config={"receivers": {"otlp": {"redelivery_window_s": SOAK_S / 5}}}).start()
     by_http = Producer(collector, spans_per_request=10, threads=1, pause_s=0.02)
     by_grpc = Producer(collector, spans_per_request=10, threads=1, pause_s=0.02, transport="grpc")
