@@ -18,7 +18,8 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 def test_a_configuration_is_valid_and_prices_and_samples(name: str, tmp_path: Path) -> None:
     config = load(DEPLOY / name, installed(), {"EVALGATE_DATA_DIR": str(tmp_path)})
     for _, pipeline in config.service.pipelines.items():  # noqa: PERF102 - not a dict
-        assert [p.partition("/")[0] for p in pipeline.processors] == ["normalise", "cost", "failure", "sample"]
+        expected = ["redact", "normalise", "cost", "failure", "sample", "limits"]
+        assert [p.partition("/")[0] for p in pipeline.processors] == expected
         assert list(pipeline.exporters) == ["clickhouse"]
 
 
