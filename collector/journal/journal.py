@@ -113,6 +113,7 @@ class Journal:
         self._lock = lock
         self._quarantine = quarantine
         self._reserve = Reserve(fs, options.directory)
+        self._scrubbed_before = recovered.scrubbed_before
         self._spares = spares
         self._writer = Writer(
             fs,
@@ -428,12 +429,8 @@ class Journal:
             )
             self._merge(rotated)
             scrubbed_before = rotated[-1].number
-            await asyncio.to_thread(
-                heads.store,
-                self._fs,
-                self.options.directory,
-                Head(self.id.hex(), self._durable.next_sequence, scrubbed_before + 1, scrubbed_before),
-            )
+            await asyncio.to_thread(self._store_head, scrubbed_before)
+            self._scrubbed_before = scrubbed_before
             removed = await asyncio.to_thread(self._spares.scrub, scrubbed_before)
             delivered = self._delivered()
             await asyncio.to_thread(self._remove, delivered)
@@ -441,6 +438,10 @@ class Journal:
         except OSError as e:
             raise Retryable(f"the journal cannot be scrubbed: {e}") from e
         return asdict(Scrubbed(self._confirmed, self._durable.next_sequence, removed + len(delivered)))
+
+    def _store_head(self, scrubbed_before: int) -> None:
+        head = Head(self.id.hex(), self._durable.next_sequence, self._writer.next_segment, scrubbed_before)
+        heads.store(self._fs, self.options.directory, head)
 
     # -- around --------------------------------------------------------------------------------------------------
 
@@ -468,6 +469,8 @@ class Journal:
             await asyncio.get_running_loop().run_in_executor(self._committer, self._writer.close)
             for reader in self._readers.values():
                 await reader.close()
+            with contextlib.suppress(OSError):  # it only helps to see that the last segment is gone
+                await asyncio.to_thread(self._store_head, self._scrubbed_before)
         self._committer.shutdown()
         self._lock.release()
 

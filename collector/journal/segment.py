@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collector.journal.layout import Buffer
     from collector.journal.spares import Spares
 
+NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 PAGE_BYTES: Final = 4096
 """Writes end where a page does: the disk need not be read for what stands behind them."""
 MAX_OVERHEAD_BYTES: Final = HEADER_BYTES + TRAILER_BYTES + RECORD_BYTES + 0xFFFF
@@ -82,8 +84,8 @@ class Committed:
 
     @property
     def is_full(self) -> bool:
-        """Say whether space ran out, which is no sign of an ill disk."""
-        return self.error is not None and self.error.errno in NO_SPACE
+        """Say whether space, or what a process may have open, ran out: that is no sign of an ill disk."""
+        return self.error is not None and self.error.errno in NO_SPACE | NO_FILES
 
 
 class Writer:
@@ -106,7 +108,7 @@ class Writer:
         self._directory = directory
         self._journal_id = journal_id
         self.next_sequence = next_sequence
-        self._next_segment = next_segment
+        self.next_segment = next_segment
         self._segment_bytes = segment_bytes
         self._sync = sync
         self._fd: int | None = None
@@ -141,7 +143,7 @@ class Writer:
         The new one is not written over a spare: none is kept of before. Returns the segments touched, the new one last.
         Raises OSError; the next group opens a new segment then.
         """
-        self._spares.scrub(self._next_segment)
+        self._spares.scrub(self.next_segment)
         touched: list[Segment] = []
         try:
             if self._fd is not None:
@@ -173,7 +175,7 @@ class Writer:
         return self._segment is not None and self._segment.end + entry.size_bytes + TRAILER_BYTES <= self._segment_bytes
 
     def _create(self, now_unix_ns: int) -> None:
-        header = SegmentHeader(self._journal_id, self._next_segment, self.next_sequence, now_unix_ns)
+        header = SegmentHeader(self._journal_id, self.next_segment, self.next_sequence, now_unix_ns)
         path = self._directory / segment_name(header.segment, header.first_sequence)
         with contextlib.suppress(FileNotFoundError):
             # Left behind by an attempt that failed before any record was in it.
@@ -194,7 +196,7 @@ class Writer:
         self._segment = Segment(path, header.segment, header.first_sequence, HEADER_BYTES)
         self._seed = seed(self._journal_id, header.segment)
         self._count = self._crcs = 0
-        self._next_segment += 1
+        self.next_segment += 1
 
     def _append(self, entries: Sequence[Entry]) -> int:
         """Write as many entries as fit, sync, and return their number."""

@@ -80,7 +80,8 @@ def verify(fs: Fs, directory: Path, progress: Callable[[int, int], object] = max
     files = find_segments(fs, directory)
     total = sum(f.segment.end for f in files)
     journal_id = next((f.journal_id for f in files if f.journal_id is not None), None) or _id(directory)
-    expected: int | None = None
+    # Read after the segments were listed: a cursor that is ahead of them is no sign of a loss.
+    expected = min((c.next for c in cursors.load_all(directory)), default=None)
     for i, file in enumerate(files):
         following = files[i + 1].segment.first_sequence if i + 1 < len(files) else None
         checked = _segment(fs, file, journal_id, following)
@@ -102,6 +103,10 @@ def verify(fs: Fs, directory: Path, progress: Callable[[int, int], object] = max
             result.findings += checked.findings
         result.bytes += file.segment.end
         progress(result.bytes, total)
+    head = _head(directory)
+    if head is not None and expected is not None and head.next_sequence > expected:
+        why = "no segment holds what comes last"
+        result.findings.append(Finding(heads.FILE, None, None, expected, head.next_sequence - 1, why))
     _quarantine(fs, directory, result)
     return result
 
@@ -192,6 +197,13 @@ def _sidecars(directory: Path) -> list[Finding]:
     except Corrupt as e:
         found.append(Finding(heads.FILE, 0, None, None, None, _why(e)))
     return found
+
+
+def _head(directory: Path) -> heads.Head | None:
+    try:
+        return heads.load(directory)
+    except Corrupt:
+        return None
 
 
 def _why(error: Corrupt) -> str:
