@@ -1,8 +1,8 @@
 """What is sent again after more INSERTs than a table remembers tokens of: found in the table itself, and left out.
 
-A table forgets a token after `non_replicated_deduplication_window` other INSERTs. That matters only for a block that may
-be stored already: of the first batch after a start, or of one whose INSERT failed before. One row tells, as a block is
-stored whole or not at all.
+A table forgets a token after `non_replicated_deduplication_window` other INSERTs. That matters only for a block that
+may be stored already: of the first batch after a start, or of one whose INSERT failed before. One row tells, as a block
+is stored whole or not at all.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PIECE_BYTES = 16 << 10
+END_OF_BODY = b"0\r\n\r\n"
+"""Of a body in chunks."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: closing sends RST."""
 
@@ -33,8 +35,9 @@ class Fault:
     """Whose bytes are counted: the client's or the server's, from the piece with `matching` on."""
     after: int = 0
     """So many of them pass."""
-    how: Literal["reset", "close", "silence"] = "reset"
-    """silence: nothing passes any longer, both ends stay open."""
+    how: Literal["reset", "close", "silence", "answer"] = "reset"
+    """silence: nothing passes any longer, both ends stay open. answer: the proxy says `said` behind the body."""
+    said: bytes = b""
     matching: bytes = b""
     happened: threading.Event = field(default_factory=threading.Event)
 
@@ -143,6 +146,10 @@ class Proxy:
                         await asyncio.sleep(len(piece) / self.bytes_per_s)
                 elif self.answer_delay_s:
                     await asyncio.sleep(self.answer_delay_s)
+                if connection.fault is not None and connection.fault.how == "answer":
+                    if way == "up" and piece.endswith(END_OF_BODY):
+                        await self._answer(connection)
+                    continue
                 allowed = self._allowed(way, len(piece), connection)
                 if connection.silent:
                     continue
@@ -152,6 +159,18 @@ class Proxy:
                     self._strike(connection)
             if not connection.silent and writer.can_write_eof():
                 writer.write_eof()
+
+    @staticmethod
+    async def _answer(connection: _Connection) -> None:
+        fault, connection.fault = connection.fault, None
+        assert fault is not None
+        connection.silent = True
+        connection.up.transport.abort()
+        connection.down.write(fault.said)
+        with contextlib.suppress(ConnectionError):
+            await connection.down.drain()
+        connection.down.close()
+        fault.happened.set()
 
     def _match(self, piece: bytes, connection: _Connection) -> None:
         for fault in self._faults:
