@@ -12,7 +12,7 @@ from exporters.clickhouse.insert import Splits, insert_batch, rehearse
 from exporters.clickhouse.ledger import Booked, by_day, entry_rows
 from exporters.clickhouse.migrate import migrate
 from schema.component import ComponentConfig, Context, component
-from schema.errors import ConfigError, Retryable
+from schema.errors import ConfigError, Permanent, Retryable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,8 +111,8 @@ class ClickHouseExporter:
         """Add entries to the ledger, those of one day of receipt in one INSERT (`schema.ledger.Ledger`).
 
         Raises:
-            Retryable: not everything could be stored; call again with the same entries and token.
-            Permanent: ClickHouse does not take these rows.
+            Retryable: not everything could be stored; call again with the same entries and token. Also where the table
+                is at fault: it is put right, and the entries wait.
 
         """
         if self._db is None:
@@ -122,7 +122,10 @@ class ClickHouseExporter:
     def _book(self, db: Database, entries: Sequence[Entry], token: str) -> None:
         for day, of_day in by_day(entries):
             rows = entry_rows(of_day)
-            db.insert_arrow("ledger", rows, f"{token}/{day}")
+            try:
+                db.insert_arrow("ledger", rows, f"{token}/{day}")
+            except Permanent as e:
+                raise Retryable(f"the table ledger: {e}") from None
             self.booked.add(rows)
 
     async def shutdown(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from collector.decode.protobuf import decode
@@ -13,6 +14,7 @@ from exporters.clickhouse.connect import connect
 from exporters.clickhouse.exporter import ClickHouseExporter
 from exporters.clickhouse.ledger import ledger_rows
 from schema.component import Rejected
+from schema.errors import Retryable
 from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, Entry, Ledger, State
 from tests.clickhouse.otlp import NOON, batch_of, record, span, spans_record
 
@@ -67,6 +69,22 @@ def test_an_exporter_knows_what_it_booked(embedded_dsn: str) -> None:
         "default": {"traces": {"stored": {"": {"count": 2, "uncounted_requests": 0}}}},
         "a": {"logs": {"refused": {"too_large": {"count": 0, "uncounted_requests": 1}}}},
     }
+
+
+def test_a_ledger_of_another_shape_is_waited_for(dsn: str) -> None:
+    async def work() -> None:
+        exporter = ClickHouseExporter(dsn)
+        await exporter.start()
+        try:
+            assert exporter.database is not None
+            exporter.database.command("DROP TABLE ledger SYNC")
+            exporter.database.command("CREATE TABLE ledger (tenant UInt8) ENGINE = MergeTree ORDER BY tenant")
+            with pytest.raises(Retryable):
+                await exporter.book([Entry("a", MINUTE, "logs", State.REFUSED, count=1)], "t")
+        finally:
+            await exporter.shutdown()
+
+    asyncio.run(work())
 
 
 def test_a_change_of_state_takes_from_one_and_gives_to_the_other(dsn: str) -> None:
