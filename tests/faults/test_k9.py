@@ -40,7 +40,7 @@ def test_no_end_between_two_calls_costs_a_record_or_leaves_an_orphan(
 
 @pytest.mark.quick
 def test_no_end_in_a_short_run_costs_a_record(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    _ends(tmp_path, 10, record_property)
+    _ends(tmp_path, 7, record_property)
 
 
 def _ends(tmp_path: Path, steps: int, record_property: Callable[[str, object], None]) -> None:

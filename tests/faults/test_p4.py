@@ -66,7 +66,7 @@ class WithoutSyncAfterRename(SimFs):
 def test_the_power_cuts_see_that_a_sync_is_missing(
     tmp_path: Path, mutant: type[SimFs], record_property: Callable[[str, object], None]
 ) -> None:
-    trace = traced(mutant(), tmp_path / "a" / "journal", seed=11, steps=8)
+    trace = traced(mutant(), tmp_path / "a" / "journal", seed=11, steps=6)
     with pytest.raises((Lost, EvalgateError)) as seen:
         cut_everywhere(trace, tmp_path)
     record_property("figure", str(seen.value).partition(": ")[0])
