@@ -61,15 +61,19 @@ class Delivery:
     waits: list[float] = field(default_factory=list)
     on_wait: Callable[[int], None] = lambda _: None
     """Called before each wait with its number, from 1: puts things right."""
+    lane: Lane | None = None
 
-    def run(self, *batches: Batch) -> tuple[Lane, Batches]:
-        """Deliver; return the lane and what became of its source."""
+    def run(self, *batches: Batch, before: str = "") -> tuple[Lane, Batches]:
+        """Deliver; return the lane and what became of its source. `before` is run behind the start."""
         source = Batches(list(batches))
         exporter = ClickHouseExporter(self.dsn)
-        lane = Lane("clickhouse", source, exporter, jitter=lambda: 1.0, sleep=self._wait)
+        lane = self.lane = Lane("clickhouse", source, exporter, jitter=lambda: 1.0, sleep=self._wait)
 
         async def work() -> None:
             await lane.start_exporter()
+            if before:
+                assert exporter.database is not None
+                exporter.database.command(before)
             try:
                 await lane.run()
             finally:
