@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:13133"
 EXTENSION: Final = "health_check"
 TIMEOUT_S: Final = 2.0
 MAX_BYTES: Final = 16 << 20
+KEY: Final = "EVALGATE_KEY"
+"""The environment variable of a key with the scope admin, where the collector asks for one (docs/security.md)."""
 
 Status = dict[str, Any]
 
@@ -51,15 +54,24 @@ def find_url(url: str | None, data_dir: Path) -> str:
     return str(found[0])
 
 
+class _Here(urllib.request.HTTPRedirectHandler):
+    """Follows nobody elsewhere: the key would go along."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Follow no redirection."""
+
+
 def fetch(url: str, timeout_s: float = TIMEOUT_S) -> Status:
-    """Ask once. A collector that starts or stops answers too.
+    """Ask once, with the key of the environment if there is one. A collector that starts or stops answers too.
 
     Raises:
         NoAnswer: with what to do.
 
     """
+    key = os.environ.get(KEY)
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"} if key else {})  # noqa: S310 - find_url saw to the scheme
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - find_url saw to the scheme
+        with urllib.request.build_opener(_Here).open(request, timeout=timeout_s) as answer:
             body = answer.read(MAX_BYTES)
     except urllib.error.HTTPError as e:  # 503 while it starts or stops, with the same document
         with e:
@@ -74,6 +86,10 @@ def fetch(url: str, timeout_s: float = TIMEOUT_S) -> Status:
         found = json.loads(body)
     except ValueError:
         found = None
+    if isinstance(found, dict) and (found.keys() == {"state", "ready"} or found.keys() == {"error"}):
+        raise NoAnswer(
+            f"{url} tells more only to a key with the scope admin: evalgate keys create --scope admin, then {KEY}=eg_…"
+        )
     if not isinstance(found, dict) or "journal" not in found:
         raise NoAnswer(f"what answers on {url} is not a collector of ours; name the address of its health_check: --url")
     return found

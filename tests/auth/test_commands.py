@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import time
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from collector.app import run
 from collector.auth.key import TOKEN
 from collector.auth.key_file import KeyFile
+from collector.components import installed
+from collector.config import parse
 from evalgate.app import run as run_evalgate
 from schema.identity import Scope
 
@@ -109,3 +112,13 @@ def test_the_data_directory_can_be_named(
     assert {p.parent.name for p in folder.rglob("keys.json")} == {"one", "two"}
     assert run(["keys", "list", "--data-dir", str(folder / "none")]) == 0
     assert "No keys" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("wanted", "asks"), [(None, False), ("none", False), ("keys", True)])
+def test_the_default_configuration_asks_for_keys_when_it_is_told_so(wanted: str | None, *, asks: bool) -> None:
+    text = files("collector").joinpath("default.yaml").read_text(encoding="utf-8")
+    environment = {"EVALGATE_DSN": "chdb:///x/db"} | ({} if wanted is None else {"EVALGATE_AUTH": wanted})
+    config = parse(text, "default.yaml", installed(), environment)
+    assert config.receivers["otlp"].settings.asks_for_keys is asks  # type: ignore[attr-defined]  # it is an OtlpConfig
+    database = config.extensions["clickhouse_http"].settings
+    assert database.auth.mode == ("keys" if asks else "none")  # type: ignore[attr-defined]  # as above

@@ -20,6 +20,7 @@ from collector.extensions import health_check
 from collector.extensions.clickhouse_http import application, clickhouse_http
 from collector.receivers import otlp_grpc
 from collector.receivers.otlp import OtlpConfig, otlp
+from evalgate.top.status import NoAnswer, fetch
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from schema.component import Context
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 KEYS: dict[str, Any] = {"auth": {"mode": "keys"}}
 RECEIVER = ("/v1/traces", "/v1/logs", "/v1/feedback")
 SPELLINGS = ("/%2F", "/..%2f", "/%2e%2e%2f", "/%252e", "//", "/./", "/;", "/%00", "/v1%2Ftraces", "/v1/traces/")
-STATUS = {"state": "running", "ready": True, "endpoints": {"otlp": "secret.example"}}
+STATUS = {"state": "running", "ready": True, "journal": {}, "endpoints": {"otlp": "secret.example"}}
 
 
 class Listeners:
@@ -138,6 +139,18 @@ def test_whoever_has_no_key_is_told_whether_it_is_ready_and_no_more(listeners: L
     assert json.loads(whole) == STATUS
     assert listeners.ask("health", "GET", "/", None, authorization="Bearer eg_x")[0] == 401
     assert listeners.ask("health", "GET", "/", "read")[0] == 403
+
+
+def test_top_says_that_a_key_is_needed_and_sends_it(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{listeners.ports['health']}"
+    monkeypatch.delenv("EVALGATE_KEY", raising=False)
+    with pytest.raises(NoAnswer, match="scope admin"):
+        fetch(url)
+    monkeypatch.setenv("EVALGATE_KEY", listeners.keys["read"])
+    with pytest.raises(NoAnswer, match="scope admin"):
+        fetch(url)
+    monkeypatch.setenv("EVALGATE_KEY", listeners.keys["admin"])
+    assert fetch(url)["endpoints"] == STATUS["endpoints"]
 
 
 def test_every_grpc_method_takes_a_key(listeners: Listeners) -> None:
