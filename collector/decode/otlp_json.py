@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 """Nesting of brackets that is still read, far above any real payload."""
-OBJECT_BYTES = 400
-"""What an object or array of a body takes while it is read, as Python's and as protobuf's, at most (measured)."""
+OBJECT_BYTES, ITEM_BYTES = 100, 300
+"""What an object or array of a body, and what a member of one, take while they are read: as Python's and as
+protobuf's, at most (measured)."""
 MEMBER_LEVEL = 7
 """Nesting of spans and log records, the request being level 1; their list is one above."""
 
@@ -70,7 +71,7 @@ def to_message(
     shape = _Shape(body)
     shape.check(signal, max_members, max_objects)
     if reserve is not None:
-        reserve(shape.n_objects * OBJECT_BYTES + _text_bytes(body))
+        reserve(shape.n_objects * OBJECT_BYTES + shape.n_commas * ITEM_BYTES + _text_bytes(body))
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as e:
@@ -99,12 +100,14 @@ def by_library(document: dict[str, Any], members: list[Any], signal: Signal) -> 
 
 
 class _Shape:
-    """The brackets of a body outside of its strings: what can be said before anything is parsed."""
+    """The brackets and commas of a body outside of its strings: what can be said before anything is parsed."""
 
     def __init__(self, body: bytes) -> None:
-        brackets = STRING.sub(b"", body).translate(None, NO_BRACKETS)
+        structure = STRING.sub(b"", body)
+        brackets = structure.translate(None, NO_BRACKETS)
         self._marks = np.frombuffer(brackets, np.uint8)
         self.n_objects = brackets.count(b"{") + brackets.count(b"[")
+        self.n_commas = structure.count(b",")
 
     def check(self, signal: Signal, max_members: int | None, max_objects: int | None) -> None:
         """Refuse what nests too deep, opens too many brackets or has room for too many members.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import decode
-from collector.decode.otlp_json import MAX_DEPTH, OBJECT_BYTES, to_message
+from collector.decode.otlp_json import ITEM_BYTES, MAX_DEPTH, OBJECT_BYTES, to_message
 from collector.journal.record import Record
 from schema.errors import Limit, Reason, Refused
 from tests.decode.batches import describe
@@ -209,9 +209,9 @@ def test_the_memory_of_reading_is_asked_for_before_it_is_taken() -> None:
     def full(n_bytes: int) -> None:
         raise Refused(Reason.UNAVAILABLE, str(n_bytes))
 
-    body = b'{"x":["' + b"a" * 1000 + b'"'
+    body = b'{"x":[1,2,"' + b"a," * 500 + b'"'
     for text, per_byte in ((body, 2), (body + b"\\u00e9", 6), (body + b"\xc3\xa9", 6)):
-        with pytest.raises(Refused, match=f"^{2 * OBJECT_BYTES + per_byte * len(text)}$"):
+        with pytest.raises(Refused, match=f"^{2 * OBJECT_BYTES + 2 * ITEM_BYTES + per_byte * len(text)}$"):
             to_message(text, "traces", reserve=full)
 
 

@@ -217,7 +217,7 @@ def test_no_room_for_more_requests_is_retryable_and_the_room_comes_back(
     import threading  # noqa: PLC0415
 
     request, other = make_request(1, name="x" * 1000), make_request(1, name="y" * 1000)
-    limit = 6800 if transport == "http-json" else 1700  # for one and a half; of JSON, while it is read
+    limit = 5300 if transport == "http-json" else 1700  # for one and a half; of JSON, while it is read
     running = start(journal=held_journal, max_in_flight_bytes=limit)
     first = threading.Thread(target=lambda: running.send(transport, request))
     first.start()
