@@ -3,7 +3,7 @@
 Injected: a mix of good, partly bad, undecodable and re-sent requests, rows the database never takes, feedback; kill -9.
 Holds: received = stored + refused + duplicate + quarantined + in the journal; `stored` is what the tables hold, to the
 row; only counts of refusals of the last second before a kill may be missing, and never a span.
-Figure: 8 kills, 600 requests and more, 0 spans unaccounted for.
+Figure: 6 kills, 500 requests and more, 0 spans unaccounted for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import http.client
 import json
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,8 @@ def run(launch: Launch, store: str, *, kills: int, rounds: int) -> str:
         ("feedback", "stored", "members"): rounds,
         ("feedback", "refused", "requests"): rounds,
     }
+    with suppress(AssertionError):  # for a second counts are in memory alone
+        until(lambda: settle(collector) - before == +Counter(wanted), "the quiet rounds are counted", deadline_s=10)
     assert settle(collector) - before == +Counter(wanted)
     metrics_say_the_same(collector, quiet)
     reconcile(collector, settle(collector), mix, quiet, producer)
@@ -212,4 +215,4 @@ def test_what_is_received_is_accounted_for(
 def test_what_is_received_is_accounted_for_over_many_kills(
     launch: Launch, store: str, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("figure", run(launch, store, kills=8, rounds=5))
+    record_property("figure", run(launch, store, kills=6, rounds=4))
