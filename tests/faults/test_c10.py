@@ -57,8 +57,9 @@ with connect(sys.argv[1]) as db:
 def read(folder: Path) -> tuple[int, int, int, int]:
     """Return rows, distinct ids, spans of traces and spans in the ledger."""
     out = subprocess.run(
-        [sys.executable, "-c", READER, f"chdb://{folder}"], check=True, cwd=ROOT, capture_output=True, timeout=60
+        [sys.executable, "-c", READER, f"chdb://{folder}"], check=False, cwd=ROOT, capture_output=True, timeout=60
     )
+    assert out.returncode == 0, out.stderr.decode()[-3000:]
     one, two = (json.loads(line) for line in out.stdout.splitlines())
     return int(one["n"]), int(one["ids"]), int(two["n"]), int(two["booked"])
 
@@ -81,17 +82,20 @@ def test_an_embedded_database_survives_kills_in_merges_and_copies(
         if kill == 1:
             copied = acked
             shutil.copytree(
-                tmp_path / "db", tmp_path / "copy", ignore=shutil.ignore_patterns("tmp_*"), copy_function=copy_if_there
+                tmp_path / "db",
+                tmp_path / "copy",
+                symlinks=True,
+                ignore=shutil.ignore_patterns("tmp_*", "status"),
+                copy_function=copy_if_there,
             )
         writer.kill()
-        rest = writer.stdout.read().splitlines()
-        writer.wait(10)
+        rest = writer.communicate(timeout=30)[0].splitlines()
         acked += len(rest)
         sent += 10_000
     n, ids, of_traces, booked = read(tmp_path / "db")
     assert acked * ROWS <= n <= (acked + KILLS) * ROWS
-    assert n == ids == of_traces
-    assert acked * ROWS <= booked <= n
+    assert n == ids
+    assert acked * ROWS <= booked <= of_traces <= n, "what was cut off in the middle is sent again by its journal"
     n, ids, of_traces, _ = read(tmp_path / "copy")
     assert n == ids
     assert n >= copied * ROWS
