@@ -85,7 +85,11 @@ def serve(pipe: Connection) -> None:
 
     async def run() -> None:
         config = OtlpConfig.model_validate(
-            {"protocols": {"grpc": {"endpoint": "127.0.0.1:0"}, "http": {"endpoint": "127.0.0.1:0"}}}
+            {
+                "protocols": {"grpc": {"endpoint": "127.0.0.1:0"}, "http": {"endpoint": "127.0.0.1:0"}},
+                # The sender has few bodies and sends them again and again; what a re-sent one costs is another matter.
+                "redelivery_window_s": 0,
+            }
         )
         receiver = otlp(config, Context("otlp", Path(), ForgetfulJournal()))
         receiver._validator.warm_up().join()  # noqa: SLF001 - compiling is not what is measured
