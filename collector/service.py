@@ -11,46 +11,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from collector.counts import limit_hits, redactions, sent_counts
 from collector.decode import Decoder
 from collector.decode.decoder import load_kernels
 from collector.delivery import Lane, Lanes, plan
 from collector.delivery.suspect import Child, Recipe
 from collector.erase.records import Forget
 from collector.journal import Journal, JournalOptions
+from collector.journal_options import journal_options
 from collector.kernel_cache import filled
 from collector.ledger.accounting import Accounting
 from collector.memory_limit import memory_limit_bytes
 from collector.processors import compiled
 from collector.recent import recent_requests
 from collector.shutdown import Admission, finish, release
+from collector.signal_gate import SignalGate, TenantCounts
 from exporters.clickhouse.dsn import default_dsn
 from schema.component import Context
-from schema.errors import ConfigError, EvalgateError, Reason, Refused
+from schema.errors import EvalgateError
 from schema.ledger import Ledger, no_tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from collector.config import Config, Configured, JournalConfig
+    from collector.config import Config, Configured
     from collector.journal import Record
     from schema.batch import SpanBatch
     from schema.component import Exporter, Extension, PortSharing, Processor, Receiver, Signal
-    from schema.errors import Limit
 
 log = logging.getLogger(__name__)
 
-GIB: Final = 1 << 30
-LARGEST_DEFAULT_BYTES: Final = 10 * GIB
-PART_OF_DISK: Final = 10
-DEFAULT_SEGMENT_BYTES: Final = 64 << 20
-SEGMENTS_IN_BUDGET: Final = 8
 REDACT: Final = "redact"
 """The processor that masks content."""
 LEDGER_S: Final = 2.0
@@ -59,64 +55,6 @@ LEDGER_S: Final = 2.0
 
 class ServiceFailed(EvalgateError):
     """The service cannot go on; the message says why."""
-
-
-@dataclass(slots=True)
-class TenantCounts:
-    """What one tenant sent, since the start of the process."""
-
-    requests: int = 0
-    """Journalled."""
-    bytes: int = 0
-    """Of them, as they came."""
-    refused_requests: int = 0
-    """By the journal; what a receiver refuses for what it is has no tenant yet."""
-
-
-class SignalGate:
-    """The journal as one receiver sees it: only the signals whose pipelines name that receiver get in."""
-
-    def __init__(
-        self, journal: Journal, signals: frozenset[Signal], tenants: dict[str, TenantCounts], admission: Admission
-    ) -> None:
-        self._journal = journal
-        self._signals = signals
-        self._tenants = tenants
-        self._admission = admission
-
-    async def append(
-        self,
-        tenant: str,
-        signal: Signal,
-        body: bytes | memoryview,
-        *,
-        encoding: Literal["protobuf", "json"],
-        gzip: bool,
-        members: int,
-    ) -> int:
-        """Append, or refuse for good: without a pipeline nobody would ever read it."""
-        counts = self._tenants.setdefault(tenant, TenantCounts())
-        try:
-            self._admit(signal)
-            self._admission.enter()
-            try:
-                sequence = await self._journal.append(
-                    tenant, signal, body, encoding=encoding, gzip=gzip, members=members
-                )
-            finally:
-                self._admission.leave()
-        except Refused:
-            counts.refused_requests += 1
-            raise
-        counts.requests += 1
-        counts.bytes += len(body)
-        return sequence
-
-    def _admit(self, signal: Signal) -> None:
-        if signal not in self._signals:
-            raise Refused(
-                Reason.BAD_DATA, f"{signal} are not taken here; add the receiver to service.pipelines.{signal}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,59 +355,3 @@ def dsn_of(config: Config) -> str | None:
         if configured.component.name == "clickhouse":
             return getattr(configured.settings, "dsn", None) or default_dsn()
     return None
-
-
-def redactions(processor: Processor) -> Counter[str]:
-    """Return how many secrets of each detector a processor masked; none of one that masks none."""
-    return Counter(getattr(processor, "redactions", {}))
-
-
-def limit_hits(receiver: Receiver) -> dict[str, int]:
-    """Return how often each limit of a receiver was met; nothing of one that does not count."""
-    hits: Mapping[Limit, int] = getattr(receiver, "limit_hits", {})
-    return {limit.value: n for limit, n in hits.items()}
-
-
-def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:
-    """Return by signal what a receiver accepted and refused; nothing of one that does not count.
-
-    `accepted` and `refused` are spans or log records, `refused_requests` requests by reason.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    counts: Mapping[tuple[str, str], int] = getattr(receiver, "counts", {})
-    for (signal, what), n in counts.items():
-        of_signal = found.setdefault(signal, {"accepted": 0, "refused": 0, "duplicate": 0, "refused_requests": {}})
-        (of_signal if what in of_signal else of_signal["refused_requests"])[what] = n
-    return found
-
-
-def journal_options(config: JournalConfig, data_dir: Path) -> JournalOptions:
-    """Return the options of the journal, with the defaults that depend on the disk and on each other.
-
-    Raises:
-        ConfigError: the sizes contradict each other.
-
-    """
-    directory = (config.directory or data_dir / "journal").absolute()
-    max_bytes = config.max_bytes or min(LARGEST_DEFAULT_BYTES, _disk_bytes(directory) // PART_OF_DISK)
-    segment_bytes = config.segment_bytes or min(DEFAULT_SEGMENT_BYTES, max_bytes // SEGMENTS_IN_BUDGET)
-    if SEGMENTS_IN_BUDGET * segment_bytes > max_bytes:
-        raise ConfigError(
-            f"service.journal.segment_bytes {segment_bytes} is more than an eighth of max_bytes {max_bytes}; "
-            "lower the one or raise the other"
-        )
-    return JournalOptions(
-        directory=directory,
-        max_bytes=max_bytes,
-        segment_bytes=segment_bytes,
-        quarantine_max_bytes=max_bytes // 10 if config.quarantine_max_bytes is None else config.quarantine_max_bytes,
-        sync=config.sync,
-        batch_bytes=config.batch_bytes,
-        batch_records=config.batch_records,
-        batch_linger_s=config.batch_linger_s,
-    )
-
-
-def _disk_bytes(directory: Path) -> int:
-    existing = next(p for p in (directory, *directory.parents) if p.exists())
-    return shutil.disk_usage(existing).total

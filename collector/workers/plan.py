@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from collector.config import MIB, JournalConfig
-from collector.service import SEGMENTS_IN_BUDGET, journal_options
+from collector.journal_options import SEGMENTS_IN_BUDGET, journal_options
 from exporters.clickhouse.dsn import EmbeddedDsn, default_dsn, parse_dsn
 from schema.errors import ConfigError
 
@@ -66,6 +66,7 @@ def part_of(config: Config, number: int, *, first_start: bool) -> Part:
             "directory": base / str(number),
             "max_bytes": max_bytes,
             "segment_bytes": min(options.segment_bytes, max_bytes // SEGMENTS_IN_BUDGET),
+            "quarantine_max_bytes": (options.quarantine_max_bytes or 0) // service.workers,
         }
     )
     extensions = {i: c for i, c in config.extensions.items() if number == 0 and not _is_of_the_whole(c)}

@@ -1,0 +1,36 @@
+"""What components count, as the status of a service says it; components of other packages need not count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from schema.component import Processor, Receiver
+    from schema.errors import Limit
+
+
+def redactions(processor: Processor) -> Counter[str]:
+    """Return how many secrets of each detector a processor masked; none of one that masks none."""
+    return Counter(getattr(processor, "redactions", {}))
+
+
+def limit_hits(receiver: Receiver) -> dict[str, int]:
+    """Return how often each limit of a receiver was met; nothing of one that does not count."""
+    hits: Mapping[Limit, int] = getattr(receiver, "limit_hits", {})
+    return {limit.value: n for limit, n in hits.items()}
+
+
+def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:
+    """Return by signal what a receiver accepted and refused; nothing of one that does not count.
+
+    `accepted` and `refused` are spans or log records, `refused_requests` requests by reason.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    counts: Mapping[tuple[str, str], int] = getattr(receiver, "counts", {})
+    for (signal, what), n in counts.items():
+        of_signal = found.setdefault(signal, {"accepted": 0, "refused": 0, "duplicate": 0, "refused_requests": {}})
+        (of_signal if what in of_signal else of_signal["refused_requests"])[what] = n
+    return found
