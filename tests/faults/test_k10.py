@@ -60,5 +60,5 @@ def test_two_hundred_kills(launch: Launch, store: str, record_property: Callable
     collector = launch(dsn=store)
     producer = Producer(collector, spans_per_request=3)
     done, report = kill_again_and_again(collector, producer, kills=200, budget_s=110, seed=200)
-    assert done >= 40, "this machine is too slow to say much"
+    assert done >= LOOK_EVERY
     record_property("figure", f"{done} kills: {report}")
