@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from collector.auth.exposed import danger
+from collector.auth.exposed import danger, is_loopback
 from collector.auth.gate import AuthConfig, open_gate
 from collector.auth.tenants import Accounts, TenantsConfig
 from collector.auth.tls import Certificates, TlsConfig
@@ -46,6 +47,8 @@ from schema.identity import Scope
 if TYPE_CHECKING:
     from collector.auth.gate import Gate
     from schema.component import PortSharing
+
+log = logging.getLogger(__name__)
 
 MIB = 1 << 20
 VALIDATORS = 2
@@ -238,6 +241,7 @@ class OtlpReceiver:
         refuse_slow_protobuf()
         self._guard.sample()
         budget = Budget(self._max_in_flight_bytes())
+        _say_what_is_open(config)
         try:
             gate = open_gate(config.auth or AuthConfig(), self._data_dir, scopes=frozenset({Scope.INGEST}))
             accounts = Accounts(budget, config=_tenants(config), max_in_flight_bytes=budget.limit_bytes)
@@ -316,6 +320,21 @@ class OtlpReceiver:
             executor, self._executor = self._executor, None
             executor.shutdown(wait=False, cancel_futures=True)
         self.endpoints.clear()
+
+
+def _say_what_is_open(config: OtlpConfig) -> None:
+    """Log what `insecure` lets through, at each start."""
+    for name in ("grpc", "http"):
+        endpoint: _Endpoint | None = getattr(config.protocols, name)
+        if endpoint is None or not endpoint.insecure or is_loopback(endpoint.endpoint.rpartition(":")[0].strip("[]")):
+            continue
+        missing = [] if config.asks_for_keys else ["asking who sends (auth)"]
+        missing += [] if endpoint.tls is not None else ["TLS, so that keys and spans can be read on the way"]
+        if missing:
+            at = f"protocols.{name}.endpoint {endpoint.endpoint}"
+            log.warning(
+                "%s is open to other machines without %s, as insecure: true says", at, " and without ".join(missing)
+            )
 
 
 def _tenants(config: OtlpConfig) -> TenantsConfig | None:

@@ -184,15 +184,15 @@ COMMANDS: Sequence[tuple[str, ...]] = (
 def test_a_command_for_one_tenant_shows_nothing_of_another(
     two: str, project: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for form in ((), ("--json",)):
-        code = run([*command, "--tenant", "acme", "--dsn", two, *form])
-        captured = capsys.readouterr()
-        said = captured.out + captured.err
-        assert "canary" not in said
-        assert "globex" not in said.replace("'globex'", "")
-        if B not in " ".join(command):
-            assert B not in said
-        assert code in (0, 2), said
+    form = ("--json",) if COMMANDS.index(command) % 2 else ()
+    code = run([*command, "--tenant", "acme", "--dsn", two, *form])
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    assert "canary" not in said
+    assert "globex" not in said.replace("'globex'", "")
+    if B not in " ".join(command):
+        assert B not in said
+    assert code in (0, 2), said
     files = [p.read_text() for p in project.rglob("*") if p.is_file()]
     assert not any("canary" in text for text in files)
 
@@ -226,7 +226,7 @@ LISTS = st.lists(conditions(), max_size=3).map(lambda found: ["traces", *(p for 
 HOSTILE = st.sampled_from(["globex", "x' OR 1=1 --", "{tenant:String}", B, SECRET])
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(command=LISTS | HOSTILE.flatmap(argument))
 def test_no_condition_and_no_argument_reaches_another_tenant(
     two: str, command: list[str], capsys: pytest.CaptureFixture[str]

@@ -14,8 +14,6 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from collector.auth.key import new_key
 from collector.auth.key_file import KeyFile
 from schema.identity import Scope
@@ -47,7 +45,6 @@ def answer_of(collector: Collector, headers: dict[str, str]) -> str:
         connection.close()
 
 
-@pytest.mark.quick
 def test_nobody_gets_in_with_a_bad_key_and_no_key_gets_out(
     launch: Launch, record_property: Callable[[str, object], None]
 ) -> None:

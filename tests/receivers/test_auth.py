@@ -280,6 +280,21 @@ def test_beyond_loopback_it_takes_both_authentication_and_tls(
         OtlpConfig.model_validate(document)
 
 
+@pytest.mark.parametrize(
+    ("auth", "words"),
+    [({}, "without asking who sends (auth) and without TLS"), ({"auth": {"mode": "keys"}}, "without TLS")],
+)
+def test_what_is_insecure_is_said_at_each_start(
+    start: Callable[..., Running], keys: Keys, auth: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys.make()
+    start(only="http", http={"endpoint": "0.0.0.0:0", "insecure": True}, **auth)
+    (said,) = [r.getMessage() for r in caplog.records if "insecure" in r.getMessage()]
+    assert words in said
+    start(only="http", http={"insecure": True})
+    assert len([r for r in caplog.records if "insecure" in r.getMessage()]) == 1
+
+
 def test_limits_of_tenants_without_keys_are_an_error() -> None:
     with pytest.raises(ValueError, match="tenants has no meaning without keys"):
         OtlpConfig.model_validate({"protocols": {"http": None}, "tenants": {}})
