@@ -11,7 +11,7 @@ from google.rpc import code_pb2
 
 from collector.receivers.answers import CODES
 from collector.receivers.otlp import GrpcConfig, HttpConfig, OtlpConfig
-from schema.errors import Reason
+from schema.errors import Limit, Reason
 
 if TYPE_CHECKING:
     from schema.component import ComponentConfig
@@ -35,3 +35,8 @@ def test_every_key_is_there_with_its_default(heading: str, config: type[Componen
     listed = dict(re.findall(r"^\| `(\w+)` \| `?([^`|]+?)`? \|", table, re.MULTILINE))
     defaults = {name: field.default for name, field in config.model_fields.items() if name != "protocols"}
     assert {name: str(d).lower().removesuffix(".0") for name, d in defaults.items()} == listed
+
+
+def test_every_limit_that_is_counted_is_in_the_table() -> None:
+    table = PAGE.partition("## Limits")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {limit.value for limit in Limit}
