@@ -23,7 +23,7 @@ def tenant_numbers(tenants: Sequence[str]) -> NDArray[np.int64] | None:
     if not tenants or tenants.count(tenants[0]) == len(tenants):
         return None
     number = {tenant: i for i, tenant in enumerate(dict.fromkeys(tenants))}
-    return np.fromiter((number[tenant] for tenant in tenants), np.int64, len(tenants))
+    return np.fromiter(map(number.__getitem__, tenants), np.int64, len(tenants))
 
 
 def ids_apart(
