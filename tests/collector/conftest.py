@@ -35,6 +35,7 @@ STRANGERS = (
     stranger("exporter", "moody", "moody"),
     stranger("processor", "plain", "plain"),
     stranger("processor", "tripping", "tripping"),
+    stranger("processor", "deadly", "deadly"),
 )
 
 

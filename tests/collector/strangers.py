@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +96,19 @@ def tripping(batch: SpanBatch) -> SpanBatch:
     """Fail on spans named "trip"."""
     if "trip" in batch.name.to_pylist():
         raise KeyError("trip")
+    return batch
+
+
+def deadly(batch: SpanBatch) -> SpanBatch:
+    """End the process, hang, or take all memory on spans that are named so."""
+    names = set(batch.name.to_pylist())
+    if "kill" in names:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "hang" in names:
+        threading.Event().wait()
+    if "swell" in names:
+        held = [bytearray(64 << 20) for _ in range(1 << 10)]
+        raise AssertionError(f"{len(held)} pieces of 64 MiB")
     return batch
 
 
