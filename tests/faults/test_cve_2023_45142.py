@@ -12,13 +12,10 @@ import string
 from typing import Any
 
 import grpc
-import pytest
-
 from schema.errors import Limit, Reason
 from tests.faults.receiving import MIB, ReceiverProcess
 
 
-@pytest.mark.quick
 def test_nothing_that_a_sender_names_becomes_a_series() -> None:
     chance = random.Random(7)  # noqa: S311 - the same each time
 

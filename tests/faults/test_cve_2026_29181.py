@@ -35,7 +35,6 @@ def test_ten_thousand_header_lines() -> None:
     assert peak.growth_bytes < 16 * MIB
 
 
-@pytest.mark.quick
 def test_ten_thousand_entries_of_metadata() -> None:
     with ReceiverProcess() as receiver, grpc.insecure_channel(receiver.endpoints["grpc"]) as channel:
         export: Any = channel.unary_unary(EXPORT)

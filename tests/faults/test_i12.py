@@ -162,7 +162,6 @@ FIELDS = (
 )
 
 
-@pytest.mark.quick
 def test_feedback_of_every_wrong_type_is_taken_or_bad_data() -> None:
     """As CVE-2024-4323 has it: a field of another type than the code expects."""
     documents = [{"session_id": "s", "value": 1, name: wrong} for name, wrong in itertools.product(FIELDS, WRONG)]

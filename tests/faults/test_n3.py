@@ -53,7 +53,6 @@ def test_half_a_request_leaves_nothing_behind() -> None:
         assert receiver.state["records"] == 1
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_whole_request_is_kept_though_its_sender_has_gone(reset: bool) -> None:  # noqa: FBT001
     with ReceiverProcess(append_s=0.3) as receiver:
