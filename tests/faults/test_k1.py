@@ -2,7 +2,7 @@
 
 Injected: SIGKILL when a request is admitted and nothing of it is written.
 Holds: no acknowledgement, no record; the client's retry is stored once.
-Figure: killed once while 3 requests were acknowledged before it, on the embedded database and on a server.
+Figure: killed once on each database; 40 spans acknowledged on each, 0 lost, 0 twice.
 """
 
 from __future__ import annotations

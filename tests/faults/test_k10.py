@@ -2,7 +2,8 @@
 
 Injected: SIGKILL at a random moment of a start or of the first seconds after it, while two senders go on and retry.
 Holds: every start is ready within 30 s; after every tenth kill, and at the end, nothing acknowledged is lost or twice.
-Figure: up to 200 kills on each database, as many as fit in two minutes each; 0 lost, 0 twice.
+Figure: on two busy cores 70 kills on the embedded database and 80 on a server, two minutes each; 19 403 spans
+acknowledged, 0 lost, 0 twice.
 """
 
 from __future__ import annotations

