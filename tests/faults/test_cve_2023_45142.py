@@ -12,6 +12,7 @@ import string
 from typing import Any
 
 import grpc
+
 from schema.errors import Limit, Reason
 from tests.faults.receiving import MIB, ReceiverProcess
 
