@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from exporters.clickhouse.connect import connect
@@ -26,8 +27,11 @@ def post(collector: Collector, signal: str, message: Any) -> None:
         data=message.SerializeToString(),
         headers={"content-type": "application/x-protobuf"},
     )
-    with urlopen(request, timeout=20) as answer:  # noqa: S310 - http, to ourselves
-        assert (answer.status, answer.read()) == (200, b"")
+    try:
+        with urlopen(request, timeout=20) as answer:  # noqa: S310 - http, to ourselves
+            assert (answer.status, answer.read()) == (200, b"")
+    except HTTPError as e:
+        raise AssertionError(f"{e.code}: {e.read()[:500]!r}") from None
 
 
 def evalgate(collector: Collector, folder: Path, *arguments: str, code: int = 0) -> str:

@@ -1,82 +1,73 @@
-"""I8: ids that are none, and traces that contradict themselves.
+"""I8: ids and trees as nobody should send them.
 
-Injected: trace and span ids that are zero, short, long or missing, in protobuf and JSON; parents and links that are no
- ids; feedback about such.
-Holds: spans with bad ids are refused by partial success with a count of each kind, the others of the request are kept.
-Figure: 14 kinds of bad id by 3 readings; of 15 spans the good one is kept.
+Injected: a span that is its own parent, a cycle of three, five roots in a trace, one span id twice with different
+content; each in one request, and again in pieces.
+Holds: all are stored; cycles are flagged; a span is read once; lists, trees, selection and settlement end as ever.
+Figure: spans, of which how many are flagged.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.decode import decode
-from collector.decode.validate import Validated, validate
-from collector.decode.validator import load_check
-from collector.journal.record import Record
+from tests.faults.content import await_rows, evalgate, post
+from tests.faults.harness import until
+from tests.redact.places import value
 
-TRACE, SPAN = b"t" * 16, b"s" * 8
-BAD_TRACES = (b"", b"t", b"t" * 15, b"t" * 17, bytes(16), bytes(15), b"t" * 32)
-BAD_SPANS = (b"", b"s", b"s" * 7, b"s" * 9, bytes(8), bytes(7), b"s" * 16)
-BAD = [(trace, SPAN) for trace in BAD_TRACES] + [(TRACE, span) for span in BAD_SPANS]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+    from tests.faults.harness import Launch
 
-def in_protobuf(ids: list[tuple[bytes, bytes]]) -> bytes:
-    request = ExportTraceServiceRequest()
-    spans = request.resource_spans.add().scope_spans.add().spans
-    for trace_id, span_id in ids:
-        spans.add(trace_id=trace_id, span_id=span_id)
-    whole: bytes = request.SerializeToString()
-    return whole
-
-
-def in_json(ids: list[tuple[bytes, bytes]]) -> bytes:
-    spans = [{"traceId": t.hex(), "spanId": s.hex()} for t, s in ids]
-    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
+SPANS = [
+    (1, 1, 1, "its own parent"), (1, 2, 1, "below it"),
+    (2, 1, 3, "cycle"), (2, 2, 1, "cycle"), (2, 3, 2, "cycle"), (2, 4, 2, "below the cycle"),
+    *((3, i, 0, f"root {i}") for i in range(1, 6)),
+    (4, 1, 0, "root"), (4, 2, 1, "said one way"), (4, 2, 1, "said another way"),
+]  # fmt: skip
+"""Trace, span, parent, name."""
+CYCLES = {"its own parent", "cycle"}
 
 
-def judged(body: bytes, how: str) -> Validated:
-    check = load_check() if how == "kernel" else None
-    return validate(body, "traces", encoding="json" if how == "json" else "protobuf", gzip=False, check=check)
+def request(spans: list[tuple[int, int, int, str]]) -> ExportTraceServiceRequest:
+    made = ExportTraceServiceRequest()
+    scope = made.resource_spans.add().scope_spans.add()
+    for trace, number, parent, name in spans:
+        span = scope.spans.add(trace_id=trace.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name=name)
+        span.parent_span_id = parent.to_bytes(8, "big") if parent else b""
+        span.start_time_unix_nano, span.end_time_unix_nano = 10**18 + number, 10**18 + 10**9
+        span.attributes.add(key="gen_ai.operation.name", value=value("chat"))
+    return made
 
 
-@pytest.mark.quick
-@pytest.mark.parametrize("how", ["kernel", "library", "json"])
-def test_a_span_without_ids_is_refused_and_the_others_are_kept(how: str) -> None:
-    encode = in_json if how == "json" else in_protobuf
-    for bad in BAD:
-        valid = judged(encode([bad]), how)
-        assert (valid.accepted, valid.refused) == (0, 1), bad
-        valid = judged(encode([bad, (TRACE, SPAN), bad]), how)
-        assert (valid.accepted, valid.refused) == (1, 2), bad
-    valid = judged(encode([*BAD, (TRACE, SPAN)]), how)
-    assert (valid.accepted, valid.refused) == (1, len(BAD))
-    assert f"{len(BAD_TRACES)} without a trace id" in valid.message
-    assert f"{len(BAD_SPANS)} without a span id" in valid.message
-    record = Record(0, "default", "traces", valid.encoding, valid.gzip, 1, bytes(valid.body))
-    assert len(decode([record])) == 1
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_hostile_trees_are_stored_flagged_and_read(
+    launch: Launch, record_property: Callable[[str, object], None], *, in_pieces: bool
+) -> None:
+    collector = launch().start()
+    for part in [[s] for s in SPANS] if in_pieces else [SPANS]:
+        post(collector, "traces", request(part))
+    await_rows(collector, spans=len(SPANS))
 
+    def settled() -> bool:
+        (row,) = collector.rows("SELECT count() AS n, countIf(settled) AS settled FROM traces")
+        return bool(row["n"] == row["settled"] == 4)
 
-@pytest.mark.quick
-def test_ids_of_links_and_of_parents_are_no_reason_to_refuse_a_span() -> None:
-    """Such a span is good by itself; what it points at is nowhere."""
-    request = ExportTraceServiceRequest()
-    span = request.resource_spans.add().scope_spans.add().spans.add(trace_id=TRACE, span_id=SPAN, parent_span_id=b"xx")
-    span.links.add(trace_id=b"t", span_id=b"")
-    for how in ("kernel", "library"):
-        assert judged(request.SerializeToString(), how).accepted == 1
-
-
-@pytest.mark.quick
-def test_feedback_names_whole_ids_or_none() -> None:
-    from collector.receivers.feedback import to_logs_request  # noqa: PLC0415 - the one test of feedback
-    from schema.errors import Refused  # noqa: PLC0415 - as above
-
-    for bad in ("00" * 16, "ab", "zz" * 16, "ab" * 17, 5, True, ["ab"]):
-        entry: Any = {"trace_id": bad, "value": 1}
-        with pytest.raises(Refused, match="trace_id must be 32 hex digits"):
-            to_logs_request(json.dumps(entry).encode(), now_unix_ns=1)
+    until(settled, "every trace is settled, cycles or not")
+    flagged = collector.rows("SELECT name FROM settled_spans WHERE has(defects, 'parent_cycle')")
+    assert {row["name"] for row in flagged} == CYCLES
+    (row,) = collector.rows("SELECT count() AS n FROM settled_spans")
+    assert row["n"] == len(SPANS) - 1, "the span that came twice is read once"
+    work = collector.folder
+    listed = json.loads(evalgate(collector, work, "traces", "--json"))
+    assert len(json.dumps(listed).split('"trace_id"')) - 1 >= 4
+    for trace in range(1, 5):
+        shown = evalgate(collector, work, "traces", "show", f"{trace:032x}", "--json")
+        assert {name for t, _, _, name in SPANS if t == trace} - {"said one way", "said another way"} <= {
+            n for n in {s[3] for s in SPANS} if n in shown
+        }
+    record_property("figure", f"{len(SPANS)} spans, {len(flagged)} flagged")

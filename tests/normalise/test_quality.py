@@ -95,3 +95,9 @@ def test_a_call_of_which_nothing_says_to_which_session_it_belongs() -> None:
     a, b = (call(n, {**HI, "session.id": f"s{n}"}) for n in (1, 2))
     assert defects(a, b, call(3, HI)) == [[], [], ["disconnected_session"]]
     assert defects(a, call(3, HI)) == [[], []]
+
+
+def test_a_span_that_is_above_itself_is_a_defect_and_what_hangs_below_it_is_not() -> None:
+    parents = {1: 1, 2: 3, 3: 4, 4: 2, 5: 4, 6: 0, 7: 6, 8: 99, 9: 1}
+    found = defects(*(span(1, n, parent=p) for n, p in parents.items()))
+    assert [n for n, of in zip(parents, found, strict=True) if "parent_cycle" in of] == [1, 2, 3, 4]

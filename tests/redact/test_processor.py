@@ -156,3 +156,17 @@ def test_a_wrong_setting_is_an_error_before_anything_starts(config: RedactConfig
 
     with pytest.raises(ConfigError, match=says.replace("[", r"\[").replace("?", r"\?")):
         redact(config, Context("redact", tmp_path))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("piece", ["k", "api_", "secret_", "a-", "-", "access", "\u017f"])
+def test_a_key_made_to_be_slow_is_not(piece: str) -> None:
+    assert redacted({piece * 20_000: "v"}) == {piece * 20_000: "v"}
+    value_of_it = {"k": {piece * 20_000: "v"}}
+    assert redacted(value_of_it) == value_of_it
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("piece", ['"password":', "password", '\\\\"', '"', "\\", "authorization: "])
+def test_parameters_made_to_be_slow_are_not(piece: str) -> None:
+    redacted({"tool.parameters": piece * 20_000})

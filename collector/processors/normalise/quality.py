@@ -4,6 +4,7 @@
     withheld_content          a model call tells its usage or how it ended, and nothing of what was said
     tool_call_without_result  a model asked for a tool, the conversation went on, and no result was ever recorded
     disconnected_session      a model call of which nothing says which of the trace's sessions it belongs to
+    parent_cycle              a span that is its own parent, or an ancestor of itself: no tree shows where it belongs
 
 `missing_parent` is only known of a trace that is whole: settlement adds it.
 """
@@ -35,7 +36,8 @@ TRUNCATED: Final = "truncated_content"
 WITHHELD: Final = "withheld_content"
 NO_RESULT: Final = "tool_call_without_result"
 DISCONNECTED: Final = "disconnected_session"
-NAMES: Final = (TRUNCATED, WITHHELD, NO_RESULT, DISCONNECTED)
+CYCLE: Final = "parent_cycle"
+NAMES: Final = (TRUNCATED, WITHHELD, NO_RESULT, DISCONNECTED, CYCLE)
 
 CALLED, REPEATED, ANSWERED = "calls_made", "calls_repeated", "calls_answered"
 """What converters note of a span: (id, name) of the tool calls of its answer; ids of calls in its input; of results."""
@@ -76,6 +78,7 @@ def defect_lists(
         _withheld(columns, calls, n),
         _unanswered(batch, columns, converted, tree, calls),
         _disconnected(columns, tree, calls),
+        _in_cycle(batch, tree),
     ]
     return lists_of(NAMES, masks)[0]
 
@@ -106,6 +109,26 @@ def _disconnected(columns: Mapping[str, pa.Array], tree: Tree, calls: Calls) -> 
     with_session = np.zeros(int(tree.trace.max()) + 1, np.bool_)
     with_session[tree.trace[known]] = True
     return disconnected & with_session[tree.trace] & _is_llm(columns)
+
+
+def _in_cycle(batch: SpanBatch, tree: Tree) -> NDArray[np.bool_]:
+    """Return which spans have themselves above them.
+
+    Twice as far up in each round, all others come to an end in as many rounds as their depth has bits.
+    """
+    found = np.asarray((batch.span_id == batch.parent_span_id).all(axis=1), np.bool_)
+    found &= batch.parent_span_id.any(axis=1)
+    above = tree.parent
+    for _ in range(len(above).bit_length()):
+        if not (above >= 0).any():
+            return found
+        above = np.where(above >= 0, above[above], -1)
+    for row in np.unique(above[above >= 0]).tolist():  # each of them is in a cycle: whoever goes up long enough is
+        at = row
+        while not found[at]:
+            found[at] = True
+            at = int(tree.parent[at])
+    return found
 
 
 def _unanswered(
