@@ -9,7 +9,9 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 
 from collector.decode.protobuf import parse
+from collector.journal import lock
 from collector.journal.layout import RawRecord
+from collector.journal.scan import Damage
 from collector.journal.segment import find_segments, read_segment
 from schema.errors import ConfigError
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from collector.journal.fs import Fs
     from collector.journal.record import Record
+    from collector.journal.scan import Tail
 
 Format = Literal["otlp-json", "otlp-protobuf"]
 IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
@@ -44,6 +47,7 @@ def records(
     if not directory.is_dir():
         raise ConfigError(f"there is no journal in {directory}; name its folder with --directory, or --config FILE")
     files = find_segments(fs, directory)
+    owned = lock.owner(directory) is not None  # then a record may be half written
     known = next((f.journal_id for f in files if f.journal_id is not None), None)
     for i, file in enumerate(files):
         before = files[i + 1].segment.first_sequence if i + 1 < len(files) else None
@@ -51,20 +55,37 @@ def records(
             continue
         if last is not None and file.segment.first_sequence > last:
             return
-        name, segment = file.segment.path.name, file.segment
+        segment = file.segment
         try:
-            for item in read_segment(
+            items = read_segment(
                 fs, segment, file.journal_id or known, sequence=segment.first_sequence, offset=0, before=before
-            ):
-                if not isinstance(item, RawRecord):
-                    if item.message:
-                        on_damage(f"{name} at byte {item.offset}: {item.message}")
-                elif item.sequence >= first and (last is None or item.sequence <= last):
-                    record = item.request()
-                    if record is not None and (tenant is None or record.tenant == tenant):
-                        yield record
+            )
+            if before is None and owned:
+                items = _written_before(items)
+            damage: list[str] = []
+            for item in items:
+                if isinstance(item, RawRecord):
+                    if item.sequence >= first and (last is None or item.sequence <= last):
+                        record = item.request()
+                        if record is not None and (tenant is None or record.tenant == tenant):
+                            yield record
+                elif isinstance(item, Damage) or item.how == "torn":
+                    damage.append(f"{segment.path.name} at byte {item.offset}: {item.message}")
+            gone = not segment.path.exists()
         except FileNotFoundError:
-            on_damage(f"{name}: delivered and removed meanwhile")
+            gone = True
+        # What was delivered and written over while it was read is no damage.
+        for what in [f"{segment.path.name}: delivered and removed meanwhile"] if gone else damage:
+            on_damage(what)
+
+
+def _written_before(items: Iterator[RawRecord | Damage | Tail]) -> Iterator[RawRecord | Damage | Tail]:
+    """Yield what stands in a segment that is being written, up to where the writer is."""
+    for item in items:
+        # It was written while it was read, or is damaged: whoever reads it when it is whole knows.
+        if not isinstance(item, RawRecord):
+            return
+        yield item
 
 
 def encode(record: Record, form: Format) -> bytes:

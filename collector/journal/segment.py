@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -289,12 +290,16 @@ def find_segments(fs: Fs, directory: Path) -> list[SegmentFile]:
     for path in sorted(directory.iterdir()):
         if not (match := NAME.fullmatch(path.name)):
             continue
-        fd = fs.open(path)
+        try:
+            fd = fs.open(path)
+        except FileNotFoundError:  # whoever owns the journal has removed it since
+            continue
         try:
             head = fs.read(fd, HEADER_BYTES, 0)
+            size_bytes = os.fstat(fd).st_size
         finally:
             fs.close(fd)
-        segment = Segment(path, int(match[1]), int(match[2]), path.stat().st_size)
+        segment = Segment(path, int(match[1]), int(match[2]), size_bytes)
         try:
             header = unpack_header(head)
         except UnknownVersion as e:

@@ -12,9 +12,14 @@ import pytest
 
 from collector import app
 from collector.journal import Journal, JournalOptions
+from collector.journal.export import records
+from collector.journal.fs import Fs
 from collector.journal.layout import HEADER_BYTES, RECORD_BYTES, TRAILER_BYTES
+from collector.journal.verify import verify
 from tests.collector.conftest import logs_request, spans_request
+from tests.faults.harness import until
 from tests.journal.conftest import READER
+from tests.journal.disk import UnsyncedFs
 from tests.journal.test_journal import bodies_left, go
 
 if TYPE_CHECKING:
@@ -151,6 +156,35 @@ def test_verify_and_status_work_beside_the_owner(options: JournalOptions, cli: C
         assert cli.json("journal", "verify", "--json")["records"] == 3
         assert b"in use by   process" in cli("journal", "status")
         assert cli.json("journal", "status", "--json")["readers"][READER]["backlog_records"] == 0
+
+
+def test_verify_and_export_find_no_damage_in_what_is_written_over_meanwhile(options: JournalOptions) -> None:
+    """The owner goes through its segments again and again, while others read them."""
+    stop = threading.Event()
+    turns: list[int] = []
+
+    async def turn_over() -> None:
+        journal = await Journal.open(options, fs=UnsyncedFs())
+        while not stop.is_set():
+            turns.append(await journal.append("t", "traces", bytes(50_000), encoding="json", gzip=False, members=1))
+            batch = await journal.reader(READER).next_batch()
+            assert batch is not None
+            if len(turns) % 7 == 0:
+                await journal.reader(READER).confirm(batch)
+        await journal.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(turn_over(),))
+    thread.start()
+    try:
+        until(lambda: turns, "it runs")
+        while len(turns) < 120:
+            assert verify(Fs(), options.directory).findings == []
+            damage: list[str] = []
+            list(records(Fs(), options.directory, on_damage=damage.append))
+            assert all("meanwhile" in what for what in damage), damage
+    finally:
+        stop.set()
+        thread.join(20)
 
 
 def test_export_gives_what_was_sent_in_either_encoding(options: JournalOptions, cli: Cli, tmp_path: Path) -> None:
