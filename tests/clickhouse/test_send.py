@@ -15,6 +15,7 @@ import lz4.frame
 import pyarrow as pa
 import pytest
 
+from exporters.clickhouse import send
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.dsn import ServerDsn
 from exporters.clickhouse.faults import InsertFault, classify
@@ -227,3 +228,49 @@ def test_connections_are_looked_at_where_a_process_has_many_files_open() -> None
         theirs.send(b"x")
         assert _is_readable(high)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+
+
+@contextmanager
+def silent(*, reads: bool) -> Iterator[int]:
+    """Serve a peer that never answers, and that reads or does not read what it is sent; yield its port."""
+    done = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        while not done.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            held.append(connection)
+            while reads and not done.is_set():
+                try:
+                    if not connection.recv(1 << 16):
+                        break
+                except OSError:
+                    break
+
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            done.set()
+            for connection in held:
+                connection.close()
+            listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_peer_that_falls_silent_is_given_up_and_the_next_answer_gets_longer(
+    monkeypatch: pytest.MonkeyPatch, *, reads: bool
+) -> None:
+    monkeypatch.setattr(send, "PROGRESS_TIMEOUT_S", 0.1)
+    pieces = [bytes(1 << 20)] * (1 if reads else 64)
+    with silent(reads=reads) as port, sender(port) as way:
+        for expected_s in (0.2, 0.4) if reads else (0.1, 0.1):
+            with pytest.raises(TimeoutError):
+                way.insert("INSERT INTO t", {}, (memoryview(p) for p in pieces))
+            assert way._answer_timeout_s == expected_s

@@ -25,16 +25,21 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from pydantic import ValidationError
 
+from collector.components import installed
 from collector.decode import decode
+from collector.delivery import Lane
+from collector.journal import Batch
+from collector.journal.batch import Position
 from collector.journal.record import Record
 from exporters.otlp import OtlpConfig, OtlpExporter
 from exporters.otlp.answers import MAX_ANSWER_BYTES, retry_info, seconds_of
 from exporters.otlp.encode import to_requests
 from exporters.otlp.exporter import joined
-from schema.component import Exporter, RequestExporter
+from schema.component import Context, Exporter, RequestExporter
 from schema.errors import ConfigError, Permanent, Retryable
 from tests.clickhouse.otlp import NOON, batch_of, logs_record, span, spans_record
 from tests.collector.conftest import spans_request
+from tests.delivery.fakes import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -367,3 +372,22 @@ def test_it_is_an_exporter_of_both_kinds() -> None:
     assert isinstance(one, RequestExporter)
     plain: Exporter = one
     assert plain is one
+
+
+def test_what_redaction_masks_does_not_leave(tmp_path: Path) -> None:
+    secret = "sk-ant-api03-" + "Zq8vK2pLmX9wRt4sYb7n" * 4
+    one = span(1, 1, name=f"call {secret}", attributes={"prompt": f"my key is {secret}", "n": [secret]})
+    one.status.message = secret
+    one.events.add(name=secret, time_unix_nano=NOON)
+    component = installed().load("processor", "redact")
+    redact = component(component.config(), Context("redact", tmp_path))
+    source = Batches([Batch((spans_record([one]),), "t", Position(1, 1))])
+    with backend() as server:
+        tee = exporter(server.url)
+        asyncio.run(Lane("tee", source, tee, {"redact": redact}, masks=True).run())
+        asyncio.run(tee.shutdown())
+    [(_, _, body)] = server.got
+    assert len(source.confirmed) == 1
+    assert b"my key is" in gzip.decompress(body)
+    assert secret.encode() not in gzip.decompress(body)
+    assert secret[13:40].encode() not in gzip.decompress(body)
