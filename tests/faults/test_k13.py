@@ -28,7 +28,7 @@ AT_ONCE_S = 8.0
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [pytest.param(signal.SIGTERM, signal.SIGINT, marks=pytest.mark.quick), (signal.SIGINT, signal.SIGTERM)],
+    [(signal.SIGTERM, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)],
     ids=lambda s: s.name,
 )
 def test_the_second_signal_ends_it_at_once(
