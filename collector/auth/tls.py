@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 import grpc
 from pydantic import Field
@@ -121,21 +122,37 @@ class Certificates:
 
 
 class RenewingContext(ssl.SSLContext):
-    """What asyncio makes connections with: each gets the newest certificate."""
+    """What asyncio makes connections with: each gets the newest certificate, and there are no more than so many.
+
+    The protocol above hears of a connection after its handshake, so what is before it is counted here.
+    """
 
     certificates: Certificates
+    max_connections: int
+    live: WeakSet[ssl.SSLObject]
 
     @classmethod
-    def of(cls, certificates: Certificates) -> RenewingContext:
+    def of(cls, certificates: Certificates, *, max_connections: int = 2000) -> RenewingContext:
         """Return one that follows the files."""
         context = cls(ssl.PROTOCOL_TLS_SERVER)
         context.certificates = certificates
+        context.max_connections = max_connections
+        context.live = WeakSet()
         return context
 
     def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
-        """Begin a connection."""
+        """Begin a connection.
+
+        Raises:
+            ssl.SSLError: there are too many; asyncio closes this one.
+
+        """
+        if len(self.live) >= self.max_connections:
+            raise ssl.SSLError("too many connections")
         self.certificates.renewed()
-        return self.certificates.context.wrap_bio(*arguments, **named)
+        begun = self.certificates.context.wrap_bio(*arguments, **named)
+        self.live.add(begun)
+        return begun
 
 
 def grpc_credentials(certificates: Certificates) -> grpc.ServerCredentials:

@@ -287,7 +287,9 @@ class HttpServer:
                 int(port),
                 backlog=BACKLOG,
                 reuse_port=self._sharing != "alone",
-                ssl=None if tls is None else RenewingContext.of(tls),
+                ssl=None
+                if tls is None
+                else RenewingContext.of(tls, max_connections=self._shared.limits.max_connections),
                 ssl_handshake_timeout=None if tls is None else HANDSHAKE_TIMEOUT_S,
             )
         except OSError as e:

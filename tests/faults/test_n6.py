@@ -4,7 +4,7 @@ Injected: plaintext and garbage at the TLS ports, TLS 1.1, a client without a ce
 foreign one, and certificates renewed on disk, half of a pair first, while requests are sent.
 Holds: each of them is refused without a record and without harm to others; new connections get the new certificate
 without a restart, open ones stay; a pair that does not fit together changes nothing.
-Figure: renewals that were seen, on HTTP and gRPC each.
+Figure: 5 renewals, each seen on HTTP and on gRPC.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import http.client
 import socket
 import ssl
+import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -72,8 +73,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     loop = EventLoopThread(uvloop.new_event_loop())
     running: list[Running] = []
 
-    def begin(tls: dict[str, Any]) -> Running:
+    def begin(tls: dict[str, Any], **http: Any) -> Running:
         protocols = {name: {"endpoint": "127.0.0.1:0", "tls": tls} for name in ("grpc", "http")}
+        protocols["http"] |= http
         journal = MemoryJournal()
         receiver = otlp(OtlpConfig.model_validate({"protocols": protocols}), Context("otlp", tmp_path, journal))
         loop.run(receiver.start())
@@ -235,6 +237,26 @@ def test_certificates_are_renewed_without_a_restart(
     connection.close()
     assert "stays in use" in caplog.text
     record_property("figure", f"{renewals} renewals seen on each of both")
+
+
+@pytest.mark.quick
+def test_connections_that_never_shake_hands_are_bounded(
+    serve: Callable[..., Running], files: Files, ca: trustme.CA
+) -> None:
+    files.write(server_cert(ca))
+    running = serve(files.config(), max_connections=3)
+    idle = [socket.create_connection(running.address("http"), timeout=10) for _ in range(3)]
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        served_by(running, "http", trusting(ca))
+    for sock in idle:
+        sock.close()
+    deadline_s = time.monotonic() + 10
+    while True:
+        try:
+            assert served_by(running, "http", trusting(ca))
+            break
+        except (ssl.SSLError, ConnectionError):
+            assert time.monotonic() < deadline_s, "places of connections that ended are not free again"
 
 
 @pytest.mark.quick
