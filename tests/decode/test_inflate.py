@@ -98,3 +98,11 @@ def test_room_is_asked_for_before_it_is_used(size: int, behind: bytes) -> None:
 
     with pytest.raises(Refused, match=r"^\d+$"):
         gunzip(body, 1 << 20, reserve=full)
+
+
+def test_a_bomb_is_given_no_more_room_than_its_ratio_allows() -> None:
+    body = gzip.compress(bytes(30 << 20))
+    reserved: list[int] = []
+    with pytest.raises(Refused, match="times its size"):
+        gunzip(body, 64 << 20, max_ratio=200, reserve=reserved.append)
+    assert sum(reserved) <= 2 * max(RATIO_FROM_BYTES, 200 * len(body))
