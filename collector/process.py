@@ -106,7 +106,8 @@ async def _serve(service: Service, ready_file: Path | None, listeners: Listeners
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, interrupted)
-    loop.add_signal_handler(signal.SIGHUP, interrupted if with_terminal else ignore_hangup)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        loop.add_signal_handler(signal.SIGHUP, interrupted if with_terminal else ignore_hangup)
     try:
         await service.start()
         with announced(ready_document(service.endpoints(), service.data_dir, service.dsn), ready_file):

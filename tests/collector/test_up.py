@@ -29,6 +29,15 @@ def test_it_says_that_nothing_is_left(tmp_path: Path, number: signal.Signals) ->
     assert out.splitlines()[-1] == "stopped: nothing is left to deliver"
 
 
+def test_under_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
+    with running(["nohup", str(BIN / "evalgate"), "up", "--http-port", "0", *PORTS], tmp_path) as up:
+        up.process.send_signal(signal.SIGHUP)
+        assert post(up.ready["http"], spans_request(1)) == 200
+        up.process.send_signal(signal.SIGTERM)
+        out, _ = up.process.communicate(timeout=DEADLINE_S)
+    assert out.splitlines()[-1] == "stopped: nothing is left to deliver"
+
+
 def test_it_says_what_stays_in_the_journal(tmp_path: Path) -> None:
     with running([str(BIN / "evalgate"), "up", "--http-port", "0", *PORTS, "--dsn", NOBODY], tmp_path) as up:
         assert post(up.ready["http"], spans_request(1)) == 200
