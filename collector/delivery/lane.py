@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 SUSPECT_ATTEMPT: Final = 3
 """A batch that is handed out so often took the process down twice."""
+READ_TIMEOUT_S: Final = 900.0
+"""For reading a batch, which takes a second; kernels may have to be compiled first."""
 LAST_ATTEMPT: Final = 10
 """No batch is handed out more often: what ends the process each time is kept, and the others go on."""
 
@@ -81,6 +83,10 @@ class Forgetting(Protocol):
         """Return the records without it, and what the ledger says of what went."""
 
 
+class _ReadingHangs(EvalgateError):
+    """A batch is read without end, in a thread that nobody can end."""
+
+
 class _TooFarBehind(EvalgateError):
     """The lane may go on without the batch under way."""
 
@@ -105,6 +111,7 @@ class Lane:
     """Drops from records what was erased; None where nothing ever is."""
     rehearsal: Rehearsal | None = None
     """Reads records in a child process; None where there is no child."""
+    read_timeout_s: float = READ_TIMEOUT_S
     jitter: Callable[[], float] = random.random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     now_unix_ns: Callable[[], int] = time.time_ns
@@ -174,7 +181,7 @@ class Lane:
             await self._deliver_requests(self.exporter, records, batch)
             return
         failpoint("delivery.before_decode")
-        spans, good, bad = await self._prepared(records)
+        spans, good, bad = await self._read_to_an_end(records, booked)
         if bad:
             booked += await self._set_aside([r for r, _ in bad], "; ".join(sorted({why for _, why in bad})), UNREADABLE)
         failpoint("delivery.before_export")
@@ -191,23 +198,46 @@ class Lane:
         self.progress.suspects += 1
         log.warning("a batch of %d records is handed out for the %dth time: it is read in a child process first",
                     len(batch.records), batch.attempt)  # fmt: skip
-        killers = await self._retry.persist("child process", partial(self.rehearsal.killers, batch.records))
-        if not killers and batch.attempt >= LAST_ATTEMPT:
-            why = f"the process ended {batch.attempt - 1} times before the batch was delivered"
-            killers = [(i, why) for i in range(len(batch.records))]
+        last = f"the process ended {batch.attempt - 1} times before the batch was delivered"
+        return await self._without_killers(
+            self.rehearsal, batch.records, booked, otherwise=last if batch.attempt >= LAST_ATTEMPT else None
+        )
+
+    async def _without_killers(
+        self, rehearsal: Rehearsal, records: Sequence[Record], booked: list[Entry], *, otherwise: str | None = None
+    ) -> Sequence[Record]:
+        """Set aside what a child process does not survive; `otherwise` is the reason against all where it does."""
+        killers = await self._retry.persist("child process", partial(rehearsal.killers, records))
+        if not killers and otherwise is not None:
+            killers = [(i, otherwise) for i in range(len(records))]
         if not killers:
-            return batch.records
-        culprits = [batch.records[i] for i, _ in killers]
+            return records
+        culprits = [records[i] for i, _ in killers]
         booked += await self._set_aside(culprits, "; ".join(sorted({why for _, why in killers})), CRASHED)
         out = {i for i, _ in killers}
-        return [r for i, r in enumerate(batch.records) if i not in out]
+        return [r for i, r in enumerate(records) if i not in out]
+
+    async def _read_to_an_end(
+        self, records: Sequence[Record], booked: list[Entry]
+    ) -> tuple[SpanBatch | None, Sequence[Record], list[Bad]]:
+        """Prepare a batch; what hangs is found in a child process. The thread that hangs is left behind."""
+        while True:
+            try:
+                return await self._prepared(records)
+            except _ReadingHangs:
+                log.error("%d records are not read within %.0f s", len(records), self.read_timeout_s)  # noqa: TRY400 - ours
+                if self.rehearsal is not None:
+                    records = await self._without_killers(self.rehearsal, records, booked)
 
     async def _prepared(self, records: Sequence[Record]) -> tuple[SpanBatch | None, Sequence[Record], list[Bad]]:
         """Return the processed batch, the records it was made of, and those that cannot be read."""
 
         async def attempt() -> tuple[SpanBatch | None, Sequence[Record], list[Bad]]:
+            reading = asyncio.ensure_future(asyncio.to_thread(self._prepare, records))
             try:
-                return await asyncio.to_thread(self._prepare, records)
+                return await asyncio.wait_for(asyncio.shield(reading), self.read_timeout_s)
+            except TimeoutError:
+                raise _ReadingHangs from None
             except MemoryError:
                 raise Retryable(
                     "there is not enough memory to read a batch; lower service.journal.batch_bytes"

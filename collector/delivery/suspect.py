@@ -181,7 +181,9 @@ def _pieces(low: int, high: int) -> list[Range]:
 
 
 def _ended(code: int) -> str:
-    return f"ends the process that reads it, with {f'signal {-code}' if code < 0 else f'code {code}'}"
+    """Say how a child ended; 255 is asyncio's word for not knowing."""
+    how = "" if code == 255 else f", with signal {-code}" if code < 0 else f", with code {code}"
+    return f"ends the process that reads it{how}"
 
 
 def _picklable(recipes: Iterable[Recipe]) -> tuple[Recipe, ...]:

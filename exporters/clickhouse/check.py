@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 TABLES: Final = ("spans", "events", "feedback", "ledger")
 """That a batch is written to."""
+NAMED: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 CREATE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\s*\(\n(.*?)\n\)\nENGINE", re.DOTALL)
 COLUMN: Final = re.compile(
     r"^    (?P<name>[a-z_][a-z0-9_]*) (?P<type>(?:(?! CODEC\(| ALIAS | DEFAULT ).)+?),?"
@@ -86,7 +87,8 @@ def look(db: Database) -> Findings:
         for c, kind in columns.items()
         if there.get(t, {}).get(c, kind) != kind
     ]
-    return Findings(tuple(t for t in wanted if t not in there), tuple(missing), tuple(other), tuple(_weak(db)))
+    named = [table for migration in load() for s in migration.statements for table in NAMED.findall(s)]
+    return Findings(tuple(t for t in named if t not in there), tuple(missing), tuple(other), tuple(_weak(db)))
 
 
 def _weak(db: Database) -> list[tuple[str, str]]:

@@ -27,12 +27,13 @@ def test_what_migrations_make_is_what_is_expected(db: Database) -> None:
 def test_a_table_and_a_column_that_are_missing_are_made_again_and_named(
     db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    db.command("DROP TABLE feedback SYNC")
+    for table in ("feedback", "insert_splits"):
+        db.command(f"DROP TABLE {table} SYNC")
     db.command("ALTER TABLE spans DROP COLUMN trace_state")
     found = put_right(db, create_schema=True)
-    assert found.missing_tables == ("feedback",)
+    assert found.missing_tables == ("feedback", "insert_splits")
     assert found.missing_columns == (("spans", "trace_state", "String"),)
-    assert "lacked table feedback, column spans.trace_state" in caplog.text
+    assert "lacked table feedback, table insert_splits, column spans.trace_state" in caplog.text
     assert not look(db)
 
 

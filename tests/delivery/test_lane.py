@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -201,6 +202,41 @@ def test_too_little_memory_is_no_fault_of_a_record() -> None:
 
 
 @dataclass
+class Deadly:
+    """Says that these kill."""
+
+    killers_: list[tuple[int, str]]
+    asked: int = 0
+
+    async def killers(self, records: Sequence[Record]) -> list[tuple[int, str]]:  # noqa: ARG002 - as above
+        self.asked += 1
+        return self.killers_
+
+
+def test_what_hangs_is_looked_for_in_a_child_and_set_aside() -> None:
+    go_on = threading.Event()
+
+    def hanging(batch: SpanBatch) -> SpanBatch:
+        if "hang" in batch.name.to_pylist():
+            go_on.wait(30)
+        return batch
+
+    @dataclass
+    class Freeing(Deadly):
+        async def killers(self, records: Sequence[Record]) -> list[tuple[int, str]]:
+            go_on.set()  # the thread that hangs would be left behind; here it ends
+            return await super().killers(records)
+
+    source, exporter = Batches([batch(spans_request(1), spans_request(2, name="hang"))]), Booking()
+    deadly = Freeing([(1, "took longer than 60 s to read")])
+    deliver(source, exporter, processors={"hanging": hanging}, read_timeout_s=0.05, rehearsal=deadly)
+    assert deadly.asked == 1
+    assert source.set_aside == [((2,), "took longer than 60 s to read")]
+    assert [len(b) for b in exporter.stored] == [1]
+    assert exporter.stored[0].booked == (Entry("default", 0, "traces", State.QUARANTINED, CRASHED, 1),)
+
+
+@dataclass
 class Booking(Scripted):
     """An exporter with a ledger."""
 
@@ -301,18 +337,6 @@ def test_requests_in_json_or_compressed_are_brought_to_protobuf_and_damage_costs
     [(_, bodies)] = exporter.got
     assert bodies == [spans_request(1), spans_request(2)]
     assert [s for s, _ in source.set_aside] == [(3, 4)]
-
-
-@dataclass
-class Deadly:
-    """Says that these kill."""
-
-    killers_: list[tuple[int, str]]
-    asked: int = 0
-
-    async def killers(self, records: Sequence[Record]) -> list[tuple[int, str]]:  # noqa: ARG002 - as above
-        self.asked += 1
-        return self.killers_
 
 
 def test_a_batch_that_took_the_process_down_twice_is_read_elsewhere_first() -> None:

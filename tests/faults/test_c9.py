@@ -1,6 +1,6 @@
 """C9: more INSERTs than the deduplication window holds come between a batch and its retry.
 
-Injected: a window of 20 on the tables, and 25 other INSERTs between a batch that is stored and the same batch again.
+Injected: a window of 8 on the tables, and 10 other INSERTs between a batch that is stored and the same batch again.
 Holds: the block is found in the table and left out, with a warning and a count; each span is there once.
 Figure: INSERTs in between, rows afterwards.
 """
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from exporters.clickhouse.connect import Database
 
-WINDOW = 20
+WINDOW = 8
 SPANS = "SELECT count() AS n, uniqExact(trace_id, span_id) AS ids FROM spans"
 
 
-@pytest.mark.parametrize("others", [pytest.param(WINDOW + 5, marks=pytest.mark.quick), 3])
+@pytest.mark.parametrize("others", [pytest.param(WINDOW + 2, marks=pytest.mark.quick), 3])
 def test_what_the_table_forgot_is_found_in_it(
     db: Database, others: int, caplog: pytest.LogCaptureFixture, record_property: Callable[[str, object], None]
 ) -> None:
