@@ -32,7 +32,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set()
     for item in ours:
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            # Without its fixtures: the first of them may compile kernels for a minute, or fetch a server.
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S, func_only=True))
         if not everything and item.path not in named and not _is_quick(item):
             left_out.add(item)
     if left_out:
