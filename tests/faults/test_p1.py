@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 def cut(folder: Path, *, seed: int, steps: int, every: int = 1) -> tuple[int, int]:
     """Cut the power at every so many calls of one run; return how often, and how many requests it had sent."""
-    cuts, known = 0, None
+    cuts, known, seen = 0, None, None
     trace = traced(SimFs(), folder / "a" / "journal", seed=seed, steps=steps)
     for _, image, known in crashes(trace, every=every):
-        check(image, known, folder / "a", folder / "b")
+        if (image, known.version) != seen:  # most calls change nothing of what is synced
+            check(image, known, folder / "a", folder / "b")
+        seen = image, known.version
         cuts += 1
     assert known is not None
     return cuts, len(known.acked)

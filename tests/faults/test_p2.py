@@ -3,7 +3,7 @@
 Injected: as P1, but a random half of the 512-byte sectors that were not synced is left, in no order, and each name is
 as it was at any moment since its directory was synced.
 Holds: as P1, and nothing is ever delivered that was not sent: torn records are cut off or set aside, never misread.
-Figure: some 3 000 power cuts, 0 acknowledged requests lost, 0 misread.
+Figure: some 2 000 power cuts, 0 acknowledged requests lost, 0 misread.
 """
 
 from __future__ import annotations
@@ -38,6 +38,6 @@ def test_torn_writes_of_a_short_run_are_never_misread(tmp_path: Path) -> None:
 def test_torn_writes_are_never_misread(
     tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
-    cuts = cut(tmp_path, seed=seed, steps=40, seeds=(5,))
-    assert cuts > 700
+    cuts = cut(tmp_path, seed=seed, steps=25, seeds=(5,))
+    assert cuts > 400
     record_property("figure", f"{cuts} power cuts with random sectors left, 0 lost, 0 misread")

@@ -58,9 +58,12 @@ class Known:
     confirmed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(READERS, 0))
     aside: set[int] = field(default_factory=set)
     """Sequences in quarantine."""
+    version: int = 0
+    """Another where something was learnt."""
 
     def learn(self, mark: object) -> None:
         """Take one mark of a trace."""
+        self.version += mark is not None
         match mark:
             case ("sent", bytes(body)):
                 self.sent.add(body)
