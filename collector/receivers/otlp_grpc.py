@@ -53,6 +53,9 @@ IDENTITY_AND_GZIP = 0b101
 KEEPALIVE_MS = 60_000
 """After so long without a word the other side is asked whether it is still there; C-core's default is two hours."""
 
+CANCELLED_WITHIN_S = 0.05
+"""After a message that is too large."""
+
 
 @dataclass(frozen=True, slots=True)
 class GrpcLimits:
@@ -240,7 +243,7 @@ class _Handlers(grpc.GenericRpcHandler):
     def _export(self, signal: Signal, tenant: str, account: Account) -> Handler:
         async def export(_: AsyncIterator[bytes], context: Context) -> bytes:
             try:
-                body = await self._read(context)
+                body = await self._read(context, signal, tenant)
                 account.charge(len(body), self._accounts.now_s())
                 account.take(len(body))
             except Refused as e:
@@ -258,7 +261,7 @@ class _Handlers(grpc.GenericRpcHandler):
 
         return export
 
-    async def _read(self, context: Context) -> bytes:
+    async def _read(self, context: Context, signal: Signal, tenant: str) -> bytes:
         """Return the message of a request.
 
         Raises:
@@ -279,8 +282,20 @@ class _Handlers(grpc.GenericRpcHandler):
         finally:
             self._reading.discard(timeout)
         if not isinstance(body, bytes):  # grpc.aio.EOF
+            await self._unless_too_large(signal, tenant)
             raise Refused(Reason.BAD_DATA, "the request has no message")
         return body
+
+    async def _unless_too_large(self, signal: Signal, tenant: str) -> None:
+        """Return where a request has no message; where it had one of too many bytes count that, and be cancelled.
+
+        C-core answers such a message itself: it looks like the end of the stream, and the call is cancelled thereafter.
+        """
+        try:
+            await asyncio.sleep(CANCELLED_WITHIN_S)
+        except asyncio.CancelledError:
+            self._intake.count_refused(signal, Reason.TOO_LARGE, Limit.INFLATED_BODY, tenant=tenant)
+            raise
 
     async def _abort(self, context: Context, refused: Refused) -> NoReturn:
         status = answers.status(refused, answers.delay_s(refused, self._jitter()))

@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode import parse
+from collector.receivers import answers
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
@@ -119,6 +120,16 @@ def test_when_all_spans_are_refused_nothing_is_journalled(
     reply = receiver.send(transport, make_request(4, trace_id=bytes(16)))
     assert (reply.code, reply.rejected) == (0, 4)
     assert receiver.journal.records == []
+
+
+@pytest.mark.parametrize("signal", ["traces", "logs"])
+def test_a_warning_is_a_partial_success_that_rejects_nothing(signal: Any) -> None:
+    """Nothing that is known before the acknowledgement is a warning today; what is cut is cut when it is stored."""
+    response: Any = answers.success(signal, 0, "2 attributes were cut")
+    assert response.HasField("partial_success")
+    partial = response.partial_success
+    assert partial.error_message == "2 attributes were cut"
+    assert (partial.rejected_spans if signal == "traces" else partial.rejected_log_records) == 0
 
 
 def test_bad_data_is_refused_for_good(receiver: Running, transport: Transport) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -260,6 +261,12 @@ def test_the_size_of_a_grpc_message_is_exact(start: Callable[..., Running]) -> N
         assert running.grpc(EXPORT, padded(1 << 20), compressed=compressed).code == 0
         reply = running.grpc(EXPORT, padded((1 << 20) + 1), compressed=compressed)
         assert (reply.code, reply.retry_after_s) == (code_pb2.RESOURCE_EXHAUSTED, None)
+    deadline_s = time.monotonic() + 10  # gRPC answers before it tells us
+    while running.receiver.limit_hits[Limit.INFLATED_BODY] < 2 and time.monotonic() < deadline_s:
+        threading.Event().wait(0.01)
+    assert running.receiver.limit_hits == {Limit.INFLATED_BODY: 2}
+    assert running.receiver.counts["traces", "too_large"] == 2
+    assert running.receiver.counts["traces", "bad_data"] == 0
 
 
 def test_grpc_inflates_gzip_alone(start: Callable[..., Running]) -> None:
