@@ -41,7 +41,7 @@ def test_what_was_refused_a_moment_before_the_end_is_in_the_table(tmp_path: Path
         http = running.endpoints()["otlp"]["http"]
         assert await post_async(http, spans_request(1, 2)) == 200
         await until_async(lambda: running.status()["delivery"]["spans"] == 2)
-        assert running.status()["ledger"]["in_journal"] == {}
+        await until_async(lambda: running.status()["ledger"]["in_journal"] == {})
         assert await post_async(http, spans_request(1, 2)) == 200
         assert await post_async(http, GARBAGE) == 400
         await running.stop()
