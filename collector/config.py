@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
@@ -134,6 +134,8 @@ class Tree(ComponentConfig):
         return {} if value is None else value
 
 
+REDACT: Final = "redact"
+"""Type of the processor that masks secrets."""
 SECTIONS: dict[ComponentKind, str] = {
     "receiver": "receivers",
     "processor": "processors",
@@ -251,6 +253,7 @@ def _used(tree: Tree, document: Document, problems: list[str]) -> dict[Component
         name("receiver", pipeline.receivers, (*path, "receivers"))
         name("processor", pipeline.processors, (*path, "processors"))
         name("exporter", pipeline.exporters, (*path, "exporters"))
+        problems.extend(_late_redactions(pipeline, (*path, "processors"), document))
     name("extension", tree.service.extensions, ("service", "extensions"))
     for component_id in tree.service.delivery:
         if component_id not in used["exporter"]:
@@ -260,6 +263,18 @@ def _used(tree: Tree, document: Document, problems: list[str]) -> dict[Component
     if traces and logs:
         problems.extend(_disagreements(traces, logs, document))
     return used
+
+
+def _late_redactions(pipeline: PipelineConfig, path: KeyPath, document: Document) -> list[str]:
+    """Return the processors `redact` behind others: what those derive would hold what is masked too late."""
+    kinds = [p.partition("/")[0] for p in pipeline.processors]
+    first_other = next((i for i, kind in enumerate(kinds) if kind != REDACT), len(kinds))
+    return [
+        f"{document.where((*path, i))}: {pipeline.processors[i]!r} must come before "
+        f"{pipeline.processors[first_other]!r}, which would keep the secrets that it reads"
+        for i, kind in enumerate(kinds)
+        if kind == REDACT and i > first_other
+    ]
 
 
 def _disagreements(traces: PipelineConfig, logs: PipelineConfig, document: Document) -> list[str]:

@@ -259,3 +259,13 @@ def test_every_registered_component_of_ours_loads() -> None:
     for found in registry:
         if found.package == "otel-evalgate":
             assert registry.load(found.kind, found.name).name == found.name  # type: ignore[arg-type]  # ours are of a kind
+
+
+def test_what_masks_secrets_comes_before_what_reads_them() -> None:
+    registry = installed()
+    first = GOOD.replace("processors:\n", "processors:\n  redact:\n", 1)
+    both = first.replace("processors: [normalise, sample]", "processors: [redact, normalise, sample]")
+    assert check(both, registry).processors.keys() >= {"redact"}
+    late = first.replace("processors: [normalise, sample]", "processors: [normalise, redact, sample]")
+    with pytest.raises(ConfigError, match=r"'redact' must come before 'normalise'"):
+        check(late, registry)
