@@ -119,7 +119,7 @@ TELLTALES = [
     "SELECT count() FROM otel_traces WHERE throwIf(SpanName = 'globex alone', 'told') = 0",
     "SELECT count() FROM spans WHERE intDiv(1, name != 'globex alone') = 1",
     "SELECT count() FROM spans AS a JOIN spans AS b USING span_id WHERE throwIf(b.name = 'globex alone') = 0",
-    "SELECT count() FROM spans LEFT JOIN (SELECT * FROM spans WHERE throwIf(name = 'globex alone') = 0) AS b USING span_id",
+    "SELECT count() FROM spans JOIN (SELECT * FROM spans WHERE throwIf(name = 'globex alone') = 0) AS b USING name",
     "SELECT name FROM spans WHERE throwIf(name = 'globex alone') = 0 ORDER BY start_time DESC LIMIT 1",
     "SELECT (SELECT count() FROM spans WHERE throwIf(name = 'globex alone') = 0)",
     "SELECT count() FROM trace_parts WHERE throwIf(trace_id = unhex(repeat('0C', 16))) = 0",
