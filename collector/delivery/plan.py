@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from collector.journal.reader import ReaderOptions
+from collector.journal import ReaderOptions
 
 if TYPE_CHECKING:
     from collector.config import Config

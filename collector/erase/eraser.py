@@ -127,9 +127,9 @@ def _scrubbed(folder: Path, *, only_show: bool) -> Erased:
 
 
 async def _scrub_alone(folder: Path) -> dict[str, Any]:
+    from collector.journal import Journal, JournalOptions  # noqa: PLC0415 - as above
     from collector.journal.cursor import load_all  # noqa: PLC0415 - only on this path
-    from collector.journal.journal import Journal, JournalOptions  # noqa: PLC0415 - as above
-    from collector.journal.reader import ReaderOptions  # noqa: PLC0415 - as above
+    from collector.journal.options import ReaderOptions  # noqa: PLC0415 - as above
 
     readers = tuple(ReaderOptions(c.reader) for c in load_all(folder))
     options = JournalOptions(folder, max_bytes=sys.maxsize)

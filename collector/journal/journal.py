@@ -30,7 +30,7 @@ from collector.journal.head import Head
 from collector.journal.layout import pack_flags
 from collector.journal.lock import DirectoryLock
 from collector.journal.quarantine import Quarantine
-from collector.journal.reader import Durable, Reader, ReaderOptions
+from collector.journal.reader import Durable, Reader
 from collector.journal.recover import Recovered, recover
 from collector.journal.release import replay
 from collector.journal.reserve import Reserve
@@ -43,9 +43,9 @@ from schema.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from collector.journal.cursor import Cursor
+    from collector.journal.options import JournalOptions, ReaderOptions
     from schema.component import Signal
 
 log = logging.getLogger(__name__)
@@ -58,32 +58,6 @@ MAX_TENANT_BYTES: Final = 255
 MAX_SYNC_FAILURES: Final = 2
 RETRY_WHEN_FULL_S: Final = 5.0
 RETRY_WHEN_ILL_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class JournalOptions:
-    """How a journal is kept."""
-
-    directory: Path
-    max_bytes: int
-    quarantine_max_bytes: int | None = None
-    """Of what is set aside; beyond it the tenants that fill it are refused. None: no limit."""
-    segment_bytes: int = 64 << 20
-    sync: bool = True
-    group_linger_s: float = 0.001
-    """How long the first waiter of a group waits for company; while one group is synced, the next gathers anyway."""
-    append_timeout_s: float = 10.0
-    """How long a request waits for the disk before it is refused; it may be kept all the same."""
-    max_pending_bytes: int = 256 << 20
-    """Of bodies in memory that wait for a sync."""
-    batch_bytes: int = 24 << 20
-    """About 8 000 spans of 3 kB: a server took 28 µs a span in inserts of 8 MiB, 24 of 16, 20 of 32, 21 of 64
-    (measured, without merges). Memory grows by about five times of it: 32 MiB took 15 to 70 MB more at the peak."""
-    batch_records: int = 10_000
-    batch_linger_s: float = 0.2
-    """How long the first record of a batch waits for company."""
-    readers: tuple[ReaderOptions, ...] = (ReaderOptions("delivery"),)
-    """Who reads, at least one. One that is new begins at the oldest segment; the cursor of one that is gone goes."""
 
 
 @dataclass(slots=True)

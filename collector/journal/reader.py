@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collector.journal.cursor import Cursor
     from collector.journal.cutter import Cutter, Limits
     from collector.journal.fs import Fs
+    from collector.journal.options import ReaderOptions
     from collector.journal.quarantine import Quarantine
     from collector.journal.record import Record
     from collector.journal.reserve import Reserve
@@ -40,16 +41,6 @@ log = logging.getLogger(__name__)
 
 RECENT_SKIPS: Final = 16
 MOST_READ_FAILURES: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderOptions:
-    """Who reads, and how far behind it may be."""
-
-    name: str
-    """An exporter's id in the configuration."""
-    max_lag_bytes: int | None = None
-    """Beyond it the oldest batches are skipped for this reader; None: never, the journal fills up and refuses."""
 
 
 @dataclass(slots=True)

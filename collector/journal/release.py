@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from collector.journal.cursor import load_all
 from collector.journal.layout import TYPE_ADDRESSED, TYPE_REQUEST, pack_address, pack_flags
+from collector.journal.options import JournalOptions, ReaderOptions
 from collector.journal.quarantine import find, read_records
-from collector.journal.reader import ReaderOptions
 from collector.journal.segment import Entry
 from schema.errors import ConfigError
 from schema.ledger import State, entries_of, taken_back
@@ -95,7 +95,7 @@ async def replay_alone(directory: Path, key: str) -> int:
         ConfigError: a collector has started meanwhile, or as `replay`.
 
     """
-    from collector.journal.journal import Journal, JournalOptions  # noqa: PLC0415 - which imports this
+    from collector.journal.journal import Journal  # noqa: PLC0415 - which imports this
 
     readers = tuple(ReaderOptions(c.reader) for c in load_all(directory))
     options = JournalOptions(directory, max_bytes=sys.maxsize)

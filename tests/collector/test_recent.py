@@ -9,7 +9,7 @@ import pytest
 
 from collector.journal import Journal, JournalOptions
 from collector.journal.fs import Fs
-from collector.journal.reader import ReaderOptions
+from collector.journal.options import ReaderOptions
 from collector.journal.segment import Segment
 from collector.recent import MAX_BYTES, _newest, recent_requests
 

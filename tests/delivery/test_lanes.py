@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collector.delivery import Lane, Lanes
-from collector.journal import Journal, JournalOptions
-from collector.journal.reader import ReaderOptions
+from collector.journal import Journal, JournalOptions, ReaderOptions
 from schema.errors import ConfigError, Retryable
 from tests.collector.conftest import spans_request
 from tests.delivery.fakes import Scripted

@@ -93,7 +93,10 @@ def test_a_new_reader_begins_at_the_oldest_segment_and_one_that_is_gone_holds_no
             await put(journal, BODY)
             await deliver(journal.reader("old"), n)
         await journal.close()
+        unfinished = options.directory / "gone.cursor.tmp"
+        unfinished.touch()
         journal = await Journal.open(with_readers(options, "old", "new"))
+        assert not unfinished.exists()
         assert "gone.cursor" in caplog.text
         assert await deliver(journal.reader("new"), 11) == list(range(1, 12))
         assert journal.status()["segments"] == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collector.journal import Journal, JournalOptions
-from collector.journal.reader import ReaderOptions
+from collector.journal.options import ReaderOptions
 from collector.ledger import Outbox
 from collector.ledger.accounting import Accounting
 from schema.ledger import Entry, LedgerSignal, State

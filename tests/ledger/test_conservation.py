@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.decode.protobuf import decode
 from collector.delivery import Lane
 from collector.journal import Journal, JournalOptions
-from collector.journal.reader import ReaderOptions
+from collector.journal.options import ReaderOptions
 from collector.ledger.accounting import Accounting
 from collector.receivers.intake import Intake
 from exporters.clickhouse.connect import connect
