@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_times_are_utc_whatever_the_host_thinks(
 def test_a_leap_second_is_a_second_as_any_other(launch: Launch) -> None:
     collector = launch().start()
     for start_unix_ns in (LEAP_SECOND * 10**9 - 1, LEAP_SECOND * 10**9, LEAP_SECOND * 10**9 + 999_999_999):
-        producer = Producer(collector, requests=Requests(1, 5, now_unix_ns=lambda n=start_unix_ns: n + 2_000_000))
+        producer = Producer(collector, requests=Requests(1, 5, now_unix_ns=partial(int, start_unix_ns + 2_000_000)))
         producer.send(1)
         conserve(collector, producer)
         assert [row["start_unix_ns"] for row in rows_of(collector, producer)] == [start_unix_ns]
@@ -98,5 +99,5 @@ def test_the_terminal_says_the_same_in_every_zone(launch: Launch) -> None:
     assert producer.run in said("UTC")
 
 
-def rows_of(collector: Collector, producer: Producer) -> list[dict[str, int | str]]:
+def rows_of(collector: Collector, producer: Producer) -> list[dict[str, Any]]:
     return collector.rows(ROWS, {"run": f"{producer.run.upper()}%"})
