@@ -68,7 +68,7 @@ class JournalConfig(ComponentConfig):
     segment_bytes: int | None = Field(default=None, ge=128 << 10, le=1 << 30)
     """Size of one file, and the limit of one request. Unset: 64 MiB, at most an eighth of max_bytes."""
     quarantine_max_bytes: int | None = Field(default=None, ge=0)
-    """Of what could not be delivered. When it is met the tenants that fill it are refused. Unset: a tenth of max_bytes."""
+    """Of what could not be delivered. When it is met, who fills it is refused. Unset: a tenth of max_bytes."""
     sync: bool = True
     """Off: an acknowledged request survives kill -9, but not a power cut."""
     batch_bytes: int = Field(default=24 * MIB, ge=1)
@@ -114,7 +114,7 @@ class ServiceConfig(ComponentConfig):
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that share the ports, each with a journal of its own; more than one needs a database server."""
     memory_limit_mib: int | None = Field(default=None, ge=128)
-    """Of all workers; from 80 % of it on senders are asked to wait. Unset: the container's, or 75 % of the machine's."""
+    """Of all workers; from 80 % of it on senders have to wait. Unset: the container's, or 75 % of the machine's."""
     shutdown_timeout_s: float = Field(default=10.0, ge=0)
     """How long what is journalled may still be delivered at the end; the rest stays in the journal."""
 
