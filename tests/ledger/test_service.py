@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from tests.collector.conftest import spans_request
 from tests.collector.test_service import config_text, post_async, until_async
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 GARBAGE = b"\xff" * 20
@@ -29,6 +31,15 @@ def service(folder: Path, dsn: str) -> Service:
     return Service(parse(text, "c.yaml", Registry(entry_points(group=ENTRY_POINTS)), {}))
 
 
+@asynccontextmanager
+async def started(running: Service, *, drain_s: float | None = None) -> AsyncIterator[Service]:
+    await running.start()
+    try:
+        yield running
+    finally:
+        await running.stop(drain_s=drain_s)
+
+
 def rows(dsn: str) -> list[tuple[Any, ...]]:
     with connect(dsn) as db:
         return [tuple(r.values()) for r in db.rows(ROWS)]
@@ -36,15 +47,13 @@ def rows(dsn: str) -> list[tuple[Any, ...]]:
 
 def test_what_was_refused_a_moment_before_the_end_is_in_the_table(tmp_path: Path, embedded_dsn: str) -> None:
     async def work() -> dict[str, Any]:
-        running = service(tmp_path, embedded_dsn)
-        await running.start()
-        http = running.endpoints()["otlp"]["http"]
-        assert await post_async(http, spans_request(1, 2)) == 200
-        await until_async(lambda: running.status()["delivery"]["spans"] == 2)
-        await until_async(lambda: running.status()["ledger"]["in_journal"] == {})
-        assert await post_async(http, spans_request(1, 2)) == 200
-        assert await post_async(http, GARBAGE) == 400
-        await running.stop()
+        async with started(service(tmp_path, embedded_dsn)) as running:
+            http = running.endpoints()["otlp"]["http"]
+            assert await post_async(http, spans_request(1, 2)) == 200
+            await until_async(lambda: running.status()["delivery"]["spans"] == 2)
+            await until_async(lambda: running.status()["ledger"]["in_journal"] == {})
+            assert await post_async(http, spans_request(1, 2)) == 200
+            assert await post_async(http, GARBAGE) == 400
         return running.status()
 
     ledger = asyncio.run(work())["ledger"]
@@ -58,19 +67,16 @@ def test_while_the_database_is_away_counts_wait_beside_the_journal_for_the_next_
     tmp_path: Path, embedded_dsn: str
 ) -> None:
     async def away() -> None:
-        running = service(tmp_path, "http://127.0.0.1:9/db")  # the port of `discard`: nobody is there
-        await running.start()
-        http = running.endpoints()["otlp"]["http"]
-        assert await post_async(http, spans_request(1)) == 200
-        assert await post_async(http, GARBAGE) == 400
-        assert running.status()["ledger"]["in_journal"] == {"default": {"traces": 1}}
-        await running.stop(drain_s=0)
+        nobody = "http://127.0.0.1:9/db"  # the port of `discard`
+        async with started(service(tmp_path, nobody), drain_s=0) as running:
+            http = running.endpoints()["otlp"]["http"]
+            assert await post_async(http, spans_request(1)) == 200
+            assert await post_async(http, GARBAGE) == 400
+            assert running.status()["ledger"]["in_journal"] == {"default": {"traces": 1}}
 
     async def back() -> None:
-        running = service(tmp_path, embedded_dsn)
-        await running.start()
-        await until_async(lambda: running.status()["delivery"]["spans"] == 1)
-        await running.stop()
+        async with started(service(tmp_path, embedded_dsn)) as running:
+            await until_async(lambda: running.status()["delivery"]["spans"] == 1)
 
     asyncio.run(away())
     assert len(Outbox(tmp_path / "data" / "journal").waiting()) == 1
