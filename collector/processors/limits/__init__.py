@@ -7,6 +7,7 @@ and no length; these are for senders that have none.
 from __future__ import annotations
 
 from collections import Counter
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -48,11 +49,13 @@ class LimitsProcessor:
         config = config or LimitsConfig()
         self._limits = Limits(**config.model_dump())
         self.exceeded: Counter[str] = Counter()
+        self._counting = Lock()  # each exporter's lane calls from a thread of its own
 
     def __call__(self, batch: SpanBatch) -> SpanBatch:
         """Return the batch within the limits, the same one where it is."""
         within, exceeded = limited(batch, self._limits)
-        self.exceeded += exceeded
+        with self._counting:
+            self.exceeded += exceeded
         return within
 
 

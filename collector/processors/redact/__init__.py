@@ -9,6 +9,7 @@ as they came; see docs/privacy.md.
 from __future__ import annotations
 
 from collections import Counter
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -74,13 +75,15 @@ class RedactProcessor:
         )
         self._compiled = compiled
         self.redactions: Counter[str] = Counter()
+        self._counting = Lock()  # each exporter's lane calls from a thread of its own
 
     def __call__(self, batch: SpanBatch) -> SpanBatch:
         """Return the batch with masks where secrets were."""
         compiled = are_ready() if self._compiled is None else self._compiled
         work = Redaction(self._rules, compiled)
         redacted = work.batch(batch)
-        self.redactions += work.counts
+        with self._counting:
+            self.redactions += work.counts
         return redacted
 
 
