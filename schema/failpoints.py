@@ -7,7 +7,8 @@ process starts. That variable is a list of
 
     exit                     SIGKILL to this very process: nothing is flushed, no handler runs
     raise                    `FailpointReached`
-    pause:/path              write the file /path.reached, then block this thread until /path is there
+    pause:/path              write the file /path.reached, then block this thread until /path is there; where the
+                             thread is that of the event loop, the whole process stands still
 
 `hit` is the number of the pass that is meant, 1 where none is given; `3+` means the third and every later one. For
 example `journal.before_sync=exit@3;delivery.before_confirm=raise@1+`.

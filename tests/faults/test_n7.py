@@ -122,7 +122,7 @@ def test_an_address_that_vanishes_and_comes_back(launch: Launch) -> None:
 def test_after_a_start_that_failed_nothing_is_lost(launch: Launch) -> None:
     """What waits in the journal is delivered by the start that works."""
     collector = launch()
-    collector.start(failpoints=f"delivery.before_decode=pause:{collector.folder}/never")
+    collector.start(failpoints=f"exporter.after_insert=pause:{collector.folder}/never")
     producer = Producer(collector, threads=1)
     producer.send(3)
     collector.kill()
