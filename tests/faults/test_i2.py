@@ -3,7 +3,7 @@
 Injected: 300 MiB of zeros as gzip (over HTTP and gRPC), gzip of gzip, two codings, other codings, gzip members without
  end, rubbish behind gzip, chunks without end, 1 million chunks of a byte, bodies longer and shorter than announced.
 Holds: 413, 415 or 400; RESOURCE_EXHAUSTED without RetryInfo over gRPC; nothing is kept, and good requests go on.
-Figure: at most 80 MB of memory for any of them (112 with the limit of the ratio lifted; 64 MiB is that of a body).
+Figure: at most 80 MB of memory for any of them; 112 with the limit of the ratio lifted (64 MiB is that of a body).
 """
 
 from __future__ import annotations

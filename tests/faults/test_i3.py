@@ -2,7 +2,7 @@
 
 Injected: 4 million spans of two bytes each, 8 MB, 7.8 kB as gzip: plain, as gzip, over gRPC; the same as JSON.
 Holds: refused for good by a count before anything is decoded (as gzip by the ratio before that), in bounded memory.
-Figure: 8 kB on the wire cost at most 32 MB of memory; decoded by the protobuf library they cost 709 MB.
+Figure: 8 kB on the wire cost 18 MB of memory, 8 MB 30; decoded by the protobuf library they cost 709 MB.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Injected: 10 000 idle connections; 20 000 connections reset at once; on gRPC 50 
  reset), CONTINUATION frames without end, headers that grow in HPACK, pings, a bad `te`, frames of every type at random.
 Holds: connections beyond the limit are told 503 or closed, HTTP/2 abuse ends its connection alone, and a good sender is
  served during and after each; memory stays within bounds.
-Figure: 10 000 connections, 20 000 resets, 50 000 streams, 400 MiB of headers; memory grew by less than 256 MB.
+Figure: 10 000 connections cost 10 MB, 20 000 resets 4 MB, 50 000 streams 4 MB, 400 MiB of headers 76 MB.
 """
 
 from __future__ import annotations
