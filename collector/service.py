@@ -353,5 +353,5 @@ def dsn_of(config: Config) -> str | None:
     """Return the database of a configuration: that of its first ClickHouse exporter, or None without one."""
     for configured in config.exporters.values():
         if configured.component.name == "clickhouse":
-            return getattr(configured.settings, "dsn", None) or default_dsn()
+            return getattr(configured.settings, "dsn", None) or default_dsn(config.service.data_dir)
     return None

@@ -118,4 +118,4 @@ def _tell(outcome: Outcome, db: Database) -> None:
 @component("extension", "settle", SettleConfig)
 def settle(config: SettleConfig, context: Context) -> Extension:
     """Make the extension; nothing is opened yet."""
-    return Settle(config, context.dsn or default_dsn(), context.process or (lambda batch: batch))
+    return Settle(config, context.dsn or default_dsn(context.data_dir), context.process or (lambda batch: batch))

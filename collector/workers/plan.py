@@ -41,7 +41,7 @@ def require_sharable(config: Config) -> None:
     for configured in config.exporters.values():
         if configured.component.name != "clickhouse":
             continue
-        dsn = parse_dsn(getattr(configured.settings, "dsn", None) or default_dsn())
+        dsn = parse_dsn(getattr(configured.settings, "dsn", None) or default_dsn(config.service.data_dir))
         if isinstance(dsn, EmbeddedDsn):
             raise ConfigError(
                 f"service.workers is {workers}, but {dsn} is an embedded database, which one process owns. "

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 EMBEDDED_DATABASE = "evalgate"
 SERVER_DATABASE = "default"
-DEFAULT_PATH = Path(".evalgate/data/db")
+DEFAULT_DATA_DIR = Path(".evalgate/data")
 """Below the current directory."""
+EMBEDDED_FOLDER = "db"
+"""In the data directory."""
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 Compression: TypeAlias = Literal["none", "lz4"]
@@ -135,7 +137,7 @@ def _database(name: str) -> str:
     return name
 
 
-def default_dsn(environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """Return EVALGATE_DSN, or the embedded database below the current directory."""
+def default_dsn(data_dir: Path = DEFAULT_DATA_DIR, environment: Mapping[str, str] | None = None) -> str:
+    """Return EVALGATE_DSN, or the embedded database in the data directory."""
     env = os.environ if environment is None else environment
-    return env.get("EVALGATE_DSN") or f"chdb://{(cwd or Path.cwd()) / DEFAULT_PATH}"
+    return env.get("EVALGATE_DSN") or f"chdb://{data_dir.absolute() / EMBEDDED_FOLDER}"

@@ -28,7 +28,7 @@ class ClickHouseConfig(ComponentConfig):
     dsn: str | None = None
     """`chdb:///ABSOLUTE/PATH` or `http(s)://user:password@host:port/database`, which may end in
     `?compression=lz4` or `?compression=none`. Unset: the DSN of the service, then
-    EVALGATE_DSN, then the embedded database in `.evalgate/data/db` below the current directory."""
+    EVALGATE_DSN, then the embedded database in `db` below the data directory of the service."""
 
     create_schema: bool = True
     """Create the database and bring its schema up to date at start. Off: whoever runs migrations by hand."""
@@ -146,4 +146,6 @@ def _complete(missing: list[str], where: str, *, create_schema: bool) -> None:
 @component("exporter", "clickhouse", ClickHouseConfig)
 def clickhouse(config: ClickHouseConfig, context: Context) -> ClickHouseExporter:
     """Make the exporter; nothing is opened yet."""
-    return ClickHouseExporter(config.dsn or context.dsn or default_dsn(), create_schema=config.create_schema)
+    return ClickHouseExporter(
+        config.dsn or context.dsn or default_dsn(context.data_dir), create_schema=config.create_schema
+    )

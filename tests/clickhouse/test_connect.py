@@ -95,9 +95,10 @@ def test_a_dsn_never_shows_its_password() -> None:
     assert "hush" not in str(caught.value)
 
 
-def test_the_default_dsn_is_the_environments_else_below_the_current_directory() -> None:
-    assert default_dsn({"EVALGATE_DSN": "http://h/db"}, Path("/x")) == "http://h/db"
-    assert default_dsn({}, Path("/x")) == "chdb:///x/.evalgate/data/db"
+def test_the_default_dsn_is_the_environments_else_in_the_data_directory() -> None:
+    assert default_dsn(Path("/x"), {"EVALGATE_DSN": "http://h/db"}) == "http://h/db"
+    assert default_dsn(Path("/x"), {}) == "chdb:///x/db"
+    assert default_dsn(environment={}) == f"chdb://{Path.cwd()}/.evalgate/data/db"
 
 
 def test_connections_of_one_process_share_the_ownership_until_the_last_closes(tmp_path: Path) -> None:

@@ -351,7 +351,9 @@ def test_a_process_that_still_compiles_ends_when_it_is_told_to(tmp_path: Path) -
 
 
 def test_real_exporters_over_both_transports_end_in_clickhouse(tmp_path: Path) -> None:
-    with running(clickhouse(tmp_path), tmp_path) as up:
+    # No dsn: the database lies in the data directory.
+    command = collector(tmp_path, "clickhouse:", "clickhouse", "[health_check, clickhouse_http]")
+    with running(command, tmp_path) as up:
         for name, exporter in (
             ("by-grpc", GrpcExporter(endpoint=up.ready["grpc"], insecure=True)),
             ("by-http", HttpExporter(endpoint=f"http://{up.ready['http']}/v1/traces")),
@@ -364,7 +366,7 @@ def test_real_exporters_over_both_transports_end_in_clickhouse(tmp_path: Path) -
                     pass
             provider.shutdown()
         until(lambda: backlog(up) == 0, "everything is delivered")
-        with connect(f"chdb://{tmp_path}/db") as db:
+        with connect(f"chdb://{tmp_path}/data/db") as db:
             rows = db.rows("SELECT service_name, count() AS n, any(span_kind) AS kind FROM spans GROUP BY 1 ORDER BY 1")
         assert [(r["service_name"], r["n"], r["kind"]) for r in rows] == [("by-grpc", 3, "llm"), ("by-http", 3, "llm")]
         up.process.send_signal(signal.SIGTERM)

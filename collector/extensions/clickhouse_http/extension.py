@@ -213,4 +213,4 @@ def _listen(host: str, port: int) -> socket.socket:
 @component("extension", "clickhouse_http", ClickHouseHttpConfig)
 def clickhouse_http(config: ClickHouseHttpConfig, context: Context) -> ClickHouseHttp:
     """Make the extension; nothing is opened yet."""
-    return ClickHouseHttp(config, context.dsn or default_dsn(), context.data_dir)
+    return ClickHouseHttp(config, context.dsn or default_dsn(context.data_dir), context.data_dir)
