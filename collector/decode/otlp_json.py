@@ -68,10 +68,7 @@ def to_message(
             objects and arrays than `max_objects`.
 
     """
-    shape = _Shape(body)
-    shape.check(signal, max_members, max_objects)
-    if reserve is not None:
-        reserve(shape.n_objects * OBJECT_BYTES + shape.n_commas * ITEM_BYTES + _text_bytes(body))
+    check_shape(body, signal, max_members=max_members, max_objects=max_objects, reserve=reserve)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as e:
@@ -88,6 +85,21 @@ def to_message(
     except (json_format.ParseError, TypeError, AttributeError, RecursionError, ValueError) as e:
         raise Refused(Reason.BAD_DATA, f"the body is JSON, but not an OTLP {signal} request: {_where(e)}") from None
     return message
+
+
+def check_shape(
+    body: bytes,
+    signal: Signal,
+    *,
+    max_members: int | None = None,
+    max_objects: int | None = None,
+    reserve: Callable[[int], None] | None = None,
+) -> None:
+    """Refuse JSON that nests too deep or holds too much, before it is parsed; arguments as of `to_message`."""
+    shape = _Shape(body)
+    shape.check(signal, max_members, max_objects)
+    if reserve is not None:
+        reserve(shape.n_objects * OBJECT_BYTES + shape.n_commas * ITEM_BYTES + _text_bytes(body))
 
 
 def by_library(document: dict[str, Any], members: list[Any], signal: Signal) -> Any:

@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
+from collector.decode.otlp_json import check_shape
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 EVENT: Final = "gen_ai.evaluation.result"
@@ -37,15 +40,30 @@ FIELDS: Final = {*TEXTS, "trace_id", "span_id", "value"}
 TARGETS: Final = ("trace_id", "span_id", "response_id", "session_id")
 MAX_ENTRIES: Final = 1_000
 MAX_TEXT_CHARS: Final = 16_384
+MAX_FEEDBACK_BYTES: Final = 1 << 20
+"""Of one body: 1000 entries with a comment of 800 characters each."""
+MAX_OBJECTS: Final = 2 * MAX_ENTRIES
+"""No field is an object or an array, so it is twice what is needed: a few entries too many are told their limit."""
 
 
-def to_logs_request(body: bytes, *, now_unix_ns: int) -> ExportLogsServiceRequest:
+def to_logs_request(
+    body: bytes,
+    *,
+    now_unix_ns: int,
+    max_objects: int = MAX_OBJECTS,
+    reserve: Callable[[int], None] | None = None,
+) -> ExportLogsServiceRequest:
     """Return the log events of a feedback body: one object, or an array of them.
 
+    Objects and arrays are counted before the JSON is parsed; `reserve` is called with the memory that takes, before it
+    is taken, and may raise.
+
     Raises:
-        Refused: BAD_DATA naming the entry and the field; nothing of the body is taken then.
+        Refused: BAD_DATA naming the entry and the field, or that there is too much of something; nothing of the body
+            is taken then.
 
     """
+    check_shape(body, "logs", max_objects=min(max_objects, MAX_OBJECTS), reserve=reserve)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as e:

@@ -93,6 +93,8 @@ class Request:
     """What its body is counted in, where it is not that of all requests; set with the tenant."""
     max_body_bytes: int | None = None
     """Set by the application where less than the limit of all is wanted."""
+    body_limit: Limit = Limit.COMPRESSED_BODY
+    """What that is then counted as."""
 
 
 class Application(Protocol):
@@ -451,11 +453,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _too_large(self, n_bytes: int, request: Request) -> None:
         at_most, is_lower = self._max_body_bytes(request), request.max_body_bytes is not None
+        limit = request.body_limit if is_lower else Limit.BODY
         self._fail(
             413,
-            f"the {'compressed ' * is_lower}body has {n_bytes} bytes or more; the limit is {at_most}; "
-            f"send smaller batches{' or compress them' * (not is_lower)}",
-            Limit.COMPRESSED_BODY if is_lower else Limit.BODY,
+            f"the {'compressed ' * (limit is Limit.COMPRESSED_BODY)}body has {n_bytes} bytes or more; "
+            f"the limit is {at_most}; send smaller batches{' or compress them' * (not is_lower)}",
+            limit,
         )
 
     def _max_body_bytes(self, request: Request) -> int:

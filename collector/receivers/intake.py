@@ -11,7 +11,7 @@ import asyncio
 import logging
 import traceback
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from collector.decode.validate import DEFAULT_LIMITS, Limits, Validated, inflated
@@ -125,18 +125,25 @@ class Intake:
             self._tally(tenant, kind, State.REFUSED, PARTIAL, count=outcome.refused)
         return outcome
 
-    async def take_feedback(self, body: bytes | memoryview, *, tenant: str, gzip: bool, now_unix_ns: int) -> Outcome:
+    async def take_feedback(
+        self, body: bytes | memoryview, *, tenant: str, gzip: bool, max_bytes: int, now_unix_ns: int
+    ) -> Outcome:
         """Take a feedback body (`collector.receivers.feedback`) as the log events it stands for.
+
+        `max_bytes` is how large it may become where it is compressed.
 
         Raises:
             Refused: nothing was kept; BAD_DATA says which entry and field is wrong.
 
         """
+        limits = replace(self._limits, max_inflated_bytes=min(max_bytes, self._limits.max_inflated_bytes))
 
         def read() -> ExportLogsServiceRequest:
             with Hold(self._budget, len(body)) as hold:
-                plain = inflated(body, self._limits, hold.take) if gzip else bytes(body)
-                return to_logs_request(plain, now_unix_ns=now_unix_ns)
+                plain = inflated(body, limits, hold.take) if gzip else bytes(body)
+                return to_logs_request(
+                    plain, now_unix_ns=now_unix_ns, max_objects=limits.max_json_objects, reserve=hold.take
+                )
 
         try:
             if len(body) <= INLINE_BYTES and not gzip:

@@ -34,6 +34,7 @@ from collector.decode.validate import Limits
 from collector.decode.validator import Validator, load_check
 from collector.kernel_cache import filled
 from collector.receivers.budget import Budget
+from collector.receivers.feedback import MAX_FEEDBACK_BYTES
 from collector.receivers.http_connection import HttpLimits
 from collector.receivers.intake import Counts, Intake, LimitHits, Outcome
 from collector.receivers.memory_guard import SAMPLE_S, Level, MemoryGuard
@@ -103,6 +104,8 @@ class HttpConfig(_Endpoint):
     logs_url_path: str = Field("/v1/logs", pattern="^/")
     feedback_url_path: str | None = Field("/v1/feedback", pattern="^/")
     """Where apps report what users said of an answer, as JSON (docs/feedback.md); null turns it off."""
+    max_feedback_bytes: int = Field(MAX_FEEDBACK_BYTES, ge=1)
+    """Of one request with feedback, as it comes and after decompression."""
     max_body_bytes: int = Field(64 * MIB, ge=1)
     """As it comes, not compressed. Source: as max_inflated_bytes."""
     max_compressed_bytes: int = Field(16 * MIB, ge=1)
@@ -390,6 +393,7 @@ def _http_server(way_in: _WayIn, config: HttpConfig) -> HttpServer:
         endpoint=config.endpoint,
         paths={config.traces_url_path: "traces", config.logs_url_path: "logs"},
         feedback_path=config.feedback_url_path,
+        max_feedback_bytes=config.max_feedback_bytes,
         max_compressed_bytes=config.max_compressed_bytes,
         sharing=way_in.sharing,
         limits=HttpLimits(

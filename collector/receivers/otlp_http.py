@@ -23,6 +23,7 @@ from collector.auth.gate import CHALLENGE, TENANT_HEADER
 from collector.auth.routes import Route
 from collector.auth.tls import HANDSHAKE_TIMEOUT_S, RenewingContext
 from collector.receivers import answers
+from collector.receivers.feedback import MAX_FEEDBACK_BYTES
 from collector.receivers.http_connection import HttpConnection, HttpLimits, Request, Response, Shared
 from collector.receivers.intake import log_bug
 from collector.receivers.memory_guard import Level
@@ -76,6 +77,7 @@ class OtlpHttp:
         guard: MemoryGuard,
         max_compressed_bytes: int,
         feedback_path: str | None = None,
+        max_feedback_bytes: int = MAX_FEEDBACK_BYTES,
         jitter: Callable[[], float] = random.random,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -85,6 +87,7 @@ class OtlpHttp:
         self._guard = guard
         self._max_compressed_bytes = max_compressed_bytes
         self._feedback_path = feedback_path
+        self._max_feedback_bytes = max_feedback_bytes
         self._paths: dict[str, Signal] = {**paths, **({feedback_path: "logs"} if feedback_path else {})}
         self._jitter = jitter
         self._clock_ns = clock_ns
@@ -116,6 +119,10 @@ class OtlpHttp:
             )
         if _coding(request) in GZIP_CODINGS:
             request.max_body_bytes = self._max_compressed_bytes
+        if request.path == self._feedback_path:
+            at_most = request.max_body_bytes
+            if at_most is None or self._max_feedback_bytes <= at_most:
+                request.max_body_bytes, request.body_limit = self._max_feedback_bytes, Limit.BODY
         return None
 
     def _identify(self, request: Request, route: Route) -> None:
@@ -147,7 +154,11 @@ class OtlpHttp:
                 return self.refuse(request, e)
             if feedback:
                 outcome = await self._intake.take_feedback(
-                    request.body, tenant=tenant, gzip=gzip, now_unix_ns=self._clock_ns()
+                    request.body,
+                    tenant=tenant,
+                    gzip=gzip,
+                    max_bytes=self._max_feedback_bytes,
+                    now_unix_ns=self._clock_ns(),
                 )
             else:
                 outcome = await self._intake.take(signal, request.body, tenant=tenant, encoding=encoding, gzip=gzip)
@@ -250,6 +261,7 @@ class HttpServer:
         guard: MemoryGuard,
         max_compressed_bytes: int,
         feedback_path: str | None = None,
+        max_feedback_bytes: int = MAX_FEEDBACK_BYTES,
         sharing: PortSharing = "alone",
         certificates: Certificates | None = None,
     ) -> None:
@@ -264,6 +276,7 @@ class HttpServer:
             guard=guard,
             max_compressed_bytes=max_compressed_bytes,
             feedback_path=feedback_path,
+            max_feedback_bytes=max_feedback_bytes,
         )
         self._shared = Shared(self._application, limits, budget)
         self._server: asyncio.Server | None = None
