@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 ERASERS: Final = "otel_evalgate.erasers"
@@ -46,8 +47,21 @@ class Erased:
     """What else is to be known, for a person."""
     is_left: bool = False
     """Whether it could not be erased and a person has to."""
-    is_under_way: bool = False
-    """Whether something is being delivered that may hold what is erased: look at the database again after it."""
+    until: int | None = None
+    """Of a journal: the first request that was not there when the erasure was noted. What came before it may be on its
+    way past the note: the database is erased for good once all of it is delivered (`Eraser.waiting`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Requests that were received before an erasure was noted and are not delivered yet."""
+
+    place: str
+    requests: int
+    note: str
+    """What they wait for."""
+    is_stuck: bool = False
+    """Whether nobody delivers them now."""
 
 
 class Eraser(Protocol):
@@ -60,3 +74,6 @@ class Eraser(Protocol):
             EvalgateError: it cannot be done; the message says what to do.
 
         """
+
+    def waiting(self, found: Sequence[Erased]) -> list[Waiting]:
+        """Return what of these places lies before their `until` and is not delivered yet. Raises OSError."""

@@ -6,21 +6,24 @@ import asyncio
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from collector.erase import tombstones
 from collector.erase.records import without
+from collector.journal import cursor as cursors
 from collector.journal import lock, requests
 from collector.journal.erase import ErasedKept, erase_kept
 from collector.journal.fs import Fs
 from collector.journal.inspect import inspect
 from collector.journal.quarantine import FOLDER, Quarantine, find, read_records
-from schema.erasure import Erased
+from schema.erasure import Erased, Waiting
 from schema.errors import Corrupt
 from schema.ledger import State, entries_of, merged, taken_back
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from collector.journal.record import Record
     from schema.erasure import Erasure
@@ -28,19 +31,49 @@ if TYPE_CHECKING:
 JOURNAL: Final = "journal"
 
 
-def erase_journal(erasure: Erasure, data_dir: Path, *, only_show: bool) -> list[Erased]:
-    """Put the erasure on the list that every delivery heeds, then take what was delivered off the disk."""
-    folders = _journals(data_dir / JOURNAL)
-    if not folders:
-        note = f"there is no journal in {data_dir}: on the collector's machine, name its folder with --data-dir"
-        return [Erased("journal", "requests", 0, note, is_left=True)]
-    if not only_show:
-        tombstones.add(data_dir, erasure)
-    found = []
-    for folder in folders:
-        found.append(_kept(folder, erasure, only_show=only_show))
-        found.append(_scrubbed(folder, only_show=only_show))
-    return found
+class JournalEraser:
+    """The journals below a data folder."""
+
+    def __call__(self, erasure: Erasure, data_dir: Path, *, only_show: bool) -> list[Erased]:
+        """Put the erasure on the list that every delivery heeds, then take what was delivered off the disk."""
+        folders = _journals(data_dir / JOURNAL)
+        if not folders:
+            note = f"there is no journal in {data_dir}: on the collector's machine, name its folder with --data-dir"
+            return [Erased("journal", "requests", 0, note, is_left=True)]
+        if not only_show:
+            tombstones.add(data_dir, erasure)
+        found = []
+        for folder in folders:
+            found.append(_kept(folder, erasure, only_show=only_show))
+            found.append(_scrubbed(folder, only_show=only_show))
+        return found
+
+    def waiting(self, found: Sequence[Erased]) -> list[Waiting]:
+        """Return what some reader has not confirmed of what a journal held when the erasure was noted."""
+        told = ((Path(e.place), e.until) for e in found if e.until is not None)
+        return [w for folder, until in told if (w := _waiting(folder, until)) is not None]
+
+
+erase_journal = JournalEraser()
+
+
+def _waiting(folder: Path, until: int) -> Waiting | None:
+    # Who owns it first: an owner that ends in between has moved its cursors by then.
+    owner = lock.owner(folder)
+    behind: dict[str, int] = {}
+    for path in folder.glob(f"*{cursors.SUFFIX}"):
+        try:
+            cursor = cursors.load(path)
+        except Corrupt:
+            behind[unquote(path.stem)] = until - 1  # nobody can tell: a start puts it right
+        else:
+            if cursor is not None and cursor.next < until:
+                behind[cursor.reader] = until - cursor.next
+    if not behind:
+        return None
+    names = ", ".join(sorted(behind))
+    note = f"not delivered to {names} yet" if owner is not None else f"for {names}, and no collector runs: start it"
+    return Waiting(str(folder), max(behind.values()), note, is_stuck=owner is None)
 
 
 def _journals(base: Path) -> list[Path]:
@@ -109,8 +142,10 @@ def _scrubbed(folder: Path, *, only_show: bool) -> Erased:
     """Take off the disk what was delivered; what was not is dropped when it is."""
     if only_show:
         waiting = int(inspect(folder).get("backlog_records", 0))
-        note = "files of delivered requests are removed; from what waits it is dropped at delivery"
-        return Erased(str(folder), "files", 0, note, is_under_way=waiting > 0)
+        note = "files of delivered requests are removed"
+        if waiting:
+            note += f"; {waiting} requests wait for delivery: it is dropped from them then"
+        return Erased(str(folder), "files", 0, note)
     owner = lock.owner(folder)
     if owner is None:
         found = asyncio.run(_scrub_alone(folder))
@@ -121,9 +156,7 @@ def _scrubbed(folder: Path, *, only_show: bool) -> Erased:
             note = f"process {owner}, which owns the journal, {why}; run this again, or stop it first"
             return Erased(str(folder), "files", 0, note, is_left=True)
         found = answer.get("done", answer)
-    waiting = int(found.get("next_sequence", 0)) - int(found.get("held_from", 0))
-    note = f"{waiting} requests wait for delivery: what was erased is dropped from them then" if waiting > 0 else ""
-    return Erased(str(folder), "files", int(found.get("removed_files", 0)), note, is_under_way=waiting > 0)
+    return Erased(str(folder), "files", int(found["removed_files"]), until=int(found["next_sequence"]))
 
 
 async def _scrub_alone(folder: Path) -> dict[str, Any]:

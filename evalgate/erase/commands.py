@@ -15,6 +15,7 @@ import typer
 from evalgate.database import open_database
 from evalgate.dataset.store import DATASETS, list_names
 from evalgate.erase import database, datasets
+from evalgate.erase.delivery import await_delivery
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json  # noqa: TC001 - typer reads them at run time
 from evalgate.terminal import Terminal, count_of
@@ -23,12 +24,11 @@ from schema.erasure import ERASERS, Erased, Erasure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schema.erasure import Eraser
+    from evalgate.database import Database
+    from schema.erasure import Eraser, Waiting
 
 HEX_DIGITS = frozenset("0123456789abcdef")
 NOT_ALL = 1
-DELIVERY_S = 10.0
-LOOK_S = 0.25
 
 
 def register(app: typer.Typer) -> None:
@@ -49,46 +49,74 @@ def erase(
     data_dir: Annotated[Path, typer.Option("--data-dir", metavar="DIR", help="Folder of the collector.")] = Path(
         ".evalgate/data"
     ),
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for what is being delivered.")
+    ] = 600.0,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
     """Erase content for good: rows, sums, annotations, cases of datasets, the journal, quarantine.
 
     Without --yes nothing is changed. Exit code 1: not everything could be erased; the list says what is left.
+    Running it again is harmless, and finishes what could not be finished.
     """
     asked = _erasure(trace, user, tenant)
     terminal = Terminal()
-    erasers = [(point.name, point.load()) for point in entry_points(group=ERASERS)]
+    erasers = [point.load() for point in entry_points(group=ERASERS)]
     with open_database(dsn, writes=yes) as opened:
-        traces = database.traces_of(opened, asked)
-        meant = asked if asked.is_whole_tenant else replace(asked, trace_ids=traces)
-        with terminal.progress("erasing", len(database.TABLES) + len(list_names(DATASETS)) + len(erasers)) as step:
-            # The journal first: from then on nothing that waits in it comes back.
-            found = [e for _, eraser in erasers for e in _run(eraser, meant, data_dir, step, only_show=not yes)]
-            found += database.erase(opened, meant, traces, step) if yes else database.show(opened, meant, traces)
-            if yes and any(e.is_under_way for e in found):
-                # What was being delivered when the list was made may have come after its rows were deleted.
-                _await_delivery([eraser for _, eraser in erasers], meant, data_dir)
-                # Of a user, it may be of a trace that nothing was known of.
-                before, traces = traces, tuple(sorted({*traces, *database.traces_of(opened, asked)}))
-                if traces != before and not asked.is_whole_tenant:
-                    meant = replace(asked, trace_ids=traces)
-                    found += (e for _, eraser in erasers for e in eraser(meant, data_dir, only_show=False))
-                found += (e for e in database.erase(opened, meant, traces) if e.count)
-            found += datasets.erase(traces, at=datetime.now(UTC), only_show=not yes, step=step)
+        if yes:
+            traces, found = _carry_out(opened, asked, erasers, data_dir, terminal=terminal, timeout_s=timeout)
+        else:
+            traces = database.traces_of(opened, asked)
+            found = _run(erasers, _meant(asked, traces), data_dir, only_show=True)
+            found += database.show(opened, asked, traces)
+            found += datasets.erase(traces, at=datetime.now(UTC), only_show=True)
     found += datasets.mentions(traces)
     _report(terminal, asked, traces, found, done=yes, as_json=json)
     if yes and any(e.is_left for e in found):
         raise typer.Exit(NOT_ALL)
 
 
-def _await_delivery(erasers: Sequence[Eraser], meant: Erasure, data_dir: Path) -> None:
-    """Return when nothing is being delivered, or after a while: a batch takes less than that, or fails."""
-    end_s = time.monotonic() + DELIVERY_S
-    while time.monotonic() < end_s:
-        if not any(e.is_under_way for eraser in erasers for e in eraser(meant, data_dir, only_show=True)):
-            return
-        time.sleep(LOOK_S)
+def _carry_out(
+    opened: Database, asked: Erasure, erasers: Sequence[Eraser], data_dir: Path, *, terminal: Terminal, timeout_s: float
+) -> tuple[tuple[str, ...], list[Erased]]:
+    """Erase: note it, wait until what came before the note is delivered, then delete what is stored.
+
+    A batch that was read before the note is stored whole, however often it has to be tried: only when it is confirmed
+    is a deletion the last word.
+    """
+    traces = database.traces_of(opened, asked)
+    noted = _run(erasers, _meant(asked, traces), data_dir, only_show=False)
+
+    def waiting() -> list[Waiting]:
+        return [w for eraser in erasers for w in eraser.waiting(noted)]
+
+    late = await_delivery(waiting, timeout_s, terminal.note)
+    traces = tuple(sorted({*traces, *database.traces_of(opened, asked)}))
+    meant = _meant(asked, traces)
+    found = _together([*noted, *_run(erasers, meant, data_dir, only_show=False)])
+    with terminal.progress("erasing", len(database.TABLES) + len(list_names(DATASETS))) as step:
+        found += database.erase(opened, meant, traces, step)
+        found += datasets.erase(traces, at=datetime.now(UTC), only_show=False, step=step)
+    again = "what it holds of this may still be stored: run this again, which finishes it"
+    return traces, [*found, *(Erased(w.place, "waiting", w.requests, f"{w.note}; {again}", is_left=True) for w in late)]
+
+
+def _meant(asked: Erasure, traces: tuple[str, ...]) -> Erasure:
+    return asked if asked.is_whole_tenant else replace(asked, trace_ids=traces)
+
+
+def _run(erasers: Sequence[Eraser], meant: Erasure, data_dir: Path, *, only_show: bool) -> list[Erased]:
+    return [e for eraser in erasers for e in eraser(meant, data_dir, only_show=only_show)]
+
+
+def _together(found: Sequence[Erased]) -> list[Erased]:
+    """Return one entry for each place that was erased from more than once; the last one's note holds."""
+    sums: dict[tuple[str, str], Erased] = {}
+    for e in found:
+        before = sums.get((e.place, e.unit))
+        sums[e.place, e.unit] = e if before is None else replace(e, count=before.count + e.count)
+    return [*sums.values()]
 
 
 def _erasure(trace: Sequence[str] | None, user: str | None, tenant: str | None) -> Erasure:
@@ -103,13 +131,6 @@ def _erasure(trace: Sequence[str] | None, user: str | None, tenant: str | None) 
     if user == "" or tenant == "":
         raise BadInput("--user and --tenant want a name")
     return Erasure(time.time_ns(), tenant, ids, user)
-
-
-def _run(eraser: Eraser, asked: Erasure, data_dir: Path, step: object, *, only_show: bool) -> list[Erased]:
-    found = eraser(asked, data_dir, only_show=only_show)
-    if callable(step):
-        step()
-    return found
 
 
 def _report(

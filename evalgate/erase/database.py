@@ -57,7 +57,8 @@ def traces_of(database: Database, erasure: Erasure) -> tuple[str, ...]:
     """Return the ids of all traces that an erasure concerns."""
     tenant = erasure.tenant or ""
     if erasure.user_id is not None:
-        rows = database.rows(sql(__package__, "traces_of_user"), {"user": erasure.user_id, "tenant": tenant})
+        named = {"user": erasure.user_id, "tenant": tenant, "at": erasure.at_unix_ns}
+        rows = database.rows(sql(__package__, "traces_of_user"), named)
     elif erasure.is_whole_tenant:
         rows = database.rows(sql(__package__, "traces_of_tenant"), {"tenant": tenant})
     else:

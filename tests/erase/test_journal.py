@@ -13,10 +13,13 @@ from collector.decode.protobuf import parse
 from collector.erase import tombstones
 from collector.erase.eraser import erase_journal
 from collector.erase.records import Forget
+from collector.journal import cursor as cursors
+from collector.journal.cursor import Cursor
 from collector.journal.fs import Fs
+from collector.journal.lock import DirectoryLock
 from collector.journal.quarantine import FOLDER, Quarantine, find, read_records
 from collector.ledger.outbox import Outbox
-from schema.erasure import Erasure
+from schema.erasure import Erased, Erasure
 from schema.ledger import State
 from tests.redact.places import RECEIVED_UNIX_NS, record, value
 
@@ -138,3 +141,23 @@ def test_no_journal_is_said_and_not_made(tmp_path: Path) -> None:
     (told,) = erase_journal(Erasure(LATER, tenant="x"), tmp_path / "nowhere", only_show=False)
     assert told.is_left
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_what_every_exporter_has_confirmed_is_not_waited_for(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    found = [Erased(str(journal), "files", 0, until=5)]
+    for reader, confirmed in (("clickhouse", 5), ("otlp", 3)):
+        cursors.store(Fs(), journal, Cursor("ab", reader, confirmed, 1, 0))
+    (waiting,) = erase_journal.waiting(found)
+    assert (waiting.requests, "otlp" in waiting.note, "clickhouse" in waiting.note) == (2, True, False)
+    assert waiting.is_stuck, "no process has the journal"
+    lock = DirectoryLock.take(journal)
+    try:
+        assert not erase_journal.waiting(found)[0].is_stuck
+        cursors.store(Fs(), journal, Cursor("ab", "otlp", 7, 1, 0))
+        assert erase_journal.waiting(found) == []
+        cursors.path_of(journal, "otlp").write_bytes(b"EGCUR2 not a cursor")
+        assert erase_journal.waiting(found)[0].requests == 4, "nobody can tell how far it is"
+    finally:
+        lock.release()

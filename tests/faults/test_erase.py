@@ -1,9 +1,10 @@
 """ERASE: a person wants to be forgotten, while requests of hers are being delivered.
 
 Injected: `evalgate erase --user` while one trace of hers is stored and labelled, one is decoded and not stored yet,
-and one waits in the journal.
-Holds: no table, view or file of the journal has anything of her traces; what others sent is whole; the ledger
-has moved hers to erased, and its sum is what was received.
+and one waits in the journal. First with no time to wait.
+Holds: without the time it exits 1 and says what is under way; run again, it waits for it. Then no table, view or file
+of the journal has anything of her traces; what others sent is whole; the ledger has moved hers to erased, and its sum
+is what was received.
 Figure: rows and files that went.
 """
 
@@ -96,20 +97,28 @@ def test_nothing_of_her_is_left_and_all_of_him_is(
     assert {p["place"]: p["count"] for p in shown["places"]}["spans"] == 1
     assert stored(collector) == {1, 2}, "nothing is changed without --yes"
 
+    doing = (*arguments, "--yes", "--json")
+    late = json.loads(evalgate(collector, work, *doing, "--timeout", "0", code=1).splitlines()[0])
+    assert stored(collector) == {2}, "what is stored goes at once"
+    assert [p["count"] for p in late["places"] if p["unit"] == "waiting" and "run this again" in p["note"]] == [3]
+    listed = collector.data_dir / "erased.jsonl"
+    before = listed.read_bytes()
+
     def let_go() -> None:
-        until(lambda: stored(collector) == {2}, "hers is deleted")
+        until(lambda: listed.read_bytes() != before, "the command has begun, and waits")
         go.touch()
 
-    threading.Thread(target=let_go).start()
-    done = json.loads(evalgate(collector, work, *arguments, "--yes", "--json"))
-    until(lambda: stored(collector) == {2, 5}, "all of his is delivered, and nothing of hers")
-    counts = {p["place"]: p["count"] for p in done["places"]}
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    done = json.loads(evalgate(collector, work, *doing).splitlines()[0])
+    thread.join()
+    assert stored(collector) == {2, 5}, "all of his that waited is delivered, and nothing of hers"
+    assert on_disk(collector.journal, HERS) == [], "and no file of the journal has it any more"
+    counts = {p["place"]: p["count"] for p in (*late["places"], *done["places"]) if p["count"]}
     assert (counts["spans"], counts["annotations"], counts["case_events"]) == (1, 1, 1), "spans: those that came late"
     tables = everything(collector)
     assert [name for name, rows in tables.items() if HERS.encode() in rows or b'"her"' in rows] == []
     assert HIS.encode() in tables["spans"]
-    evalgate(collector, work, *arguments, "--yes")
-    assert on_disk(collector.journal, HERS) == [], "once it is delivered, the next scrub removes it"
 
     states = collector.rows("SELECT state, sum(count) AS n FROM ledger WHERE signal = 'traces' GROUP BY state")
     assert {row["state"]: row["n"] for row in states if row["n"]} == {"stored": 2, "erased": 3}
