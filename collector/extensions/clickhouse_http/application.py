@@ -178,7 +178,7 @@ class Application:
         database = statement.database if statement.database not in (None, "default") else self._engine.database
         if method in READ_ONLY_METHODS and form is None:
             raise Refused(Reason.FORBIDDEN, "GET only reads; send statements that change something by POST")
-        confined = None
+        fence, confined = None, None
         if not caller.is_owner:
             if isinstance(text, bytes):
                 raise Refused(Reason.FORBIDDEN, f"an INSERT needs credentials: {AUTHORISE}")
@@ -186,11 +186,15 @@ class Application:
                 raise Refused(Reason.FORBIDDEN, f"the only database here is {self._engine.database!r}")
             confined = self._confine(caller)
             settings = self._reader_settings(settings) | ({} if confined is None else dict(confined.settings))
-            text = self._fence(statement.parameters, confined).check(text)
+            fence = self._fence(statement.parameters, confined)
+            text = fence.check(text)
         run = partial(self._engine.execute, parameters=statement.parameters, settings=settings, database=database)
         answer = run(text, statement.format)
         if form == NATIVE and not answer.body and isinstance(text, str):
-            meta = json.loads(run(statement.without_format(text), "JSONCompact").body)["meta"]
+            bare = statement.without_format(text)
+            if fence is not None:  # what is cut out may change what the rest says
+                bare = fence.check(bare)
+            meta = json.loads(run(bare, "JSONCompact").body)["meta"]
             answer = replace(answer, body=empty_native_block([(c["name"], c["type"]) for c in meta]))
         if confined is not None:  # how much was read would tell of rows that are not shown
             answer = replace(answer, rows_read=0, bytes_read=0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import lz4.frame
 
 from collector.decode.inflate import gunzip
+from collector.extensions.clickhouse_http.answer_format import ending_format, has_answer
 from schema.errors import Reason, Refused
 
 if TYPE_CHECKING:
@@ -51,13 +52,6 @@ TRANSPORT = frozenset(
 """What the interface takes for itself, or what has no meaning here: there are no sessions, roles or quotas, the answer
 is always complete before it is sent, and Native blocks have the oldest revision, which every client reads."""
 
-RESULTS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS|CHECK|KILL)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-ENDING_FORMAT = re.compile(
-    r"\bFORMAT\s+(\w+)\s*(?:SETTINGS\s+\w+\s*=\s*[^,]+(?:,\s*\w+\s*=\s*[^,]+)*)?;?\s*\Z", re.IGNORECASE
-)
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 DEFAULT_FORMAT = "TabSeparated"
 
@@ -69,7 +63,8 @@ CONTENT_TYPES = (
     (re.compile(r"(Pretty|Vertical|Markdown|XML|Values).*"), "text/plain; charset=UTF-8"),
 )
 NATIVE = "Native"
-MAX_LZ4_FRAMES = 100_000
+MAX_LZ4_FRAMES = 64
+"""Of one body; a client writes one. Each costs a copy of what follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +81,14 @@ class Statement:
     @property
     def answer_format(self) -> str | None:
         """Return the format of the answer: that of the statement, else the default; None where there is no result."""
-        if isinstance(self.text, bytes) or not RESULTS.match(self.text):
+        if isinstance(self.text, bytes) or not has_answer(self.text):
             return None
-        match = ENDING_FORMAT.search(self.text)
+        match = ending_format(self.text)
         return match[1] if match else self.format
 
     def without_format(self, text: str) -> str:
-        """Return the statement without its FORMAT clause."""
-        match = ENDING_FORMAT.search(text)
+        """Return the statement without its FORMAT clause: another statement, to be checked as one."""
+        match = ending_format(text)
         return f"{text[: match.start()]} {text[match.end(1) :]}" if match else text
 
 
