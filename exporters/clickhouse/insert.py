@@ -150,17 +150,18 @@ def insert_batch(
 
     One INSERT per table and day of receipt, each with a deduplication token made of `token`, table and day: what an
     earlier try stored is not stored again; `again` says that there may have been one. The ledger comes last, so it
-    never counts what is not there.
+    never counts what is not there. Of a day whose spans were there already, and forgotten, it is booked no more: the
+    ledger, too, would take it for another.
 
     Raises:
         Retryable: not everything could be stored; call again with the same batch and token.
 
     """
     search = _Search(db, splits)
-    forgotten = 0
+    forgotten: list[int] = []
     for block in blocks(batch):
         if again and block.table == "spans" and is_stored_and_forgotten(db, block.rows):
-            forgotten += 1
+            forgotten.append(block.day)
             log.warning("a block of %d spans is in %s already, from longer ago than it remembers tokens: left out",
                         block.rows.num_rows, db.url)  # fmt: skip
             continue
@@ -169,12 +170,14 @@ def insert_batch(
     rejected = search.found()
     booked = []
     for block in ledger_blocks(batch, rejected):
+        if block.day in forgotten:
+            continue
         try:
             db.insert_arrow(block.table, block.rows, f"{token}/{block.day}")
         except Permanent as e:
             raise Retryable(f"the table ledger: {e}") from None
         booked.append(block.rows)
-    return Inserted(rejected, tuple(booked), forgotten)
+    return Inserted(rejected, tuple(booked), len(forgotten))
 
 
 def rehearse(batch: SpanBatch) -> int:

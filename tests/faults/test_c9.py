@@ -1,7 +1,8 @@
 """C9: more INSERTs than the deduplication window holds come between a batch and its retry.
 
 Injected: a window of 8 on the tables, and 10 other INSERTs between a batch that is stored and the same batch again.
-Holds: the block is found in the table and left out, with a warning and a count; each span is there once.
+Holds: the block is found in the table and left out, with a warning and a count; each span is there once, and counted
+once in the ledger.
 Figure: INSERTs in between, rows afterwards.
 """
 
@@ -36,6 +37,8 @@ def test_what_the_table_forgot_is_found_in_it(
         insert_batch(db, decode([record(100 + i, 1)]), f"other-{i}")
     again = insert_batch(db, batch, "first", again=True)
     assert db.rows(SPANS) == [{"n": 10 + others, "ids": 10 + others}]
+    assert db.rows("SELECT sum(count) AS n FROM ledger") == [{"n": 10 + others}]
+    assert sum(sum(rows["count"].to_pylist()) for rows in again.ledger) == (0 if others > WINDOW else 10)
     assert again.forgotten == (1 if others > WINDOW else 0)
     assert ("longer ago than it remembers" in caplog.text) == (others > WINDOW)
     record_property("figure", f"{others} INSERTs in between, window {WINDOW}: {10 + others} rows, none twice")
