@@ -179,6 +179,11 @@ def _delivery(found: Families, status: Mapping[str, Any]) -> None:
             "evalgate_exporter_rejected_requests", "Requests an exporter that is not required refused."
         )
         without.add(state.get("rejected_records"), exporter=exporter)
+        there = found.counter(
+            "evalgate_exporter_forgotten_blocks",
+            "Blocks sent again that were there, and left out: their token was old.",
+        )
+        there.add(state.get("forgotten_blocks"), exporter=exporter)
         breaker = found.gauge("evalgate_exporter_breaker", "0 closed, 1 half open, 2 open.")
         breaker.add(BREAKERS.get(str(state.get("breaker"))), exporter=exporter)
         oldest = state.get("oldest_unix_ns")

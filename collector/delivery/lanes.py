@@ -103,8 +103,17 @@ class Lanes:
         """Return the counts of the leading lane, and under `exporters` those of each."""
         if not self.lanes:
             return {}
-        each = {name: {**asdict(lane.progress), "required": lane.required} for name, lane in self.lanes.items()}
+        each = {
+            name: {**asdict(lane.progress), "required": lane.required, **_of_exporter(lane.exporter)}
+            for name, lane in self.lanes.items()
+        }
         return {**asdict(self.lanes[self.leading].progress), "exporters": each}
+
+
+def _of_exporter(exporter: object) -> dict[str, int]:
+    """Return what the exporter itself counts."""
+    forgotten = getattr(exporter, "forgotten_blocks", None)
+    return {} if forgotten is None else {"forgotten_blocks": forgotten}
 
 
 async def _started(starting: asyncio.Future[None], lane: Lane) -> None:

@@ -48,6 +48,7 @@ STATUS: dict[str, Any] = {
                 "retries": 1,
                 "quarantined_records": 2,
                 "rejected_records": 0,
+                "forgotten_blocks": 4,
                 "breaker": "open",
                 "oldest_unix_ns": 7_500_000_000,
             }
@@ -98,6 +99,7 @@ def test_every_count_has_the_collector_s_name_where_it_has_one() -> None:
     assert found["otelcol_exporter_sent_log_records", exporter] == 6
     assert found["otelcol_exporter_queue_size", exporter] == 5
     assert found["evalgate_exporter_lag_bytes", exporter] == 900
+    assert found["evalgate_exporter_forgotten_blocks", exporter] == 4
     assert found["evalgate_exporter_breaker", exporter] == 2
     assert found["evalgate_exporter_oldest_seconds", exporter] == 2.5
     assert found["evalgate_receiver_limit_hits", (("limit", "spans"), ("receiver", "otlp"))] == 1

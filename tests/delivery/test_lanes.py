@@ -12,7 +12,7 @@ from collector.delivery import Lane, Lanes
 from collector.journal import Journal, JournalOptions, ReaderOptions
 from schema.errors import ConfigError, Retryable
 from tests.collector.conftest import spans_request
-from tests.delivery.fakes import Scripted
+from tests.delivery.fakes import Batches, Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +83,17 @@ def spans(exporter: Scripted) -> int:
 async def until(holds: Callable[[], bool]) -> None:
     while not holds():  # noqa: ASYNC110 - the caller has a deadline
         await asyncio.sleep(0.001)
+
+
+def test_what_an_exporter_counts_itself_is_in_the_status() -> None:
+    @dataclass
+    class Counting(Scripted):
+        forgotten_blocks: int = 3
+
+    lanes = Lanes({n: Lane(n, Batches([]), e) for n, e in (("db", Counting()), ("tee", Scripted()))}, "db")
+    each = lanes.status()["exporters"]
+    assert each["db"]["forgotten_blocks"] == 3
+    assert "forgotten_blocks" not in each["tee"]
 
 
 def test_a_dead_tee_holds_up_nothing_and_the_end_does_not_wait_for_it(tmp_path: Path) -> None:
