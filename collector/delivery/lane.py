@@ -198,7 +198,10 @@ class Lane:
         self.progress.suspects += 1
         log.warning("a batch of %d records is handed out for the %dth time: it is read in a child process first",
                     len(batch.records), batch.attempt)  # fmt: skip
-        last = f"the process ended {batch.attempt - 1} times before the batch was delivered"
+        last = (
+            f"the process ended {batch.attempt - 1} times before the batch was delivered, though a child process reads "
+            "it: some of it may be stored, and a replay would store that twice"
+        )
         return await self._without_killers(
             self.rehearsal, batch.records, booked, otherwise=last if batch.attempt >= LAST_ATTEMPT else None
         )

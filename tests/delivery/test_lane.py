@@ -358,7 +358,10 @@ def test_a_batch_that_ends_the_process_each_time_is_kept_in_the_end() -> None:
         Scripted(),
     )
     deliver(source, exporter, rehearsal=Deadly([]))
-    assert [s for s, _ in source.set_aside] == [(2,)]
+    [(sequences, reason)] = source.set_aside
+    assert sequences == (2,)
+    assert "ended 9 times" in reason
+    assert "a replay would store that twice" in reason
     assert exporter.tokens == ["token-1"]
 
 
