@@ -196,10 +196,28 @@ def test_what_the_table_itself_refuses_is_told(db: Database) -> None:
     with pytest.raises(Retryable, match="TOO_MANY_PARTS") as caught:
         db.insert_arrow("narrow", numbers(2), "t2")
     assert caught.value.after_s == 10.0
-    with pytest.raises((Retryable, Permanent), match=r"VIOLATED_CONSTRAINT|319"):
+    with pytest.raises(Permanent, match=r"VIOLATED_CONSTRAINT \(code 469\)"):
         db.insert_arrow("strict", numbers(11), "t1")
     db.insert_arrow("strict", numbers(9), "t2")
     assert db.rows("SELECT (SELECT count() FROM narrow) AS a, (SELECT count() FROM strict) AS b") == [{"a": 1, "b": 1}]
+
+
+def test_a_row_that_a_constraint_refuses_is_found_and_the_rest_is_stored_once(db: Database) -> None:
+    db.command("ALTER TABLE spans ADD CONSTRAINT known CHECK trace_state = ''")
+    for _ in range(2):
+        rejected = insert_batch(db, batch_with(16, 5), "t1").rejected
+        assert rejected is not None
+        assert rejected.spans == (5,)
+    assert len(names(db)) == 15
+
+
+@pytest.mark.parametrize("column", ["UInt8 MATERIALIZED throwIf(n > 9)", "UInt8 DEFAULT throwIf(n > 9)"])
+def test_an_expression_of_a_column_that_fails_is_told(db: Database, column: str) -> None:
+    db.command(f"CREATE TABLE strict (n UInt64, c {column}) ENGINE = MergeTree ORDER BY n")
+    with pytest.raises((Retryable, Permanent), match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
+        db.insert_arrow("strict", numbers(11), "t1")
+    db.insert_arrow("strict", numbers(9), "t2")
+    assert db.rows("SELECT n FROM strict") == [{"n": 9}]
 
 
 def numbers(*n: int) -> pa.Table:
