@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
-from exporters.clickhouse.migrate import load
+from exporters.clickhouse.check import expected, named
+from exporters.clickhouse.migrate import SINGLE, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -124,6 +125,16 @@ def answer(statement: str) -> bytes:
         rows = [(name, "0") for name in SETTINGS]
         texts = [("name", [r[0] for r in rows]), ("value", [r[1] for r in rows])]
         return native_strings(texts, bytes_columns=[("readonly", bytes(len(rows)))])
+    if "system.columns" in statement:
+        kept = expected()
+        columns = [(t, c, kind) for t in named() for c, kind in kept.get(t, {"name": "String"}).items()]
+        return native_strings([(name, [c[i] for c in columns]) for i, name in enumerate(("table", "name", "type"))])
+    if "engine_full" in statement:
+        tables = list(expected())
+        engine = f"MergeTree SETTINGS {SINGLE['durable']}"
+        return native_strings(
+            [("name", tables), ("engine", ["MergeTree"] * len(tables)), ("engine_full", [engine] * len(tables))]
+        )
     if "system.tables" in statement:
         return native_strings([], bytes_columns=[("1", b"\x01")])
     if "FROM migrations" in statement:

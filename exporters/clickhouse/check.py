@@ -72,6 +72,11 @@ def _columns(body: str) -> Columns:
     return columns
 
 
+def named() -> tuple[str, ...]:
+    """Return the tables that migrations make, in order."""
+    return tuple(table for migration in load() for s in migration.statements for table in NAMED.findall(s))
+
+
 def look(db: Database) -> Findings:
     """Compare the tables with what migrations make. Raises Retryable, Permanent."""
     there: dict[str, Columns] = {}
@@ -87,8 +92,7 @@ def look(db: Database) -> Findings:
         for c, kind in columns.items()
         if there.get(t, {}).get(c, kind) != kind
     ]
-    named = [table for migration in load() for s in migration.statements for table in NAMED.findall(s)]
-    return Findings(tuple(t for t in named if t not in there), tuple(missing), tuple(other), tuple(_weak(db)))
+    return Findings(tuple(t for t in named() if t not in there), tuple(missing), tuple(other), tuple(_weak(db)))
 
 
 def _weak(db: Database) -> list[tuple[str, str]]:
