@@ -77,3 +77,12 @@ class Eraser(Protocol):
 
     def waiting(self, found: Sequence[Erased]) -> list[Waiting]:
         """Return what of these places lies before their `until` and is not delivered yet. Raises OSError."""
+
+    def traces(self, erasure: Erasure, data_dir: Path) -> tuple[str, ...]:
+        """Return traces of the user that only this place knew of, from now or from a run that was not finished.
+
+        They are erased everywhere, too. Raises OSError.
+        """
+
+    def finish(self, erasure: Erasure, data_dir: Path) -> None:
+        """Do what is to be done when everything is erased: forget what `traces` returned. Raises OSError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from collector.erase import tombstones
-from collector.erase.records import without
+from collector.erase.records import traces_of_users, without
 from collector.journal import cursor as cursors
 from collector.journal import lock, requests
 from collector.journal.erase import ErasedKept, erase_kept
@@ -25,6 +26,7 @@ from schema.ledger import State, entries_of, merged, taken_back
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from collector.erase.tombstones import Naming
     from collector.journal.record import Record
     from schema.erasure import Erasure
 
@@ -40,6 +42,8 @@ class JournalEraser:
         if not folders:
             note = f"there is no journal in {data_dir}: on the collector's machine, name its folder with --data-dir"
             return [Erased("journal", "requests", 0, note, is_left=True)]
+        quarantined = {n.trace_id for folder in folders for n in _named_in_quarantine(folder, erasure)}
+        erasure = replace(erasure, trace_ids=tuple(sorted({*erasure.trace_ids, *quarantined})))
         if not only_show:
             tombstones.add(data_dir, erasure)
         found = []
@@ -53,8 +57,28 @@ class JournalEraser:
         told = ((Path(e.place), e.until) for e in found if e.until is not None)
         return [w for folder, until in told if (w := _waiting(folder, until)) is not None]
 
+    def traces(self, erasure: Erasure, data_dir: Path) -> tuple[str, ...]:
+        """Return the traces of a user that were found in requests, and not erased for good since."""
+        return tombstones.recall(data_dir, erasure)
+
+    def finish(self, erasure: Erasure, data_dir: Path) -> None:
+        """Forget the ids of these traces; their hashes stay."""
+        tombstones.finish(data_dir, erasure)
+
 
 erase_journal = JournalEraser()
+
+
+def _named_in_quarantine(folder: Path, erasure: Erasure) -> set[Naming]:
+    """Return the traces in which a quarantined span names the user."""
+    if erasure.user_id is None:
+        return set()
+    found: set[Naming] = set()
+    for kept in find(folder / FOLDER):
+        if kept.kind == "records" and kept.path is not None:
+            with contextlib.suppress(Corrupt):
+                found |= traces_of_users(read_records(Fs(), kept.path), _list_of(erasure))
+    return found
 
 
 def _waiting(folder: Path, until: int) -> Waiting | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from collector.decode import decode
 from collector.decode.protobuf import parse
-from collector.erase.tombstones import TENANT, TRACE, USER, Tombstones, Watched
+from collector.erase import tombstones
+from collector.erase.tombstones import TENANT, TRACE, USER, Naming, Tombstones, Watched
 from collector.processors.normalise import canonical
 from schema.errors import Refused
 from schema.ledger import State, entries_of, merged
@@ -25,6 +25,7 @@ class Forget:
     """Drops what was erased from records that are about to be delivered."""
 
     def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
         self._list = Watched(data_dir)
 
     def __call__(self, records: Sequence[Record]) -> tuple[Sequence[Record], tuple[Entry, ...]]:
@@ -36,6 +37,10 @@ class Forget:
         if not known.before_unix_ns or all(r.received_unix_ns >= known.latest_unix_ns for r in records):
             return records, ()
         old = [r for r in records if r.received_unix_ns < known.latest_unix_ns]
+        if found := traces_of_users(old, known):
+            # Durable before anything of them goes: other requests may have the rest of these traces.
+            tombstones.learn(self._data_dir, found)
+            known = self._list.now()
         left, erased = without(old, known)
         if not erased:
             return records, ()
@@ -47,19 +52,18 @@ class Forget:
 def without(records: Iterable[Record], known: Tombstones) -> tuple[list[Record], tuple[Entry, ...]]:
     """Return records without what is on the list, and what the ledger says of what went.
 
-    A record that cannot be read is left as it is: nobody can tell what is in it.
+    A record that cannot be read is left as it is: nobody can tell what is in it. Traces of erased users must be on the
+    list (`traces_of_users`).
     """
     left: list[Record] = []
     booked: list[Entry] = []
     whole = [r for r in records if not known.covers(TENANT, "", r.tenant, r.received_unix_ns)]
     gone = [r for r in records if known.covers(TENANT, "", r.tenant, r.received_unix_ns)]
     booked += entries_of(gone, State.ERASED)
-    of_users = _traces_of_users(whole, known) if known.has_users else set()
     for record in whole:
 
         def is_erased(trace_id: bytes, record: Record = record) -> bool:
-            key = trace_id.hex()
-            return (record.tenant, key) in of_users or known.covers(TRACE, record.tenant, key, record.received_unix_ns)
+            return known.covers(TRACE, record.tenant, trace_id.hex(), record.received_unix_ns)
 
         kept, removed = cut(record, is_erased)
         if removed:
@@ -96,20 +100,20 @@ def cut(record: Record, is_erased: Callable[[bytes], bool]) -> tuple[Record | No
     return replace(record, encoding="protobuf", gzip=False, body=body, members=left), removed
 
 
-def _traces_of_users(records: Sequence[Record], known: Tombstones) -> set[tuple[str, str]]:
-    """Return the traces, each with its tenant, of which a span in these records names an erased user."""
-    found: set[tuple[str, str]] = set()
+def traces_of_users(records: Iterable[Record], known: Tombstones) -> set[Naming]:
+    """Return the traces of which a span in these records names an erased user."""
+    found: set[Naming] = set()
+    if not known.has_users:
+        return found
     for record in records:
         try:
             batch = canonical(decode([record]))
         except Refused:
             continue
-        users: Counter[tuple[str, str]] = Counter()
-        for row, user in enumerate(batch.columns["user_id"].to_pylist()):
-            if user is not None:
-                users[user, batch.trace_id[row].tobytes().hex()] += 1
+        named = ((row, user) for row, user in enumerate(batch.columns["user_id"].to_pylist()) if user is not None)
+        users = {(user, batch.trace_id[row].tobytes().hex()) for row, user in named}
         found |= {
-            (record.tenant, trace)
+            Naming(record.tenant, trace, user)
             for user, trace in users
             if known.covers(USER, record.tenant, user, record.received_unix_ns)
         }

@@ -4,23 +4,28 @@
                     {"kind": "trace", "tenant": null, "hash": "…", "before_unix_ns": …}
 
 An entry holds for what was received before it. Hashes are HMAC-SHA256 under the salt of the file: who has the file can
-test a guess, and read nothing from it.
+test a guess, and read nothing from it. A lane that finds a trace of an erased user adds it: what comes of that trace in
+other requests goes, too.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
+import os
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from collector.erase import remembered
 from collector.journal.fs import Fs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from schema.erasure import Erasure
@@ -28,6 +33,18 @@ if TYPE_CHECKING:
 FILE: Final = "erased.jsonl"
 TRACE, USER, TENANT = "trace", "user", "tenant"
 ANY_TENANT: Final = ""
+LOCK: Final = "erased.lock"
+Entry = tuple[str, bytes, int]
+"""Kind, hash, and before when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """A trace in which a span names a user."""
+
+    tenant: str
+    trace_id: str
+    user: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +93,74 @@ def read(data_dir: Path) -> Tombstones:
     return Tombstones(salt, before, max(before.values(), default=0), has_users)
 
 
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Keep other processes, and other lanes of this one, from writing the list meanwhile. Raises OSError."""
+    fd = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
 def add(data_dir: Path, erasure: Erasure, fs: Fs | None = None) -> None:
-    """Put an erasure on the list, durably. Raises OSError."""
-    fs = fs or Fs()
-    path = data_dir / FILE
-    old = path.read_bytes() if path.exists() else b""
-    salt = read(data_dir).salt
-    lines: list[bytes] = []
-    if not salt:
-        salt = secrets.token_bytes(16)
-        lines.append(orjson.dumps({"salt": salt.hex()}))
+    """Put an erasure on the list, durably; of a user, remember the traces (see remembered.py). Raises OSError."""
     tenant = erasure.tenant or ANY_TENANT
-    for kind, key in subjects(erasure):
-        whose = ANY_TENANT if kind == TENANT else tenant
-        entry = {"kind": kind, "hash": hashed(salt, kind, whose, key).hex(), "before_unix_ns": erasure.at_unix_ns}
-        lines.append(orjson.dumps(entry))
+    with locked(data_dir):
+        salt = read(data_dir).salt or secrets.token_bytes(16)
+        if erasure.user_id is not None:
+            of = hashed(salt, USER, tenant, erasure.user_id)
+            remembered.remember(data_dir, of, ((TRACE, t) for t in erasure.trace_ids))
+        entries = [
+            (kind, hashed(salt, kind, ANY_TENANT if kind == TENANT else tenant, key), erasure.at_unix_ns)
+            for kind, key in subjects(erasure)
+        ]
+        _append(data_dir, salt, entries, fs or Fs())
+
+
+def learn(data_dir: Path, found: Iterable[Naming]) -> None:
+    """Put traces of erased users on the list, durably, each remembered before. Raises OSError."""
+    with locked(data_dir):
+        known = read(data_dir)
+        entries: list[Entry] = []
+        for naming in found:
+            for whose in (naming.tenant, ANY_TENANT):
+                of = hashed(known.salt, USER, whose, naming.user)
+                if before_unix_ns := known.before_unix_ns.get(of):
+                    remembered.remember(data_dir, of, [(TRACE, naming.trace_id)])
+                    entries.append((TRACE, hashed(known.salt, TRACE, naming.tenant, naming.trace_id), before_unix_ns))
+        _append(data_dir, known.salt, entries, Fs())
+
+
+def recall(data_dir: Path, erasure: Erasure) -> tuple[str, ...]:
+    """Return the traces that were found of the user of an erasure, and are perhaps not erased yet. Raises OSError."""
+    salt = read(data_dir).salt
+    if erasure.user_id is None or not salt:
+        return ()
+    of = hashed(salt, USER, erasure.tenant or ANY_TENANT, erasure.user_id)
+    return tuple(sorted(key for kind, key in remembered.recall(data_dir, of) if kind == TRACE))
+
+
+def finish(data_dir: Path, erasure: Erasure) -> None:
+    """Forget what `recall` returns. Raises OSError."""
+    if erasure.user_id is None or not (data_dir / FILE).exists():
+        return
+    with locked(data_dir):
+        of = hashed(read(data_dir).salt, USER, erasure.tenant or ANY_TENANT, erasure.user_id)
+        remembered.drop(data_dir, of)
+
+
+def _append(data_dir: Path, salt: bytes, entries: Iterable[Entry], fs: Fs) -> None:
+    path = data_dir / FILE
+    known = read(data_dir)
+    lines = [] if known.salt else [orjson.dumps({"salt": salt.hex()})]
+    for kind, key, before_unix_ns in entries:
+        if known.before_unix_ns.get(key, 0) < before_unix_ns:
+            lines.append(orjson.dumps({"kind": kind, "hash": key.hex(), "before_unix_ns": before_unix_ns}))
+    if not lines:
+        return
+    old = path.read_bytes() if path.exists() else b""
     if old and not old.endswith(b"\n"):
         old += b"\n"
     fs.write_file(path, old + b"\n".join(lines) + b"\n")

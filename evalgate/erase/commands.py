@@ -85,21 +85,32 @@ def _carry_out(
     A batch that was read before the note is stored whole, however often it has to be tried: only when it is confirmed
     is a deletion the last word.
     """
-    traces = database.traces_of(opened, asked)
-    noted = _run(erasers, _meant(asked, traces), data_dir, only_show=False)
+
+    def known() -> tuple[str, ...]:
+        told = {t for eraser in erasers for t in eraser.traces(asked, data_dir)}
+        return tuple(sorted({*database.traces_of(opened, asked), *told}))
 
     def waiting() -> list[Waiting]:
         return [w for eraser in erasers for w in eraser.waiting(noted)]
 
+    noted = _run(erasers, _meant(asked, known()), data_dir, only_show=False)
     late = await_delivery(waiting, timeout_s, terminal.note)
-    traces = tuple(sorted({*traces, *database.traces_of(opened, asked)}))
-    meant = _meant(asked, traces)
-    found = _together([*noted, *_run(erasers, meant, data_dir, only_show=False)])
+    traces: tuple[str, ...] | None = None
+    found, more = noted, known()
+    while more != traces:
+        # What was delivered or set aside meanwhile may name the user in further traces.
+        traces = more
+        found = _together([*found, *_run(erasers, _meant(asked, traces), data_dir, only_show=False)])
+        more = known()
     with terminal.progress("erasing", len(database.TABLES) + len(list_names(DATASETS))) as step:
-        found += database.erase(opened, meant, traces, step)
-        found += datasets.erase(traces, at=datetime.now(UTC), only_show=False, step=step)
+        rows = database.erase(opened, _meant(asked, traces), traces, step)
+        cases = datasets.erase(traces, at=datetime.now(UTC), only_show=False, step=step)
     again = "what it holds of this may still be stored: run this again, which finishes it"
-    return traces, [*found, *(Erased(w.place, "waiting", w.requests, f"{w.note}; {again}", is_left=True) for w in late)]
+    found += (Erased(w.place, "waiting", w.requests, f"{w.note}; {again}", is_left=True) for w in late)
+    if not any(e.is_left for e in found):
+        for eraser in erasers:
+            eraser.finish(asked, data_dir)
+    return traces, [*found, *rows, *cases]
 
 
 def _meant(asked: Erasure, traces: tuple[str, ...]) -> Erasure:

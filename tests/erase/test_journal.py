@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.decode.protobuf import parse
-from collector.erase import tombstones
+from collector.erase import remembered, tombstones
 from collector.erase.eraser import erase_journal
 from collector.erase.records import Forget
 from collector.journal import cursor as cursors
@@ -68,6 +68,49 @@ def test_a_trace_goes_and_what_stood_beside_it_stays(tmp_path: Path) -> None:
 def test_a_user_takes_the_whole_trace_along_also_where_it_came_in_pieces(tmp_path: Path) -> None:
     other = spans((A, "nobody"), (B, "him"), sequence=2)
     assert forget(tmp_path, Erasure(LATER, user_id="her"), spans((A, "her")), other) == (["him"], {"default": 2})
+
+
+def test_a_trace_whose_root_alone_names_the_user_goes_from_every_later_batch(tmp_path: Path) -> None:
+    erasure = Erasure(LATER, user_id="her")
+    tombstones.add(tmp_path, erasure)
+    lane, other_lane = Forget(tmp_path), Forget(tmp_path)
+    before, root, after = (spans((A, user), (B, "him"), sequence=i) for i, user in enumerate(("", "her", "")))
+    assert names(lane([before])[0]) == ["", "him"], "nothing says yet that it is hers"
+    assert names(lane([root])[0]) == ["him"]
+    assert names(lane([after])[0]) == ["him"], "from now on it is known"
+    assert names(other_lane([before])[0]) == ["him"], "to whoever has not delivered it yet, and after a restart"
+    assert erase_journal.traces(erasure, tmp_path) == (A.hex(),), "what went through before is deleted by this"
+    assert A.hex().encode() not in (tmp_path / tombstones.FILE).read_bytes()
+    erase_journal.finish(erasure, tmp_path)
+    assert erase_journal.traces(erasure, tmp_path) == ()
+    assert not (tmp_path / remembered.FILE).exists(), "ids are kept no longer than they must be"
+    assert names(Forget(tmp_path)([after])[0]) == ["him"], "hashes are"
+
+
+def test_what_is_found_of_two_users_is_kept_apart(tmp_path: Path) -> None:
+    hers, his = Erasure(LATER, user_id="her"), Erasure(LATER, user_id="him", tenant="default")
+    for erasure in (hers, his):
+        tombstones.add(tmp_path, erasure)
+    Forget(tmp_path)([spans((A, "her"), (B, "him"))])
+    erase_journal.finish(hers, tmp_path)
+    assert erase_journal.traces(hers, tmp_path) == ()
+    assert erase_journal.traces(his, tmp_path) == (B.hex(),)
+
+
+def test_quarantine_forgets_a_trace_that_only_another_of_its_requests_ascribes(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    (journal / "LOCK").touch()
+    quarantine = Quarantine(Fs(), journal, b"")
+    for sequence, held in enumerate((spans((A, "x"), (B, "him")), spans((A, "her")))):
+        kept = replace(held, sequence=sequence + 1)
+        quarantine.keep_records([kept], reader="clickhouse", reason="poison", word="rejected", at_unix_ns=sequence + 1)
+    erasure = Erasure(LATER, user_id="her")
+    assert erase_journal(erasure, tmp_path, only_show=True)[0].count == 2
+    erase_journal(erasure, tmp_path, only_show=False)
+    left = [r for kept in find(journal / FOLDER) if kept.path for r in read_records(Fs(), kept.path)]
+    assert names(left) == ["him"]
+    assert erase_journal.traces(erasure, tmp_path) == (A.hex(),), "the rest of it may be stored"
 
 
 def test_a_tenant_goes_whole_and_others_are_not_touched(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 Injected: `evalgate erase --user` while one trace of hers is stored and labelled, one is decoded and not stored yet,
 and one waits in the journal. First with no time to wait.
 Holds: without the time it exits 1 and says what is under way; run again, it waits for it. Then no table, view or file
-of the journal has anything of her traces; what others sent is whole; the ledger has moved hers to erased, and its sum
-is what was received.
+of the journal has anything of her traces, also where only the last of their spans names her; what others sent is
+whole; the ledger has moved hers to erased, and its sum is what was received.
 Figure: rows and files that went.
 """
 
@@ -32,19 +32,16 @@ if TYPE_CHECKING:
 HERS, HIS = "her-words", "his-words"
 
 
-def request(number: int, user: str, said: str) -> ExportTraceServiceRequest:
-    """Return a trace of one span in which a user says something."""
+def request(number: int, user: str | None, said: str, span: int = 1) -> ExportTraceServiceRequest:
+    """Return one span of a trace in which a user says something; None where the span does not say who."""
     made = ExportTraceServiceRequest()
-    span = (
-        made.resource_spans.add()
-        .scope_spans.add()
-        .spans.add(
-            trace_id=number.to_bytes(16, "big"), span_id=number.to_bytes(8, "big"), name="chat", start_time_unix_nano=1
-        )
-    )
+    scope = made.resource_spans.add().scope_spans.add()
+    sent = scope.spans.add(name="chat", start_time_unix_nano=1)
+    sent.trace_id, sent.span_id = number.to_bytes(16, "big"), span.to_bytes(8, "big")
     content = json.dumps([{"role": "user", "parts": [{"type": "text", "content": f"{said} {number}"}]}])
     for key, text in (("user.id", user), ("gen_ai.operation.name", "chat"), ("gen_ai.input.messages", content)):
-        span.attributes.add(key=key, value=value(text))
+        if text is not None:
+            sent.attributes.add(key=key, value=value(text))
     return made
 
 
@@ -123,3 +120,36 @@ def test_nothing_of_her_is_left_and_all_of_him_is(
     states = collector.rows("SELECT state, sum(count) AS n FROM ledger WHERE signal = 'traces' GROUP BY state")
     assert {row["state"]: row["n"] for row in states if row["n"]} == {"stored": 2, "erased": 3}
     record_property("figure", f"{sum(counts.values())} rows and files; 3 of 5 traces")
+
+
+@pytest.mark.quick
+def test_a_trace_goes_whole_when_only_its_root_names_her_and_comes_last(launch: Launch, store: str) -> None:
+    collector = launch(dsn=store)
+    go = collector.folder / "go"
+    collector.start(failpoints=f"delivery.after_decode=pause:{go}@2")
+    work = collector.folder / "work"
+    work.mkdir()
+    post(collector, "traces", request(1, None, HERS, span=1))
+    until(lambda: stored(collector) == {1}, "a child of hers is stored, and nothing says that it is hers")
+    post(collector, "traces", request(1, None, HERS, span=2))
+    until((collector.folder / "go.reached").exists, "another is past all checks and not stored")
+    post(collector, "traces", request(1, "her", HERS, span=3))
+    post(collector, "traces", request(2, "him", HIS))
+    post(collector, "traces", request(1, None, HERS, span=4))
+    listed = collector.data_dir / "erased.jsonl"
+
+    def let_go() -> None:
+        until(listed.exists, "the command has begun")
+        go.touch()
+
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    arguments = ("erase", "--user", "her", "--data-dir", str(collector.data_dir), "--yes", "--json")
+    done = json.loads(evalgate(collector, work, *arguments).splitlines()[0])
+    thread.join()
+    assert (done["traces"], stored(collector)) == (1, {2})
+    assert [name for name, rows in everything(collector).items() if HERS.encode() in rows] == []
+    assert on_disk(collector.journal, HERS) == []
+    assert not (collector.data_dir / "erasing.jsonl").exists(), "ids are kept no longer than it takes"
+    states = collector.rows("SELECT state, sum(count) AS n FROM ledger WHERE signal = 'traces' GROUP BY state")
+    assert {row["state"]: row["n"] for row in states if row["n"]} == {"stored": 1, "erased": 4}
