@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 import pytest
 
+from exporters.clickhouse.engine import EngineError
 from exporters.clickhouse.faults import PUSHED, InsertFault
 from exporters.clickhouse.stream import UNKNOWN_STATUS, push
 
@@ -77,6 +78,7 @@ def test_an_error_is_taken_for_what_it_surely_is(met: list[dict[str, Any]], code
     with pytest.raises(InsertFault, match=rf"^Code: {code}\. DB::Exception: .* \(E\)$") as caught:
         push(Engine(*met), INSERT, "Native", [b"x"])
     assert caught.value.code == code
+    assert EngineError(str(caught.value)).code == code, "whoever sends it to this process hears the same"
 
 
 def test_where_the_id_of_the_insert_is_not_known_nothing_is_refused_for_good() -> None:
