@@ -83,7 +83,11 @@ class Accounting:
 
     def status(self) -> dict[str, Any]:
         """Return what the service's status says under `ledger`."""
-        return {"in_journal": self._waiting.document(), "failing": self.books.failing}
+        return {
+            "in_journal": self._waiting.document(),
+            "is_written": self.books.is_written,
+            "failing": self.books.failing,
+        }
 
 
 class _Watched:

@@ -76,6 +76,11 @@ class Books:
         self._counts[key] += count
         self._requests[key] += uncounted_requests
 
+    @property
+    def is_written(self) -> bool:
+        """Whether nothing that was counted is in memory alone."""
+        return not self._counts and not self._requests and not self._writing.locked()
+
     async def run(self, ledgers: Sequence[Ledger]) -> None:
         """Write and book until cancelled. What fails is tried again; the reason stands in `failing`."""
         async with asyncio.TaskGroup() as tasks:  # apart: a database that hangs must not keep counts from the disk

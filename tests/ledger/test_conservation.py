@@ -104,7 +104,9 @@ class Sender:
         self.uncounted[tenant] += 0 if good else 1
         body = b'{"session_id": "s", "value": true}' if good else b'{"value": true}'
         with suppress(Refused):
-            await self.intake.take_feedback(body, tenant=tenant, gzip=False, now_unix_ns=self.rng.getrandbits(60))
+            await self.intake.take_feedback(
+                body, tenant=tenant, gzip=False, now_unix_ns=self.rng.getrandbits(60), max_bytes=1 << 20
+            )
 
     def spans(self, n: int, *, bad: int = 0, name: str = "chat") -> bytes:
         request = ExportTraceServiceRequest()
