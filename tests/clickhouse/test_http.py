@@ -349,6 +349,7 @@ def test_web_pages_of_other_sites_are_refused_even_with_the_token(served: Served
         {"Host": ""},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -376,6 +377,16 @@ def test_bodies_results_and_time_are_bounded(served: Served) -> None:
     assert ask(served, "SELECT number FROM numbers(1000000)").code == 396
 
 
+def test_what_is_left_of_a_statement_without_its_format_is_checked_too(served: Served) -> None:
+    """FORMAT takes the end of the comment along: the quote becomes a comment, and the text becomes SQL."""
+    hidden = "UNION ALL SELECT toUInt64(throwIf(notEmpty(name))) FROM system.users --"
+    sql = "SELECT number FROM numbers(0) -- FORMAT\nNative SETTINGS count_distinct_implementation = 'x\n"
+    reply = ask(served, f"{sql}{hidden}'", url="/?default_format=Native")
+    assert (reply.status, reply.code) == (403, 497), reply.body
+    assert b"system.users" in reply.body
+    assert ask(served, "SELECT number FROM numbers(0) FORMAT Native").body.startswith(b"\x01\x00\x06number")
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "lz4"])
 def test_a_request_body_is_inflated_up_to_its_limit_and_whole(coding: str) -> None:
     pack = {"gzip": gzip.compress, "deflate": zlib.compress, "lz4": lz4.frame.compress}[coding]
@@ -387,6 +398,14 @@ def test_a_request_body_is_inflated_up_to_its_limit_and_whole(coding: str) -> No
         with pytest.raises(Refused) as bad:
             decode_body(broken, coding, 1000)
         assert bad.value.reason is Reason.BAD_DATA
+
+
+def test_a_body_of_many_frames_is_refused_before_they_are_read() -> None:
+    """Each frame costs a copy of what follows it."""
+    one = lz4.frame.compress(b"x")
+    assert decode_body(one * 64, "lz4", 1000) == b"x" * 64
+    with pytest.raises(Refused, match="more than 64 lz4 frames"):
+        decode_body(one * 65, "lz4", 1000)
 
 
 def test_concurrent_readers_get_their_own_answers(served: Served) -> None:

@@ -61,7 +61,7 @@ def foreign(headers: Mapping[str, str], hosts: frozenset[str]) -> str | None:
     if headers.get("sec-fetch-site", "none") not in OWN_SITES:
         return "requests from web pages of other sites are not taken (Sec-Fetch-Site)"
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _site(origin) != host.lower():
         return "requests from web pages of other sites are not taken (Origin)"
     return None
 
@@ -70,6 +70,13 @@ def host_name(host: str) -> str:
     """Return the name in a Host header, without the port; '' when it has none."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _site(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

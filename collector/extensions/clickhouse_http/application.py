@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from collector.auth.routes import Route
@@ -28,7 +28,7 @@ from collector.extensions.clickhouse_http.request import (
     read_statement,
 )
 from exporters.clickhouse.engine import Answer, EngineError
-from exporters.clickhouse.fence import Fence, check_settings
+from exporters.clickhouse.fence import MAX_STATEMENT_CHARS, Fence, check_settings
 from exporters.clickhouse.tenant_filter import TenantFilter, tenant_filter
 from schema.errors import Reason, Refused
 from schema.identity import Scope
@@ -76,6 +76,10 @@ STATUS_OF_CODE: Mapping[int, int] = MappingProxyType(
 
 TENANTS = "SELECT DISTINCT tenant FROM trace_parts UNION DISTINCT SELECT DISTINCT tenant FROM ledger"
 EXECUTION_TIME = "max_execution_time"
+MAX_STATEMENT_BYTES = MAX_STATEMENT_CHARS
+"""What is read of the body of a reader, and what it may inflate to."""
+MAX_LENGTH_DIGITS = 18
+MEMORY = "max_memory_usage"
 DECIMAL = re.compile(r"\d+(\.\d+)?")
 
 
@@ -91,6 +95,7 @@ class Application:
         hosts: frozenset[str],
         max_body_bytes: int,
         max_execution_time_s: float,
+        max_memory_bytes: int,
         name: str,
     ) -> None:
         self._engine = engine
@@ -99,6 +104,7 @@ class Application:
         self._hosts = hosts
         self._max_body_bytes = max_body_bytes
         self._max_execution_time_s = max_execution_time_s
+        self._max_memory_bytes = max_memory_bytes
         self._name = name
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -114,6 +120,8 @@ class Application:
             response = _problem(status, code, f"Code: {code}. DB::Exception: {e}. ({word})")
         except EngineError as e:
             response = _problem(STATUS_OF_CODE.get(e.code, 500), e.code, str(e))
+        except ClientDisconnect:
+            return
         except Exception:  # a client must get an answer, whatever our bug is
             # The texts of statements may hold content of spans: the log has the place only.
             logger.exception("a bug: request %s got no answer", query_id)
@@ -136,13 +144,15 @@ class Application:
             return Response("Ok.\n", media_type="text/plain")
         url = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
         caller = identify(request.headers, url, self._engine.lock.owner.token, self._gate, route)
-        statement = await self._statement(request, url)
+        statement = await self._statement(request, url, caller)
         if not statement.text.strip():
             return Response("Ok.\n", media_type="text/plain")
         accepted = request.headers.get("accept-encoding", "") if url.get("enable_http_compression") == "1" else ""
         return await self._in_thread(lambda: self._run(statement, caller, request.method, accepted))
 
-    async def _statement(self, request: Request, url: Mapping[str, str]) -> Statement:
+    async def _statement(self, request: Request, url: Mapping[str, str], caller: Caller) -> Statement:
+        # Who owns nothing here sends a statement; data, which may be large, come from the owner.
+        limit_bytes = self._max_body_bytes if caller.is_owner else min(self._max_body_bytes, MAX_STATEMENT_BYTES)
         if any(url.get(name) == "1" for name in ("compress", "decompress")):
             raise Refused(
                 Reason.UNSUPPORTED_MEDIA_TYPE,
@@ -150,21 +160,25 @@ class Application:
             )
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise Refused(Reason.UNSUPPORTED_MEDIA_TYPE, "external data (multipart forms) are not taken here")
-        body = b"" if request.method in READ_ONLY_METHODS else await self._body(request)
+        body = b"" if request.method in READ_ONLY_METHODS else await self._body(request, limit_bytes)
         coding = request.headers.get("content-encoding", "")
         if body and coding:
-            body = await self._in_thread(lambda: decode_body(body, coding, self._max_body_bytes))
-        return read_statement(url, request.headers, body)
+            body = await self._in_thread(lambda: decode_body(body, coding, limit_bytes))
+        statement = read_statement(url, request.headers, body)
+        if not caller.is_owner and len(statement.text) > MAX_STATEMENT_CHARS:
+            raise Refused(Reason.TOO_LARGE, f"the statement is longer than {MAX_STATEMENT_CHARS} characters")
+        return statement
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, limit_bytes: int) -> bytes:
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and (len(announced) > MAX_LENGTH_DIGITS or int(announced) > limit_bytes):
+            raise _too_large(limit_bytes)
         pieces: list[bytes] = []
         size = 0
         async for piece in request.stream():
             size += len(piece)
-            if size > self._max_body_bytes:
-                raise Refused(
-                    Reason.TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes (max_body_bytes)"
-                )
+            if size > limit_bytes:
+                raise _too_large(limit_bytes)
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -213,12 +227,12 @@ class Application:
         return [json.loads(line) for line in self._engine.execute(sql, "JSONEachRow").body.splitlines()]
 
     def _reader_settings(self, settings: dict[str, str]) -> dict[str, str]:
-        """Keep what a reader may set; the time limit only shorter."""
+        """Keep what a reader may set, the time limit only shorter, and bound the memory."""
         limit = settings.pop(EXECUTION_TIME, "")
         check_settings(settings)
         if DECIMAL.fullmatch(limit) and 0 < float(limit) < self._max_execution_time_s:
             settings[EXECUTION_TIME] = limit
-        return settings
+        return settings | {MEMORY: str(self._max_memory_bytes)}
 
     def _fence(self, parameters: Mapping[str, str], confined: TenantFilter | None) -> Fence:
         def explain(statement: str) -> str:
@@ -228,6 +242,11 @@ class Application:
         if confined is None:
             return Fence(self._engine.database, explain)
         return Fence(self._engine.database, explain, confined.tables, confined.hidden)
+
+
+def _too_large(limit_bytes: int) -> Refused:
+    what = "a statement has at most that" if limit_bytes == MAX_STATEMENT_BYTES else "max_body_bytes"
+    return Refused(Reason.TOO_LARGE, f"the body is larger than {limit_bytes} bytes ({what})")
 
 
 def _success(answer: Answer, form: str | None, accepted: str) -> Response:

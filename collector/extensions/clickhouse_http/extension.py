@@ -11,7 +11,8 @@ import contextlib
 import logging
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from pydantic import Field
@@ -21,6 +22,7 @@ from collector.auth.gate import AuthConfig, open_gate
 from collector.auth.tls import Certificates, RenewingContext, TlsConfig
 from collector.extensions.clickhouse_http.admission import host_name
 from collector.extensions.clickhouse_http.application import Application
+from collector.extensions.clickhouse_http.connection import Connection, ConnectionLimits
 from exporters.clickhouse.dsn import EmbeddedDsn, default_dsn, parse_dsn
 from exporters.clickhouse.engine import Engine
 from schema.component import ComponentConfig, Context, component
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 START_TIMEOUT_S = 10.0
+OWNER_MEMORY_BYTES = 2 << 30
+"""Of one statement of the owner, who may set max_memory_usage to something else."""
 
 
 class ClickHouseHttpConfig(ComponentConfig):
@@ -57,8 +61,19 @@ class ClickHouseHttpConfig(ComponentConfig):
     """Beyond this a statement fails; the answer is held in memory."""
     max_execution_time_s: float = Field(default=60, gt=0)
     """Beyond this a statement fails."""
-    max_memory_bytes: int = Field(default=2 << 30, ge=1 << 20)
-    """Memory of one statement."""
+    max_memory_bytes: int = Field(default=512 << 20, ge=1 << 20)
+    """Memory of one statement of a reader; there are `concurrency` of them, in the process that receives."""
+    max_connections: int = Field(default=128, ge=1)
+    """Beyond this the next one is answered with 503."""
+    max_header_bytes: int = Field(default=1 << 20, ge=256)
+    """A head with its URL, where statement and parameters may stand. Source: ClickHouse's http_max_uri_size."""
+    header_timeout_s: float = Field(default=10, gt=0)
+    """From the connection, or the first byte of a request, to the end of its head."""
+    body_timeout_s: float = Field(default=30, gt=0)
+    """For a body; one that comes at least at the next rate may take longer."""
+    min_body_bytes_per_s: int = Field(default=1000, ge=1)
+    answer_timeout_s: float = Field(default=30, gt=0)
+    """A client that reads nothing of its answer for so long is cut: the answer waits in memory."""
 
 
 class ClickHouseHttp:
@@ -101,7 +116,7 @@ class ClickHouseHttp:
         settings = {
             "async_insert": 0,
             "max_execution_time": self._config.max_execution_time_s,
-            "max_memory_usage": self._config.max_memory_bytes,
+            "max_memory_usage": max(OWNER_MEMORY_BYTES, self._config.max_memory_bytes),
             "max_result_bytes": self._config.max_result_bytes,
             "result_overflow_mode": "throw",
         }
@@ -120,11 +135,12 @@ class ClickHouseHttp:
             hosts=hosts,
             max_body_bytes=self._config.max_body_bytes,
             max_execution_time_s=self._config.max_execution_time_s,
+            max_memory_bytes=self._config.max_memory_bytes,
             name="otel-evalgate",
         )
         web = uvicorn.Config(
             application,
-            http="httptools",
+            http=cast("Any", partial(Connection, limits=_limits(self._config))),  # uvicorn calls it as a class
             loop="none",
             lifespan="off",
             log_config=None,
@@ -132,13 +148,12 @@ class ClickHouseHttp:
             access_log=False,
             server_header=False,
             ws="none",
-            limit_concurrency=self._config.concurrency * 32,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=5,
         )
         web.load()
         if self._config.tls is not None:
-            web.ssl = RenewingContext.of(Certificates(self._config.tls))
+            web.ssl = RenewingContext.of(Certificates(self._config.tls), max_connections=self._config.max_connections)
         self._server = _Server(web)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="clickhouse_http")
         await _until_started(self._server, self._task)
@@ -192,6 +207,17 @@ def _endpoint(config: ClickHouseHttpConfig) -> tuple[str, int]:
     if wrong := danger(config.endpoint, insecure=config.insecure, asks_for_keys=asks, tls=config.tls, doing="read"):
         raise ConfigError(f"extensions.clickhouse_http.endpoint {wrong}")
     return host, int(port)
+
+
+def _limits(config: ClickHouseHttpConfig) -> ConnectionLimits:
+    return ConnectionLimits(
+        max_connections=config.max_connections,
+        max_header_bytes=config.max_header_bytes,
+        header_timeout_s=config.header_timeout_s,
+        body_timeout_s=config.body_timeout_s,
+        min_body_bytes_per_s=config.min_body_bytes_per_s,
+        answer_timeout_s=config.answer_timeout_s,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
