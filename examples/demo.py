@@ -39,6 +39,7 @@ SEED = "9"  # the seed whose trace ids evals/labels.jsonl names
 READY_TIMEOUT_S = 60.0
 VISIBLE_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
+REMOVE_TIMEOUT_S = 5.0
 SHOWN_TRACES = 12
 
 
@@ -164,7 +165,14 @@ def main() -> None:
         if keep:
             console.print(f"\nkept: {folder}", soft_wrap=True)
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also where what was killed a moment ago still puts a file there."""
+    until = time.monotonic() + REMOVE_TIMEOUT_S
+    while folder.exists() and time.monotonic() < until:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def walk(walk: Walk) -> None:
