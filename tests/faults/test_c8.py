@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+pytestmark = [
+    pytest.mark.usefixtures("kernels"),  # else it may be this test that compiles them
+    # About 80 INSERTs one after another, each synced: 3 s alone, and more than a minute beside eight busy processes.
+    pytest.mark.timeout(300, func_only=True),
+]
 ROWS = 10_000
 POISON = 6_543
 
