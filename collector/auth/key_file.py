@@ -115,7 +115,7 @@ class KeyFile:
     def _changing(self) -> Iterator[dict[str, Key]]:
         """Lend the keys to be changed; they are written when the block ends well."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the journal, which comes after
             fd = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as e:
             raise ConfigError(f"the key file {self.path} cannot be changed: {e.strerror}") from None

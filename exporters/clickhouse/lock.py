@@ -146,7 +146,7 @@ def read_owner(database: Path) -> Owner | None:
 
 def _take(path: Path, database: Path, sleep: Callable[[float], None]) -> _Held:
     """Lock the file and say who we are; a short hold by a process that only looks is waited out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _lock(fd, database, sleep)

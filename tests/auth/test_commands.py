@@ -57,6 +57,17 @@ def test_a_key_is_printed_once_alone_on_a_line(folder: Path, capsys: pytest.Capt
     assert abs(kept.expires_unix_s - time.time() - 90 * 86_400) < 60
 
 
+def test_a_data_folder_that_is_made_for_the_first_key_is_its_owners_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(capsys)
+    assert stat.S_IMODE((folder / ".evalgate/data").stat().st_mode) == 0o700
+    mine = folder / "mine"
+    mine.mkdir(mode=0o755)
+    make(capsys, "--data-dir", str(mine))
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o755
+
+
 def test_json_holds_the_key_and_nothing_else_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_evalgate(["keys", "create", "--tenant", "acme", "--json"]) == 0
     printed = capsys.readouterr()

@@ -115,6 +115,11 @@ def test_connections_of_one_process_share_the_ownership_until_the_last_closes(tm
     assert read_owner(tmp_path / "db") is None
 
 
+def test_a_folder_that_is_made_for_the_lock_is_its_owners_alone(tmp_path: Path) -> None:
+    DatabaseLock.acquire(tmp_path / "data/db").release()
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
 def test_the_lock_file_is_for_this_user_alone(tmp_path: Path) -> None:
     lock_path(tmp_path / "db").touch(mode=0o644)
     lock = DatabaseLock.acquire(tmp_path / "db")
