@@ -19,7 +19,7 @@ from collector.processors.redact.apply import NAMED, Redaction, Rules
 from collector.processors.redact.detectors import DETECTORS, NAMES_OF_DETECTORS
 from collector.processors.redact.names import SecretNames
 from collector.processors.redact.patterns import any_matches, checked
-from collector.processors.redact.search import Search
+from collector.processors.redact.search import OVERFULL_NAME, Search
 from schema.component import ComponentConfig, component
 from schema.errors import ConfigError
 from schema.fields import did_you_mean
@@ -62,7 +62,7 @@ class RedactProcessor:
         for name in config.detectors:
             if name not in NAMES_OF_DETECTORS:
                 raise ConfigError(f"redact: there is no detector {name!r}.{did_you_mean(name, NAMES_OF_DETECTORS)}")
-        if taken := sorted({NAMED, *NAMES_OF_DETECTORS} & config.patterns.keys()):
+        if taken := sorted({NAMED, OVERFULL_NAME, *NAMES_OF_DETECTORS} & config.patterns.keys()):
             raise ConfigError(f"redact: a pattern cannot be called {taken[0]!r}: a detector is")
         checked({f"allow[{i}]": p for i, p in enumerate(config.allow)})
         on = [d for d in DETECTORS if config.detectors.get(d.name, d.default)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,10 +12,22 @@ import pyarrow as pa
 
 from collector.processors.redact.mask import masked
 from collector.processors.redact.names import INNER, INNER_SECRET
-from collector.processors.redact.search import STRING, Judge, Scan, Span, Texts, leaves, value_leaves
+from collector.processors.redact.search import (
+    MAX_IN_BUFFER,
+    MAX_IN_VALUE,
+    NESTED_KINDS,
+    OVERFULL_NAME,
+    PAIR,
+    STRING,
+    Judge,
+    Scan,
+    Span,
+    Texts,
+    secret_parts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from collector.processors.redact.names import SecretNames
     from collector.processors.redact.patterns import UserPattern
@@ -86,10 +99,10 @@ class Redaction:
             buffers[id(table.buffer)] = table.buffer
             if self.compiled and id(table.buffer) not in self.scans:
                 self.scans[id(table.buffer)] = Scan.of(table.buffer)
-            found = spans.setdefault(id(table.buffer), [])
-            found += self._values(table)
-            cleared = self._named(table, found)
-            cleared = self._keys(cleared)
+            found, overfull = self._values(table)
+            cleared = self._named(table, found, overfull)
+            spans.setdefault(id(table.buffer), []).extend(found)
+            cleared = self._keys(_as_text(cleared, overfull))
             if cleared is not table:
                 changed[where] = cleared
         for number, buffer in buffers.items():
@@ -102,16 +115,28 @@ class Redaction:
                     changed[where] = replace(changed.get(where, table), buffer=new)
         return changed
 
-    def _values(self, table: AttributeTable) -> list[Span]:
-        """Return what is found in the values, and in the kvlists among them by the names of their keys."""
+    def _values(self, table: AttributeTable) -> tuple[list[Span], list[int]]:
+        """Return what is found in the values, and in the kvlists among them by the names of their keys.
+
+        Also the rows of values that have too much in them: these are masked whole, and have to become texts.
+        """
         texts = Texts(table.buffer, table.type, table.start, table.length)
-        found, keys = self._found(texts)
+        found, keys, overfull = self._found(texts)
+        rest: list[NestedKey] = []
         for key in keys:
             if table.buffer[key.start : key.end].decode("utf-8", "replace") in self.rules.names:
-                found += [Span(s, e, NAMED) for s, e in value_leaves(table.buffer, key)]
-        return found
+                parts = secret_parts(table.buffer, PAIR, key.end, key.pair_end, NAMED)
+                if not _took(found, parts):
+                    rest.append(key)
+        if rest:
+            order = np.argsort(table.start, kind="stable")
+            at = np.searchsorted(table.start[order], [k.start for k in rest], side="right") - 1
+            more = np.unique(order[at]).tolist()
+            found += _whole(texts, more)
+            overfull += more
+        return found, overfull
 
-    def _found(self, texts: Texts) -> tuple[list[Span], list[NestedKey]]:
+    def _found(self, texts: Texts) -> tuple[list[Span], list[NestedKey], list[int]]:
         judge = Judge(texts.buffer, self.rules.allowed)
         if self.compiled:
             scan = self.scans.get(id(texts.buffer)) or Scan.of(texts.buffer)
@@ -120,22 +145,28 @@ class Redaction:
             keys = self.rules.search.plainly(texts, judge)
         for pattern in self.rules.patterns:
             judge.spans += (s for s in pattern.spans(texts) if not self.rules.allowed(texts.buffer[s.start : s.end]))
-        return judge.spans, keys
+        judge.spans += _whole(texts, judge.overfull)
+        return judge.spans, keys, judge.overfull
 
-    def _named(self, table: AttributeTable, found: list[Span]) -> AttributeTable:
+    def _named(self, table: AttributeTable, found: list[Span], overfull: list[int]) -> AttributeTable:
         """Add the values under keys that name secrets; return the table without such numbers."""
         names = [i for i, key in enumerate(table.keys) if key in self.rules.names]
         inner = [i for i, key in enumerate(table.keys) if key in INNER]
         for row in np.flatnonzero(np.isin(table.key, inner)).tolist() if inner else ():
             start = int(table.start[row])
-            found += (Span(start + m.start(1), start + m.end(1), NAMED) for m in INNER_SECRET.finditer(table.raw(row)))
+            inside = (Span(start + m.start(1), start + m.end(1), NAMED) for m in INNER_SECRET.finditer(table.raw(row)))
+            if not _took(found, inside):
+                found += _whole(table, [row])
+                overfull.append(row)
         if not names:
             return table
         of_secret = np.isin(table.key, names)
         for row in np.flatnonzero(of_secret).tolist():
             start = int(table.start[row])
-            of_value = leaves(table.buffer, int(table.type[row]), start, start + int(table.length[row]))
-            found += [Span(s, e, NAMED) for s, e in of_value]
+            parts = secret_parts(table.buffer, int(table.type[row]), start, start + int(table.length[row]), NAMED)
+            if not _took(found, parts):
+                found += _whole(table, [row])
+                overfull.append(row)
         numbers = of_secret & np.isin(table.type, NUMBERS)
         if not numbers.any():
             return table
@@ -150,7 +181,7 @@ class Redaction:
         ends = np.cumsum(np.array([len(k) for k in encoded], np.int64))
         length = np.diff(ends, prepend=0)
         buffer = b"".join(encoded)
-        found, _ = self._found(Texts(buffer, np.full(len(encoded), STRING, np.uint8), ends - length, length))
+        found, _, _ = self._found(Texts(buffer, np.full(len(encoded), STRING, np.uint8), ends - length, length))
         if not found:
             return table
         new, counts = masked(buffer, found)
@@ -167,7 +198,7 @@ class Redaction:
         ends = np.frombuffer(offsets, np.int32)[array.offset : array.offset + n + 1].astype(np.int64)
         buffer = data.to_pybytes()
         texts = Texts(buffer, np.full(n, STRING, np.uint8), ends[:-1], np.diff(ends))
-        found, _ = self._found(texts)
+        found, _, _ = self._found(texts)
         if not found:
             return array
         new, counts = masked(buffer, found)
@@ -175,3 +206,30 @@ class Redaction:
         return pa.Array.from_buffers(
             array.type, n, [array.buffers()[0], offsets, pa.py_buffer(new)], offset=array.offset
         )
+
+
+def _took(found: list[Span], more: Iterator[Span]) -> bool:
+    """Add what was found in one value, unless that is too much for it or for all: then nothing is added."""
+    room = max(1, min(MAX_IN_VALUE, 2 * MAX_IN_BUFFER - len(found)))
+    before = len(found)
+    found += islice(more, room)
+    if next(more, None) is None:
+        return True
+    del found[before:]
+    return False
+
+
+def _whole(texts: Texts | AttributeTable, rows: Sequence[int]) -> Iterator[Span]:
+    for row in rows:
+        start = int(texts.start[row])
+        yield Span(start, start + int(texts.length[row]), OVERFULL_NAME)
+
+
+def _as_text(table: AttributeTable, rows: Sequence[int]) -> AttributeTable:
+    """Return the table with lists and maps in these rows called texts: masks are no messages."""
+    if not rows:
+        return table
+    chosen = np.zeros(len(table), np.bool_)
+    chosen[list(rows)] = True
+    nested = chosen & np.isin(table.type, NESTED_KINDS)
+    return replace(table, type=np.where(nested, np.uint8(STRING), table.type)) if nested.any() else table

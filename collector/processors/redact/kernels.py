@@ -34,8 +34,9 @@ ONES: Final = 0x0101010101010101
 OF_RUN, OF_CARD, OF_AT = 1, 2, 4
 MIN_RUN: Final = 19
 
-PREFIX, SCHEME, NAME, PEM, URL, CARD, EMAIL, KEY = range(8)
-"""`collector.processors.redact.detectors.Anchor`; KEY: the key of a nested value, which may name a secret."""
+PREFIX, SCHEME, NAME, PEM, URL, CARD, EMAIL, KEY, OVERFULL = range(9)
+"""`collector.processors.redact.detectors.Anchor`; KEY: the key of a nested value, which may name a secret;
+OVERFULL: see `find`."""
 
 STRING, ARRAY, KVLIST, BYTES, PAIR, VALUE = 1, 5, 6, 7, 8, 9
 """`schema.anyvalue.ValueType`; PAIR and VALUE are the other messages that nest."""
@@ -141,19 +142,25 @@ def find(
     emails: bool,  # noqa: FBT001 - as above
     any_key: bool,  # noqa: FBT001 - as above
     stack: Ints,
+    row: Int,
+    most: Int,
     found: Ints,
-) -> Int:
-    """List candidates in the values of these extents; return how many there are, listed or not.
+) -> tuple[Int, Int]:
+    """List candidates in the values of these extents from `row` on, as far as there is room.
+
+    Return the row where it ended, and how many are listed. Of a value that has more than `most` nothing is listed but
+    OVERFULL and, as where, its row. There must be room for more than `most`.
 
     `flags` are those of `flag`, `eights` the same, eight in one.
     `found` is int64[5, room]: anchor, number (of the prefix; where a card's digits end), where, start and end of the
     text. Of KEY, where is the start of a key in a kvlist, the text is what comes behind it there.
     `first_prefix[b]` to `first_prefix[b + 1]` are the prefixes that begin with byte b, rows of `prefixes`.
-    `stack` has two for each level that values may nest; -1 is returned where one nests deeper. With `any_key`, every
-    key of a kvlist is listed, else those that may name a secret.
+    `stack` has two for each level that values may nest; -1 candidates are returned where one nests deeper.
+    With `any_key`, every key of a kvlist is listed, else those that may name a secret.
     """
     count: Int = 0
-    for row in range(len(kinds)):
+    while row < len(kinds):
+        before = count
         kind = kinds[row]
         start = starts[row]
         end = start + lengths[row]
@@ -180,8 +187,13 @@ def find(
                 found,
             )
             if count < 0:
-                return -1
-    return count
+                return row, -1
+        if count - before > most:
+            count = put(found, before, OVERFULL, 0, row, start, end)
+        if count > found.shape[1]:
+            return row, before
+        row += 1
+    return row, count
 
 
 @kernel

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-
-from collector.processors.redact.search import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from collector.processors.redact.search import Span
+
 SHORT: Final = b"[REDACTED]"
+TEXT_WIRE: Final = 2
+"""`Span.wire` of what is no number."""
 
 
 def mask(detector: str, length: int) -> bytes:
@@ -19,6 +22,11 @@ def mask(detector: str, length: int) -> bytes:
         if len(label) <= length:
             break
     return label + b"*" * (length - len(label))
+
+
+def nothing(span: Span) -> bytes:
+    """Return a zero in the wire type of a number, as long as it: a varint may be longer than it need be."""
+    return b"\x80" * (span.end - span.start - 1) + b"\0" if span.wire == 0 else bytes(span.end - span.start)
 
 
 def masked(buffer: bytes, spans: Iterable[Span]) -> tuple[bytes, Counter[str]]:
@@ -31,9 +39,15 @@ def masked(buffer: bytes, spans: Iterable[Span]) -> tuple[bytes, Counter[str]]:
     view, done = memoryview(buffer), 0
     for span in joined(spans):
         text = view[span.start : span.end]
-        if is_mask(bytes(text)):
+        if span.wire != TEXT_WIRE:
+            new = nothing(span)
+            if text == new:
+                continue
+        elif is_mask(bytes(text)):
             continue
-        pieces += (view[done : span.start], mask(span.detector, len(text)))
+        else:
+            new = mask(span.detector, len(text))
+        pieces += (view[done : span.start], new)
         done = span.end
         counts[span.detector] += 1
     return (b"".join([*pieces, view[done:]]) if pieces else buffer), counts
@@ -45,7 +59,7 @@ def joined(spans: Iterable[Span]) -> list[Span]:
     for span in sorted(spans, key=lambda s: (s.start, -s.end)):
         if out and span.start < out[-1].end:
             last = out[-1]
-            out[-1] = Span(last.start, max(last.end, span.end), last.detector)
+            out[-1] = replace(last, end=max(last.end, span.end))
         elif span.end > span.start:
             out.append(span)
     return out

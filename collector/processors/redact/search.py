@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import merge
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from collector.processors.redact.detectors import (
     BOUNDARY,
     CARD_DIGITS,
-    DIGITS,
     SCHEMES,
     Anchor,
     Detector,
@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Bytes = NDArray[np.uint8]
 
-MOST_ROOM: Final = 1 << 16
-FIRST_ROOM: Final = 1024
+MAX_IN_VALUE: Final = 1 << 15
+"""Candidates in one value. One that has more is masked whole: judging them is slow, and nobody has so many secrets."""
+MAX_IN_BUFFER: Final = 1 << 18
+"""Candidates in the values of one buffer, after which each value that has any is masked whole."""
 MAX_DEPTH: Final = 100
 """Of nested values; the protobuf library reads no deeper."""
 KEY: Final = 7
 """`kernels.KEY`: not a candidate, the key of a nested value."""
+OVERFULL: Final = 8
+"""`kernels.OVERFULL`: a value with too many candidates."""
+OVERFULL_NAME: Final = "overfull"
+"""What masks and counts call it."""
 WORD_CLASS, ALNUM, FIRST, SPECIAL = 1, 2, 4, 8
 """Bits of the classes that kernels read."""
 LETTERS_AND_DIGITS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
@@ -57,6 +63,8 @@ class Span:
     start: int
     end: int
     detector: str
+    wire: int = 2
+    """The wire type: of a number in a nested value 0 or 1, of all else 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +114,19 @@ class Judge:
     buffer: bytes
     allowed: Callable[[bytes], bool]
     spans: list[Span] = field(default_factory=list)
+    overfull: list[int] = field(default_factory=list)
+    """Rows of the texts to be masked whole."""
+    tries: int = 0
+    """Candidates so far, in all texts; each place where a card's number may begin is one."""
     _start: int = -1
     _end: int = -1
     _text: bytes = b""
     _until: dict[Detector, int] = field(default_factory=dict)
     """Up to where a detector finds nothing more: without this, a text could be read from each of its bytes on."""
+
+    def allowance(self) -> int:
+        """Return how many candidates the next value may have."""
+        return MAX_IN_VALUE if self.tries < MAX_IN_BUFFER else 0
 
     def open(self, start: int, end: int) -> bytes:
         """Go to a text: patterns see nothing around it."""
@@ -122,11 +138,10 @@ class Judge:
     def judge(self, detector: Detector, at: int, until: int = -1) -> None:
         """Take a candidate at `at` of the open text, where its anchor says; of a card, digits end at `until`."""
         text = self._text
+        self.tries += 1
         match detector.anchor:
             case Anchor.CARD:
-                for place in range(at, until):
-                    if text[place] in DIGITS:
-                        self._match(detector, place)
+                self._cards(detector, at, until)
                 return
             case Anchor.PREFIX if not BOUNDARY.match(text, at):
                 return
@@ -144,6 +159,17 @@ class Judge:
             while end < len(text) and text[end] in WORD_BYTES:
                 end += 1
             self._until[detector] = end
+
+    def _cards(self, detector: Detector, at: int, until: int) -> None:
+        """Try each place; two bytes behind the digits tell whether they end there. A text with too many goes whole."""
+        last = self.tries + MAX_IN_VALUE
+        while (found := detector.pattern.search(self._text, at, min(until + 2, len(self._text)))) is not None:
+            self._match(detector, found.start())
+            at = found.start() + 1
+            self.tries += 1
+            if self.tries > last:
+                self.spans.append(Span(self._start, self._end, OVERFULL_NAME))
+                return
 
     def _match(self, detector: Detector, at: int) -> None:
         found = detector.pattern.match(self._text, at)
@@ -196,20 +222,18 @@ class Search:
         scan = scan or Scan.of(texts.buffer)
         keys: list[NestedKey] = []
         stack = np.empty(2 * MAX_DEPTH, np.int64)
-        found = np.empty((5, FIRST_ROOM), np.int64)
+        found = np.empty((5, MAX_IN_VALUE + 1), np.int64)
         row, n = 0, len(texts.kind)
-        step = n
         while row < n:
-            part = slice(row, row + step)
             with np.errstate(over="ignore"):  # as in Scan.of
-                count = kernels.find(
+                row, count = kernels.find(
                     scan.buffer,
                     scan.words,
                     scan.flags,
                     scan.flags.view(np.int64),
-                    texts.kind[part],
-                    texts.start[part],
-                    texts.length[part],
+                    texts.kind,
+                    texts.start,
+                    texts.length,
                     self._classes,
                     self._first_prefix,
                     self._prefixes,
@@ -217,24 +241,23 @@ class Search:
                     bool(self._by_anchor[Anchor.EMAIL]),
                     self._any_key,
                     stack,
+                    row,
+                    judge.allowance(),
                     found,
                 )
             if count < 0:
                 raise ValueError("a value nests deeper than the decoder reads")
-            if count > found.shape[1]:
-                # Fewer texts at a time; one that has more alone gets the room it needs.
-                room = min(MOST_ROOM, count) if step > 1 else count
-                step = step if room == count else max(1, step // 2)
-                found = np.empty((5, room), np.int64)
-                continue
             self._judge(found[:, :count], judge, keys)
-            row += step
         return keys
 
     def _judge(self, found: Ints, judge: Judge, keys: list[NestedKey]) -> None:
         for anchor, number, at, start, end in zip(*found.tolist(), strict=True):
             if anchor == KEY:
+                judge.tries += 1
                 keys.append(NestedKey(at, start, end))
+                continue
+            if anchor == OVERFULL:
+                judge.overfull.append(at)
                 continue
             judge.open(start, end)
             if anchor == Anchor.PREFIX:
@@ -247,22 +270,31 @@ class Search:
         """Do as `by_kernel`, without it: slowly."""
         keys: list[NestedKey] = []
         rows = zip(texts.kind.tolist(), texts.start.tolist(), texts.length.tolist(), strict=True)
-        for kind, start, length in rows:
+        for row, (kind, start, length) in enumerate(rows):
+            last = judge.tries + judge.allowance()
+            n_spans, n_keys = len(judge.spans), len(keys)
             for low, high in leaves(texts.buffer, kind, start, start + length, keys):
                 if high - low >= SHORTEST:
-                    self._search(judge.open(low, high), judge)
+                    self._search(judge.open(low, high), judge, last)
+                if judge.tries + len(keys) - n_keys > last:
+                    del judge.spans[n_spans:], keys[n_keys:]
+                    judge.overfull.append(row)
+                    break
+            judge.tries += len(keys) - n_keys
         return keys
 
-    def _search(self, text: bytes, judge: Judge) -> None:
+    def _search(self, text: bytes, judge: Judge, last: int) -> None:
         for detector in self._detectors:
             for at, until in _candidates(detector, text):
                 judge.judge(detector, at, until)
+                if judge.tries > last:
+                    return
 
 
 def _candidates(detector: Detector, text: bytes) -> Iterator[tuple[int, int]]:
     match detector.anchor:
         case Anchor.PREFIX:
-            found = sorted(at for prefix in detector.prefixes for at in _places(text, prefix))
+            found = merge(*(_places(text, prefix) for prefix in detector.prefixes))
             yield from ((at, -1) for at in found)
         case Anchor.SCHEME if not any(word in text.lower() for word in SCHEME_WORDS):
             return
@@ -292,11 +324,11 @@ def _places(text: bytes, word: bytes) -> Iterator[int]:
 
 def leaves(
     buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None = None
-) -> list[tuple[int, int]]:
-    """Return where the strings, bytes and keys of a value lie; its keys go to `keys` as well."""
+) -> Iterator[tuple[int, int]]:
+    """Yield where the strings, bytes and keys of a value lie; its keys go to `keys` as well."""
     if kind in TEXT_KINDS:
-        return [(start, end)]
-    return list(_nested(buffer, kind, start, end, keys)) if kind in NESTED_KINDS else []
+        return iter(((start, end),))
+    return _nested(buffer, kind, start, end, keys) if kind in NESTED_KINDS else iter(())
 
 
 ARRAY, KVLIST, PAIR, VALUE = 5, 6, 8, 9
@@ -309,9 +341,31 @@ INNER: Final[dict[tuple[int, int], int]] = {
 }
 """The kind of message and the tag of a field in it, to the kind of message that the field is."""
 LEAVES: Final = frozenset({(PAIR, 10), (VALUE, 10), (VALUE, 58)})
+NUMBER_TAGS: Final = frozenset({16, 24, 33})
+"""Of a value: bool, int, double."""
 
 
-def _nested(buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey] | None) -> Iterator[tuple[int, int]]:
+def secret_parts(buffer: bytes, kind: int, start: int, end: int, detector: str) -> Iterator[Span]:
+    """Yield all that a value has: its texts, bytes, keys, and the numbers in it."""
+    if kind in TEXT_KINDS:
+        yield Span(start, end, detector)
+    elif kind in {*NESTED_KINDS, PAIR}:
+        numbers: list[tuple[int, int, int]] = []
+        for low, high in _nested(buffer, kind, start, end, None, numbers):
+            yield Span(low, high, detector)
+            yield from (Span(a, b, detector, wire) for a, b, wire in numbers)
+            numbers.clear()
+        yield from (Span(a, b, detector, wire) for a, b, wire in numbers)
+
+
+def _nested(  # noqa: PLR0917 - what is read, and the two lists for what is found beside
+    buffer: bytes,
+    kind: int,
+    start: int,
+    end: int,
+    keys: list[NestedKey] | None,
+    numbers: list[tuple[int, int, int]] | None = None,
+) -> Iterator[tuple[int, int]]:
     open_messages = [(kind, start, end)]
     while open_messages:
         kind, at, end = open_messages.pop()
@@ -319,7 +373,10 @@ def _nested(buffer: bytes, kind: int, start: int, end: int, keys: list[NestedKey
             tag, at = _varint(buffer, at)
             wire = tag & 7
             if wire != 2:
+                first = at
                 at = _varint(buffer, at)[1] if wire == 0 else at + (8 if wire == 1 else 4)
+                if numbers is not None and kind == VALUE and tag in NUMBER_TAGS:
+                    numbers.append((first, at, wire))
                 continue
             size, at = _varint(buffer, at)
             if (kind, tag) in LEAVES:
@@ -340,8 +397,3 @@ def _varint(buffer: Any, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         shift += 7
-
-
-def value_leaves(buffer: bytes, key: NestedKey) -> list[tuple[int, int]]:
-    """Return where the strings and bytes of a key's value lie."""
-    return [(a, b) for a, b in _nested(buffer, PAIR, key.end, key.pair_end, None)]
