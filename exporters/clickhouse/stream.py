@@ -12,7 +12,6 @@ no space, a view that fails (measured). What the engine counts as errors meanwhi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ERRORS: Final = """
-SELECT queryID() AS own, code, name, value, last_error_message AS message, query_id AS query
-FROM (SELECT 1) AS one LEFT JOIN system.errors ON 1 = 1
+SELECT code, name, value, last_error_message AS message, query_id AS query, queryID() AS own FROM system.errors
 """
-"""A row at least, for `own`: behind an INSERT, queries of the same handle have the id of that INSERT (measured)."""
+OWN: Final = "SELECT queryID() AS own"
+"""Behind an INSERT, queries of the same handle have its id, until the next (measured)."""
 OF_RESOURCES: Final = frozenset(
     {
         74,  # CANNOT_READ_FROM_FILE_DESCRIPTOR
@@ -52,14 +51,6 @@ UNKNOWN_STATUS: Final = 319
 """ClickHouse's own code for an INSERT of which nobody knows whether it is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Errors:
-    """What the engine met so far, by code, and the query id of the handle."""
-
-    own: str
-    by_code: dict[int, dict[str, Any]]
-
-
 def push(handle: Any, statement: str, form: str, pieces: Iterable[bytes | memoryview]) -> Any:
     """Insert the pieces, whole or not at all; return what the engine says of them.
 
@@ -76,23 +67,34 @@ def push(handle: Any, statement: str, form: str, pieces: Iterable[bytes | memory
             done = stream.finish()
     except RuntimeError as e:
         raise InsertFault(str(e)) from None
-    if fault := _fault(before, _errors(handle), statement):
+    met = _met(before, _errors(handle))
+    if met and (fault := _fault(met, _own(handle, before, met), statement)):
         raise fault
     return done
 
 
-def _fault(before: _Errors, after: _Errors, statement: str) -> InsertFault | None:
-    """Return what the errors met in between say of the INSERT, None where nothing.
+def _met(before: dict[int, dict[str, Any]], after: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the errors that came in between, with how often."""
+    counted = ({**e, "times": e["value"] - before.get(c, {"value": 0})["value"]} for c, e in after.items())
+    return [e for e in counted if e["times"]]
+
+
+def _own(handle: Any, before: dict[int, dict[str, Any]], met: list[dict[str, Any]]) -> str | None:
+    """Return the query id of the INSERT; None where the engine does not keep it as it was seen to."""
+    found = str(_rows(handle, OWN)[0]["own"])
+    return found if found == met[0]["own"] and all(e["own"] != found for e in before.values()) else None
+
+
+def _fault(met: list[dict[str, Any]], own: str | None, statement: str) -> InsertFault | None:
+    """Return what errors say of the INSERT whose query id is `own`, None where nothing.
 
     Whatever another try may change goes first: a block that may be stored is not for halving.
     """
     unsure: list[tuple[int, dict[str, Any]]] = []
     sure: list[tuple[int, dict[str, Any]]] = []
-    known = after.own != before.own
-    for code, error in after.by_code.items():
-        times = error["value"] - before.by_code.get(code, {}).get("value", 0)
-        ours = known and error["query"] == after.own
-        if not times or (known and times == 1 and error["query"] not in ("", after.own)):
+    for error in met:
+        code, ours = error["code"], error["query"] == own
+        if own is not None and not ours and error["query"] and error["times"] == 1:
             continue
         again = code in RETRYABLE_CODES
         if ours and not again and PUSHED not in error["message"] and _names_table(error, statement):
@@ -120,7 +122,9 @@ def _names_table(error: dict[str, Any], statement: str) -> bool:
     return match is not None and re.search(rf"\.`?{re.escape(match[1])}\b", error["message"]) is not None
 
 
-def _errors(handle: Any) -> _Errors:
-    found = [orjson.loads(line) for line in handle.query(ERRORS, "JSONEachRow").bytes().splitlines()]
-    by_code = {e["code"]: {**e, "value": int(e["value"])} for e in found if e["code"]}
-    return _Errors(found[0]["own"], by_code)
+def _errors(handle: Any) -> dict[int, dict[str, Any]]:
+    return {e["code"]: {**e, "value": int(e["value"])} for e in _rows(handle, ERRORS)}
+
+
+def _rows(handle: Any, sql: str) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in handle.query(sql, "JSONEachRow").bytes().splitlines()]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import builtins  # noqa: TC003 - `bytes` is a method here
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import orjson
 import pytest
@@ -10,9 +10,6 @@ from exporters.clickhouse.engine import EngineError
 from exporters.clickhouse.faults import PUSHED, InsertFault
 from exporters.clickhouse.stream import UNKNOWN_STATUS, push
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 INSERT = "INSERT INTO `spans` (`a`)"
 OWN, OTHER = "own", "other"
 
@@ -20,18 +17,17 @@ OWN, OTHER = "own", "other"
 class Engine:
     """An engine that takes every INSERT, as it says, and meets errors meanwhile."""
 
-    def __init__(self, *errors: dict[str, Any], knows_id: bool = True) -> None:
-        self._answers: Iterator[Sequence[dict[str, Any]]] = iter(
-            [[{"own": "before" if knows_id else OWN, "code": 0}], [{"own": OWN, "code": 0}, *errors]]
-        )
+    def __init__(self, *errors: dict[str, Any], before: str = "before", later: str = OWN) -> None:
+        old = {**error(1, "old"), "own": before}
+        self._answers = iter([[old], [old | {"own": OWN}, *errors], [{"own": later}]])
 
     def query(self, sql: str, form: str) -> Engine:
-        assert "system.errors" in sql
+        assert "queryID() AS own" in sql
         assert form == "JSONEachRow"
         return self
 
     def bytes(self) -> builtins.bytes:
-        return b"\n".join(orjson.dumps({"own": OWN, **e}) for e in next(self._answers))
+        return b"\n".join(map(orjson.dumps, next(self._answers)))
 
     def send_insert(self, statement: str, form: str) -> Engine:  # noqa: ARG002 - the engine's signature
         return self
@@ -81,7 +77,9 @@ def test_an_error_is_taken_for_what_it_surely_is(met: list[dict[str, Any]], code
     assert EngineError(str(caught.value)).code == code, "whoever sends it to this process hears the same"
 
 
-def test_where_the_id_of_the_insert_is_not_known_nothing_is_refused_for_good() -> None:
-    with pytest.raises(InsertFault) as caught:
-        push(Engine(error(469, NAMED), knows_id=False), INSERT, "Native", [b"x"])
-    assert caught.value.code == UNKNOWN_STATUS
+@pytest.mark.parametrize("ids", [{"before": OWN}, {"later": "its own"}])
+def test_where_the_id_of_the_insert_is_not_known_nothing_is_refused_for_good(ids: dict[str, str]) -> None:
+    for query in (OWN, OTHER):
+        with pytest.raises(InsertFault) as caught:
+            push(Engine(error(469, NAMED, query=query), **ids), INSERT, "Native", [b"x"])
+        assert caught.value.code == UNKNOWN_STATUS
