@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from exporters.clickhouse.connect import connect
+from exporters.clickhouse.engine import Answer, Engine
 from exporters.clickhouse.fence import MAX_STATEMENT_CHARS
 from exporters.clickhouse.lock import read_owner
 from exporters.clickhouse.migrate import migrate
@@ -170,6 +171,25 @@ def test_a_statement_of_a_reader_has_less_memory(dsn: str, embedded_folder: Path
             with closing(dial(port)) as client:
                 client.sendall(HEAD + who + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(asked) + asked)
                 assert rest(client).endswith(b"\r\n%d\n" % expected)
+
+
+def test_checking_a_statement_has_no_more_memory(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the engine says of a statement that is nested and long is many times as long."""
+    settings: dict[str, object] = {}
+    execute = Engine.execute
+
+    def look(engine: Engine, statement: str | bytes, form: str, **more: Any) -> Answer:
+        settings[str(statement).partition(" SELECT")[0]] = more.get("settings")
+        return execute(engine, statement, form, **more)
+
+    monkeypatch.setattr(Engine, "execute", look)
+    with (
+        serving(dsn, max_memory_bytes=100 << 20) as port,
+        closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)) as connection,
+    ):
+        connection.request("POST", "/", "SELECT 1")
+        assert connection.getresponse().read() == b"1\n"
+    assert settings["EXPLAIN AST"] == {"max_memory_usage": str(100 << 20)}
 
 
 def _until_answered(port: int) -> bool:

@@ -236,7 +236,8 @@ class Application:
 
     def _fence(self, parameters: Mapping[str, str], confined: TenantFilter | None) -> Fence:
         def explain(statement: str) -> str:
-            answer = self._engine.execute(f"EXPLAIN AST {statement}", "TSVRaw", parameters=parameters)
+            limits = {MEMORY: str(self._max_memory_bytes)}
+            answer = self._engine.execute(f"EXPLAIN AST {statement}", "TSVRaw", parameters=parameters, settings=limits)
             return answer.body.decode("utf-8", "replace")
 
         if confined is None:
