@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from collector.journal.progress import replayed
 from collector.journal.quarantine import find, read_records
 from schema.errors import Corrupt
 
@@ -63,7 +64,13 @@ def erase_kept(
 ) -> ErasedKept:
     """Pass every quarantined record to `choose`, which returns it as it is, another in its place, or None to drop it.
 
-    The new file is durable before the old one goes. Raises OSError.
+    The new file is durable before the old one goes. What was replayed before is in the journal, and left out.
+
+    Raises:
+        ConfigError: a replay is under way, or was cut short.
+        Corrupt: the note on a replay is damaged.
+        OSError: the disk fails.
+
     """
     erased = ErasedKept()
     for kept in find(quarantine.folder):
@@ -79,6 +86,8 @@ def erase_kept(
                 quarantine.remove(kept)
                 erased.unreadable.append(kept.id)
             continue
+        if done := replayed(quarantine.folder, kept.id):
+            old = [r for i, r in enumerate(old) if i not in done]
         new = [choose(r) for r in old]
         if all(a is b for a, b in zip(old, new, strict=True)):
             continue

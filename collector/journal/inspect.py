@@ -53,9 +53,8 @@ def inspect(directory: Path) -> dict[str, Any]:
     next_sequence, used = _end(fs, segments, first)
     confirmed = max(min((c.next for c in readers.values()), default=first), first)
     folder = directory / FOLDER
-    aside = (
-        sorted(p.name for p in folder.iterdir() if not p.name.endswith((".json", ".tmp"))) if folder.is_dir() else []
-    )
+    notes = (".json", ".tmp", ".replay")
+    aside = sorted(p.name for p in folder.iterdir() if not p.name.endswith(notes)) if folder.is_dir() else []
     return {
         "directory": str(directory),
         "owner_pid": lock.owner(directory),

@@ -27,12 +27,12 @@ from collector.journal.cutter import Cutter, Limits, Losses
 from collector.journal.erase import Scrubbed
 from collector.journal.fs import Fs
 from collector.journal.head import Head
-from collector.journal.layout import pack_flags
+from collector.journal.layout import TYPE_REQUEST, pack_flags
 from collector.journal.lock import DirectoryLock
 from collector.journal.quarantine import Quarantine
 from collector.journal.reader import Durable, Reader
 from collector.journal.recover import Recovered, recover
-from collector.journal.release import replay
+from collector.journal.replay import Replays
 from collector.journal.reserve import Reserve
 from collector.journal.seal import trim_all
 from collector.journal.segment import MAX_OVERHEAD_BYTES, Committed, Entry, Segment, Writer
@@ -54,6 +54,8 @@ GROUP_BYTES: Final = 1 << 20
 GROUP_WAITERS: Final = 64
 FULL_AT: Final = 0.8
 """Part of the budget at which requests are refused; the rest is room for what is under way."""
+REPLAY_UP_TO: Final = 0.5
+"""Part of the budget that a replay may fill; senders have the rest."""
 MAX_TENANT_BYTES: Final = 255
 MAX_SYNC_FAILURES: Final = 2
 RETRY_WHEN_FULL_S: Final = 5.0
@@ -103,6 +105,7 @@ class Journal:
         self._segment_bytes = sum(s.end for s in recovered.segments)
         self._losses = Losses()
         self._readers = {r.name: self._make_reader(r, recovered.cursors[r.name]) for r in options.readers}
+        self._replays = Replays(fs, quarantine, self._durable, self, tuple(self._readers))
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = self._pending_bytes = 0
         self._arrived, self._group_full = asyncio.Event(), asyncio.Event()
@@ -176,6 +179,11 @@ class Journal:
             lock.release()
             raise
         journal = cls(options, fs, now_unix_ns, lock, recovered=state, spares=spares, quarantine=quarantine)
+        try:
+            await asyncio.to_thread(reserve.spend_for, journal._replays.recover)
+        except OSError as e:
+            lock.release()
+            raise ConfigError(f"the quarantine in {directory} cannot be brought into order: {e}") from None
         await journal._remove_delivered()
         journal._commits = asyncio.create_task(journal._commit_loop(), name="journal-commit")
         journal._requests = asyncio.create_task(serve(journal, fs, directory, quarantine), name="journal-requests")
@@ -210,44 +218,77 @@ class Journal:
         return await self._append(entry)
 
     async def _append(self, entry: Entry) -> int:
-        self._admit(entry)
+        (waiting,) = self.enqueue((entry,))
+        return await waiting
+
+    def enqueue(self, entries: Sequence[Entry]) -> list[asyncio.Future[int]]:
+        """Take all of them, or none; each future gives the sequence of its record once that is durable.
+
+        Raises:
+            Refused: none was taken; or, later, by a future: that one was not kept.
+
+        """
+        self._admit(entries)
         failpoint("journal.before_append")
-        waiting = _Waiting(entry, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._waiting_bytes += entry.size_bytes
-        self._pending_bytes += entry.size_bytes
+        loop = asyncio.get_running_loop()
+        taken = [_Waiting(entry, loop.create_future()) for entry in entries]
+        size_bytes = sum(e.size_bytes for e in entries)
+        self._waiting += taken
+        self._waiting_bytes += size_bytes
+        self._pending_bytes += size_bytes
         self._arrived.set()
         if self._waiting_bytes >= GROUP_BYTES or len(self._waiting) >= GROUP_WAITERS:
             self._group_full.set()
-        return await waiting.done
+        return [w.done for w in taken]
 
     def refuses(self, tenant: str) -> bool:
         """Say whether new data of this tenant is refused, because what it sent has filled the quarantine."""
         return self._quarantine.offends(tenant)
 
-    def _admit(self, entry: Entry) -> None:
-        if self._closing:
-            raise Refused(Reason.UNAVAILABLE, "the service is shutting down", retry_after_s=RETRY_WHEN_ILL_S)
-        if self._stalled:
-            raise Refused(Reason.UNAVAILABLE, "the disk is too slow; try again", retry_after_s=RETRY_WHEN_FULL_S)
-        if len(entry.tenant) > MAX_TENANT_BYTES:
-            raise Refused(Reason.BAD_DATA, f"the tenant's name has more than {MAX_TENANT_BYTES} bytes")
+    def _admit(self, entries: Sequence[Entry]) -> None:
+        self.require_calm()
         largest = self.options.segment_bytes - MAX_OVERHEAD_BYTES
-        if len(entry.body) > largest:
-            raise Refused(
-                Reason.TOO_LARGE,
-                f"the body has {len(entry.body)} bytes; a segment of the journal holds {largest}; send smaller batches",
-            )
-        if self._pending_bytes + entry.size_bytes > self.options.max_pending_bytes:
+        size_bytes = 0
+        for entry in entries:
+            if entry.kind == TYPE_REQUEST and len(entry.tenant) > MAX_TENANT_BYTES:
+                raise Refused(Reason.BAD_DATA, f"the tenant's name has more than {MAX_TENANT_BYTES} bytes")
+            if len(entry.body) > largest:
+                raise Refused(
+                    Reason.TOO_LARGE,
+                    f"the body has {len(entry.body)} bytes; a segment of the journal holds {largest}; "
+                    "send smaller batches",
+                )
+            size_bytes += entry.size_bytes
+        if self._pending_bytes + size_bytes > self.options.max_pending_bytes:
             raise Refused(
                 Reason.UNAVAILABLE, "too much is waiting for the disk; try again", retry_after_s=RETRY_WHEN_ILL_S
             )
-        if self.used_bytes + entry.size_bytes > FULL_AT * self.options.max_bytes:
+        if self.used_bytes + size_bytes > FULL_AT * self.options.max_bytes:
             raise Refused(
                 Reason.UNAVAILABLE,
                 f"the journal is full: {self.used_bytes} of {self.options.max_bytes} bytes wait for delivery",
                 retry_after_s=RETRY_WHEN_FULL_S,
             )
+
+    def require_calm(self) -> None:
+        """Raise Refused where nothing can be taken now, or nobody knows yet what of a group is kept."""
+        if self._closing:
+            raise Refused(Reason.UNAVAILABLE, "the service is shutting down", retry_after_s=RETRY_WHEN_ILL_S)
+        if self._stalled:
+            raise Refused(Reason.UNAVAILABLE, "the disk is too slow; try again", retry_after_s=RETRY_WHEN_FULL_S)
+
+    @property
+    def replay_room_bytes(self) -> int:
+        """Bytes that a replay may append now."""
+        free = int(REPLAY_UP_TO * self.options.max_bytes) - self.used_bytes
+        return min(free, self.options.max_pending_bytes - self._pending_bytes)
+
+    @property
+    def replay_body_bytes(self) -> int:
+        """The longest body that a replay may append when all is delivered but the newest segment."""
+        options = self.options
+        free = int(REPLAY_UP_TO * options.max_bytes) - options.segment_bytes
+        return min(free, options.max_pending_bytes, options.segment_bytes) - MAX_OVERHEAD_BYTES
 
     @property
     def next_sequence(self) -> int:
@@ -365,6 +406,8 @@ class Journal:
     def _delivered(self) -> list[Segment]:
         """Take the segments that hold nothing unconfirmed off the list; the newest always stays."""
         segments, confirmed = self._durable.segments, self._confirmed
+        if self._replays.held_from is not None:
+            confirmed = min(confirmed, self._replays.held_from)
         delivered = [s for s, following in itertools.pairwise(segments) if following.first_sequence <= confirmed]
         self._keep_segments(segments[len(delivered) :])
         return delivered
@@ -381,10 +424,16 @@ class Journal:
         """Append again what is in quarantine under an id, and take it out; return how many requests.
 
         Raises:
-            ConfigError, Corrupt, Refused, OSError: as `collector.journal.release.replay`; it is still in quarantine.
+            ConfigError, Corrupt, Refused: as `Replays.replay`; what is not in the journal is in quarantine.
+            Retryable: the disk fails now; call again.
 
         """
-        return await replay(self._fs, self._quarantine, key, readers=tuple(self._readers), append=self._append)
+        try:
+            return await self._replays.replay(key)
+        except OSError as e:
+            raise Retryable(f"{key} cannot be replayed: {e}") from e
+        finally:
+            await self._remove_delivered()
 
     async def scrub(self) -> dict[str, Any]:
         """Remove every file that holds only what is confirmed, also what is kept to be written over.

@@ -4,6 +4,7 @@
     quarantine/<sequence>-<offset>.bad      bytes of a segment that do not verify, as they stand on disk
     quarantine/<name of the file>.json      why, when, and what is in it
     quarantine/<first>-<last>.lost.json     sequences that no segment has
+    quarantine/<id>.replay                  how far a replay has come (progress.py)
 
 The hash is of the reader, the sequences and the bodies: writing the same again (after a crash, by a replay) replaces
 the same files, and what is different never does. What is kept is removed by a person alone
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import orjson
 from xxhash import xxh3_64
 
+from collector.journal import progress
 from collector.journal.layout import HEADER_BYTES, RawRecord, pack_segment, seed, unpack_header
 from collector.journal.scan import Damage, Tail, Window, scan
 from schema.errors import Corrupt
@@ -162,10 +164,15 @@ class Quarantine:
         return path
 
     def remove(self, kept: Kept) -> None:
-        """Remove something for good. Raises OSError."""
+        """Remove something for good; the note on its replay last. Raises OSError."""
         for path in (kept.path, notes_of(self.folder, kept)):
             if path is not None and path.exists():
                 self._fs.unlink(path)
+        replay = progress.path_of(self.folder, kept.id)
+        if replay.exists():
+            # A file that comes back after a power cut must not come back without it.
+            self._fs.sync_directory(self.folder)
+            self._fs.unlink(replay)
         self._usage.files.pop(kept.id, None)
         self._settle()
 

@@ -1,16 +1,12 @@
-"""Out of quarantine: back into the journal, or away for good. The ledger hears of both.
+"""What becomes of a quarantined file: replayed (replay.py) or away for good. The ledger hears of both.
 
-    replay   append every record again (same tenant, same time of receipt: the same partition and ids), for the reader
-             that refused it ─▶ durable ─▶ ledger: no longer quarantined ─▶ the quarantined file goes
     purge    ledger: quarantined becomes purged ─▶ the file goes
 
-A process that is killed in between leaves the file: the same is done again. Rows are the same then and are stored once
-at read; the ledger books each once, by its token.
+A process that is killed in between leaves the file: the same is done again, and booked once, by its token.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,13 +14,14 @@ from typing import TYPE_CHECKING
 from collector.journal.cursor import load_all
 from collector.journal.layout import TYPE_ADDRESSED, TYPE_REQUEST, pack_address, pack_flags
 from collector.journal.options import JournalOptions, ReaderOptions
+from collector.journal.progress import replayed
 from collector.journal.quarantine import find, read_records
 from collector.journal.segment import Entry
 from schema.errors import ConfigError
 from schema.ledger import State, entries_of, taken_back
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from collector.journal.fs import Fs
@@ -65,34 +62,11 @@ _WHAT = {
 }
 
 
-async def replay(
-    fs: Fs, quarantine: Quarantine, key: str, *, readers: Sequence[str], append: Callable[[Entry], Awaitable[int]]
-) -> int:
-    """Append the records of a quarantined file again, then remove it; return how many there were.
-
-    Raises:
-        ConfigError: there are none under that id.
-        Corrupt: the file is damaged.
-        Refused: the journal is full.
-        OSError: the disk fails.
-
-    """
-    kept = await asyncio.to_thread(require_kept, quarantine.folder, key)
-    records = await asyncio.to_thread(read_records, fs, require_replayable(kept))
-    reader = kept.about.get("reader")
-    only = str(reader) if reader in readers and len(readers) > 1 else None
-    # Only when all are durable may the file go: a refusal of one leaves it, and all of it is replayed again.
-    await asyncio.gather(*(append(entry_of(r, only)) for r in records))
-    await asyncio.to_thread(_book_replay, fs, quarantine.folder.parent, kept, records)
-    await asyncio.to_thread(quarantine.remove, kept)
-    return len(records)
-
-
 async def replay_alone(directory: Path, key: str) -> int:
     """Replay where no collector runs; the next start delivers. Returns how many requests.
 
     Raises:
-        ConfigError: a collector has started meanwhile, or as `replay`.
+        ConfigError: a collector has started meanwhile, or as `Replays.replay`.
 
     """
     from collector.journal.journal import Journal  # noqa: PLC0415 - which imports this
@@ -107,12 +81,21 @@ async def replay_alone(directory: Path, key: str) -> int:
 
 
 def purge(fs: Fs, quarantine: Quarantine, kept: Kept) -> None:
-    """Remove something from quarantine for good. Raises OSError."""
-    word = kept.about.get("word")
-    if word is not None and kept.kind == "records" and kept.path is not None:
-        records = read_records(fs, kept.path)
-        old = entries_of(records, State.QUARANTINED, str(word))
-        _put(fs, quarantine.folder.parent, f"purge-{kept.id}", (*taken_back(old), *entries_of(records, State.PURGED)))
+    """Remove something from quarantine for good; what of it was replayed before is in the journal, and stays there.
+
+    Raises:
+        ConfigError: a replay of it is under way, or was cut short.
+        Corrupt: the file, or the note on a replay, is damaged.
+        OSError: the disk fails.
+
+    """
+    if kept.kind == "records" and kept.path is not None:
+        done = replayed(quarantine.folder, kept.id)
+        if (word := kept.about.get("word")) is not None:
+            records = [r for i, r in enumerate(read_records(fs, kept.path)) if i not in done]
+            old = entries_of(records, State.QUARANTINED, str(word))
+            new = entries_of(records, State.PURGED)
+            book(fs, quarantine.folder.parent, f"purge-{kept.id}", (*taken_back(old), *new))
     quarantine.remove(kept)
 
 
@@ -129,13 +112,8 @@ def entry_of(record: Record, reader: str | None) -> Entry:
     )
 
 
-def _book_replay(fs: Fs, directory: Path, kept: Kept, records: Sequence[Record]) -> None:
-    word = kept.about.get("word")
-    if word is not None:
-        _put(fs, directory, f"replay-{kept.id}", taken_back(entries_of(records, State.QUARANTINED, str(word))))
-
-
-def _put(fs: Fs, directory: Path, token: str, entries: Sequence[LedgerEntry]) -> None:
+def book(fs: Fs, directory: Path, token: str, entries: Sequence[LedgerEntry]) -> None:
+    """Leave entries for the ledger of the journal in a directory. Raises OSError."""
     from collector.ledger.outbox import Outbox  # noqa: PLC0415 - it writes with this package's Fs
 
     Outbox(directory, fs).put(token, entries)

@@ -39,11 +39,15 @@ async def serve(
 ) -> None:
     """Look for requests until cancelled. What fails for a moment is tried again, what fails for good is answered."""
     looked_s = now_s()
+    later_s: dict[Path, float] = {}
     while True:
         await asyncio.sleep(requests.POLL_S)
         try:
-            for request in await asyncio.to_thread(requests.pending, directory):
-                await _do(owner, fs, request)
+            asked = await asyncio.to_thread(requests.pending, directory)
+            later_s = {r.path: later_s.get(r.path, 0.0) for r in asked}
+            for request in asked:
+                if now_s() >= later_s[request.path]:
+                    later_s[request.path] = now_s() + await _do(owner, fs, request)
             if quarantine.is_full or now_s() - looked_s >= LOOK_EVERY_S:
                 await asyncio.to_thread(quarantine.look)
                 looked_s = now_s()
@@ -51,14 +55,16 @@ async def serve(
             log.warning("requests to the journal in %s cannot be seen to: %s; trying again", directory, e)
 
 
-async def _do(owner: Owner, fs: Fs, request: Request) -> None:
+async def _do(owner: Owner, fs: Fs, request: Request) -> float:
+    """Do what is asked, and answer; return after how many seconds to try again where that has to wait."""
     try:
         done = await owner.replay(request.id) if request.do == "replay" else await owner.scrub()
     except EvalgateError as e:
         if isinstance(e, Retryable) or (isinstance(e, Refused) and e.retry_after_s is not None):
             log.warning("%s %s has to wait: %s", request.do, request.id, e)
-            return
+            return (e.retry_after_s if isinstance(e, Refused) else None) or 0.0
         await asyncio.to_thread(requests.answer, fs, request, ok=False, message=str(e))
-        return
+        return 0.0
     log.info("%s %s is done: %s", request.do, request.id, done)
     await asyncio.to_thread(requests.answer, fs, request, ok=True, done=done)
+    return 0.0

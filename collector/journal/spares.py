@@ -51,7 +51,8 @@ class Spares:
         self._fs.replace(path, spare)
         # Before anything is written into it: after a crash nothing but the segment has the segment's name.
         self._fs.sync_directory(self._directory)
-        self._free.append(spare)
+        if spare not in self._free:  # a rename that was cut short may leave both names
+            self._free.append(spare)
 
     def take(self) -> Path | None:
         """Return a spare for good, or None."""

@@ -86,7 +86,7 @@ class Disk:
             case "unname":
                 self._set(event.path, None)
             case "sync_directory":
-                for path in [p for p in {*self._durable, *self._names} if p.parent == event.path]:
+                for path in [p for p in {*self._durable, *self._names, *self._since} if p.parent == event.path]:
                     self._since.pop(path, None)
                     if path in self._names:
                         self._durable[path] = self._names[path]

@@ -166,7 +166,7 @@ def test_what_cannot_be_appended_again_stays_in_quarantine(options: JournalOptio
         await set_aside(journal)
         (kept,) = kept_in(options)
         fs.failing["sync"] = errno.EIO
-        with pytest.raises(Refused):
+        with pytest.raises(Retryable):
             await journal.replay(kept.id)
         fs.failing.clear()
         assert [k.id for k in kept_in(options)] == [kept.id]
