@@ -6,7 +6,7 @@ import re
 
 from collector.processors.redact.detectors import DETECTORS, Anchor, Detector
 
-STARTS = re.compile(rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))")
+STARTS = re.compile(rb"(?:(?<![A-Za-z0-9\\])|(?<=\\)(?![nrtbfu])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))")
 
 
 def secrets(text: bytes, detectors: tuple[Detector, ...] = DETECTORS) -> set[int]:

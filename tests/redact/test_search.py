@@ -16,6 +16,8 @@ from tests.redact.oracle import SECRETS, in_context, secrets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 SEARCH = Search(DETECTORS)
 PIECES = [s for _, s in SECRETS] + [in_context(n, s) for n, s in SECRETS]
 JUNK = st.one_of(
@@ -37,13 +39,18 @@ def text(draw: st.DrawFn) -> bytes:
     return "".join([*parts, draw(JUNK)]).encode("utf-8", "replace")
 
 
-def places(texts: Sequence[bytes], *, compiled: bool) -> list[set[int]]:
-    """Return for each text which of its bytes are found to be secret. They lie in one buffer, with nothing between."""
-    buffer = b"".join(texts)
+def texts_of(texts: Sequence[bytes]) -> tuple[NDArray[np.int64], Texts]:
+    """Return where each text begins, and the texts in one buffer."""
     length = np.array([len(t) for t in texts], np.int64)
     start = np.cumsum(length) - length
-    judge = Judge(buffer, lambda _: False)
-    given_texts = Texts(buffer, np.ones(len(texts), np.uint8), start, length)
+    return start, Texts(b"".join(texts), np.ones(len(texts), np.uint8), start, length)
+
+
+def places(texts: Sequence[bytes], *, compiled: bool) -> list[set[int]]:
+    """Return for each text which of its bytes are found to be secret. They lie in one buffer, with nothing between."""
+    start, given_texts = texts_of(texts)
+    length = given_texts.length
+    judge = Judge(given_texts.buffer, lambda _: False)
     (SEARCH.by_kernel if compiled else SEARCH.plainly)(given_texts, judge)
     whole = {i for s in judge.spans for i in range(s.start, s.end)}
     return [{i - s for i in whole if s <= i < s + n} for s, n in zip(start.tolist(), length.tolist(), strict=True)]

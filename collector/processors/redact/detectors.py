@@ -102,9 +102,17 @@ def _prefixed(name: str, *prefixes: bytes, rest: bytes, whole_run: bool = False,
 
 
 WORD: Final = rb"[A-Za-z0-9_-]"
-TOKEN: Final = rb"[A-Za-z0-9._~+/=-]"
+TOKEN: Final = rb"(?:[A-Za-z0-9._~+/=-]|\\++(?:/|u00(?:2[bBfF]|3[dD])))"
+"""Of a value; "/", "+" and "=" also as JSON may escape them."""
+SLASH: Final = rb"\\{0,7}/"
 SPACES: Final = rb"[ \t]{0,4}"
-QUOTES: Final = rb"[\"'\\]{0,4}"
+QUOTES: Final = rb"(?:\\{0,7}[\"']|(?:\\{0,3}[\"']){2})?"
+"""With the backslashes that belong to them: one that does not belongs to an escape, which a mask must not cut."""
+BEHIND_ESCAPE: Final = rb"(?:(?<=\\)(?:[nrtbf]|u[0-9A-Fa-f]{4}))?+" + b"".join(
+    rb"(?<!" + inside + rb")" for inside in (rb"\\", *(rb"\\u" + rb"[0-9A-Fa-f]" * n for n in range(4)))
+)
+"""Steps over an escape of JSON, and begins within none."""
+ESCAPED_SPACE: Final = rb"\\{1,7}[nrt]"
 NAMES: Final = (
     rb"secret|passwd|password|pwd|passphrase|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"
     rb"|credential|credentials"
@@ -122,7 +130,7 @@ DETECTORS: Final = (
     _prefixed("gitlab", b"glpat-", rest=WORD + rb"{16,}+", whole_run=True),
     _prefixed("slack", b"xoxa-", b"xoxb-", b"xoxe-", b"xoxo-", b"xoxp-", b"xoxr-", b"xoxs-", b"xapp-",
               b"xoxc-", b"xoxd-", rest=rb"[A-Za-z0-9-]{14,255}+", mixed=True),
-    _prefixed("slack", b"hooks.slack.com/services/", rest=rb"[A-Za-z0-9/]{8,}+"),
+    _prefixed("slack", b"hooks.slack.com", rest=SLASH + rb"services" + SLASH + rb"(?:[A-Za-z0-9/]|\\++/){8,}+"),
     _prefixed("stripe", b"sk_live_", b"sk_test_", b"rk_live_", b"rk_test_", b"whsec_", rest=rb"[A-Za-z0-9]{16,}+"),
     _prefixed("huggingface", b"hf_", rest=rb"[A-Za-z0-9]{30,}+"),
     _prefixed("groq", b"gsk_", rest=rb"[A-Za-z0-9]{30,}+"),
@@ -149,7 +157,8 @@ DETECTORS: Final = (
         Anchor.NAME,
         re.compile(
             rb"[A-Za-z0-9_-]{0,40}?(?i:" + NAMES + rb")"
-            + QUOTES + SPACES + rb"[:=]" + SPACES + QUOTES + rb"(" + TOKEN + rb"{20,}+)"
+            + QUOTES + SPACES + rb"[:=]" + SPACES + rb"(?:" + ESCAPED_SPACE + rb"|" + QUOTES + rb")"
+            + rb"(" + TOKEN + rb"{20,}+)"
         ),
         check=_mixed,
         group=1,
@@ -160,21 +169,23 @@ DETECTORS: Final = (
         Anchor.PEM,
         re.compile(
             rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-            rb"(?:(?!-----)[^\"]){0,120}?(?:(?<=[\r\n])|(?<=\\[nr])|(?<=----- )|(?<=-----))[A-Za-z0-9+/]{20}"
-            rb"(?:(?!-----)(?:[A-Za-z0-9+/=\s.:,-]|\\++[nrt]))*+(?:-----END [A-Z0-9 ]{0,40}-----)?"
+            rb"(?:(?!-----)[^\"]){0,120}?(?:(?<=[\r\n])|(?<=\\[nr])|(?<=\\u000[aAdD])|(?<=----- )|(?<=-----))"
+            rb"(?:[A-Za-z0-9+/]|\\++/){20}"
+            rb"(?:(?!-----)(?:[A-Za-z0-9+/=\s.:,-]|\\++(?:[nrt/]|u00[0-9A-Fa-f]{2})))*+"
+            rb"(?:-----END [A-Z0-9 ]{0,40}-----)?"
         ),
     ),
     Detector(
         "url_password",
         Anchor.URL,
-        re.compile(rb"(?<=[A-Za-z0-9+.-])://[^\x00-\x20\"'<>/@:\\]{0,128}:([^\x00-\x20\"'<>/@\\]{1,128})@"),
+        re.compile(rb"(?<=[A-Za-z0-9+.-]):(?:\\{0,7}/){2}[^\x00-\x20\"'<>/@:\\]{0,128}:([^\x00-\x20\"'<>/@\\]{1,128})@"),
         group=1,
     ),
     Detector(
         "card",
         Anchor.CARD,
         re.compile(
-            rb"(?:(?<![0-9A-Za-z_.])|(?<=\\[nrt]))"
+            rb"(?:(?<![0-9A-Za-z_.])|(?<=\\[nrt])|(?<=\\u000[aAdD]))"
             rb"(?:[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|3[0-9]{3}([ -])[0-9]{6}\2[0-9]{4,5}|[0-9]{13,19})"
             rb"(?![0-9A-Za-z_]|\.[0-9])"
         ),
@@ -183,7 +194,10 @@ DETECTORS: Final = (
     Detector(
         "email",
         Anchor.EMAIL,
-        re.compile(rb"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}+(?:\.[A-Za-z0-9-]{1,63}+){1,5}"),
+        re.compile(
+            BEHIND_ESCAPE + rb"([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}+(?:\.[A-Za-z0-9-]{1,63}+){1,5})"
+        ),
+        group=1,
         default=False,
     ),
 )  # fmt: skip
@@ -191,10 +205,12 @@ DETECTORS: Final = (
 
 SCHEMES: Final = re.compile(rb"(?i:bearer|basic)(?=[ \t])")
 """Finds candidates of Anchor.SCHEME."""
+SCHEME_ENDS: Final = re.compile(rb":(?=(?:\\{0,7}/){2})")
+"""Finds candidates of Anchor.URL."""
 CARD_DIGITS: Final = re.compile(rb"[0-9][0-9 -]{12,}+")
 """Finds candidates of Anchor.CARD."""
 
 NAMES_OF_DETECTORS: Final = tuple(dict.fromkeys(d.name for d in DETECTORS))
 
-BOUNDARY: Final = re.compile(rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))")
-"""Where a word may begin: not within another, but right behind an escape of JSON."""
+BOUNDARY: Final = re.compile(rb"(?:(?<![A-Za-z0-9\\])|(?<=\\)(?![nrtbfu])|(?<=\\[nrtbf])|(?<=\\u[0-9A-Fa-f]{4}))")
+"""Where a word may begin: not within another nor within an escape of JSON, but right behind one."""

@@ -405,7 +405,7 @@ def look_into(
 def name_before(buf: Bytes, value: Int, start: Int, classes: Bytes) -> Int:
     """Return where the name begins that this value is assigned to, if it ends like that of a secret, else -1."""
     at = value
-    low = max(start, at - 4)
+    low = max(start, at - 8)
     while at > low and (buf[at - 1] == 34 or buf[at - 1] == 39 or buf[at - 1] == 92):
         at -= 1
     low = max(start, at - 4)
@@ -417,7 +417,7 @@ def name_before(buf: Bytes, value: Int, start: Int, classes: Bytes) -> Int:
     low = max(start, at - 4)
     while at > low and (buf[at - 1] == 32 or buf[at - 1] == 9):
         at -= 1
-    low = max(start, at - 4)
+    low = max(start, at - 8)
     while at > low and (buf[at - 1] == 34 or buf[at - 1] == 39 or buf[at - 1] == 92):
         at -= 1
     if at - start < 3:
@@ -531,6 +531,22 @@ def is_of_card(byte: Int) -> bool:
     return bool(48 <= byte <= 57 or byte == 32 or byte == 45)
 
 
+@inlined
+def slashes_end(buf: Bytes, at: Int, start: Int) -> Int:
+    """Return where up to seven backslashes before `at` begin."""
+    low = max(start, at - 7)
+    while at > low and buf[at - 1] == 92:
+        at -= 1
+    return at
+
+
+@inlined
+def slash_before(buf: Bytes, at: Int, start: Int) -> Int:
+    """Return where the slash is before this one, perhaps with backslashes between; `at` if there is none."""
+    first = slashes_end(buf, at, start)
+    return first - 1 if first > start and buf[first - 1] == 47 else at
+
+
 @kernel
 def look_at(
     buf: Bytes,
@@ -555,8 +571,10 @@ def look_at(
             if byte <= 32 or byte == 34 or byte == 39 or byte == 60 or byte == 62 or byte == 64 or byte == 92:
                 break
             if byte == 47:
-                if at - 2 >= start and buf[at - 1] == 47 and buf[at - 2] == 58:
-                    count = put(found, count, URL, 0, at - 2, start, end)
+                first = slash_before(buf, at, start)
+                colon = slashes_end(buf, first, start)
+                if first < at and colon > start and buf[colon - 1] == 58:
+                    count = put(found, count, URL, 0, colon - 1, start, end)
                 break
             at -= 1
     return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from collector.processors.redact.search import Span
 
 SHORT: Final = b"[REDACTED]"
+NUMBER: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+MASKED_NUMBER: Final = re.compile(rb"10{12,}")
+NEAR: Final = 64
+"""Bytes around a number in which the signs of JSON are looked for."""
 TEXT_WIRE: Final = 2
 """`Span.wire` of what is no number."""
 
@@ -22,6 +27,15 @@ def mask(detector: str, length: int) -> bytes:
         if len(label) <= length:
             break
     return label + b"*" * (length - len(label))
+
+
+def is_number(buffer: bytes, span: Span) -> bool:
+    """Tell whether a secret is a number in JSON, without quotes: its mask has to be one, too."""
+    if NUMBER.fullmatch(buffer, span.start, span.end) is None:
+        return False
+    low = max(0, span.start - NEAR)
+    before, after = buffer[low : span.start].rstrip(), buffer[span.end : span.end + NEAR].lstrip()
+    return before.endswith((b":", b",", b"[", b"-")) and after.startswith((b",", b"]", b"}"))
 
 
 def nothing(span: Span) -> bytes:
@@ -45,6 +59,8 @@ def masked(buffer: bytes, spans: Iterable[Span]) -> tuple[bytes, Counter[str]]:
                 continue
         elif is_mask(bytes(text)):
             continue
+        elif is_number(buffer, span):
+            new = b"1" + b"0" * (len(text) - 1)
         else:
             new = mask(span.detector, len(text))
         pieces += (view[done : span.start], new)
@@ -67,5 +83,7 @@ def joined(spans: Iterable[Span]) -> list[Span]:
 
 def is_mask(text: bytes) -> bool:
     """Tell whether a text is a mask of ours."""
+    if MASKED_NUMBER.fullmatch(text):
+        return True
     rest = text.lstrip(b"*") if text.startswith(b"*") else text.rstrip(b"*")
     return not rest or (rest.startswith(b"[REDACTED") and rest.endswith(b"]") and rest.count(b"[") == 1)

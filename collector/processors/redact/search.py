@@ -11,6 +11,7 @@ import numpy as np
 from collector.processors.redact.detectors import (
     BOUNDARY,
     CARD_DIGITS,
+    SCHEME_ENDS,
     SCHEMES,
     Anchor,
     Detector,
@@ -308,7 +309,7 @@ def _candidates(detector: Detector, text: bytes) -> Iterator[tuple[int, int]]:
         case Anchor.PEM:
             yield from ((at, -1) for at in _places(text, PEM_BEGIN))
         case Anchor.URL:
-            yield from ((at, -1) for at in _places(text, b"://"))
+            yield from ((m.start(), -1) for m in SCHEME_ENDS.finditer(text))
         case Anchor.CARD:
             yield from (m.span() for m in CARD_DIGITS.finditer(text))
         case Anchor.EMAIL:
