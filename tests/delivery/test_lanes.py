@@ -65,7 +65,7 @@ def run(folder: Path, tee: Scripted, work: Callable[[Journal, Lanes, Scripted], 
         try:
             await lanes.start()
             delivery = asyncio.create_task(lanes.run())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 await work(journal, lanes, db)  # type: ignore[misc]  # a coroutine function
                 journal.drain()
                 await delivery
