@@ -27,6 +27,8 @@ class Erasure:
     trace_ids: tuple[str, ...] = ()
     """Lower-case hex."""
     user_id: str | None = None
+    contexts: tuple[str, ...] = ()
+    """Of a user: keys of the sessions and responses of hers alone, which the database command makes and understands."""
 
     @property
     def is_whole_tenant(self) -> bool:
@@ -78,11 +80,11 @@ class Eraser(Protocol):
     def waiting(self, found: Sequence[Erased]) -> list[Waiting]:
         """Return what of these places lies before their `until` and is not delivered yet. Raises OSError."""
 
-    def traces(self, erasure: Erasure, data_dir: Path) -> tuple[str, ...]:
-        """Return traces of the user that only this place knew of, from now or from a run that was not finished.
+    def recall(self, erasure: Erasure, data_dir: Path) -> Erasure:
+        """Return the erasure with what else this place knows of the user: `trace_ids`, `contexts`.
 
-        They are erased everywhere, too. Raises OSError.
+        They were found in requests, or by a run of the command that was not finished. Raises OSError.
         """
 
     def finish(self, erasure: Erasure, data_dir: Path) -> None:
-        """Do what is to be done when everything is erased: forget what `traces` returned. Raises OSError."""
+        """Do what is to be done when everything is erased: forget what `recall` returned. Raises OSError."""

@@ -57,12 +57,12 @@ class JournalEraser:
         told = ((Path(e.place), e.until) for e in found if e.until is not None)
         return [w for folder, until in told if (w := _waiting(folder, until)) is not None]
 
-    def traces(self, erasure: Erasure, data_dir: Path) -> tuple[str, ...]:
-        """Return the traces of a user that were found in requests, and not erased for good since."""
+    def recall(self, erasure: Erasure, data_dir: Path) -> Erasure:
+        """Return the erasure with what was found of the user in requests, or before, and is not erased for good."""
         return tombstones.recall(data_dir, erasure)
 
     def finish(self, erasure: Erasure, data_dir: Path) -> None:
-        """Forget the ids of these traces; their hashes stay."""
+        """Forget the ids of what was found; hashes stay."""
         tombstones.finish(data_dir, erasure)
 
 

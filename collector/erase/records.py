@@ -10,12 +10,15 @@ from collector.decode.protobuf import parse
 from collector.erase import tombstones
 from collector.erase.tombstones import TENANT, TRACE, USER, Naming, Tombstones, Watched
 from collector.processors.normalise import canonical
+from schema.dialect import dialects
 from schema.errors import Refused
 from schema.ledger import State, entries_of, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
     from collector.journal.record import Record
     from schema.ledger import Entry
@@ -60,12 +63,19 @@ def without(records: Iterable[Record], known: Tombstones) -> tuple[list[Record],
     whole = [r for r in records if not known.covers(TENANT, "", r.tenant, r.received_unix_ns)]
     gone = [r for r in records if known.covers(TENANT, "", r.tenant, r.received_unix_ns)]
     booked += entries_of(gone, State.ERASED)
+    users = frozenset(dialects().columns["user_id"])
     for record in whole:
 
         def is_erased(trace_id: bytes, record: Record = record) -> bool:
             return known.covers(TRACE, record.tenant, trace_id.hex(), record.received_unix_ns)
 
-        kept, removed = cut(record, is_erased)
+        def names_erased(attributes: Iterable[KeyValue], record: Record = record) -> bool:
+            return known.has_users and any(
+                a.key in users and known.covers(USER, record.tenant, a.value.string_value, record.received_unix_ns)
+                for a in attributes
+            )
+
+        kept, removed = cut(record, is_erased, names_erased)
         if removed:
             booked += entries_of([replace(record, members=removed)], State.ERASED)
         if kept is not None:
@@ -73,8 +83,15 @@ def without(records: Iterable[Record], known: Tombstones) -> tuple[list[Record],
     return left, merged(booked)
 
 
-def cut(record: Record, is_erased: Callable[[bytes], bool]) -> tuple[Record | None, int]:
-    """Return a record without the spans and log records of some traces, and how many went; None where none is left."""
+def cut(
+    record: Record,
+    is_erased: Callable[[bytes], bool],
+    names_erased: Callable[[Iterable[KeyValue]], bool] = lambda _: False,
+) -> tuple[Record | None, int]:
+    """Return a record without some spans and log records, and how many went; None where none is left.
+
+    Those of some traces go, and log records with attributes, or of a resource with attributes, that name a user.
+    """
     try:
         message: Any = parse(record)
     except Refused:
@@ -83,11 +100,14 @@ def cut(record: Record, is_erased: Callable[[bytes], bool]) -> tuple[Record | No
     removed = left = 0
     said: dict[bytes, bool] = {}
     for resource in resources:
+        is_logs = record.signal == "logs"
+        all_go = is_logs and names_erased(resource.resource.attributes)
         for scope in resource.scope_spans if record.signal == "traces" else resource.scope_logs:
             members = scope.spans if record.signal == "traces" else scope.log_records
             for i in range(len(members) - 1, -1, -1):
                 trace_id = members[i].trace_id
-                if trace_id and said.setdefault(trace_id, is_erased(trace_id)):
+                of_trace = trace_id and said.setdefault(trace_id, is_erased(trace_id))
+                if of_trace or all_go or (is_logs and names_erased(members[i].attributes)):
                     del members[i]
                     removed += 1
                 else:

@@ -16,7 +16,7 @@ import hmac
 import os
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FILE: Final = "erased.jsonl"
 TRACE, USER, TENANT = "trace", "user", "tenant"
+CONTEXT: Final = "context"
+"""Only remembered: it is a key of the database's."""
 ANY_TENANT: Final = ""
 LOCK: Final = "erased.lock"
 Entry = tuple[str, bytes, int]
@@ -111,7 +113,9 @@ def add(data_dir: Path, erasure: Erasure, fs: Fs | None = None) -> None:
         salt = read(data_dir).salt or secrets.token_bytes(16)
         if erasure.user_id is not None:
             of = hashed(salt, USER, tenant, erasure.user_id)
-            remembered.remember(data_dir, of, ((TRACE, t) for t in erasure.trace_ids))
+            remembered.remember(
+                data_dir, of, [*((TRACE, t) for t in erasure.trace_ids), *((CONTEXT, c) for c in erasure.contexts)]
+            )
         entries = [
             (kind, hashed(salt, kind, ANY_TENANT if kind == TENANT else tenant, key), erasure.at_unix_ns)
             for kind, key in subjects(erasure)
@@ -133,13 +137,19 @@ def learn(data_dir: Path, found: Iterable[Naming]) -> None:
         _append(data_dir, known.salt, entries, Fs())
 
 
-def recall(data_dir: Path, erasure: Erasure) -> tuple[str, ...]:
-    """Return the traces that were found of the user of an erasure, and are perhaps not erased yet. Raises OSError."""
+def recall(data_dir: Path, erasure: Erasure) -> Erasure:
+    """Return an erasure with what was found of its user and is perhaps not erased yet. Raises OSError."""
     salt = read(data_dir).salt
     if erasure.user_id is None or not salt:
-        return ()
+        return erasure
     of = hashed(salt, USER, erasure.tenant or ANY_TENANT, erasure.user_id)
-    return tuple(sorted(key for kind, key in remembered.recall(data_dir, of) if kind == TRACE))
+    found = sorted(remembered.recall(data_dir, of))
+    traces, contexts = ({key for kind, key in found if kind == wanted} for wanted in (TRACE, CONTEXT))
+    return replace(
+        erasure,
+        trace_ids=tuple(sorted({*erasure.trace_ids, *traces})),
+        contexts=tuple(sorted({*erasure.contexts, *contexts})),
+    )
 
 
 def finish(data_dir: Path, erasure: Erasure) -> None:

@@ -16,6 +16,7 @@ from evalgate.database import open_database
 from evalgate.dataset.store import DATASETS, list_names
 from evalgate.erase import database, datasets
 from evalgate.erase.delivery import await_delivery
+from evalgate.erase.loose import contexts_of
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json  # noqa: TC001 - typer reads them at run time
 from evalgate.terminal import Terminal, count_of
@@ -68,8 +69,9 @@ def erase(
             traces, found = _carry_out(opened, asked, erasers, data_dir, terminal=terminal, timeout_s=timeout)
         else:
             traces = database.traces_of(opened, asked)
-            found = _run(erasers, _meant(asked, traces), data_dir, only_show=True)
-            found += database.show(opened, asked, traces)
+            meant = _meant(asked, traces)
+            found = _run(erasers, meant, data_dir, only_show=True)
+            found += database.show(opened, asked, traces, contexts_of(opened, meant, traces, ()))
             found += datasets.erase(traces, at=datetime.now(UTC), only_show=True)
     found += datasets.mentions(traces)
     _report(terminal, asked, traces, found, done=yes, as_json=json)
@@ -87,7 +89,7 @@ def _carry_out(
     """
 
     def known() -> tuple[str, ...]:
-        told = {t for eraser in erasers for t in eraser.traces(asked, data_dir)}
+        told = {t for eraser in erasers for t in eraser.recall(asked, data_dir).trace_ids}
         return tuple(sorted({*database.traces_of(opened, asked), *told}))
 
     def waiting() -> list[Waiting]:
@@ -102,8 +104,15 @@ def _carry_out(
         traces = more
         found = _together([*found, *_run(erasers, _meant(asked, traces), data_dir, only_show=False)])
         more = known()
+    # Remembered before the spans go that tell of them: a run that ends before its end is taken up by the next.
+    told = {c for eraser in erasers for c in eraser.recall(asked, data_dir).contexts}
+    meant = _meant(asked, traces)
+    meant = replace(meant, contexts=contexts_of(opened, meant, traces, told))
+    if meant.contexts:
+        found = _together([*found, *_run(erasers, meant, data_dir, only_show=False)])
     with terminal.progress("erasing", len(database.TABLES) + len(list_names(DATASETS))) as step:
-        rows = database.erase(opened, _meant(asked, traces), traces, step)
+        # Who else is in a session is known when all is delivered.
+        rows = database.erase(opened, meant, traces, () if late else meant.contexts, step)
         cases = datasets.erase(traces, at=datetime.now(UTC), only_show=False, step=step)
     again = "what it holds of this may still be stored: run this again, which finishes it"
     found += (Erased(w.place, "waiting", w.requests, f"{w.note}; {again}", is_left=True) for w in late)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
+from evalgate.erase.loose import loose_targets
+from evalgate.erase.target import IDS_AT_A_TIME, IN_TENANT, OF_ID, Target
 from schema.erasure import Erased
 from schema.errors import EvalgateError
 from schema.ledger import FEEDBACK_SCOPE, State
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from evalgate.database import Database
     from schema.erasure import Erasure
 
-IDS_AT_A_TIME: Final = 500
-"""Of a statement: they go along in the URL."""
 TRIES: Final = 5
 """An INSERT that was under way may bring rows while others go."""
 
@@ -26,14 +25,12 @@ BY_ID: Final = ("spans", "events", "span_revisions", "settlements", "trace_parts
 """Tables whose trace_id is FixedString(16). The view otel_traces and all others read from these."""
 BY_HEX: Final = ("feedback", "annotations")
 BY_CASE: Final = ("case_events",)
-OF_ID: Final = "lower(hex(trace_id)) IN {ids:Array(String)}"
 OF_HEX: Final = "trace_id IN {ids:Array(String)}"
 OF_CASE: Final = (
     "case_id IN (SELECT case_id FROM case_events "
     "WHERE JSONExtractString(body, 'provenance', 'trace_id') IN {ids:Array(String)})"
 )
 OF_TENANT: Final = "tenant = {tenant:String}"
-IN_TENANT: Final = "({tenant:String} = '' OR tenant = {tenant:String})"
 TABLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(BY_ID, OF_ID),
     **dict.fromkeys(BY_HEX, OF_HEX),
@@ -42,15 +39,6 @@ TABLES: Final[Mapping[str, str]] = {
 """Every table with content, to the condition on its rows; names are ours alone."""
 COUNTED: Final = {"spans": "traces", "events": "logs"}
 """Tables whose rows the ledger counts, to its signal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Rows of one table: a condition with its parameters."""
-
-    table: str
-    condition: str
-    parameters: Mapping[str, Any]
 
 
 def traces_of(database: Database, erasure: Erasure) -> tuple[str, ...]:
@@ -83,30 +71,43 @@ def count(database: Database, target: Target) -> int:
     return int(row["n"])
 
 
-def show(database: Database, erasure: Erasure, trace_ids: Sequence[str]) -> list[Erased]:
-    """Return how many rows would go."""
-    return [
-        Erased(table, "rows", sum(count(database, t) for t in targets(erasure, trace_ids, table))) for table in TABLES
-    ]
+def show(database: Database, erasure: Erasure, trace_ids: Sequence[str], contexts: Sequence[str] = ()) -> list[Erased]:
+    """Return how many rows would go; what is meant twice counts twice."""
+    counts = dict.fromkeys(TABLES, 0)
+    for target in loose_targets(database, erasure, contexts):
+        counts[target.table] += count(database, target)
+    for table in TABLES:
+        counts[table] += sum(count(database, t) for t in targets(erasure, trace_ids, table))
+    return [Erased(table, "rows", n) for table, n in counts.items()]
 
 
 def erase(
-    database: Database, erasure: Erasure, trace_ids: Sequence[str], step: Callable[[], None] = lambda: None
+    database: Database,
+    erasure: Erasure,
+    trace_ids: Sequence[str],
+    contexts: Sequence[str] = (),
+    step: Callable[[], None] = lambda: None,
 ) -> list[Erased]:
     """Delete the rows, look that they are gone, and say so in the ledger. `step` is called after each table.
+
+    `contexts`: sessions and responses of the user alone (loose.py).
 
     Raises:
         EvalgateError: rows are still there.
 
     """
-    found = []
+    counts = dict.fromkeys(TABLES, 0)
+    said = []
+    for target in loose_targets(database, erasure, contexts):
+        counts[target.table] += _delete(database, target)
+        said += [target] if target.table == "feedback" else []
     for table in TABLES:
-        gone = 0
         for target in targets(erasure, trace_ids, table):
-            gone += _delete(database, target)
-        found.append(Erased(table, "rows", gone))
+            counts[table] += _delete(database, target)
         step()
-    return found
+    for target in said:  # settlement may have repeated a row meanwhile that it had read before
+        counts[target.table] += _delete(database, target)
+    return [Erased(table, "rows", n) for table, n in counts.items()]
 
 
 def _delete(database: Database, target: Target) -> int:

@@ -79,10 +79,12 @@ def test_a_trace_whose_root_alone_names_the_user_goes_from_every_later_batch(tmp
     assert names(lane([root])[0]) == ["him"]
     assert names(lane([after])[0]) == ["him"], "from now on it is known"
     assert names(other_lane([before])[0]) == ["him"], "to whoever has not delivered it yet, and after a restart"
-    assert erase_journal.traces(erasure, tmp_path) == (A.hex(),), "what went through before is deleted by this"
+    assert erase_journal.recall(erasure, tmp_path).trace_ids == (A.hex(),), (
+        "what went through before is deleted by this"
+    )
     assert A.hex().encode() not in (tmp_path / tombstones.FILE).read_bytes()
     erase_journal.finish(erasure, tmp_path)
-    assert erase_journal.traces(erasure, tmp_path) == ()
+    assert erase_journal.recall(erasure, tmp_path).trace_ids == ()
     assert not (tmp_path / remembered.FILE).exists(), "ids are kept no longer than they must be"
     assert names(Forget(tmp_path)([after])[0]) == ["him"], "hashes are"
 
@@ -93,8 +95,8 @@ def test_what_is_found_of_two_users_is_kept_apart(tmp_path: Path) -> None:
         tombstones.add(tmp_path, erasure)
     Forget(tmp_path)([spans((A, "her"), (B, "him"))])
     erase_journal.finish(hers, tmp_path)
-    assert erase_journal.traces(hers, tmp_path) == ()
-    assert erase_journal.traces(his, tmp_path) == (B.hex(),)
+    assert erase_journal.recall(hers, tmp_path).trace_ids == ()
+    assert erase_journal.recall(his, tmp_path).trace_ids == (B.hex(),)
 
 
 def test_quarantine_forgets_a_trace_that_only_another_of_its_requests_ascribes(tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_quarantine_forgets_a_trace_that_only_another_of_its_requests_ascribes(t
     erase_journal(erasure, tmp_path, only_show=False)
     left = [r for kept in find(journal / FOLDER) if kept.path for r in read_records(Fs(), kept.path)]
     assert names(left) == ["him"]
-    assert erase_journal.traces(erasure, tmp_path) == (A.hex(),), "the rest of it may be stored"
+    assert erase_journal.recall(erasure, tmp_path).trace_ids == (A.hex(),), "the rest of it may be stored"
 
 
 def test_a_tenant_goes_whole_and_others_are_not_touched(tmp_path: Path) -> None:
@@ -136,6 +138,22 @@ def test_log_records_go_with_their_trace(tmp_path: Path) -> None:
     tombstones.add(tmp_path, Erasure(LATER, trace_ids=(A.hex(),)))
     (left,), (entry,) = Forget(tmp_path)([record(request, "logs")])
     assert (b"hers" in left.body, b"nobody's" in left.body, left.members) == (False, True, 1)
+    assert (entry.signal, entry.count) == ("logs", 1)
+
+
+@pytest.mark.parametrize("key", ["user.id", "enduser.id"])
+@pytest.mark.parametrize("of_resource", [True, False])
+def test_log_records_that_name_the_user_go_without_a_trace(tmp_path: Path, key: str, *, of_resource: bool) -> None:
+    request = ExportLogsServiceRequest()
+    for user in ("her", "him", None):
+        resource = request.resource_logs.add()
+        log = resource.scope_logs.add().log_records.add()
+        log.body.string_value = f"of {user}"
+        if user:
+            (resource.resource if of_resource else log).attributes.add(key=key, value=value(user))
+    tombstones.add(tmp_path, Erasure(LATER, user_id="her"))
+    (left,), (entry,) = Forget(tmp_path)([record(request, "logs")])
+    assert [f"of {user}".encode() in left.body for user in ("her", "him", None)] == [False, True, True]
     assert (entry.signal, entry.count) == ("logs", 1)
 
 

@@ -3,8 +3,8 @@
 Injected: `evalgate erase --user` while one trace of hers is stored and labelled, one is decoded and not stored yet,
 and one waits in the journal. First with no time to wait.
 Holds: without the time it exits 1 and says what is under way; run again, it waits for it. Then no table, view or file
-of the journal has anything of her traces, also where only the last of their spans names her; what others sent is
-whole; the ledger has moved hers to erased, and its sum is what was received.
+of the journal has anything of her traces, also where only the last of their spans names her, nor what she said of no
+trace; what others sent is whole; the ledger has moved hers to erased, and its sum is what was received.
 Figure: rows and files that went.
 """
 
@@ -14,8 +14,10 @@ import json
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from exporters.clickhouse.connect import connect
@@ -32,14 +34,36 @@ if TYPE_CHECKING:
 HERS, HIS = "her-words", "his-words"
 
 
-def request(number: int, user: str | None, said: str, span: int = 1) -> ExportTraceServiceRequest:
+def request(
+    number: int, user: str | None, said: str, span: int = 1, session: str | None = None
+) -> ExportTraceServiceRequest:
     """Return one span of a trace in which a user says something; None where the span does not say who."""
     made = ExportTraceServiceRequest()
     scope = made.resource_spans.add().scope_spans.add()
     sent = scope.spans.add(name="chat", start_time_unix_nano=1)
     sent.trace_id, sent.span_id = number.to_bytes(16, "big"), span.to_bytes(8, "big")
     content = json.dumps([{"role": "user", "parts": [{"type": "text", "content": f"{said} {number}"}]}])
-    for key, text in (("user.id", user), ("gen_ai.operation.name", "chat"), ("gen_ai.input.messages", content)):
+    operation = ("gen_ai.operation.name", "chat")
+    for key, text in (("user.id", user), operation, ("gen_ai.input.messages", content), ("session.id", session)):
+        if text is not None:
+            sent.attributes.add(key=key, value=value(text))
+    return made
+
+
+def feedback(collector: Collector, *entries: dict[str, object]) -> None:
+    """Send feedback in one request."""
+    body = json.dumps([{"name": "thumbs", **entry} for entry in entries]).encode()
+    asked = Request(f"http://{collector.http}/v1/feedback", body, {"content-type": "application/json"})
+    with urlopen(asked, timeout=20) as answer:  # noqa: S310 - http, to ourselves
+        assert answer.status == 200
+
+
+def log(user: str | None, said: str, **attributes: str) -> ExportLogsServiceRequest:
+    """Return a log record of no trace."""
+    made = ExportLogsServiceRequest()
+    sent = made.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=1)
+    sent.body.string_value = said
+    for key, text in {"user.id": user, **{k.replace("_", "."): v for k, v in attributes.items()}}.items():
         if text is not None:
             sent.attributes.add(key=key, value=value(text))
     return made
@@ -153,3 +177,42 @@ def test_a_trace_goes_whole_when_only_its_root_names_her_and_comes_last(launch: 
     assert not (collector.data_dir / "erasing.jsonl").exists(), "ids are kept no longer than it takes"
     states = collector.rows("SELECT state, sum(count) AS n FROM ledger WHERE signal = 'traces' GROUP BY state")
     assert {row["state"]: row["n"] for row in states if row["n"]} == {"stored": 1, "erased": 4}
+
+
+@pytest.mark.quick
+def test_what_she_said_of_no_trace_goes_and_what_others_said_stays(launch: Launch, store: str) -> None:
+    collector = launch(dsn=store)
+    collector.start()
+    work = collector.folder / "work"
+    work.mkdir()
+    post(collector, "traces", request(1, "her", HERS, session="of-her"))
+    post(collector, "traces", request(2, "her", HERS, session="shared"))
+    post(collector, "traces", request(3, "him", HIS, session="shared"))
+    feedback(
+        collector,
+        {"session_id": "shared", "user_id": "her", "value": False, "comment": f"{HERS} 1"},
+        {"session_id": "of-her", "value": False, "comment": f"{HERS} 2"},
+        {"session_id": "of-her", "user_id": "him", "value": True, "comment": f"{HIS} 1"},
+        {"session_id": "shared", "user_id": "him", "value": True, "comment": f"{HIS} 2"},
+        {"session_id": "shared", "value": True, "comment": f"{HIS} 3, or anybody's"},
+    )
+    for made in (log("her", HERS), log(None, HERS, session_id="of-her"), log("him", HIS), log(None, HIS)):
+        post(collector, "logs", made)
+    arguments = ("erase", "--user", "her", "--data-dir", str(collector.data_dir), "--json")
+
+    def all_stored() -> bool:
+        (row,) = collector.rows("SELECT (SELECT count() FROM spans) AS spans, (SELECT count() FROM events) AS logs")
+        return (row["spans"], row["logs"]) == (3, 9)
+
+    until(all_stored, "all is stored")
+    shown = json.loads(evalgate(collector, work, *arguments).splitlines()[0])
+    done = json.loads(evalgate(collector, work, *arguments, "--yes").splitlines()[0])
+    for told in (shown, done):
+        counts = {p["place"]: p["count"] for p in told["places"]}
+        assert (counts["spans"], counts["events"]) == (2, 4)
+        assert counts["feedback"] >= 2, "settlement repeats what was said of a session for a trace of it"
+    tables = everything(collector)
+    assert [name for name, rows in tables.items() if HERS.encode() in rows] == []
+    comments = sorted(row["comment"] for row in collector.rows("SELECT DISTINCT comment FROM feedback"))
+    assert comments == [f"{HIS} 1", f"{HIS} 2", f"{HIS} 3, or anybody's"]
+    assert tables["events"].count(HIS.encode()) == 5
