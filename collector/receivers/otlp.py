@@ -81,8 +81,9 @@ class GrpcConfig(_Endpoint):
     """protocols.grpc."""
 
     endpoint: str = "127.0.0.1:4317"
-    max_recv_msg_size_mib: int = Field(64, ge=1, le=1024)
-    """After decompression. Source: OTLP specification, 64 MiB recommended."""
+    max_recv_msg_size_mib: int = Field(16, ge=1, le=1024)
+    """After decompression. The Collector's is 4; OTLP recommends 64, but C-core has each message in memory three times
+    before anybody knows how large it is."""
     max_concurrent_streams: int = Field(100, ge=1)
     """Requests at once on one connection."""
     max_metadata_bytes: int = Field(16 << 10, ge=256)
@@ -372,6 +373,7 @@ def _grpc_server(way_in: _WayIn, config: GrpcConfig) -> GrpcServer:
         sharing=way_in.sharing,
         limits=GrpcLimits(
             max_message_bytes=min(config.max_recv_msg_size_mib * MIB, way_in.budget.limit_bytes),
+            max_in_flight_bytes=way_in.budget.limit_bytes,
             max_concurrent_streams=config.max_concurrent_streams,
             max_metadata_bytes=config.max_metadata_bytes,
             max_connections=config.max_connections,

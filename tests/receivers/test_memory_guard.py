@@ -163,7 +163,7 @@ def test_at_the_hard_level_bodies_that_are_being_read_are_dropped(pressed: Calla
         sock.sendall(bytes(1_000_000))
         export: Any = channel.stream_unary(EXPORT)
         call = export.future(endless(), timeout=30)
-        while not running.receiver._servers[-1]._handlers._reading:  # type: ignore[union-attr]  # gRPC's is the last
+        while not running.receiver._servers[-1]._handlers._readings._readings:  # type: ignore[union-attr]  # gRPC's is the last
             threading.Event().wait(0.01)
         pressed(Level.HARD)
         assert sock.recv(10_000).startswith(b"HTTP/1.1 503 ")
