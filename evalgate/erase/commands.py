@@ -162,14 +162,22 @@ def _report(
         )
         return
     rows = [[e.place, str(e.count), e.unit, e.note] for e in found if e.count or e.note]
-    what = count_of(len(traces), "trace")
-    if not any(e.count for e in found):
-        terminal.say(f"Nothing is stored of this ({what}).")
-    terminal.table(["place", "erased" if done else "would go", "what", "note"], rows)
-    if not done:
-        again = " ".join(["evalgate", *sys.argv[1:], "--yes"])
-        terminal.say(f"Nothing was changed. {what} would go for good: {again}")
-    elif left := [e for e in found if e.is_left]:
-        terminal.say(f"Erased but for {count_of(len(left), 'place')}; see the notes.")
-    else:
-        terminal.say(f"Erased: {what}. Files of the database that held rows go within some minutes.")
+    if rows:
+        terminal.table(["place", "erased" if done else "would go", "what", "note"], rows)
+    terminal.say(_verdict(traces, found, again=None if done else " ".join(["evalgate", *sys.argv[1:], "--yes"])))
+
+
+def _verdict(traces: Sequence[str], found: Sequence[Erased], *, again: str | None) -> str:
+    """Return the last sentence; `again` is the command that does what was only shown."""
+    # Files of a journal go whoever they tell of.
+    is_something = bool(traces) or any(e.count for e in found if e.unit != "files")
+    what = count_of(len(traces), "trace") if traces else "what belongs to no trace"
+    if again is not None:
+        if not is_something:
+            return f"Nothing is stored of this. To drop also what is received of it and not delivered yet: {again}"
+        return f"Nothing was changed. It would go for good, {what}: {again}"
+    if left := [e for e in found if e.is_left]:
+        return f"Not everything is erased: {count_of(len(left), 'place')} left; see the notes."
+    if not is_something:
+        return "Nothing was stored of this."
+    return f"Erased: {what}. Files of the database that held rows go within some minutes."

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalgate.dataset.store import add_cases, load, read_meta
-from evalgate.erase.commands import _erasure
+from evalgate.erase.commands import _erasure, _verdict
 from evalgate.erase.datasets import erase, mentions
 from evalgate.errors import BadInput
 from schema.case import Provenance
+from schema.erasure import Erased
 from tests.evalgate.test_dataset_store import case
 
 if TYPE_CHECKING:
@@ -86,3 +87,27 @@ def test_what_is_to_go_must_be_said_clearly(
 ) -> None:
     with pytest.raises(BadInput, match=says):
         _erasure(*arguments)
+
+
+FILES = Erased("journal", "files", 2)
+FEEDBACK = Erased("feedback", "rows", 1)
+LEFT = Erased("journal", "waiting", 3, is_left=True)
+
+
+@pytest.mark.parametrize(
+    ("traces", "found", "again", "says", "not_says"),
+    [
+        ((), [FILES], None, "Nothing was stored", "Erased"),
+        ((), [FILES], "again", "Nothing is stored", "Erased"),
+        ((), [FEEDBACK], None, "Erased: what belongs to no trace", "Nothing"),
+        ((HERS,), [FILES], None, "Erased: 1 trace.", "Nothing"),
+        ((HERS,), [FEEDBACK], "again", "1 trace: again", "Erased"),
+        ((), [LEFT], None, "Not everything is erased: 1 place", "Nothing"),
+    ],
+)
+def test_the_last_sentence_says_one_thing(
+    traces: tuple[str, ...], found: list[Erased], again: str | None, says: str, not_says: str
+) -> None:
+    told = _verdict(traces, found, again=again)
+    assert says in told
+    assert not_says not in told
