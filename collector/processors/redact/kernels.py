@@ -149,7 +149,7 @@ def find(
     """List candidates in the values of these extents from `row` on, as far as there is room.
 
     Return the row where it ended, and how many are listed. Of a value that has more than `most` nothing is listed but
-    OVERFULL and, as where, its row. There must be room for more than `most`.
+    OVERFULL and, as where, its row. Where one needs more than all the room, it ends where it began.
 
     `flags` are those of `flag`, `eights` the same, eight in one.
     `found` is int64[5, room]: anchor, number (of the prefix; where a card's digits end), where, start and end of the

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_IN_VALUE: Final = 1 << 15
 """Candidates in one value. One that has more is masked whole: judging them is slow, and nobody has so many secrets."""
+FIRST_ROOM: Final = 1024
 MAX_IN_BUFFER: Final = 1 << 18
 """Candidates in the values of one buffer, after which each value that has any is masked whole."""
 MAX_DEPTH: Final = 100
@@ -223,11 +224,11 @@ class Search:
         scan = scan or Scan.of(texts.buffer)
         keys: list[NestedKey] = []
         stack = np.empty(2 * MAX_DEPTH, np.int64)
-        found = np.empty((5, MAX_IN_VALUE + 1), np.int64)
+        found = np.empty((5, FIRST_ROOM), np.int64)
         row, n = 0, len(texts.kind)
         while row < n:
             with np.errstate(over="ignore"):  # as in Scan.of
-                row, count = kernels.find(
+                reached, count = kernels.find(
                     scan.buffer,
                     scan.words,
                     scan.flags,
@@ -248,6 +249,10 @@ class Search:
                 )
             if count < 0:
                 raise ValueError("a value nests deeper than the decoder reads")
+            if reached == row:  # one value needs more room
+                found = np.empty((5, MAX_IN_VALUE + 1), np.int64)
+                continue
+            row = reached
             self._judge(found[:, :count], judge, keys)
         return keys
 
