@@ -18,9 +18,10 @@ from collector.journal import lock, requests
 from collector.journal.erase import ErasedKept, erase_kept
 from collector.journal.fs import Fs
 from collector.journal.inspect import inspect
+from collector.journal.progress import replayed
 from collector.journal.quarantine import FOLDER, Quarantine, find, read_records
 from schema.erasure import Erased, Waiting
-from schema.errors import Corrupt
+from schema.errors import ConfigError, Corrupt
 from schema.ledger import State, entries_of, merged, taken_back
 
 if TYPE_CHECKING:
@@ -125,8 +126,15 @@ def _kept(folder: Path, erasure: Erasure, *, only_show: bool) -> Erased:
             elif kept.kind == "damage":
                 touched += 1
         return Erased(f"{folder}/{FOLDER}", "requests", touched, "damaged bytes go, too: nobody can look inside")
-    erased = erase_kept(fs, quarantine, lambda r: _changed(r, known), at_unix_ns=time.time_ns())
-    _book(folder, erased, erasure, fs)
+    try:
+        # Looked at first, so that nothing goes that is not booked below.
+        for kept in find(folder / FOLDER):
+            replayed(folder / FOLDER, kept.id)
+    except (ConfigError, Corrupt) as e:
+        return Erased(f"{folder}/{FOLDER}", "requests", 0, f"{e}; then run this again", is_left=True)
+    now_unix_ns = time.time_ns()
+    erased = erase_kept(fs, quarantine, lambda r: _changed(r, known), at_unix_ns=now_unix_ns)
+    _book(folder, erased, fs, now_unix_ns)
     count = len(erased.dropped) + len(erased.replaced) + len(erased.unreadable) + erased.damaged_files
     return Erased(f"{folder}/{FOLDER}", "requests", count)
 
@@ -145,8 +153,8 @@ def _changed(record: Record, known: tombstones.Tombstones) -> Record | None:
     return record if not erased else left[0] if left else None
 
 
-def _book(folder: Path, erased: ErasedKept, erasure: Erasure, fs: Fs) -> None:
-    """Move what went from quarantined to erased, in the collector's ledger."""
+def _book(folder: Path, erased: ErasedKept, fs: Fs, at_unix_ns: int) -> None:
+    """Move what went from quarantined to erased, in the collector's ledger. Each pass has a token of its own."""
     from collector.ledger.outbox import Outbox  # noqa: PLC0415 - as in release.py
 
     entries: list[Any] = []
@@ -159,7 +167,7 @@ def _book(folder: Path, erased: ErasedKept, erasure: Erasure, fs: Fs) -> None:
             gone = entries_of([before], State.ERASED)
             entries += [*taken_back(old), *new, *gone, *taken_back(entries_of([after], State.ERASED))]
     if entries:
-        Outbox(folder, fs).put(f"erase-{erasure.at_unix_ns}", merged(entries))
+        Outbox(folder, fs).put(f"erase-{at_unix_ns}", merged(entries))
 
 
 def _scrubbed(folder: Path, *, only_show: bool) -> Erased:

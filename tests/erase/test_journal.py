@@ -198,6 +198,21 @@ def test_quarantine_forgets_and_the_ledger_hears_of_it(tmp_path: Path, *, with_o
     assert booked == {(State.QUARANTINED, -1), (State.ERASED, 1)}
 
 
+def test_every_pass_over_the_quarantine_is_booked(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    (journal / "LOCK").touch()
+    quarantine = Quarantine(Fs(), journal, b"")
+    for sequence, trace in enumerate((A, B), 1):
+        kept = spans((trace, "x"), sequence=sequence)
+        quarantine.keep_records([kept], reader="clickhouse", reason="poison", word="rejected", at_unix_ns=sequence)
+    for known in ((A.hex(),), (A.hex(), B.hex())):
+        erase_journal(Erasure(LATER, trace_ids=known), tmp_path, only_show=False)
+    outbox = Outbox(journal, Fs())
+    booked = [(e.state, e.count) for token in outbox.waiting() for e in outbox.entries(token) or ()]
+    assert sorted(booked) == sorted(2 * [(State.QUARANTINED, -1), (State.ERASED, 1)])
+
+
 def test_no_journal_is_said_and_not_made(tmp_path: Path) -> None:
     (told,) = erase_journal(Erasure(LATER, tenant="x"), tmp_path / "nowhere", only_show=False)
     assert told.is_left
