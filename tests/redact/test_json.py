@@ -102,3 +102,11 @@ def test_numbers_stay_numbers(text: str) -> None:
         once = redact(text, compiled=compiled)
         assert json.loads(once) != json.loads(text)
         assert redact(once, compiled=compiled) == once
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_key_of_a_connection_string_is_masked(*, compiled: bool) -> None:
+    key = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6+/Q=="
+    around = "AccountName=a;AccountKey={};EndpointSuffix=b"
+    masked_key = "[REDACTED:assigned]".ljust(len(key), "*")
+    assert redact(around.format(key), compiled=compiled) == around.format(masked_key)

@@ -59,6 +59,7 @@ def places(texts: Sequence[bytes], *, compiled: bool) -> list[set[int]]:
 @settings(max_examples=150)
 @given(st.lists(text(), min_size=1, max_size=4))
 @example([b"sk-abcdefghijklmnop", b"QRST1234 sk-abcdefghijklmnopQ"])
+@example([b"\\someone@example.com", b"\\unknown@example.com", b"\\nobody@example.com"])
 @example([b"1234 4111 1111 1111 1111 12/25"])
 @example([b'{"k":"a\\nsk-abcdefghijklmnopQ"}'])
 @example([b"eyJ" * 40 + b".eyJhbGci.x", b"@" * 30, b"http://a:b@c"])

@@ -114,7 +114,7 @@ BEHIND_ESCAPE: Final = rb"(?:(?<=\\)(?:[nrtbf]|u[0-9A-Fa-f]{4}))?+" + b"".join(
 """Steps over an escape of JSON, and begins within none."""
 ESCAPED_SPACE: Final = rb"\\{1,7}[nrt]"
 NAMES: Final = (
-    rb"secret|passwd|password|pwd|passphrase|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"
+    rb"secret|passwd|password|pwd|passphrase|token|api[_-]?key|access[_-]?key|account[_-]?key|secret[_-]?key|private[_-]?key"
     rb"|credential|credentials"
 )
 

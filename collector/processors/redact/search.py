@@ -44,6 +44,7 @@ LETTERS_AND_DIGITS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 WORD_BYTES: Final = LETTERS_AND_DIGITS | frozenset(b"_-")
 LOCAL_BYTES: Final = LETTERS_AND_DIGITS | frozenset(b"._%+-")
 MAX_LOCAL: Final = 64
+AT: Final = ord("@")
 PEM_BEGIN: Final = b"-----BEGIN "
 MAX_PEM_LABEL: Final = 80
 OPEN_ENDED: Final = frozenset({Anchor.NAME, Anchor.SCHEME, Anchor.PEM})
@@ -153,6 +154,8 @@ class Judge:
                 low = max(0, at - MAX_LOCAL)
                 while at > low and text[at - 1] in LOCAL_BYTES:
                     at -= 1
+                while text[at] != AT and detector.pattern.match(text, at) is None:
+                    at += 1  # it may not begin within an escape
         if at < self._until.get(detector, 0):
             return
         self._match(detector, at)
