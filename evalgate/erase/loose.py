@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
 from evalgate.erase.target import IDS_AT_A_TIME, IN_TENANT, OF_ID, Target
-from schema.dialect import dialects
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -62,6 +61,8 @@ def loose_targets(database: Database, erasure: Erasure, contexts: Sequence[str])
     """Yield what goes of the tables feedback and events; of each piece first the feedback, which the other finds."""
     if erasure.user_id is None:
         return
+    from schema.dialect import dialects  # noqa: PLC0415 - it needs the database's packages, and the gate does not
+
     common = {
         "tenant": erasure.tenant or "",
         "at": erasure.at_unix_ns,
