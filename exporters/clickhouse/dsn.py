@@ -3,6 +3,10 @@
     chdb:///ABSOLUTE/PATH[?database=evalgate]              embedded ClickHouse in this folder
     http(s)://[user[:password]@]host[:port][/database]     a ClickHouse server
         ?compression=lz4 | none                            of INSERTs; by default none on loopback, else lz4
+        &cluster=NAME                                      the servers of this cluster together (cluster.py); NAME is
+                                                           one of <remote_servers> of the server
+        &nodes=host:port,host:port                         their HTTP addresses, where the server's own list of hosts
+                                                           with the port of this DSN is not right
 
 The embedded database keeps its tables in a database of its own: chdb's `default` is an overlay in which every
 identifier that looks like a file name reads that file.
@@ -31,6 +35,9 @@ EMBEDDED_FOLDER = "db"
 """In the data directory."""
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+CLUSTER = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+NODE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+SERVER_OPTIONS = ("cluster", "compression", "nodes")
 Compression: TypeAlias = Literal["none", "lz4"]
 HTTP_PORTS = {"http": 8123, "https": 8443}
 
@@ -61,11 +68,16 @@ class ServerDsn:
     """Of the bodies of INSERTs. On loopback it costs more than it saves (docs/adr/0007)."""
     verify: bool = True
     """Whether the certificate must name the host. Off only towards the owner of an embedded database, on loopback."""
+    cluster: str = ""
+    """The cluster whose servers are one database together; empty: this server alone."""
+    nodes: tuple[tuple[str, int], ...] = ()
+    """HTTP addresses of its servers; empty: the server's own list of hosts, with the port of this DSN."""
 
     def __str__(self) -> str:
         """Return the URL without credentials: it is for people and logs."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.secure else 'http'}://{host}:{self.port}/{self.database}"
+        cluster = f"?cluster={self.cluster}" if self.cluster else ""
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}/{self.database}{cluster}"
 
 
 def parse_dsn(text: str) -> EmbeddedDsn | ServerDsn:
@@ -85,6 +97,7 @@ def parse_dsn(text: str) -> EmbeddedDsn | ServerDsn:
     if parts.scheme in HTTP_PORTS and parts.hostname:
         if parts.fragment:
             raise ConfigError(f"the DSN of a server takes nothing after '#'. {_SHAPES}")
+        options = _server_options(parts.query)
         return ServerDsn(
             host=parts.hostname,
             port=port or HTTP_PORTS[parts.scheme],
@@ -92,7 +105,9 @@ def parse_dsn(text: str) -> EmbeddedDsn | ServerDsn:
             user=unquote(parts.username or "default"),
             password=unquote(parts.password or ""),
             database=_database(unquote(parts.path.strip("/")) or SERVER_DATABASE),
-            compression=_compression(parts.hostname, parse_qs(parts.query, keep_blank_values=True)),
+            compression=_compression(parts.hostname, options.get("compression")),
+            cluster=_cluster(options),
+            nodes=_nodes(options.get("nodes", "")),
         )
     raise ConfigError(f"the DSN's scheme is {parts.scheme!r}. {_SHAPES}")
 
@@ -112,16 +127,41 @@ def _embedded(text: str, netloc: str, path: str, options: Mapping[str, list[str]
     return EmbeddedDsn(real, _database(options.get("database", [EMBEDDED_DATABASE])[-1]))
 
 
-def _compression(host: str, options: Mapping[str, list[str]]) -> Compression:
-    if unknown := sorted(set(options) - {"compression"}):
-        raise ConfigError(f"the DSN of a server has unknown options: {', '.join(unknown)}; only 'compression' is known")
-    if "compression" not in options:
+def _server_options(query: str) -> dict[str, str]:
+    options = parse_qs(query, keep_blank_values=True)
+    if unknown := sorted(set(options) - set(SERVER_OPTIONS)):
+        raise ConfigError(
+            f"the DSN of a server has unknown options: {', '.join(unknown)}; known are {', '.join(SERVER_OPTIONS)}"
+        )
+    return {name: values[-1] for name, values in options.items()}
+
+
+def _compression(host: str, wanted: str | None) -> Compression:
+    if wanted is None:
         return "none" if _is_loopback(host) else "lz4"
-    wanted = options["compression"][-1]
     for known in get_args(Compression):
         if wanted == known:
             return cast("Compression", known)
     raise ConfigError(f"compression={wanted!r} is not known; use {' or '.join(get_args(Compression))}")
+
+
+def _cluster(options: Mapping[str, str]) -> str:
+    name = options.get("cluster", "")
+    if "cluster" in options and not CLUSTER.fullmatch(name):
+        raise ConfigError(f"cluster={name!r} is not a name of a cluster (letters, digits, '_', '-' and '.')")
+    if "nodes" in options and not name:
+        raise ConfigError("the DSN has nodes= and no cluster=: add the name of the cluster they are in")
+    return name
+
+
+def _nodes(text: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    for part in filter(None, text.split(",")):
+        node = NODE.fullmatch(part)
+        if node is None or not 0 < int(node["port"]) < 65536:
+            raise ConfigError(f"nodes={text!r}: {part!r} is not host:port; give each server's HTTP address")
+        found.append((node["host"].strip("[]"), int(node["port"])))
+    return tuple(found)
 
 
 def _is_loopback(host: str) -> bool:
