@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from bench import embedded, growth, ingest, latency, stages, start
+from bench import embedded, growth, ingest, latency, sampling, stages, start
 from bench.tools.machine import RESULTS
 from bench.tools.report import checks_markdown, checks_table, where_and_when
 
@@ -51,6 +51,7 @@ RUNS: Final = (
     Run("stages", "Where the time goes", "stages.py", stages, ("--server",), drawn=True),
     Run("growth", "As things grow", "growth.py", growth, drawn=True),
     Run("latency", "How long an acknowledgement takes", "latency.py", latency, ("--peer", "rotel")),
+    Run("sampling", "Which traces are picked, beside samplers in memory", "sampling.py", sampling, drawn=True),
     Run("start", "From exec to the first acknowledgement", "start.py", start),
 )
 SMOKE_WITHOUT: Final = frozenset({"--peer", "rotel", "phoenix", "--server", "--sink", "server"})

@@ -51,6 +51,25 @@ def curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Path:
     return _save(chart, path)
 
 
+def shares(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Path:
+    """Draw parts of a whole as bars, a panel for each way: rows of way, mode, share, text. Return the file."""
+    import altair as alt  # noqa: PLC0415 - as above
+
+    order = list(dict.fromkeys(row["mode"] for row in rows))
+    base = alt.Chart({"values": list(rows)}).encode(y=alt.Y("mode:N", sort=order, title=None))
+    bar = base.mark_bar(color=LIMIT).encode(
+        x=alt.X("share:Q", title="part that is missed", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    )
+    text = base.mark_text(align="left", dx=4, color="#444444").encode(x="share:Q", text="text:N")
+    chart = (
+        alt.layer(bar, text)
+        .properties(width=170, height=alt.Step(20))
+        .facet(column=alt.Column("way:N", title=None, sort=list(dict.fromkeys(r["way"] for r in rows))))
+        .properties(title=title)
+    )
+    return _save(chart, path)
+
+
 def _save(chart: Any, path: Path) -> Path:
     import vl_convert as vlc  # noqa: PLC0415 - as above
 

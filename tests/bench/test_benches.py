@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench import embedded, everything, growth, stages, start
+from bench import embedded, everything, growth, sampling, stages, start
 from bench.tools.limits import copy_us, receive_us, send_us
 from bench.tools.report import Check, checks_markdown, markdown_table, number
 from bench.tools.shapes import Shape, records
@@ -65,6 +65,20 @@ def test_growth_runs_and_draws(tmp_path: Path) -> None:
     assert "tenants" in curves
     assert {c.what for c in growth.checks(found)} >= {f"growth, {growth.IN_THE_DATABASE}: worst ÷ first"}
     assert (tmp_path / "growth.svg").read_text().startswith("<svg")
+
+
+def test_sampling_runs_and_draws_and_ours_misses_no_failing_trace(tmp_path: Path) -> None:
+    found = smoke("sampling.py", "--picture", str(tmp_path))
+    ways = {w["way"]: w for w in found["ways"]}
+    assert (ways["ours"]["missed"], ways["ours"]["in_part"], ways["ours"]["wrongly_failing"]) == (0, 0, 0)
+    assert ways["tail sampler"]["missed_by_mode"]["at once"] == 0
+    assert ways["tail sampler"]["missed_by_mode"]["late"] > 0
+    missed, in_part, rate = sampling.checks(found)
+    assert missed.is_met
+    assert in_part.is_met
+    assert rate.value < abs(ways["tail sampler"]["error_unweighted"])
+    assert "| thumbs down |" in sampling.markdown(found)
+    assert (tmp_path / "sampling.svg").read_text().startswith("<svg")
 
 
 def test_start_runs() -> None:

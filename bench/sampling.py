@@ -1,0 +1,271 @@
+"""Compare ways to pick traces on one synthetic stream, in which half of the failures are noticed late.
+
+    python bench/sampling.py [--traces 60000] [--burst 60000] [--seed 1] [--picture] [--json]
+
+    ours                  the real code: requests, every processor, an embedded database, its view of traces; a batch of
+                          spans at a time is in memory, and what is flagged is decided in what is stored
+    tail sampler          a SIMULATION of the OpenTelemetry Collector's tail_sampling by its documented algorithm, with
+                          status_code ERROR and probabilistic 10 %, decision_wait 30 s, num_traces 50 000
+    tail sampler, cached  the same with both decision caches at 500 000 traces
+    coin flip             a SIMULATION of a random number per trace and request, failures always; nothing remembered
+
+The stream: bench/tools/arrivals.py; the simulations and what they leave out: bench/tools/samplers.py. Two crashes are
+in it: a sampler in memory forgets, ours opens its database again. A failing trace is *missed* when it is not stored, or
+when what tells of its failure is not; *in part* when spans of it are gone. Traces whose failure is noticed only after
+the holding time are told apart: ours has only what the baseline kept of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.stages import BASELINE_RATE, processors
+from bench.tools.arrivals import NAMES, Mode, Plan, stream
+from bench.tools.machine import keep, machine, settings
+from bench.tools.measure import work_folder
+from bench.tools.pictures import IMAGES, shares
+from bench.tools.report import Check, Document, markdown_table
+from bench.tools.samplers import Kept, TailSampler, coin_flips
+from bench.tools.stored import span_bytes, store, verdicts
+from collector.process import tune
+from exporters.clickhouse.connect import connect
+from exporters.clickhouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bench.tools.arrivals import Stream
+
+CACHE_TRACES: Final = 500_000
+"""Ten times num_traces: "much greater", says the README."""
+CRASHES: Final = (0.25, 0.75)
+"""Parts of the stream after which the process dies."""
+OURS: Final = "ours"
+TAIL: Final = "tail sampler"
+CACHED: Final = "tail sampler, cached"
+FLIP: Final = "coin flip"
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What one way kept, and what it holds to know that."""
+
+    name: str
+    is_simulated: bool
+    kept: Kept
+
+
+def measure(plan: Plan) -> dict[str, Any]:
+    """Send one stream to all of them."""
+    made = stream(plan)
+    crashes = [plan.seconds * part for part in CRASHES]
+    lucky = np.random.default_rng(plan.seed + 1).random(len(made.mode)) < BASELINE_RATE
+    size = span_bytes()
+    picks = [
+        Pick(OURS, is_simulated=False, kept=ours(made, crashes)),
+        Pick(TAIL, is_simulated=True, kept=_tail(made, size, lucky, crashes, cached=False)),
+        Pick(CACHED, is_simulated=True, kept=_tail(made, size, lucky, crashes, cached=True)),
+        Pick(FLIP, is_simulated=True, kept=coin_flips(made, BASELINE_RATE, plan.seed + 2)),
+    ]
+    return {
+        "traces": len(made.mode),
+        "spans": int(made.spans.sum()),
+        "span_bytes": size,
+        "failing": {NAMES[m]: int((made.mode == m).sum()) for m in Mode if m is not Mode.FINE},
+        "failing_rate": round(float(made.failing.mean()), 5),
+        "ways": [_figures(p, made) for p in picks],
+    }
+
+
+def ours(made: Stream, crashes_s: Sequence[float]) -> Kept:
+    """Return what our own code has of the stream; a crash is a database opened anew."""
+    stages = list(processors().values())
+
+    def process(batch: Any) -> Any:
+        for stage in stages:
+            batch = stage(batch)
+        return batch
+
+    largest = 0
+    ends = [*crashes_s, float("inf")]
+    with work_folder() as folder:
+        for since, until in zip([float("-inf"), *crashes_s], ends, strict=True):
+            with connect(f"chdb://{folder}/db") as db:
+                migrate(db)
+                largest = max(largest, store(db, made, process, since_s=since, until_s=until))
+                if until == ends[-1]:
+                    said = verdicts(db, made)
+    flagged = said.flagged
+    return Kept(
+        spans=np.where(flagged, said.spans, 0),
+        shows_failure=said.failing & flagged,
+        weight=np.where(flagged, said.weight, 0.0),
+        peak_bytes=largest,
+    )
+
+
+def _tail(made: Stream, size: int, lucky: NDArray[np.bool_], crashes_s: Sequence[float], *, cached: bool) -> Kept:
+    sampler = TailSampler(made, size, lucky, cache_traces=CACHE_TRACES if cached else 0)
+    kept = sampler.run(crashes_s)
+    # Nobody records these; who knows the policies can put them together again.
+    kept.weight = np.where(kept.spans == 0, 0.0, np.where(kept.shows_failure, 1.0, 1 / BASELINE_RATE))
+    return kept
+
+
+def _figures(pick: Pick, made: Stream) -> dict[str, Any]:
+    kept, truth = pick.kept, made.failing
+    in_time = truth & (made.mode != Mode.AFTER_HOLDING)
+    has = kept.spans > 0
+    found = has & kept.shows_failure
+    whole = found & (kept.spans == made.span_count)
+    true_rate = float(truth.mean())
+    unweighted = _rate(found, has.astype(float))
+    weighted = None if kept.weight is None else _rate(found, kept.weight)
+    return {
+        "way": pick.name,
+        "simulated": pick.is_simulated,
+        "missed": int((in_time & ~found).sum()),
+        "missed_share": round(float((in_time & ~found).sum() / max(in_time.sum(), 1)), 5),
+        "in_part": int((in_time & found & ~whole).sum()),
+        "missed_by_mode": {NAMES[m]: int(((made.mode == m) & ~found).sum()) for m in Mode if m is not Mode.FINE},
+        "wrongly_failing": int((found & ~truth).sum()),
+        "traces_kept": int(has.sum()),
+        "spans_kept": int(kept.spans.sum()),
+        "peak_bytes": kept.peak_bytes,
+        "peak_traces": kept.peak_traces,
+        "lost_early": kept.lost_early,
+        "lost_in_crash": kept.lost_in_crash,
+        "rate_unweighted": round(unweighted, 5),
+        "rate_weighted": None if weighted is None else round(weighted, 5),
+        "error_unweighted": round(unweighted / true_rate - 1, 4),
+        "error_weighted": None if weighted is None else round(weighted / true_rate - 1, 4),
+    }
+
+
+def _rate(failing: NDArray[np.bool_], weight: NDArray[np.float64]) -> float:
+    """Return the failing rate that these weights tell, as a Hájek estimate."""
+    return float(weight[failing].sum() / max(weight.sum(), 1e-12))
+
+
+def checks(document: Document) -> list[Check]:
+    """Return what ours must hold."""
+    (own,) = (w for w in document["ways"] if w["way"] == OURS)
+    return [
+        Check("sampling: failing traces missed", own["missed"], 0),
+        Check("sampling: failing traces kept in part", own["in_part"], 0),
+        Check("sampling: weighted failing rate, off by", abs(own["error_weighted"]), 0.05),
+    ]
+
+
+HEADER: Final = (
+    "", "failing missed", "in part", "traces picked", "spans of them", "waiting in memory", "failing rate as told",
+    "weighted",
+)  # fmt: skip
+
+
+def _percent(value: float | None) -> str:
+    return "—" if value is None else f"{value * 100:.2f} %"
+
+
+def _line(w: dict[str, Any]) -> list[str]:
+    name = f"{w['way']} (simulated)" if w["simulated"] else w["way"]
+    memory = f"{w['peak_bytes'] / 1e6:.1f} MB" if w["peak_bytes"] else "nothing"
+    return [
+        name,
+        f"{w['missed']} ({_percent(w['missed_share'])})",
+        str(w["in_part"]),
+        str(w["traces_kept"]),
+        str(w["spans_kept"]),
+        memory,
+        _percent(w["rate_unweighted"]),
+        _percent(w["rate_weighted"]),
+    ]
+
+
+def _modes(document: Document) -> list[list[str]]:
+    return [
+        [name, str(count), *(str(w["missed_by_mode"][name]) for w in document["ways"])]
+        for name, count in document["failing"].items()
+    ]
+
+
+def markdown(document: Document) -> str:
+    """Return the figures of all ways, and what each missed by how it was noticed."""
+    names = [w["way"] for w in document["ways"]]
+    told = f"{document['traces']} traces, {document['spans']} spans; {_percent(document['failing_rate'])} fail.\n\n"
+    ways = markdown_table(HEADER, [_line(w) for w in document["ways"]])
+    return (
+        told
+        + ways
+        + "\n"
+        + markdown_table(("failures", "there are", *(f"missed: {n}" for n in names)), _modes(document))
+    )
+
+
+def picture(document: Document, folder: Path = IMAGES) -> Path:
+    """Draw what each way missed."""
+    rows = [
+        {"way": w["way"], "mode": name, "share": w["missed_by_mode"][name] / count, "text": w["missed_by_mode"][name]}
+        for w in document["ways"]
+        for name, count in document["failing"].items()
+        if count
+    ]
+    where = document["machine"]
+    title = f"Failing traces that are missed · {where['at'][:10]} · {where['commit']}"
+    return shares(rows, folder / "sampling.svg", title=title)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--traces", type=int, default=Plan().traces, help="that come evenly, within the hour")
+    parser.add_argument("--burst", type=int, default=Plan().burst_traces, help="that come within 20 s of it")
+    parser.add_argument("--seed", type=int, default=Plan().seed)
+    parser.add_argument("--picture", nargs="?", type=Path, const=IMAGES, help="draw sampling.svg")
+    parser.add_argument("--smoke", action="store_true", help="few traces: does everything run?")
+    parser.add_argument("--json", action="store_true", help="print the raw results instead of a table")
+    parser.add_argument("--results", type=Path, help="keep the raw results, in this folder")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench; 1 when ours missed a failing trace."""
+    options = parse(arguments)
+    tune()
+    if options.smoke:
+        options.traces, options.burst = 2_000, 1_000
+    plan = Plan(traces=options.traces, burst_traces=options.burst, seed=options.seed)
+    with work_folder() as folder:
+        kept: Document = {"machine": machine(folder), "options": settings(options), **measure(plan)}
+    if options.json:
+        print(json.dumps(kept, indent=1))
+    else:
+        console = Console(width=150)
+        table = Table(*HEADER, title=f"{kept['traces']} traces, {_percent(kept['failing_rate'])} fail")
+        for w in kept["ways"]:
+            table.add_row(*_line(w))
+        console.print(table)
+        modes = Table("failures", "there are", *(f"missed: {w['way']}" for w in kept["ways"]))
+        for line in _modes(kept):
+            modes.add_row(*line)
+        console.print(modes)
+    if options.picture:
+        print(f"picture: {picture(kept, options.picture)}", file=sys.stderr)
+    if options.results and not options.smoke:
+        print(f"raw results: {keep('sampling', kept, options.results)}", file=sys.stderr)
+    return 0 if all(c.is_met for c in checks(kept)[:2]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
