@@ -118,9 +118,7 @@ def conditions_on(batch: SpanBatch, randomness: random.Random) -> list[str]:
             continue
         picked = randomness.sample(known, min(3, len(known)))
         absent = "'x'" if kind is Kind.TEXT else "1"
-        said = [quote(v[:200]) if kind is Kind.TEXT else repr(v) for v in picked] or [
-            "'x'" if kind is Kind.TEXT else "1"
-        ]
+        said = [quote(v[:200]) if kind is Kind.TEXT else repr(v) for v in picked] or [absent]
         found += [f"{name} {randomness.choice(('=', '!=', '<', '<=', '>', '>='))} {v}" for v in said]
         found.append(f"{name} NOT IN ({', '.join(said)})")
         if kind is Kind.TEXT:
