@@ -91,7 +91,9 @@ CANONICAL = pa.schema(
         ("failure_reasons", STRINGS),
         # sample
         ("baseline", pa.bool_()),
-        ("baseline_rate", pa.float64()),
+        ("baseline_rate", pa.float64()),  # at which this span's trace is in the baseline, samplers before us included
+        ("arrival_rate", pa.float64()),  # of the samplers before us; null: none said
+        ("policy_version", pa.string()),
     ]
 )
 """Every derived column with its Arrow type, in the order of the database."""

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from schema.span import CANONICAL
 
-FIXED = frozenset({"service_name", "baseline", "baseline_rate"})
+FIXED = frozenset({"service_name", "baseline", "baseline_rate", "arrival_rate", "policy_version"})
 """Canonical columns that the rest of the trace cannot change: of the resource, and of the trace id."""
 
 REVISED = tuple(name for name in CANONICAL.names if name not in FIXED)

@@ -44,8 +44,13 @@ class TraceRow:
     failure_reasons: tuple[str, ...]
     baseline: bool
     baseline_rate: float
+    arrival_rate: float | None
+    """Part of all traces that samplers before us let through; None: nobody said."""
+    policy_versions: tuple[str, ...]
     flagged: bool
+    inclusion_probability: float
     sample_weight: float
+    """How many traces this one stands for; 0 where it is not flagged."""
     trace_defects: tuple[str, ...]
     """What is wrong with the record itself."""
 
@@ -195,7 +200,7 @@ def row_json(row: TraceRow) -> dict[str, Any]:
 
 def trace_row(r: Mapping[str, Any]) -> TraceRow:
     """Return the trace in a row of the list."""
-    lists = {name: tuple(r[name]) for name in ("failure_reasons", "trace_defects")}
+    lists = {name: tuple(r[name]) for name in ("failure_reasons", "policy_versions", "trace_defects")}
     return TraceRow(**{**r, **lists})
 
 

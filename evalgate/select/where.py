@@ -48,6 +48,8 @@ FIELDS: Mapping[str, FieldType] = {
     "output_tokens": FieldType.NUMBER,
     "cost_usd": FieldType.NUMBER,
     "baseline_rate": FieldType.NUMBER,
+    "arrival_rate": FieldType.NUMBER,
+    "inclusion_probability": FieldType.NUMBER,
     "sample_weight": FieldType.NUMBER,
     "failing": FieldType.FLAG,
     "baseline": FieldType.FLAG,
@@ -55,6 +57,7 @@ FIELDS: Mapping[str, FieldType] = {
     "start_time": FieldType.TIME,
     "end_time": FieldType.TIME,
     "failure_reasons": FieldType.TEXTS,
+    "policy_versions": FieldType.TEXTS,
     "trace_defects": FieldType.TEXTS,
 }
 """Columns of the view `traces` that may be asked for."""

@@ -57,6 +57,7 @@ REPEATING = frozenset(
         "prompt_name",
         "prompt_version",
         "price_source",
+        "policy_version",
     }
 )
 """Derived columns of few distinct values: words with numbers here, LowCardinality in the database."""

@@ -35,6 +35,9 @@ def filled(db: Database) -> Database:
         },
     )
     insert_batch(db, with_feedback(batch, {"trace_id": f"{1:032x}"}), "t1")
+    db.insert_rows("sampling_policies", [{"version": "0123456789ab", "body": "{}"}])
+    figures = {"rate": 0.5, "set_rate": 0.1, "target_per_day": 50.0, "traces": 90, "sampled_traces": 9}
+    db.insert_rows("baseline_rates", [{"tenant": "default", "rule": "", **figures}])
     return db
 
 

@@ -192,7 +192,10 @@ def test_a_trace_is_the_same_in_whatever_order_its_parts_come(dsn: str, order: S
         "failure_reasons": ["error", "feedback:thumb"],
         "baseline": True,
         "baseline_rate": 0.1,
+        "arrival_rate": None,
+        "policy_versions": [],
         "flagged": True,
+        "inclusion_probability": 1.0,
         "sample_weight": 1.0,
         "trace_defects": [],
         "settled": False,
@@ -211,6 +214,57 @@ def test_flags_and_weights_follow_failing_then_baseline(dsn: str) -> None:
     assert [(r["flagged"], r["sample_weight"]) for r in rows] == [(True, 1.0), (True, 4.0), (False, 0.0)]
     flagged = query(dsn, "SELECT trace_id FROM flagged_traces ORDER BY trace_id")
     assert [r["trace_id"] for r in flagged] == [f"{1:032x}", f"{2:032x}"]
+
+
+def test_the_weight_of_a_trace_is_of_all_its_spans_and_of_samplers_before_us(dsn: str) -> None:
+    """Several spans of a trace: the highest rate is its probability; what arrived is never surer than that."""
+    columns: dict[str, list[Any]] = {
+        "failing": [False, False, False, True, False, False],
+        "failure_reasons": [[], [], [], ["error"], [], []],
+        "baseline": [False, True, True, False, True, False],
+        "baseline_rate": [0.1, 0.5, 0.125, 0.125, None, 0.1],
+        "arrival_rate": [None, None, 0.125, 0.125, None, None],
+        "policy_version": ["old", "new", "new", "new", None, "new"],
+    }
+    spans = [span(1, 1), span(1, 2, parent=1), span(2, 1), span(3, 1), span(4, 1), span(5, 1)]
+    export(dsn, (batch_of(spans_record(spans), columns=columns), "t1"))
+    rows = query(dsn, "SELECT * FROM traces ORDER BY trace_id")
+    assert [(r["inclusion_probability"], r["sample_weight"]) for r in rows] == [
+        (0.5, 2.0),
+        (0.125, 8.0),
+        (0.125, 8.0),  # it fails, and seven like it never arrived
+        (0.0, 1.0),  # nobody knows a rate: it stands for itself
+        (0.1, 0.0),
+    ]
+    assert [r["policy_versions"] for r in rows] == [["new", "old"], ["new"], ["new"], [], ["new"]]
+
+
+def test_a_trace_that_fails_after_others_like_it_went_keeps_its_weight(dsn: str) -> None:
+    sampled: dict[str, list[Any]] = {"baseline": [True], "baseline_rate": [0.1]}
+    export(dsn, (batch_of(spans_record([span(1, 1)]), columns=sampled), "t1"))
+    hour = "toStartOfHour(toDateTime(received_at, 'UTC'))"
+    freeze = (
+        f"INSERT INTO trace_parts (tenant, received_hour, trace_id, frozen_weight) SELECT tenant, {hour}, trace_id, "
+    )
+    with connect(dsn) as db:
+        db.command(freeze + "10. FROM spans")
+    late = with_feedback(batch_of(logs_record([LogRecord()])), {"trace_id": f"{1:032x}"})
+    export(dsn, (late, "t2"))
+    [row] = query(dsn, "SELECT failing, inclusion_probability, sample_weight FROM traces")
+    assert row == {"failing": True, "inclusion_probability": 0.1, "sample_weight": 10.0}
+
+
+def test_sample_rate_is_a_whole_number_and_right_in_sum(dsn: str) -> None:
+    """What HyperDX cannot read as a whole number it counts as 1."""
+    n = 400
+    columns: dict[str, list[Any]] = {"arrival_rate": [0.4] * n}
+    export(dsn, (batch_of(spans_record([span(i * 7919, 1) for i in range(1, n + 1)]), columns=columns), "t1"))
+    rows = query(dsn, "SELECT SampleRate AS rate FROM otel_traces")
+    assert {r["rate"] for r in rows} == {2, 3}
+    assert abs(sum(r["rate"] for r in rows) / n - 2.5) < 0.1
+    with connect(dsn) as db:
+        db.command("ALTER TABLE spans UPDATE sample_weight = 10 WHERE true SETTINGS mutations_sync = 1")
+    assert query(dsn, "SELECT DISTINCT SampleRate AS rate FROM otel_traces") == [{"rate": 25}]
 
 
 def test_feedback_that_is_not_negative_or_names_no_trace_is_kept_and_flags_nothing(dsn: str) -> None:

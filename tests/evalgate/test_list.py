@@ -51,7 +51,10 @@ def row(trace_id: str, *, service: str = "shop", reasons: tuple[str, ...] = ()) 
         failure_reasons=reasons,
         baseline=not reasons,
         baseline_rate=0.1,
+        arrival_rate=None,
+        policy_versions=(),
         flagged=True,
+        inclusion_probability=1.0,
         sample_weight=1.0,
         trace_defects=(),
     )

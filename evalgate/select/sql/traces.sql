@@ -22,7 +22,10 @@ SELECT
     failure_reasons,
     baseline,
     baseline_rate,
+    arrival_rate,
+    policy_versions,
     flagged,
+    inclusion_probability,
     sample_weight,
     trace_defects
 FROM tenant_traces(tenant = {tenant:String})

@@ -95,6 +95,11 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     failure_reasons Array(LowCardinality(String)) CODEC(ZSTD(1)),
     baseline Nullable(Bool),
     baseline_rate Nullable(Float64) CODEC(ZSTD(1)),
+    arrival_rate Nullable(Float64) CODEC(ZSTD(1)),
+    policy_version LowCardinality(Nullable(String)) CODEC(ZSTD(1)),
+    -- How many of the spans that arrived this one stands for: 1 while all of its day are here. Retention sets it when the
+    -- traces that nobody flagged go; no INSERT writes it.
+    sample_weight Float32 DEFAULT 1 CODEC(ZSTD(1)),
 
     span_attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     resource_attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),

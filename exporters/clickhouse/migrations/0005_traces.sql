@@ -33,7 +33,14 @@ CREATE TABLE IF NOT EXISTS trace_parts ${on_cluster}
     failing SimpleAggregateFunction(max, Bool),
     failure_reasons SimpleAggregateFunction(groupUniqArrayArray, Array(String)) CODEC(ZSTD(1)),
     baseline SimpleAggregateFunction(max, Bool),
+    -- A trace is in the baseline iff its random number reaches the smallest of its spans' thresholds: with exactly the
+    -- highest of their rates.
     baseline_rate SimpleAggregateFunction(max, Nullable(Float64)) CODEC(ZSTD(1)),
+    arrival_rate SimpleAggregateFunction(max, Nullable(Float64)) CODEC(ZSTD(1)),
+    policy_versions SimpleAggregateFunction(groupUniqArrayArray, Array(String)) CODEC(ZSTD(1)),
+    -- The weight that the trace had when the traces that nobody flagged went: what is found out of it later does not
+    -- bring back the others it stands for.
+    frozen_weight SimpleAggregateFunction(max, Nullable(Float64)) CODEC(ZSTD(1)),
     defects SimpleAggregateFunction(groupUniqArrayArray, Array(String)) CODEC(ZSTD(1)),
 
     -- Whether the trace must be read as a whole: it came in several INSERTs, or something in it has no counterpart in
@@ -97,6 +104,8 @@ SELECT
     groupUniqArrayArray(s_failure_reasons) AS failure_reasons,
     max(s_baseline) AS baseline,
     max(s_baseline_rate) AS baseline_rate,
+    max(s_arrival_rate) AS arrival_rate,
+    groupUniqArrayArray(s_policy_versions) AS policy_versions,
     groupUniqArrayArray(s_defects) AS defects,
     1 AS inserts,
     -- Ids named as parent that are no span of this INSERT, and rows beyond the first of a span.
@@ -134,6 +143,8 @@ FROM
         CAST(failure_reasons, 'Array(String)') AS s_failure_reasons,
         ifNull(baseline, false) AS s_baseline,
         baseline_rate AS s_baseline_rate,
+        arrival_rate AS s_arrival_rate,
+        if(isNull(policy_version), [], [ifNull(toString(policy_version), '')]) AS s_policy_versions,
         CAST(defects, 'Array(String)') AS s_defects,
         byteSize(span_attributes, `events.attributes`) AS s_bytes
     FROM spans
@@ -222,8 +233,18 @@ SELECT
     arraySort(t_failure_reasons) AS failure_reasons,
     t_baseline AS baseline,
     ifNull(t_baseline_rate, 0.) AS baseline_rate,
+    -- The part of all traces that whoever sampled before us let through; NULL: nobody said.
+    t_arrival_rate AS arrival_rate,
+    arraySort(t_policy_versions) AS policy_versions,
     CAST(t_failing OR t_baseline, 'Bool') AS flagged,
-    multiIf(t_failing, 1., t_baseline, 1. / ifNull(nullIf(t_baseline_rate, 0.), 1.), 0.) AS sample_weight,
+    -- Of one in which nothing fails, to be flagged; of a failing one, to be here at all.
+    multiIf(
+        t_frozen_weight > 0, 1. / assumeNotNull(t_frozen_weight),
+        t_failing, ifNull(t_arrival_rate, 1.),
+        least(ifNull(t_arrival_rate, 1.), ifNull(t_baseline_rate, 0.))
+    ) AS inclusion_probability,
+    -- Where no rate is known, a trace stands for itself.
+    if(flagged, 1. / if(inclusion_probability > 0, inclusion_probability, 1.), 0.) AS sample_weight,
     assumeNotNull(t_received_at) AS received_at,
     arraySort(if(s.rows = 0, t_defects, s.defects)) AS trace_defects,
     -- Nothing is left to be read as a whole.
@@ -253,6 +274,9 @@ FROM
         groupUniqArrayArray(failure_reasons) AS t_failure_reasons,
         max(baseline) AS t_baseline,
         max(baseline_rate) AS t_baseline_rate,
+        max(arrival_rate) AS t_arrival_rate,
+        groupUniqArrayArray(policy_versions) AS t_policy_versions,
+        max(frozen_weight) AS t_frozen_weight,
         min(received_at) AS t_received_at,
         groupUniqArrayArray(defects) AS t_defects,
         sum(inserts) AS t_inserts,
