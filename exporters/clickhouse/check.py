@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from exporters.clickhouse.migrate import SINGLE, load
+from exporters.clickhouse.migrate import SINGLE, load, make_front
 from schema.errors import ConfigError, Permanent, Retryable
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def _weak(db: Database) -> list[tuple[str, str]]:
     found = []
     for row in db.rows(engines, {"tables": [*TABLES, "trace_parts"]}):
         has = dict(SETTING.findall(row["engine_full"].partition("SETTINGS")[2]))
+        if row["engine"] == "Distributed":  # holds nothing
+            continue
         lacks = [f"{k} = {v}" for k, v in promised.items() if int(has.get(k, 0)) < int(v)]
         if row["engine"].startswith("Replicated"):
             lacks = [s for s in lacks if not s.startswith("non_replicated")]
@@ -123,6 +125,16 @@ def put_right(db: Database, *, create_schema: bool) -> Findings:
         Retryable, Permanent: ClickHouse refused.
 
     """
+    if not db.cluster or not create_schema:
+        return _put_right(db, create_schema=create_schema)
+    with db.servers() as servers:
+        of_each = [_put_right(s, create_schema=create_schema) for s in servers]
+    if any(f.missing_tables or f.missing_columns for f in of_each):
+        make_front(db)
+    return next((f for f in of_each if f), Findings())
+
+
+def _put_right(db: Database, *, create_schema: bool) -> Findings:
     found = look(db)
     lost = [f"table {t}" for t in found.missing_tables] + [f"column {t}.{c}" for t, c, _ in found.missing_columns]
     if lost and not create_schema:

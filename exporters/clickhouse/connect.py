@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -16,6 +18,8 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 import urllib3
 
+from exporters.clickhouse.cluster import SETTINGS as CLUSTER_SETTINGS
+from exporters.clickhouse.cluster import Place, local_database, place_of, places
 from exporters.clickhouse.dsn import EMBEDDED_DATABASE, IDENTIFIER, EmbeddedDsn, ServerDsn, parse_dsn
 from exporters.clickhouse.faults import DRIVER_FAULTS, classify
 from exporters.clickhouse.lock import DatabaseLock
@@ -25,7 +29,7 @@ from exporters.clickhouse.send import Sender
 from schema.errors import ConfigError, DatabaseOwned, Retryable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     import pyarrow as pa
@@ -71,10 +75,20 @@ class Database:
     rows are wrong), with ClickHouse's own words.
     """
 
-    def __init__(self, client: Client, url: str, inserts: Inserts, *, lock: DatabaseLock | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        url: str,
+        inserts: Inserts,
+        *,
+        lock: DatabaseLock | None = None,
+        cluster: ServerDsn | None = None,
+    ) -> None:
         self._client = client
         self._inserts = inserts
         self._lock = lock
+        self._cluster = cluster
+        self._insert_settings = {**INSERT_SETTINGS, **(CLUSTER_SETTINGS if cluster else {})}
         self.url = url
         """Where this connection goes; never holds a password."""
 
@@ -87,6 +101,68 @@ class Database:
     def embedded(self) -> bool:
         """Tell whether the engine runs in this process."""
         return self._lock is not None
+
+    @property
+    def cluster(self) -> str:
+        """Return the name of the cluster that this connection speaks for; empty where it is one server."""
+        return self._cluster.cluster if self._cluster else ""
+
+    def places(self) -> tuple[Place, ...]:
+        """Return the servers of the cluster, replicas of one shard together; none where it is one server.
+
+        Raises:
+            ConfigError: a server knows no such cluster, or is not in it.
+
+        """
+        target = self._cluster
+        if target is None:
+            return ()
+        if not target.nodes:
+            return places(self, target.cluster, target.port)
+        found = []
+        for host, port in target.nodes:
+            with self._at(host, port, "system") as server:
+                found.append(place_of(server, target.cluster, host, port))
+        return tuple(sorted(found, key=lambda p: (p.shard, p.replica)))
+
+    @contextmanager
+    def servers(self, *, answering: bool = False, create_database: bool = False) -> Iterator[tuple[Database, ...]]:
+        """Open the database with the rows on every server, or the one that answers for all; else it is this one.
+
+        What is no read and no INSERT is said to each server by itself: ALTER, DROP, OPTIMIZE.
+        """
+        with self._opened(self.places(), answering=answering, create_database=create_database) as opened:
+            yield opened
+
+    @contextmanager
+    def shards(self) -> Iterator[tuple[Database, ...]]:
+        """Open the databases that have the rows, each row in exactly one of them; where there is no cluster, this one.
+
+        All rows of a trace are in the same one, so what is done trace by trace can be done there as on a single server.
+        """
+        first: dict[int, Place] = {}
+        for place in self.places():
+            first.setdefault(place.shard, place)
+        with self._opened(tuple(first.values())) as opened:
+            yield opened
+
+    @contextmanager
+    def _opened(
+        self, at: Sequence[Place], *, answering: bool = False, create_database: bool = False
+    ) -> Iterator[tuple[Database, ...]]:
+        if self._cluster is None:
+            yield (self,)
+            return
+        name = self._cluster.database if answering else local_database(self._cluster.database)
+        with ExitStack() as stack:
+            yield tuple(
+                stack.enter_context(self._at(p.host, p.port, name, create_database=create_database)) for p in at
+            )
+
+    def _at(self, host: str, port: int, database: str, *, create_database: bool = False) -> Database:
+        assert self._cluster is not None  # noqa: S101 - asked by its callers
+        target = replace(self._cluster, host=host, port=port, database=database, cluster="", nodes=())
+        return _served(target, str(target), create_database=create_database)
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """Return all rows; `{name:Type}` in the SQL is bound by the server. Times are aware, in UTC or their zone."""
@@ -132,7 +208,7 @@ class Database:
             raise ValueError(f"rows for {table} differ in their columns; the first has {columns}")
         data = [[row[c] for c in columns] for row in rows]
         # Without a token of its own, a block equal to an earlier one is dropped, insert_deduplicate = 0 or not.
-        settings = {**INSERT_SETTINGS, "insert_deduplication_token": f"rows/{uuid.uuid4()}"}
+        settings = {**self._insert_settings, "insert_deduplication_token": f"rows/{uuid.uuid4()}"}
         with self._faults():
             self._client.insert(table, data, column_names=columns, settings=settings)
 
@@ -148,7 +224,7 @@ class Database:
             raise ValueError("a deduplication token is 1 to 400 characters of A-Z a-z 0-9 _ . : / + = -")
         for name in (table, *batch.schema.names):
             _identifier(name, dotted=True)
-        settings = {**INSERT_SETTINGS, "insert_deduplicate": 1, "insert_deduplication_token": f"{token}/{table}"}
+        settings = {**self._insert_settings, "insert_deduplicate": 1, "insert_deduplication_token": f"{token}/{table}"}
         columns = ", ".join(f"`{name}`" for name in batch.schema.names)
         with self._faults(quote=False):
             self._inserts.insert(f"INSERT INTO `{table}` ({columns})", settings, encode(batch))
@@ -245,7 +321,8 @@ def _through_owner(target: EmbeddedDsn, owned: DatabaseOwned) -> Database:
 
 
 def _served(target: ServerDsn, url: str, *, create_database: bool) -> Database:
-    return Database(_server_client(target, create_database=create_database), url, Sender(target))
+    client = _server_client(target, create_database=create_database)
+    return Database(client, url, Sender(target), cluster=target if target.cluster else None)
 
 
 def _why_not_loaded(error: ImportError) -> str:
@@ -306,6 +383,7 @@ def _http(target: ServerDsn, database: str | None) -> Client:
         send_receive_timeout=QUERY_TIMEOUT_S,
         # One connection object is used by several threads; a session would forbid that.
         autogenerate_session_id=False,
+        settings=CLUSTER_SETTINGS if target.cluster else None,
         tz_mode="aware",
     )
 

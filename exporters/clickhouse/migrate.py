@@ -4,7 +4,7 @@
 statement may be run again (IF NOT EXISTS, OR REPLACE), so a migration that was cut short is simply run again. A
 statement ends with a semicolon at the end of a line.
 
-The same text serves one server and a cluster: `${on_cluster}`, `${replicated}` and `${durable}` stand for what differs.
+The same text serves one server and a cluster, of which each server is migrated by itself (`cluster`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
 
+from exporters.clickhouse.cluster import front, is_replicated, with_replicas
 from schema.errors import ConfigError, Permanent
 
 if TYPE_CHECKING:
@@ -41,9 +42,14 @@ SINGLE = {
 """What the placeholders mean on one server and in the embedded database."""
 
 TABLE = """
-CREATE TABLE IF NOT EXISTS migrations ${on_cluster}
+CREATE TABLE IF NOT EXISTS migrations
 (name String, checksum String, applied_at DateTime64(6, 'UTC'))
-ENGINE = ${replicated}MergeTree ORDER BY name
+ENGINE = MergeTree ORDER BY name
+"""
+"""Of each server, in a cluster too: what was done here."""
+EVERYWHERE = """
+SELECT name, argMax(checksum, applied_at) AS checksum FROM migrations GROUP BY name
+HAVING uniqExact(_shard_num) = (SELECT uniqExact(shard_num) FROM system.clusters WHERE cluster = {cluster:String})
 """
 
 
@@ -81,16 +87,42 @@ def migrate(
 
     """
     known = load() if migrations is None else tuple(migrations)
+    if not db.cluster or dry_run:
+        return _migrate(db, known, dry_run=dry_run, now=now)
+    replicated = is_replicated(db.places())
+    with db.servers(create_database=True) as servers:
+        done = {name for s in servers for name in _migrate(s, known, replicated=replicated, now=now)}
+    make_front(db, known)
+    return [m.name for m in known if m.name in done]
+
+
+def make_front(db: Database, known: Sequence[Migration] | None = None) -> None:
+    """Make, on every server of a cluster, the database that answers for all. May be run again."""
+    statements = [s for m in (load() if known is None else known) for s in m.statements]
+    with db.servers() as servers, db.servers(answering=True, create_database=True) as fronts:
+        for local, here in zip(servers, fronts, strict=True):
+            front(statements, local, here, db.cluster)
+
+
+def _migrate(
+    db: Database,
+    known: Sequence[Migration],
+    *,
+    now: Callable[[], datetime],
+    dry_run: bool = False,
+    replicated: bool = False,
+) -> list[str]:
     applied = _applied(db)
     _check(known, applied, db.url)
     missing = [m for m in known if m.name not in applied]
     if dry_run or not missing:
         return [m.name for m in missing]
-    db.command(_fill(TABLE))
+    db.command(TABLE)
+    name = str(db.rows("SELECT currentDatabase() AS name")[0]["name"])
     for migration in missing:
         for number, statement in enumerate(migration.statements, 1):
             try:
-                db.command(statement)
+                db.command(with_replicas(statement, name) if replicated else statement)
             except Permanent as e:
                 raise Permanent(f"migration {migration.name}, statement {number}: {e}") from e
         db.insert_rows("migrations", [{"name": migration.name, "checksum": migration.checksum, "applied_at": now()}])
@@ -101,6 +133,8 @@ def _applied(db: Database) -> dict[str, str]:
     exists = db.rows("SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'migrations'")
     if not exists:
         return {}
+    if db.cluster:
+        return {r["name"]: r["checksum"] for r in db.rows(EVERYWHERE, {"cluster": db.cluster})}
     return {r["name"]: r["checksum"] for r in db.rows("SELECT name, checksum FROM migrations ORDER BY applied_at")}
 
 
