@@ -237,6 +237,8 @@ SELECT
     t_arrival_rate AS arrival_rate,
     arraySort(t_policy_versions) AS policy_versions,
     CAST(t_failing OR t_baseline, 'Bool') AS flagged,
+    -- What it stands for since what nobody flagged of its time is gone; NULL: everything of its time is here.
+    t_frozen_weight AS frozen_weight,
     -- Of one in which nothing fails, to be flagged; of a failing one, to be here at all.
     multiIf(
         t_frozen_weight > 0, 1. / assumeNotNull(t_frozen_weight),
