@@ -5,16 +5,16 @@ Nothing is imported before a configuration names it, so a broken package costs o
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from schema.component import ENTRY_POINTS, Component, ComponentConfig, ComponentKind, Context
+from schema.config_file import suggest
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from importlib.metadata import EntryPoint
 
     from schema.component import Processor
@@ -109,9 +109,3 @@ class PlainFunction:
 def installed() -> Registry:
     """Return the components of this environment."""
     return Registry(entry_points(group=ENTRY_POINTS))
-
-
-def suggest(word: str, known: Sequence[str]) -> str:
-    """Return "; did you mean ...?" when something is close, else nothing."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""

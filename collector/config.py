@@ -20,19 +20,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from collector.components import suggest
-from collector.config_file import Document, read
 from schema.component import ComponentConfig, ComponentKind, Signal
+from schema.config_file import Document, explain, read, suggest
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from collector.components import Registry
-    from collector.config_file import Path as KeyPath
     from schema.component import Component
+    from schema.config_file import Path as KeyPath
 
 DEFAULT_DATA_DIR = Path(".evalgate/data")
 """Below the current directory."""
@@ -311,36 +310,3 @@ def _configure(
         )
     except ValidationError as e:
         raise ConfigError("\n".join(explain(e, component.config, document, path))) from None
-
-
-def explain(error: ValidationError, model: type[BaseModel], document: Document, above: KeyPath) -> list[str]:
-    """Return one line per problem: file, line, key, what is wrong, what to do."""
-    lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        location = problem["loc"]
-        where = document.where((*above, *location))
-        if problem["type"] == "extra_forbidden":
-            fields = _fields_at(model, location[:-1])
-            hint = suggest(str(location[-1]), fields) or f"; known here: {', '.join(fields)}" if fields else ""
-            lines.append(f"{where}: unknown key{hint}")
-        elif problem["type"] == "missing":
-            lines.append(f"{where}: is missing")
-        else:
-            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
-    return lines
-
-
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that a model allows at a path inside it; none when the path leaves the models."""
-    here: type[BaseModel] | None = model
-    for part in location:
-        if here is None or part not in here.model_fields:
-            continue
-        here = _model_in(here.model_fields[str(part)].annotation)
-    return [f.alias or name for name, f in here.model_fields.items()] if here else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)

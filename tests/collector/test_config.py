@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from collector.components import Registry, installed
 from collector.config import Config, load, parse
-from collector.config_file import read
 from collector.delivery import plan
 from collector.journal_options import journal_options
 from schema.component import ENTRY_POINTS, Context
+from schema.config_file import read
 from schema.errors import ConfigError
 from tests.collector.conftest import stranger
 

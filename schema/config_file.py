@@ -1,4 +1,4 @@
-"""Read a YAML configuration: environment variables expanded, every key with the line it stands on.
+"""Read a YAML configuration: environment variables expanded, every key and every mistake with the line it stands on.
 
     ${env:NAME}             the variable; it must be set
     ${env:NAME:-default}    the variable, or the default when it is unset or empty
@@ -11,16 +11,20 @@ variable as empty; here it is an error, because an empty password or path does h
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
+from pydantic import BaseModel
 
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic import ValidationError
 
 Path = tuple[str | int, ...]
 
@@ -54,8 +58,14 @@ def spell(path: Path) -> str:
     return text
 
 
-def read(text: str, name: str, environment: Mapping[str, str]) -> Document:
-    """Parse and expand.
+def _everything(_path: Path) -> bool:
+    return True
+
+
+def read(
+    text: str, name: str, environment: Mapping[str, str], *, wanted: Callable[[Path], bool] = _everything
+) -> Document:
+    """Parse and expand; of what is not `wanted` there is nothing but the key.
 
     Raises:
         ConfigError: not YAML, a key twice, a variable that is not set.
@@ -69,7 +79,7 @@ def read(text: str, name: str, environment: Mapping[str, str]) -> Document:
         raise ConfigError(f"{name}: the file is empty; it needs receivers, exporters and service.pipelines")
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{name}: the file must hold keys and values, such as receivers: and service:")
-    reader = _Reader(name, environment)
+    reader = _Reader(name, environment, wanted)
     data = reader.value(root, ())
     return Document(name, data, reader.lines)
 
@@ -77,8 +87,9 @@ def read(text: str, name: str, environment: Mapping[str, str]) -> Document:
 class _Reader:
     """Turns nodes into Python values, noting lines."""
 
-    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], wanted: Callable[[Path], bool]) -> None:
         self._name = name
+        self._wanted = wanted
         self._environment = environment
         self.lines: dict[Path, int] = {}
 
@@ -103,7 +114,7 @@ class _Reader:
                     f"{self._name}:{line}: {spell(here)} stands here a second time; first on line {self.lines[here]}"
                 )
             self.lines[here] = key_node.start_mark.line + 1
-            values[key] = self.value(value_node, here)
+            values[key] = self.value(value_node, here) if self._wanted(here) else None
         return values
 
     def _expanded(self, text: str, path: Path) -> Any:
@@ -152,3 +163,42 @@ def _yaml_message(name: str, error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     line = f":{mark.line + 1}" if mark is not None else ""
     return f"{name}{line}: not valid YAML: {problem}"
+
+
+def explain(error: ValidationError, model: type[BaseModel], document: Document, above: Path) -> list[str]:
+    """Return one line per problem: file, line, key, what is wrong, what to do."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        location = problem["loc"]
+        where = document.where((*above, *location))
+        if problem["type"] == "extra_forbidden":
+            fields = _fields_at(model, location[:-1])
+            hint = suggest(str(location[-1]), fields) or f"; known here: {', '.join(fields)}" if fields else ""
+            lines.append(f"{where}: unknown key{hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: is missing")
+        else:
+            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
+    return lines
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that a model allows at a path inside it; none when the path leaves the models."""
+    here: type[BaseModel] | None = model
+    for part in location:
+        if here is None or part not in here.model_fields:
+            continue
+        here = _model_in(here.model_fields[str(part)].annotation)
+    return [f.alias or name for name, f in here.model_fields.items()] if here else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)
+
+
+def suggest(word: str, known: Sequence[str]) -> str:
+    """Return "; did you mean ...?" when something is close, else nothing."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
