@@ -15,6 +15,7 @@ from schema.identity import DEFAULT_TENANT, check_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from exporters.clickhouse.fence import Fence
     from exporters.clickhouse.tenant_filter import TenantFilter
@@ -47,6 +48,9 @@ class Database(Protocol):
 
     def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the same keys."""
+
+    def shards(self) -> AbstractContextManager[tuple[Database, ...]]:
+        """Open the databases that have the rows, each row in one of them: what is no read and no INSERT goes there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             [*command, "--http-port", str(port), "--tcp-port", str(tcp)], stdout=log, stderr=log, cwd=folder
         )
     try:
-        _await_ping(process, port, folder / "log")
+        await_ping(process, port, folder / "log")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
@@ -126,7 +126,7 @@ def _drop(dsn: str) -> None:
         database.command(f"DROP DATABASE `{name}` SYNC")
 
 
-def _await_ping(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_ping(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + SERVER_START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:

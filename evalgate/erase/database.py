@@ -117,7 +117,9 @@ def _delete(database: Database, target: Target) -> int:
         if left == 0:
             return gone
         members = _members(database, target)
-        database.command(_text("delete", target), target.parameters)
+        with database.shards() as shards:
+            for shard in shards:
+                shard.command(_text("delete", target), target.parameters)
         database.insert_rows("ledger", list(_moved(target.table, members)))
         gone += left
     if left := count(database, target):

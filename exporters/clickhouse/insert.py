@@ -10,12 +10,12 @@ split is put on record (table `insert_splits`) before the first part of it is se
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from exporters.clickhouse.native import encode
 from exporters.clickhouse.rows import blocks, ledger_blocks
-from exporters.clickhouse.window import is_stored_and_forgotten
+from exporters.clickhouse.window import without_forgotten
 from schema.component import Rejected
 from schema.errors import Permanent, Retryable
 from schema.failpoints import failpoint
@@ -160,11 +160,15 @@ def insert_batch(
     search = _Search(db, splits)
     forgotten: list[int] = []
     for block in blocks(batch):
-        if again and block.table == "spans" and is_stored_and_forgotten(db, block.rows):
-            forgotten.append(block.day)
-            log.warning("a block of %d spans is in %s already, from longer ago than it remembers tokens: left out",
-                        block.rows.num_rows, db.url)  # fmt: skip
-            continue
+        if again and block.table == "spans":
+            rest = without_forgotten(db, block.rows)
+            if left_out := block.rows.num_rows - rest.num_rows:
+                log.warning("%d spans are in %s already, from longer ago than it remembers tokens: left out",
+                            left_out, db.url)  # fmt: skip
+            if rest.num_rows == 0:
+                forgotten.append(block.day)
+                continue
+            block = replace(block, rows=rest) if left_out else block  # noqa: PLW2901 - what is left of it
         search.insert(block, f"{token}/{block.day}")
         failpoint("exporter.after_insert")
     rejected = search.found()

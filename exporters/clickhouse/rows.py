@@ -194,10 +194,10 @@ def _by_day(table: str, received: NDArray[np.uint64], rows: Callable[[], pa.Tabl
         if len(where) == len(day):
             yield Block(table, one, whole)
         else:
-            yield Block(table, one, _plain(whole).take(pa.array(where)), where)
+            yield Block(table, one, plain(whole).take(pa.array(where)), where)
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def plain(table: pa.Table) -> pa.Table:
     """Return the table with maps of plain strings: Arrow takes no rows out of views."""
     texts = pa.map_(pa.string(), pa.string())
     fields = []

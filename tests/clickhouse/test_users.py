@@ -18,7 +18,7 @@ from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from schema.errors import EvalgateError
 from tests.evalgate.traffic import Traffic
-from tests.fixtures_clickhouse import TOOLS, _await_ping, free_port
+from tests.fixtures_clickhouse import TOOLS, await_ping, free_port
 from tests.tools.fetch_chserver import Unavailable, library, supported
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ, **names})
     try:
-        _await_ping(process, port, folder / "log")
+        await_ping(process, port, folder / "log")
         server = Server(port)
         with connect(server.dsn("writer")) as db:
             migrate(db)

@@ -1,0 +1,91 @@
+"""Two ClickHouse servers as one cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporters.clickhouse.connect import connect
+from exporters.clickhouse.migrate import migrate
+from tests.fixtures_clickhouse import TOOLS, await_ping, free_port
+from tests.tools.fetch_chserver import library
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CLUSTER = "evalgate"
+CONFIG = """
+<clickhouse>
+  <remote_servers>
+    <evalgate>
+      <shard><replica><host>127.0.0.1</host><port>{0}</port></replica></shard>
+      <shard><replica><host>127.0.0.1</host><port>{1}</port></replica></shard>
+    </evalgate>
+  </remote_servers>
+</clickhouse>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A database on two servers, one shard each."""
+
+    ports: tuple[int, int]
+    database: str
+
+    @property
+    def nodes(self) -> str:
+        return ",".join(f"127.0.0.1:{p}" for p in self.ports)
+
+    def dsn(self, entry: int = 0) -> str:
+        """Return the DSN with one of the servers as the one that is spoken to."""
+        return f"http://127.0.0.1:{self.ports[entry]}/{self.database}?cluster={CLUSTER}&nodes={self.nodes}"
+
+    def alone(self, server: int, database: str = "default") -> str:
+        """Return the DSN of a database of one of the servers."""
+        return f"http://127.0.0.1:{self.ports[server]}/{database}"
+
+
+@pytest.fixture(scope="session")
+def two_servers(clickhouse_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    """Return the HTTP ports of two servers that know each other; skipped where `clickhouse_server` is."""
+    folder = tmp_path_factory.mktemp("cluster")
+    http, tcp = (free_port(), free_port()), (free_port(), free_port())
+    (folder / "node.xml").write_text(CONFIG.format(*tcp))
+    started = [_start(folder, i, http[i], tcp[i]) for i in range(2)]
+    try:
+        for i, process in enumerate(started):
+            await_ping(process, http[i], folder / f"log{i}")
+        yield http
+    finally:
+        for process in started:
+            process.kill()
+            process.wait(10)
+
+
+def _start(folder: Path, i: int, http: int, tcp: int) -> subprocess.Popen[bytes]:
+    own = folder / f"server{i}"
+    own.mkdir()
+    command = [sys.executable, str(TOOLS / "chserver.py"), "--lib", str(library()), "--path", str(own / "data")]
+    ports = ["--http-port", str(http), "--tcp-port", str(tcp), "--config", str(folder / "node.xml")]
+    with (folder / f"log{i}").open("wb") as log:
+        return subprocess.Popen([*command, *ports], stdout=log, stderr=log, cwd=own)
+
+
+@pytest.fixture
+def pair(two_servers: tuple[int, int]) -> Iterator[Pair]:
+    """Return a database on both servers, migrated through the first."""
+    empty = Pair(two_servers, f"t_{uuid.uuid4().hex}")
+    with connect(empty.dsn(), create_database=True) as db:
+        migrate(db)
+    yield empty
+    for server in range(2):
+        with connect(empty.alone(server)) as db:
+            db.command(f"DROP DATABASE IF EXISTS `{empty.database}` SYNC")
+            db.command(f"DROP DATABASE IF EXISTS `{empty.database}_local` SYNC")
