@@ -24,6 +24,10 @@ RANGE: Final = 1 << BITS
 HEX_DIGITS: Final = 14
 LOW_56: Final = np.uint64(RANGE - 1)
 
+MAX_MEMBERS: Final = 32
+MAX_VALUE_CHARS: Final = 256
+"""Of a tracestate, and of the value of one of its members (W3C Trace Context, 3.3.1)."""
+
 RANDOM: Final = re.compile(r"[0-9a-f]{14}")
 THRESHOLD: Final = re.compile(r"[0-9a-f]{1,14}")
 
@@ -67,6 +71,29 @@ def read_tracestate(text: str) -> TraceState:
             int(th.ljust(HEX_DIGITS, "0"), 16) if THRESHOLD.fullmatch(th) else None,
         )
     return TraceState()
+
+
+def with_threshold(text: str, limit: int) -> str:
+    """Return a tracestate whose member `ot` says the rejection threshold T, 0..2^56 - 1: `th` of what goes on.
+
+    `rv` and whatever else `ot` says stay, and so do other members, behind it: a member that was changed comes first. A
+    tracestate has 32 members at most. Source: https://www.w3.org/TR/trace-context/#mutating-the-tracestate-field
+    """
+    if not 0 <= limit < RANGE:
+        raise ValueError(f"a threshold of what is kept is between 0 and 2^56 - 1, not {limit}")
+    digits = f"{limit:0{HEX_DIGITS}x}".rstrip("0") or "0"
+    ours, others = "", []
+    for member in text.split(","):
+        key, _, value = member.strip().partition("=")
+        if key == "ot":
+            ours = ours or value
+        elif member.strip():
+            others.append(member.strip())
+    fields = [f for f in ours.split(";") if f and not f.startswith("th:")]
+    value = ";".join((f"th:{digits}", *fields))
+    if len(value) > MAX_VALUE_CHARS:
+        value = ";".join((f"th:{digits}", *(f for f in fields if RANDOM.fullmatch(f.removeprefix("rv:")))))
+    return ",".join((f"ot={value}", *others[: MAX_MEMBERS - 1]))
 
 
 def randomness(trace_id: NDArray[np.uint8]) -> NDArray[np.uint64]:
