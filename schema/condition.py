@@ -17,8 +17,22 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from schema.arrays import truths
 from schema.errors import EvalgateError
 from schema.fields import did_you_mean
+from schema.operands import COLUMNS, LATER, MAPS, Attribute, Column, Kind, Length
+from schema.predicates import (
+    DIGITS,
+    Both,
+    Compare,
+    CompareNumber,
+    Flag,
+    Has,
+    Matches,
+    Not,
+    OneOf,
+    Unknown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +52,6 @@ EXACT: Final = 2**53
 """Up to here a double holds every whole number."""
 FLIPPED: Final = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 NAMES: Final = {"EQ": "=", "NEQ": "!=", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
-MAPS: Final = {"span_attributes": "span", "resource_attributes": "resource"}
 
 
 class ConditionError(EvalgateError):
@@ -62,8 +75,6 @@ class Condition:
 
     def mask(self, batch: SpanBatch) -> NDArray[np.bool_]:
         """Return for each span whether the condition holds; unknown is false."""
-        from schema.arrays import truths  # noqa: PLC0415 - Arrow comes with the collector
-
         return truths(self._root.holds(batch))
 
     def sql(self, prefix: str) -> tuple[str, dict[str, object]]:
@@ -131,16 +142,14 @@ class _Reader:
 
     def predicate(self, node: exp.Expression) -> Predicate:
         """Read something that is true or false."""
-        from schema import predicates  # noqa: PLC0415 - with Arrow
-
         node = _bare(node)
         match type(node).__name__:
             case "And" | "Or" as joined:
                 parts = tuple(self.predicate(part) for part in _chain(node))
-                return predicates.Both("AND" if joined == "And" else "OR", parts)
+                return Both("AND" if joined == "And" else "OR", parts)
             case "Not":
                 self._only(node, "this")
-                return predicates.Not(self.predicate(node.this))
+                return Not(self.predicate(node.this))
             case "EQ" | "NEQ" | "LT" | "LTE" | "GT" | "GTE" as name:
                 self._only(node, "this", "expression")
                 return self._comparison(node.this, NAMES[name], node.expression)
@@ -170,9 +179,6 @@ class _Reader:
         return self._compare(operand, sign, self._value(right), right)
 
     def _compare(self, operand: Operand, sign: Any, value: Value | Decimal, at: exp.Expression) -> Predicate:
-        from schema.operands import Attribute, Kind  # noqa: PLC0415 - with Arrow
-        from schema.predicates import Compare, CompareNumber  # noqa: PLC0415
-
         comparison: Comparison = sign
         if isinstance(operand, Attribute):
             if isinstance(value, bool):
@@ -209,8 +215,6 @@ class _Reader:
         return number
 
     def _short(self, value: Decimal, at: exp.Expression) -> Decimal:
-        from schema.predicates import DIGITS  # noqa: PLC0415 - with Arrow
-
         if abs(value) >= 10**DIGITS or value != round(value, DIGITS):
             raise ConditionError(
                 f"an attribute compares with numbers of at most {DIGITS} digits before and after the point",
@@ -219,8 +223,6 @@ class _Reader:
         return round(value, DIGITS)
 
     def _between(self, node: exp.Expression) -> Predicate:
-        from schema.predicates import Both  # noqa: PLC0415 - with Arrow
-
         operand, low, high = self.operand(node.this), node.args["low"], node.args["high"]
         return Both(
             "AND",
@@ -231,9 +233,6 @@ class _Reader:
         )
 
     def _in(self, node: exp.Expression) -> Predicate:
-        from schema.operands import Attribute, Kind  # noqa: PLC0415 - with Arrow
-        from schema.predicates import Both, Compare, OneOf  # noqa: PLC0415
-
         operand, nodes = self.operand(node.this), node.expressions
         if not 0 < len(nodes) <= MAX_VALUES:
             raise ConditionError(f"IN (…) takes 1 to {MAX_VALUES} values", self._at(node))
@@ -245,9 +244,6 @@ class _Reader:
         return OneOf(operand, whole) if len(whole) == len(parts) else Both("OR", parts)
 
     def _is(self, node: exp.Expression) -> Predicate:
-        from schema.operands import Kind  # noqa: PLC0415 - with Arrow
-        from schema.predicates import Unknown  # noqa: PLC0415
-
         if type(node.expression).__name__ != "Null":
             raise ConditionError("IS goes with NULL or NOT NULL; compare with =", self._at(node.expression))
         operand = self.operand(node.this)
@@ -256,9 +252,6 @@ class _Reader:
         return Unknown(operand)
 
     def _like(self, node: exp.Expression) -> Predicate:
-        from schema.operands import Kind  # noqa: PLC0415 - with Arrow
-        from schema.predicates import Matches, Not  # noqa: PLC0415
-
         operand, pattern = self.operand(node.this), self._value(node.expression)
         if operand.kind is not Kind.TEXT or not isinstance(pattern, str):
             raise ConditionError("LIKE compares a text column with a text in quotes", self._at(node.expression))
@@ -266,18 +259,12 @@ class _Reader:
         return Not(found) if node.args.get("negate") else found
 
     def _has(self, node: exp.Expression) -> Predicate:
-        from schema.operands import Kind  # noqa: PLC0415 - with Arrow
-        from schema.predicates import Has  # noqa: PLC0415
-
         operand, value = self.operand(node.this), self._value(node.expression)
         if operand.kind is not Kind.TEXTS or not isinstance(value, str):
             raise ConditionError("has(…) takes a list column and a text in quotes", self._at(node))
         return Has(operand, value)
 
     def _flag(self, node: exp.Expression) -> Predicate:
-        from schema.operands import Kind  # noqa: PLC0415 - with Arrow
-        from schema.predicates import Flag  # noqa: PLC0415
-
         if type(node).__name__ == "Boolean":
             raise ConditionError("true and false say nothing by themselves; compare a column with them", self._at(node))
         operand = self.operand(node)
@@ -287,8 +274,6 @@ class _Reader:
 
     def operand(self, node: exp.Expression) -> Operand:
         """Read a column, an attribute or a length."""
-        from schema.operands import COLUMNS, LATER, Attribute, Column, Kind, Length  # noqa: PLC0415 - with Arrow
-
         node = _bare(node)
         match type(node).__name__:
             case "Column":

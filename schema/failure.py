@@ -1,12 +1,4 @@
-"""Why a span is worth a person's time: rules over the canonical columns, each with a stable name.
-
-    span_error             the operation failed, however its dialect says so (column `error`)
-    tool_error             a tool failed: its span, its result, or the tool message that a model was given says so
-    finish:content_filter  the provider withheld the answer
-    finish:length          the answer was cut off by the token limit
-    finish:error           the model stopped with an error
-    empty_output           a model call ended without text, tool call or anything else in its answer
-    guardrail              a guardrail intervened
+"""Why a span is worth a person's time: rules over the canonical columns, each raising a reason of `failure_names`.
 
 Feedback is a matter of the trace, not of a span: the database adds `feedback:<name>` from what it holds. A false alarm
 costs a reviewer as much as a miss costs the user; what is unknown (null) is never a failure.
@@ -24,16 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schema.arrays import lists_of, truths, valid
+from schema.failure_names import EMPTY_OUTPUT, FINISH, GUARDRAIL, REASONS, SPAN_ERROR, TOOL_ERROR
 from schema.span import FinishReason, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-
-FINISH: Final = (FinishReason.CONTENT_FILTER, FinishReason.LENGTH, FinishReason.ERROR)
-REASONS: Final = ("span_error", "tool_error", *(f"finish:{f.value}" for f in FINISH), "empty_output", "guardrail")
-"""Every name, in the order in which a span lists them."""
 
 MAYBE_ERROR: Final = r"(?i)error|exception|fail|traceback|success|\bok\b"
 """Whatever reports an error has one of these words: the rest need not be parsed."""
@@ -59,27 +48,42 @@ MAX_DEPTH: Final = 4
 """A result may be JSON in a text in a part; nothing honest goes deeper."""
 
 
+Masks = dict[str, "NDArray[np.bool_]"]
+"""Which spans each reason is raised of, in the order of `REASONS`."""
+
+
 def failures(columns: Mapping[str, pa.Array], length: int, *, compiled: bool = False) -> tuple[pa.Array, pa.Array]:
     """Return `failing` (bool) and `failure_reasons` (list of string) for the canonical columns of `length` spans.
 
     Columns that are missing count as unknown. `compiled` says whether kernels are used; the result is the same.
     """
+    return reason_columns(reason_masks(columns, length, compiled=compiled))
+
+
+def reason_columns(masks: Masks) -> tuple[pa.Array, pa.Array]:
+    """Return `failing` and `failure_reasons` of masks."""
+    reasons, failing = lists_of(list(masks), list(masks.values()))
+    return pa.array(failing), reasons
+
+
+def reason_masks(columns: Mapping[str, pa.Array], length: int, *, compiled: bool = False) -> Masks:
+    """Return which spans each built-in reason is raised of."""
     view = _View(columns, length)
     maybe_answered_tool, maybe_blank = _searches(compiled=compiled)
     is_tool, is_llm = view.is_kind(Kind.TOOL), view.is_kind(Kind.LLM)
     failed = view.is_true("error")
-    masks = [
-        failed & ~is_tool,
-        (failed & is_tool) | view.where("tool_result", _maybe_error, reports_error_text, is_tool),
-    ]
-    masks[1] |= view.where("input_messages", maybe_answered_tool, answers_tool_error, is_llm)
     finish = view.finish_reasons()
-    masks += [finish[f] & ~failed if f is FinishReason.ERROR else finish[f] for f in FINISH]
     answered = is_llm & view.is_true("counted") & ~failed & ~finish["any_unusual"]
-    masks.append(view.where("output_messages", maybe_blank, is_empty_answer, answered))
-    masks.append(view.where("output_text", _every, guardrail_intervened, view.is_kind(Kind.GUARDRAIL)))
-    reasons, failing = lists_of(REASONS, masks)
-    return pa.array(failing), reasons
+    masks = {
+        SPAN_ERROR: failed & ~is_tool,
+        TOOL_ERROR: (failed & is_tool)
+        | view.where("tool_result", _maybe_error, reports_error_text, is_tool)
+        | view.where("input_messages", maybe_answered_tool, answers_tool_error, is_llm),
+        **{f"finish:{f}": finish[f] & ~failed if f is FinishReason.ERROR else finish[f] for f in FINISH},
+        EMPTY_OUTPUT: view.where("output_messages", maybe_blank, is_empty_answer, answered),
+        GUARDRAIL: view.where("output_text", _every, guardrail_intervened, view.is_kind(Kind.GUARDRAIL)),
+    }
+    return {name: masks[name] for name in REASONS if name in masks}
 
 
 Search = Callable[[pa.Array, "NDArray[np.bool_]"], "NDArray[np.bool_]"]
@@ -184,19 +188,23 @@ def reports_error(value: Any, depth: int = 0) -> bool:
 
 
 def answers_tool_error(text: str) -> bool:
-    """Say whether the input messages of a call end with a tool's message that reports an error.
+    """Say whether the input messages of a call end with a tool's message that reports an error."""
+    return bool(answered_tool_errors(text))
 
-    Only the messages that this call answers: the history holds the errors of turns long past.
+
+def answered_tool_errors(text: str) -> list[str | None]:
+    """Return the call ids of the tool results at the end of input messages that report an error; unknown ids as None.
+
+    Only of the messages that this call answers: the history holds the errors of turns long past.
     """
     messages = _loads(text)
-    if not isinstance(messages, list):
-        return False
-    for message in reversed(messages):
+    found: list[str | None] = []
+    for message in reversed(messages) if isinstance(messages, list) else ():
         if not isinstance(message, dict) or message.get("role") != "tool":
-            return False
-        if any(_is_error_response(part) for part in _parts(message)):
-            return True
-    return False
+            break
+        errors = [part for part in _parts(message) if _is_error_response(part)]
+        found += [part["id"] if isinstance(part.get("id"), str) else None for part in errors]
+    return found
 
 
 def _is_error_response(part: Any) -> bool:

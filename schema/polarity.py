@@ -8,10 +8,11 @@ neutral middle is rarer than 0/1 and a missed thumbs-down costs more than a look
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import json
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Polarity = Literal["negative", "positive", "unknown"]
 
@@ -52,6 +53,20 @@ def polarity(
     if number == middle:
         return "unknown"
     return "negative" if (number < middle) != turned else "positive"
+
+
+def of_score(row: Mapping[str, Any], fails: Callable[[float], bool]) -> Polarity:
+    """Return what a row of `schema.span.FEEDBACK` says by the user's own threshold.
+
+    A label or value that is a word for bad stays bad; where there is no score, the row says what it said.
+    """
+    value = json.loads(row["value"]) if isinstance(row.get("value"), str) else None
+    if any(isinstance(w, str) and w.strip().lower() in NEGATIVE_WORDS for w in (row.get("label"), value)):
+        return "negative"
+    score = _number(value)
+    if score is None:
+        return cast("Polarity", row.get("polarity") or "unknown")
+    return "negative" if fails(score) else "positive"
 
 
 def _number(value: Any) -> float | None:
