@@ -27,7 +27,7 @@ from schema.config_file import Document, explain, read, suggest
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from collector.components import Registry
     from schema.component import Component
@@ -155,6 +155,8 @@ class Configured:
 @dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that is valid as a whole; `with_workers` gives it another number of them."""
+    where: Callable[..., str]
+    """Says where a key of the settings stands."""
 
     service: ServiceConfig
     receivers: Mapping[str, Configured]
@@ -305,8 +307,7 @@ def _configure(
     except ConfigError as e:
         raise ConfigError(f"{document.where(path)}: {e}") from None
     try:
-        return Configured(
-            component_id, component, component.config.model_validate({} if settings is None else settings)
-        )
+        checked = component.config.model_validate({} if settings is None else settings)
     except ValidationError as e:
         raise ConfigError("\n".join(explain(e, component.config, document, path))) from None
+    return Configured(component_id, component, checked, lambda *keys: document.where((*path, *keys)))

@@ -121,6 +121,7 @@ def families(status: Mapping[str, Any], tenants: Tenants) -> Families:
         found.counter("evalgate_tenant_requests", "Requests that were journalled.").add(counts["requests"], tenant=name)
         found.counter("evalgate_tenant_bytes", "Bytes of them, as they came.").add(counts["bytes"], tenant=name)
     _ledger(found, status.get("ledger", {}), tenants)
+    _retention(found, status.get("retention", {}))
     for detector, n in status.get("redactions", {}).items():
         found.counter("evalgate_redactions", "Secrets that were masked.").add(n, detector=str(detector))
     return found
@@ -211,6 +212,20 @@ def _ledger(found: Families, ledger: Mapping[str, Any], tenants: Tenants) -> Non
 def _nested(booked: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, Mapping[str, int]]]:
     for tenant, signals in booked.items():
         for signal, states in signals.items():
+def _retention(found: Families, retention: Mapping[str, Any]) -> None:
+    removed = found.counter("evalgate_retention_expired_traces", "Traces removed at the end of their holding time.")
+    removed.add(retention.get("expired_traces"))
+    for signal, n in retention.get("expired", {}).items():
+        rows = found.counter("evalgate_retention_expired_items", "Spans, log records and feedback removed so.")
+        rows.add(n, signal=str(signal))
+    failed = found.counter("evalgate_retention_failed_passes", "Passes that ended with an error; they are made again.")
+    failed.add(retention.get("failed_passes"))
+    last = found.gauge("evalgate_retention_last_pass_seconds", "When the last pass ended well, in seconds since 1970.")
+    last.add(retention.get("last_pass_unix_ns", 0) / NS_PER_S or None)
+    late = found.gauge("evalgate_retention_late_failures", "Traces of the last 30 days that failed when they had gone.")
+    late.add(retention.get("late_failures"))
+
+
             for state, reasons in states.items():
                 for reason, counts in reasons.items():
                     yield str(tenant), str(signal), str(state), str(reason), counts

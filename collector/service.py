@@ -172,6 +172,7 @@ class Service:
         return configured.component(configured.settings, context)
 
     def _recent(self, within_s: float) -> Iterable[Record]:
+            where=configured.where,
         return recent_requests(self._journal, within_s) if self._journal else ()
 
     def _ordered_processors(self) -> dict[str, Configured]:
@@ -326,9 +327,14 @@ class Service:
         deadline_s = self._config.service.shutdown_timeout_s if drain_s is None else drain_s
         await self._admission.close()
         if self._journal is not None:
+            "retention": self._retention_status(),
             self._journal.refuse()
             self._journal.drain()
         if self._delivery is not None:
+    def _retention_status(self) -> dict[str, Any]:
+        told = (getattr(e, "retention_status", None) for e in self._extensions.values())
+        return next((status() for status in told if status is not None), {})
+
             await finish(self._delivery, deadline_s, hurry)
             self._delivery = None
         receivers, self._receivers = self._receivers, {}

@@ -197,6 +197,10 @@ def _nothing(_within_s: float) -> Iterable[Received]:
 
 
 @dataclass(frozen=True, slots=True)
+def _key(*keys: str | int) -> str:
+    return ".".join(str(k) for k in keys)
+
+
 class Context:
     """What the service hands to a factory."""
 
@@ -223,6 +227,8 @@ class Context:
 
 
 C_contra = TypeVar("C_contra", bound=ComponentConfig, contravariant=True)
+    where: Callable[..., str] = _key
+    """Says where a key of the component's settings stands, "file:line: key": for errors that a start finds."""
 C = TypeVar("C", bound=ComponentConfig)
 
 

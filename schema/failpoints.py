@@ -45,6 +45,12 @@ NAMES: Final = frozenset(
         "journal.before_append",
         "journal.before_sync",
         "journal.after_sync",
+        "retention.after_decide",
+        "retention.after_delete",
+        "retention.after_freeze",
+        "retention.after_ledger",
+        "retention.before_decide",
+        "retention.before_ledger",
     }
 )
 """Every place there is. A test holds this equal to the calls in the source."""
