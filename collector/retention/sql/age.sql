@@ -1,0 +1,1 @@
+toInt32({today:Date}) - toInt32(last_day)

@@ -1,0 +1,3 @@
+SELECT uniq(tenant, trace_id) AS n
+FROM retention_decisions
+WHERE run = {run:String} AND fate = 'candidate'

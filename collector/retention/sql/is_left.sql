@@ -1,0 +1,4 @@
+SELECT 1 AS is_left
+FROM /* table */
+WHERE toDate(/* received */) = {day:Date} AND (/* condition */)
+LIMIT 1

@@ -1,0 +1,132 @@
+"""What there is, when it goes, and what other settings would remove: nothing is changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+from collector.retention.decide import FIRST, LAST
+from collector.retention.queries import TABLES, rows, statement
+from collector.retention.settings import FOREVER_DAYS, Settings
+from schema.errors import ConfigError, EvalgateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from exporters.clickhouse.connect import Database
+
+PARTS_AT_ONCE: Final = 2_000_000
+"""Rows of sums that one statement looks at; a trace has one or a few."""
+FLAGGED, REVIEWED, OTHER, HELD, TRACELESS = "flagged", "reviewed", "other", "held", "no trace"
+LATE_DAYS: Final = 30
+"""How long a failure that came too late is told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Traces of one tenant, last day and class."""
+
+    tenant: str
+    last_day: date
+    kind: str
+    """One of flagged, reviewed (annotated, or a case was made of it), other, held, no trace."""
+    traces: int
+    spans: int
+    """Of "no trace": log records."""
+
+    def days(self, settings: Settings) -> int:
+        """Return for how many days they are kept."""
+        holding = settings.of(self.tenant)
+        if self.kind == HELD:
+            return FOREVER_DAYS
+        return holding.flagged_days if self.kind in (FLAGGED, REVIEWED) else holding.other_days
+
+    def goes_on(self, settings: Settings) -> date | None:
+        """Return the first day on which they go; None: never."""
+        days = self.days(settings)
+        return None if days >= (LAST - self.last_day).days else self.last_day + timedelta(days + 1)
+
+
+def survey(db: Database, step: Callable[[int, int], None] = lambda _done, _all: None) -> list[Share]:
+    """Return what there is. `step` is called with what is done of it. Raises Retryable, Permanent."""
+    (size,) = rows(db, statement("rows_of_parts"), {})
+    parts = max(1, -(-int(size["n"]) // PARTS_AT_ONCE))
+    sums: dict[tuple[str, date, str], list[int]] = defaultdict(lambda: [0, 0])
+    for part in range(parts):
+        step(part, parts)
+        values = {"first_day": FIRST, "last_day": LAST, "parts": parts, "part": part}
+        for row in rows(db, statement("survey", **_SOME), values):
+            found = sums[row["tenant"], row["last_day"], _kind(row)]
+            found[0] += int(row["traces"])
+            found[1] += int(row["spans"])
+    for row in rows(db, statement("survey_traceless"), {}):
+        sums[row["tenant"], row["last_day"], TRACELESS][1] += int(row["records"])
+    step(parts, parts)
+    return [Share(*key, *found) for key, found in sorted(sums.items())]
+
+
+def _kind(row: Mapping[str, object]) -> str:
+    return HELD if row["held"] else FLAGGED if row["flagged"] else REVIEWED if row["reviewed"] else OTHER
+
+
+_SOME: Final = {
+    "and_trace_id": "AND cityHash64(trace_id) % {parts:UInt32} = {part:UInt32}",
+    "and_hex_id": ("AND cityHash64(toFixedString(unhex(feedback.trace_id), 16)) % {parts:UInt32} = {part:UInt32}"),
+}
+
+
+def bytes_per_span(db: Database) -> float | None:
+    """Return what a span takes on disk with all that belongs to it; None where nobody may know, or nothing is there."""
+    try:
+        found = {r["table"]: r for r in rows(db, statement("bytes"), {"tables": list(TABLES)})}
+    except EvalgateError:  # a user without rights on system tables
+        return None
+    spans = int(found["spans"]["n"]) if "spans" in found else 0
+    return sum(int(r["bytes"]) for r in found.values()) / spans if spans else None
+
+
+def late_failures(db: Database, today: date) -> int:
+    """Return how many traces were found to fail, of late, after they had gone."""
+    (row,) = rows(db, statement("late"), {"since": today - timedelta(days=LATE_DAYS)})
+    return int(row["n"])
+
+
+def newly_due(shares: Iterable[Share], today: date, old: Settings, new: Settings) -> int:
+    """Return how many traces go today by the new settings and would not by the old."""
+
+    def is_due(share: Share, settings: Settings) -> bool:
+        goes = share.goes_on(settings)
+        return goes is not None and goes <= today
+
+    return sum(s.traces for s in shares if is_due(s, new) and not is_due(s, old))
+
+
+def shortened(old: Settings, new: Settings) -> Sequence[tuple[tuple[str, ...], str]]:
+    """Return the keys of the configuration that keep something for less long, each with what it says now."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for name in ("flagged_days", "other_days"):
+        before, after = getattr(old.default, name), getattr(new.default, name)
+        if after < before:
+            found.append(((name,), _instead(name, before, after)))
+        for tenant in sorted({*old.tenants, *new.tenants}):
+            of_old, of_new = getattr(old.of(tenant), name), getattr(new.of(tenant), name)
+            if of_new < of_old and (of_old, of_new) != (before, after):
+                found.append((("tenants", tenant, name), _instead(name, of_old, of_new)))
+    return found
+
+
+def _instead(name: str, before: int, after: int) -> str:
+    was = "nothing was removed before" if before >= FOREVER_DAYS else f"{before} are in force"
+    return f"{name} {after}, where {was}"
+
+
+def refusal(where: Callable[..., str], keys: Sequence[tuple[tuple[str, ...], str]], traces: int) -> ConfigError:
+    """Return the error that says which line would remove what, and what to do."""
+    lines = [f"{where(*key)}: {what}" for key, what in keys]
+    lines[-1] += (
+        f": {traces} traces that are kept now would go at once. Nothing was changed. See them: evalgate retention plan "
+        "--config FILE. If that is meant: evalgate retention accept --config FILE --reason WHY, then start again"
+    )
+    return ConfigError("\n".join(lines))
