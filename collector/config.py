@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError, field_validator
 from schema.component import ComponentConfig, ComponentKind, Signal
 from schema.config_file import Document, explain, read, suggest
 from schema.errors import ConfigError
+from schema.policy import Policy, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,6 +136,10 @@ class Tree(ComponentConfig):
 
 REDACT: Final = "redact"
 """Type of the processor that masks secrets."""
+ASYMMETRIC_SAMPLER: Final = "asymmetric_sampler"
+"""Type of the processor that leaves out what is not forwarded."""
+DATABASE: Final = "clickhouse"
+"""Type of the exporter in front of which nothing is left out."""
 SECTIONS: dict[ComponentKind, str] = {
     "receiver": "receivers",
     "processor": "processors",
@@ -150,13 +155,13 @@ class Configured:
     id: str
     component: Component[Any]
     settings: ComponentConfig
+    where: Callable[..., str]
+    """Says where a key of the settings stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that is valid as a whole; `with_workers` gives it another number of them."""
-    where: Callable[..., str]
-    """Says where a key of the settings stands."""
 
     service: ServiceConfig
     receivers: Mapping[str, Configured]
@@ -165,6 +170,11 @@ class Config:
     extensions: Mapping[str, Configured]
     unused: tuple[str, ...]
     """Components that the file configures and no pipeline uses."""
+
+    @property
+    def policy(self) -> Policy:
+        """What is flagged, by the processors of the pipelines."""
+        return policy_of(c.settings for c in self.processors.values())
 
     def with_workers(self, workers: int | None) -> Config:
         """Return it with this number of workers; None leaves what the file says."""
@@ -255,6 +265,7 @@ def _used(tree: Tree, document: Document, problems: list[str]) -> dict[Component
         name("processor", pipeline.processors, (*path, "processors"))
         name("exporter", pipeline.exporters, (*path, "exporters"))
         problems.extend(_late_redactions(pipeline, (*path, "processors"), document))
+        problems.extend(_misplaced_samplers(pipeline, path, document))
     name("extension", tree.service.extensions, ("service", "extensions"))
     for component_id in tree.service.delivery:
         if component_id not in used["exporter"]:
@@ -276,6 +287,31 @@ def _late_redactions(pipeline: PipelineConfig, path: KeyPath, document: Document
         for i, kind in enumerate(kinds)
         if kind == REDACT and i > first_other
     ]
+
+
+def _misplaced_samplers(pipeline: PipelineConfig, path: KeyPath, document: Document) -> list[str]:
+    """Return the processors `asymmetric_sampler` where they do harm, or do not know what to keep."""
+    kinds = [p.partition("/")[0] for p in pipeline.processors]
+    places = [i for i, kind in enumerate(kinds) if kind == ASYMMETRIC_SAMPLER]
+    problems = [
+        f"{document.where((*path, 'processors', i))}: {pipeline.processors[i]!r} is one too many: one decides"
+        for i in places[1:]
+    ]
+    for i in places[:1]:
+        where, name = document.where((*path, "processors", i)), pipeline.processors[i]
+        problems += [
+            f"{where}: {name!r} must come after {needed!r}, which says what it keeps"
+            for needed in ("failure", "sample")
+            if needed not in kinds[:i]
+        ]
+        problems += [
+            f"{where}: {name!r} would lose what exporter {exporter!r} must have: the database decides later, from all "
+            "that it knows by then, and here nothing needs to be dropped. Take it away, or forward with an exporter "
+            "otlp to a collector that stores (docs/sidecar.md)"
+            for exporter in pipeline.exporters
+            if exporter.partition("/")[0] == DATABASE
+        ]
+    return problems
 
 
 def _disagreements(traces: PipelineConfig, logs: PipelineConfig, document: Document) -> list[str]:

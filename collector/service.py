@@ -16,10 +16,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from collector.counts import limit_hits, redactions, sent_counts
+from collector.counts import limit_hits, redactions, sent_counts, tracestate_faults
 from collector.decode import Decoder
 from collector.decode.decoder import load_kernels
 from collector.delivery import Lane, Lanes, plan
+from collector.delivery.forwarding import Forwarding
 from collector.delivery.suspect import Child, Recipe
 from collector.erase.records import Forget
 from collector.journal import Journal, JournalOptions
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.config import Config, Configured
+    from collector.delivery.look_ahead import LookAhead
     from collector.journal import Record
     from schema.batch import SpanBatch
     from schema.component import Exporter, Extension, PortSharing, Processor, Receiver, Signal
@@ -94,6 +96,7 @@ class Service:
         self._journal: Journal | None = None
         self._accounting: Accounting | None = None
         self._lanes: Lanes | None = None
+        self._look_ahead: LookAhead | None = None
         self._delivery: asyncio.Task[None] | None = None
         self._exporters: dict[str, Exporter] = {}
         self._counted_exporters: tuple[Exporter, ...] = ()
@@ -132,7 +135,7 @@ class Service:
         processors: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
         self._processors = tuple(processors.values())
         decoder = Decoder(filled(load_kernels), also_load=compiled.load)
-        self._lanes = self._make_lanes(self._journal, self._accounting, processors, decoder)
+        self._lanes = await self._make_lanes(self._journal, self._accounting, processors, decoder)
         await self._lanes.start()
         self._accounting.start([e for e in self._exporters.values() if isinstance(e, Ledger)])
         chain = Chain(tuple(processors.values()))
@@ -164,15 +167,16 @@ class Service:
             ),
             port_sharing=self._port_sharing,
             dsn=dsn,
+            policy=self._config.policy,
             process=process,
             status=self.status,
             tally=self._accounting.tally if self._accounting else no_tally,
             recent=self._recent,
+            where=configured.where,
         )
         return configured.component(configured.settings, context)
 
     def _recent(self, within_s: float) -> Iterable[Record]:
-            where=configured.where,
         return recent_requests(self._journal, within_s) if self._journal else ()
 
     def _ordered_processors(self) -> dict[str, Configured]:
@@ -184,7 +188,7 @@ class Service:
     def _signals_of(self, receiver_id: str) -> frozenset[Signal]:
         return frozenset(s for s, p in self._config.service.pipelines.items() if receiver_id in p.receivers)
 
-    def _make_lanes(
+    async def _make_lanes(
         self, journal: Journal, accounting: Accounting, processors: Mapping[str, Processor], decoder: Decoder
     ) -> Lanes:
         """Return a lane for each exporter; the leading one tells who is told of what is stored."""
@@ -208,7 +212,18 @@ class Service:
             )
             for i, exporter in self._exporters.items()
         }
+        if (forwarding := self._forwarding(journal)) is not None:
+            self._look_ahead, lanes = await forwarding.over(journal, lanes)
         return Lanes(lanes, leading)
+
+    def _forwarding(self, journal: Journal) -> Forwarding | None:
+        """Return how this service forwards, None where it forwards everything."""
+        sampler = plan.sampler(self._config)
+        if sampler is None:
+            return None
+        name, settings = sampler
+        most = plan.max_wait_bytes(settings, journal.options.max_bytes)
+        return Forwarding(name, settings, most, plan.policy_version(self._config))
 
     async def _deliver(self, lanes: Lanes, accounting: Accounting) -> None:
         await accounting.survey()
@@ -217,15 +232,30 @@ class Service:
         opened = [await self._open_leftover(directory) for directory in self._leftovers]
         lanes.leftovers = [journal for journal in opened if journal is not None]
         try:
-            await lanes.run()
+            await self._run(lanes)
         finally:
             for journal in lanes.leftovers:
                 await journal.close()
 
+    async def _run(self, lanes: Lanes) -> None:
+        """Run the lanes, and what decides for them; what ends one with an error ends the other."""
+        if self._look_ahead is None:
+            await lanes.run()
+            return
+        tasks = [asyncio.create_task(self._look_ahead.run(), name="look-ahead"), asyncio.create_task(lanes.run())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _open_leftover(self, directory: Path) -> Journal | None:
         """Open what another start, of another number of workers, left in its journal; nothing is added to it."""
         try:
-            journal = await Journal.open(replace(self._journal_options(), directory=directory))
+            options = self._journal_options()
+            readers = plan.exporter_readers(self._config, options.max_bytes)
+            journal = await Journal.open(replace(options, directory=directory, readers=readers))
         except EvalgateError as e:
             log.warning("what an earlier start left in %s is not delivered now: %s", directory, e)
             return None
@@ -292,11 +322,18 @@ class Service:
             "delivery": self._lanes.status() if self._lanes else {},
             "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
             "redactions": dict(sum((redactions(p) for p in self._processors), Counter())),
+            "tracestate_faults": dict(sum((tracestate_faults(p) for p in self._processors), Counter())),
             "limits": {i: limit_hits(r) for i, r in self._counting.items()},
             "tenants": {tenant: asdict(counts) for tenant, counts in self._tenants.items()},
+            **({"sampler": self._look_ahead.status()} if self._look_ahead else {}),
             "ledger": self._ledger_status(),
+            "retention": self._retention_status(),
             "endpoints": self.endpoints(),
         }
+
+    def _retention_status(self) -> dict[str, Any]:
+        told = (getattr(e, "retention_status", None) for e in self._extensions.values())
+        return next((status() for status in told if status is not None), {})
 
     def _ledger_status(self) -> dict[str, Any]:
         found = self._accounting.status() if self._accounting else {}
@@ -327,14 +364,9 @@ class Service:
         deadline_s = self._config.service.shutdown_timeout_s if drain_s is None else drain_s
         await self._admission.close()
         if self._journal is not None:
-            "retention": self._retention_status(),
             self._journal.refuse()
             self._journal.drain()
         if self._delivery is not None:
-    def _retention_status(self) -> dict[str, Any]:
-        told = (getattr(e, "retention_status", None) for e in self._extensions.values())
-        return next((status() for status in told if status is not None), {})
-
             await finish(self._delivery, deadline_s, hurry)
             self._delivery = None
         receivers, self._receivers = self._receivers, {}

@@ -83,6 +83,22 @@ class Forgetting(Protocol):
         """Return the records without it, and what the ledger says of what went."""
 
 
+class Choosing(Protocol):
+    """Leaves out what is not forwarded: `collector.processors.asymmetric_sampler.sampler.Sampler`."""
+
+    def __call__(self, batch: SpanBatch, /) -> SpanBatch:
+        """Return of a decoded batch what goes on; the rest is booked with it."""
+
+    def save(self) -> None:
+        """Make durable what was decided just now, before anything leaves. Raises OSError."""
+
+    def moved(self) -> None:
+        """Hear that the lane has delivered something."""
+
+    def status(self) -> dict[str, Any]:
+        """Return counts."""
+
+
 class _ReadingHangs(EvalgateError):
     """A batch is read without end, in a thread that nobody can end."""
 
@@ -109,6 +125,8 @@ class Lane:
     """Whether a processor masks content: then no exporter gets requests as they came."""
     forget: Forgetting | None = None
     """Drops from records what was erased; None where nothing ever is."""
+    sampler: Choosing | None = None
+    """Leaves out what is not forwarded, before the processors; None where all is."""
     rehearsal: Rehearsal | None = None
     """Reads records in a child process; None where there is no child."""
     read_timeout_s: float = READ_TIMEOUT_S
@@ -165,6 +183,8 @@ class Lane:
             self.progress.batches += 1
             self.progress.records += len(batch.records)
         self.progress.oldest_unix_ns = None
+        if self.sampler is not None:
+            self.sampler.moved()
         return True
 
     # -- one batch -----------------------------------------------------------------------------------------------
@@ -177,17 +197,18 @@ class Lane:
                 "the list of what was erased", partial(asyncio.to_thread, self.forget, records)
             )
             booked += erased
-        if isinstance(self.exporter, RequestExporter) and not self.masks:
+        if isinstance(self.exporter, RequestExporter) and not self.masks and self.sampler is None:
             await self._deliver_requests(self.exporter, records, batch)
             return
         failpoint("delivery.before_decode")
         spans, good, bad = await self._read_to_an_end(records, booked)
         if bad:
             booked += await self._set_aside([r for r, _ in bad], "; ".join(sorted({why for _, why in bad})), UNREADABLE)
+        if self.sampler is not None:
+            await self._in_journal(partial(self._save, self.sampler))
         failpoint("delivery.before_export")
         if spans is not None:
-            spans = replace(spans, booked=tuple(booked)) if booked else spans
-            await self._deliver_spans(self.exporter, spans, good, batch)
+            await self._deliver_spans(self.exporter, spans, good, batch, booked)
         elif booked and isinstance(self.exporter, Ledger):
             await self._persist_export(batch, partial(self.exporter.book, booked, batch.token))
 
@@ -272,6 +293,8 @@ class Lane:
     def _process(self, records: Sequence[Record]) -> SpanBatch:
         batch = self.decode(records)
         failpoint("delivery.after_decode")
+        if self.sampler is not None:
+            batch = self.sampler(batch)
         for processor in self.processors.values():
             batch = processor(batch)
         return batch
@@ -298,13 +321,22 @@ class Lane:
         return await self._retry.persist(f"exporter {self.name}", one, probe=probe)
 
     async def _deliver_spans(
-        self, exporter: Exporter, spans: SpanBatch, records: Sequence[Record], batch: Batch
+        self,
+        exporter: Exporter,
+        spans: SpanBatch,
+        records: Sequence[Record],
+        batch: Batch,
+        booked: Sequence[Entry],
     ) -> None:
+        spans = replace(spans, booked=(*spans.booked, *booked)) if booked else spans
+        if not len(spans) and not len(spans.logs) and self.sampler is not None and not isinstance(exporter, Ledger):
+            self._stored(spans, None)  # nothing of it goes on
+            return
         try:
             rejected = await self._persist_export(batch, partial(exporter.export, spans, batch.token))
         except Permanent as e:
             log.warning("exporter %s refuses a batch of %d records: %s", self.name, len(records), e)
-            await self._deliver_parts(exporter, spans.booked, records, batch)
+            await self._deliver_parts(exporter, booked, records, batch)
             return
         failpoint("delivery.after_export")
         if rejected is not None:
@@ -370,7 +402,18 @@ class Lane:
             counts[record.tenant] = counts.get(record.tenant, 0) + 1
         return entries_of(records, State.QUARANTINED, word)
 
+    async def _save(self, sampler: Choosing) -> None:
+        try:
+            await asyncio.to_thread(sampler.save)
+        except OSError as e:
+            raise Retryable(f"the decisions cannot be written: {e}") from e
+
     def _stored(self, spans: SpanBatch, rejected: Rejected | None) -> None:
+        for entry in spans.booked:
+            if entry.state is State.SAMPLED_OUT and entry.signal == "traces":
+                self.progress.sampled_out_spans += entry.count
+            elif entry.state is State.SAMPLED_OUT:
+                self.progress.sampled_out_logs += entry.count
         self.progress.spans += len(spans) - (len(rejected.spans) if rejected else 0)
         self.progress.logs += len(spans.logs) - (len(rejected.logs) if rejected else 0)
         for tenant, n in _by_tenant(spans, rejected).items():

@@ -85,7 +85,8 @@ class Lanes:
             if starting := self._late.pop(lane.name, None):
                 await _started(starting, lane)
             for number, journal in enumerate(self.leftovers):
-                await replace(lane, source=journal.reader(lane.name)).run()
+                # Those who decide on traces have not read it: all of it goes on, as it came.
+                await replace(lane, source=journal.reader(lane.name), sampler=None).run()
                 await self._left(number, journal)
             await lane.run()
         except Exception as e:
@@ -104,7 +105,12 @@ class Lanes:
         if not self.lanes:
             return {}
         each = {
-            name: {**asdict(lane.progress), "required": lane.required, **_of_exporter(lane.exporter)}
+            name: {
+                **asdict(lane.progress),
+                "required": lane.required,
+                **_of_exporter(lane.exporter),
+                **(lane.sampler.status() if lane.sampler is not None else {}),
+            }
             for name, lane in self.lanes.items()
         }
         return {**asdict(self.lanes[self.leading].progress), "exporters": each}

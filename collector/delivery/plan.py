@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from collector.journal import ReaderOptions
+from collector.journal.journal import FULL_AT
+from collector.processors.asymmetric_sampler import NAME, AsymmetricSamplerConfig
+from schema.errors import ConfigError
 
 if TYPE_CHECKING:
     from collector.config import Config
 
 DATABASE: Final = "clickhouse"
+POLICY: Final = ("failure", "sample")
+"""Types of the processors that say which traces are flagged."""
 PART_OF_JOURNAL: Final = 4
 """An exporter that is not required may be behind by a quarter of the journal."""
 
@@ -31,12 +39,54 @@ def leading(config: Config) -> str:
     return ranked[0]
 
 
+def sampler(config: Config) -> tuple[str, AsymmetricSamplerConfig] | None:
+    """Return id and settings of the processor that says which traces are forwarded, None where all are."""
+    for i, configured in config.processors.items():
+        if isinstance(configured.settings, AsymmetricSamplerConfig):
+            return i, configured.settings
+    return None
+
+
+def max_wait_bytes(settings: AsymmetricSamplerConfig, journal_bytes: int) -> int:
+    """Return how much of a journal may wait for decisions.
+
+    Raises:
+        ConfigError: more than the journal may hold before it refuses senders.
+
+    """
+    most = int(FULL_AT * journal_bytes)
+    if settings.max_wait_bytes is not None and settings.max_wait_bytes > most:
+        raise ConfigError(
+            f"{NAME}.max_wait_bytes is {settings.max_wait_bytes}, but the journal refuses senders from "
+            f"{most} bytes on ({FULL_AT:.0%} of service.journal.max_bytes): make one smaller or the other larger"
+        )
+    return settings.max_wait_bytes or journal_bytes // PART_OF_JOURNAL
+
+
 def readers(config: Config, journal_bytes: int) -> tuple[ReaderOptions, ...]:
-    """Return the readers of a journal of this size: one for each exporter."""
-    needed = required(config)
+    """Return the readers of a journal of this size: one for each exporter, and one that looks ahead for a sampler."""
+    ahead = sampler(config)
+    found = list(exporter_readers(config, journal_bytes))
+    if ahead is not None:
+        found.append(ReaderOptions(ahead[0], is_addressed=False))
+    return tuple(found)
+
+
+def exporter_readers(config: Config, journal_bytes: int) -> tuple[ReaderOptions, ...]:
+    """Return the readers for the exporters; what waits for a decision is not behind."""
+    needed, ahead = required(config), sampler(config)
+    waiting = max_wait_bytes(ahead[1], journal_bytes) if ahead is not None else 0
     found = []
     for i in config.exporters:
         told = config.service.delivery.get(i)
         limit = told.max_lag_bytes if told is not None else None
-        found.append(ReaderOptions(i, None if i in needed else limit or journal_bytes // PART_OF_JOURNAL))
+        lag = (limit or journal_bytes // PART_OF_JOURNAL) + waiting
+        found.append(ReaderOptions(i, None if i in needed else lag))
     return tuple(found)
+
+
+def policy_version(config: Config) -> str:
+    """Return a word for what decides: 12 hex digits of a hash over the settings of `failure` and `sample`."""
+    deciding = [c for c in config.processors.values() if c.component.name in POLICY]
+    settings = {c.id: c.settings.model_dump(mode="json") for c in deciding}
+    return hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]

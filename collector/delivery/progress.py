@@ -16,6 +16,10 @@ class Progress:
     records: int = 0
     spans: int = 0
     logs: int = 0
+    sampled_out_spans: int = 0
+    """Not forwarded, by the processor asymmetric_sampler."""
+    sampled_out_logs: int = 0
+    """Log records and feedback."""
     quarantined_records: int = 0
     rejected_records: int = 0
     """Refused for good by an exporter that is not required: only counted, they are where the others store them."""

@@ -90,7 +90,7 @@ class Cutter:
 
     def __init__(
         self,
-        reader: str,
+        reader: str | None,
         fs: Fs,
         quarantine: Quarantine,
         journal_id: bytes,
@@ -98,7 +98,8 @@ class Cutter:
         now_unix_ns: Callable[[], int],
         losses: Losses,
     ) -> None:
-        self._reader = reader.encode()
+        self._reader = reader.encode() if reader is not None else None
+        """None takes what is addressed to anyone."""
         self.around_bad_pages = False
         """Whether pages that the medium does not give cost only what is in them; else reading them fails."""
         self._fs = fs
@@ -166,7 +167,7 @@ class Cutter:
                         return position, True
                     if not item.is_known:
                         self._set_aside(segment, item)
-                    elif item.reader is not None and item.reader != self._reader:
+                    elif self._reader is not None and item.reader is not None and item.reader != self._reader:
                         pass  # another reader's alone
                     elif not taken.add(item, limits if cut is None else None):
                         return position, True

@@ -127,7 +127,7 @@ class Journal:
             fs=self._fs,
             directory=self.options.directory,
             cutter=Cutter(
-                options.name,
+                options.name if options.is_addressed else None,
                 self._fs,
                 self._quarantine,
                 self.id,

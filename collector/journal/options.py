@@ -17,6 +17,8 @@ class ReaderOptions:
     """An exporter's id in the configuration."""
     max_lag_bytes: int | None = None
     """Beyond it the oldest batches are skipped for this reader; None: never, the journal fills up and refuses."""
+    is_addressed: bool = True
+    """Whether it gets what is addressed to it and to all; else it gets what is addressed to others, too."""
 
 
 @dataclass(frozen=True, slots=True)

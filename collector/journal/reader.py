@@ -99,6 +99,23 @@ class Reader:
         self._unread_bytes = self.lag_bytes
         self._read_failures = 0
         self._skips: deque[Skip] = deque(maxlen=RECENT_SKIPS)
+        self._held_at: int | None = None
+        self._held_for_good = True
+
+    def hold(self, before: int, *, is_final: bool = False) -> None:
+        """Hand out no batch with a sequence of `before` or later, until this is called again.
+
+        When draining, the end waits for the last call, which says that it `is_final`; what is held then stays in the
+        journal. A batch that was cut already is handed out as it was cut.
+        """
+        self._held_at, self._held_for_good = before, is_final
+        self._changed.set()
+
+    @property
+    def _end(self) -> int:
+        """The first sequence that may not be handed out."""
+        durable = self._durable.next_sequence
+        return durable if self._held_at is None or self._cursor.cut is not None else min(durable, self._held_at)
 
     @property
     def position(self) -> Position:
@@ -138,8 +155,8 @@ class Reader:
 
         """
         while True:
-            while self._durable.next_sequence <= self._cursor.next:
-                if self._durable.draining:
+            while self._end <= self._cursor.next:
+                if self._durable.draining and self._held_for_good:
                     return None
                 self._changed.clear()
                 await self._changed.wait()
@@ -169,7 +186,7 @@ class Reader:
         """Return a batch whose cut is durable, or None after stepping over what is damaged or too far behind."""
         durable, at = self._durable, self._cursor
         records, token, end = await asyncio.to_thread(
-            self._cutter.collect, self.position, durable.segments, durable.next_sequence, self._limits, at.cut
+            self._cutter.collect, self.position, durable.segments, self._end, self._limits, at.cut
         )
         if not records:
             await self._move(end)

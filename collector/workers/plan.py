@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from collector.config import MIB, JournalConfig
+from collector.config import ASYMMETRIC_SAMPLER, MIB, JournalConfig
 from collector.journal_options import SEGMENTS_IN_BUDGET, journal_options
 from exporters.clickhouse.dsn import EmbeddedDsn, default_dsn, parse_dsn
 from schema.errors import ConfigError
@@ -34,10 +34,16 @@ def require_sharable(config: Config) -> None:
     """Check that several processes can do what one would.
 
     Raises:
-        ConfigError: the database is embedded, or the journal is too small to be divided.
+        ConfigError: the database is embedded, the journal is too small to be divided, or traces are forwarded whole.
 
     """
     workers = config.service.workers
+    for configured in config.processors.values():
+        if configured.component.name == ASYMMETRIC_SAMPLER:
+            raise ConfigError(
+                f"service.workers is {workers}, but {configured.id!r} decides on whole traces, and workers see parts "
+                "of them. Set service.workers to 1, or take the processor away"
+            )
     for configured in config.exporters.values():
         if configured.component.name != "clickhouse":
             continue

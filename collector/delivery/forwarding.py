@@ -1,0 +1,91 @@
+"""Put the processor `asymmetric_sampler` to work: a look-ahead for the journal, and a sampler for each lane."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from collector.delivery.hold import Hold
+from collector.delivery.look_ahead import LookAhead, Observer, Watched
+from collector.journal.fs import Fs
+from collector.processors.asymmetric_sampler.file import DecisionFile
+from collector.processors.asymmetric_sampler.memory import Memory
+from collector.processors.asymmetric_sampler.sampler import Sampler
+from schema.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from collector.delivery.lane import Lane
+    from collector.journal import Journal
+    from collector.processors.asymmetric_sampler import AsymmetricSamplerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What time it is."""
+
+    now_s: Callable[[], float] = time.monotonic
+    now_unix_ns: Callable[[], int] = time.time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """How a service forwards."""
+
+    name: str
+    """Of the reader that looks ahead: the id of the processor."""
+    settings: AsymmetricSamplerConfig
+    max_wait_bytes: int
+    policy_version: str
+    fs: Fs = field(default_factory=Fs)
+    clocks: Clocks = Clocks()
+
+    async def over(self, journal: Journal, lanes: Mapping[str, Lane]) -> tuple[LookAhead, dict[str, Lane]]:
+        """Return the look-ahead, and the lanes that follow it.
+
+        Raises:
+            ConfigError: the file of decisions cannot be used.
+
+        """
+        settings, clocks = self.settings, self.clocks
+        directory = journal.options.directory
+        file = DecisionFile(directory, self.fs)
+        memory = Memory(file, journal.id, max_traces=settings.max_traces, policy=self.policy_version)
+        reader = journal.reader(self.name)
+        read_before = reader.position.sequence
+        try:
+            await asyncio.to_thread(memory.load, read_before)
+        except OSError as e:
+            raise ConfigError(f"the file of decisions in {directory} cannot be used: {e.strerror or e}") from None
+        hold = Hold(
+            {name: journal.reader(name) for name in lanes},
+            frozenset(name for name, lane in lanes.items() if lane.required),
+            max_bytes=self.max_wait_bytes,
+            now_s=clocks.now_s,
+        )
+        memory.free_before = lambda: hold.delivered
+        if read_before > hold.delivered:  # when it was received is not known without reading it again
+            behind_bytes = max(journal.reader(name).lag_bytes for name in lanes) - reader.lag_bytes
+            hold.push(read_before, clocks.now_s() + settings.decision_wait_s, max(0, behind_bytes))
+        any_lane = next(iter(lanes.values()))
+        watched = Watched(reader, memory, hold, settings.decision_wait_s, clocks.now_s, clocks.now_unix_ns)
+        looking = replace(
+            any_lane,
+            name=self.name,
+            source=watched,
+            exporter=Observer(memory, hold),
+            required=False,
+            on_stored=None,
+            masks=True,
+            sampler=None,
+            progress=type(any_lane.progress)(),
+        )
+        ahead = LookAhead(looking, memory, hold, decide_at_end=settings.at_shutdown == "decide")
+        following = {
+            name: replace(lane, sampler=Sampler(memory, settings.max_traces, hold.is_early, hold.moved))
+            for name, lane in lanes.items()
+        }
+        return ahead, following
