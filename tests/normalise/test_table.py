@@ -17,7 +17,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 def test_every_column_filled_by_keys_is_canonical_or_used_on_the_way() -> None:
-    working = {"total_tokens", "either_model", "latest_model", "entity_name", "level", "tool_status"}
+    working = {"total_tokens", "either_model", "latest_model", "entity_name", "level", "tool_status", "tool_success"}
     assert set(dialects().columns) - set(CANONICAL.names) == working
     assert set(dialects().resource) <= set(CANONICAL.names)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 OK, ERROR = 1, 2
 BAD_LEVELS = ("error", "fatal", "critical")
 BAD_TOOL_STATUS = ("error", "failure", "failed")
+UNSUCCESSFUL = ("false", "0", "no")
+"""Of `tool.success`, which is a boolean or a word."""
 OTHER = "_OTHER"
 """The conventions' error type for "failed, nothing else known"."""
 
@@ -35,6 +37,7 @@ def error_columns(batch: SpanBatch, columns: dict[str, pa.Array], stated_type: p
     raised[exceptions[exceptions >= 0]] = True
     failed = (batch.status_code == ERROR) | (raised & (batch.status_code != OK)) | valid(stated_type)
     failed |= _among(columns["level"], BAD_LEVELS) | _among(columns["tool_status"], BAD_TOOL_STATUS)
+    failed |= _among(columns["tool_success"], UNSUCCESSFUL)
     nothing = pa.nulls(n, pa.string())
     if not failed.any():
         return {"error": pa.array(failed), "error_type": nothing, "error_message": nothing}

@@ -6,12 +6,13 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from collector.processors.normalise.asked import asks_for_json
 from collector.processors.normalise.exchange import first_text, is_response_echo, read_params
 from collector.processors.normalise.literal import read_json_object, read_value
 from schema.span import FinishReason, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from collector.processors.normalise.subject import Subject
 
@@ -56,7 +57,7 @@ def _stated(subject: Subject) -> list[dict[str, Any]]:
     return [read_params(p) for p in found if p]
 
 
-def _params(subject: Subject, stated: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _params(subject: Subject, stated: Sequence[dict[str, Any]]) -> dict[str, Any]:
     names = subject.table.params.names
     found: dict[str, Any] = {}
     places: list[Iterable[tuple[str, Any]]] = [subject.view.under(p) for p in subject.table.params.prefixes]
@@ -69,7 +70,11 @@ def _params(subject: Subject, stated: Iterable[dict[str, Any]]) -> dict[str, Any
             if name and name not in found and (value := param(name, raw)) is not None:
                 found[name] = value
     made_up = _invented(subject)
-    return {k: v for k, v in found.items() if made_up.get(k) != v}
+    found = {k: v for k, v in found.items() if made_up.get(k) != v}
+    requests = stated if subject.request is None else [*stated, subject.request.params]
+    if asks_for_json(subject.view.each(subject.table.content["output_type"]), requests):
+        found["output_type"] = "json"
+    return found
 
 
 def _echoed(answer: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
