@@ -2,7 +2,8 @@
 
 Injected: 500 connections that send a byte of their head each half second, 500 that send a byte of their body, 100 that
  send nothing, 100 calls of gRPC whose message never ends, beside a sender that behaves.
-Holds: each is told 408 (gRPC: UNAVAILABLE) and closed within its time; the good sender waits less than twice as long.
+Holds: each is told 408 (gRPC: UNAVAILABLE) and closed within its time; good senders are all answered, and wait less
+ than twice as long.
 Figure: 1 200 slow senders; the good one's 99th percentile is 0.4 ms beside them, 0.2 ms alone.
 """
 
@@ -126,6 +127,9 @@ def test_slow_senders_are_closed_and_the_good_one_does_not_notice(
         thread = threading.Thread(target=drip.run, args=(30.0,))
         thread.start()
         busy_s = p99_s(receiver, 2)
+        good: Any = grpc.insecure_channel(receiver.endpoints["grpc"]).unary_unary(EXPORT)
+        for _ in range(50):
+            good(SPANS, timeout=10)  # raises unless it is OK
         thread.join()
         codes = [call.code() for call in calls]
         never.set()
@@ -137,8 +141,10 @@ def test_slow_senders_are_closed_and_the_good_one_does_not_notice(
         assert statuses.count(0) == 100
         assert drip.longest_s < 3 + 3 + 2  # a timeout, a linger, how often both are looked at and a busy machine
         assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
+        # Calls that never end have half the budget together: the oldest of them end before their time.
         limits = receiver.state["limits"]
-        assert limits["body_timeout"] == 600
+        assert limits["body_timeout"] > 500
+        assert limits["body_timeout"] + limits["in_flight"] == 600
         assert limits["header_timeout"] == 500
     record_property("figure", f"p99 {quiet_s * 1000:.1f} ms alone, {busy_s * 1000:.1f} ms beside 1200 slow senders")
     assert busy_s < max(2 * quiet_s, FLOOR_S)

@@ -56,26 +56,48 @@ def counted(running: Running) -> int:
     return taken_bytes
 
 
-def test_messages_that_take_long_count_as_the_largest_and_small_ones_pass(
+def test_messages_that_take_long_count_as_the_largest_and_the_longest_ends_for_others(
     start: Callable[..., Running], make_request: Callable[..., Any]
 ) -> None:
-    running = start(only="grpc", grpc={"max_recv_msg_size_mib": 1}, max_in_flight_bytes=2 * MIB + 5 * FIRST_BYTES)
+    running = start(only="grpc", grpc={"max_recv_msg_size_mib": 1}, max_in_flight_bytes=4 * MIB + 10 * FIRST_BYTES)
     body = make_request(1).SerializeToString()
     slow = [Slow(running, body) for _ in range(2)]
     try:
         until(lambda: counted(running) == 2 * MIB, "both count as the largest")
         assert running.grpc(METHODS["traces"], body).code == 0  # it needs little
-        third = Slow(running, body)
-        slow.append(third)
-        assert third.call.code() is grpc.StatusCode.UNAVAILABLE  # and is not read any longer
-        assert "grpc-status-details-bin" in dict(third.call.trailing_metadata())
+        assert not slow[0].call.done()
+        slow.append(Slow(running, body))
+        until(lambda: any(s.call.done() for s in slow), "one had to end")
+        (ended,) = [s for s in slow if s.call.done()]
+        assert ended is not slow[2]  # the latest goes on
+        assert ended.call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "grpc-status-details-bin" in dict(ended.call.trailing_metadata())
         assert running.receiver.limit_hits == {Limit.IN_FLIGHT: 1}
-        for sender in slow[:2]:
-            sender.send.set()
-            assert sender.call.code() is grpc.StatusCode.OK
+        for sender in slow:
+            if sender is not ended:
+                sender.send.set()
+                assert sender.call.code() is grpc.StatusCode.OK
         until(lambda: counted(running) == 0, "everything was given back")
     finally:
         for sender in slow:
+            sender.close()
+
+
+def test_calls_whose_message_never_comes_leave_half_the_room_to_others(
+    start: Callable[..., Running], make_request: Callable[..., Any]
+) -> None:
+    limit_bytes = 4 * MIB
+    running = start(only="grpc", grpc={"max_recv_msg_size_mib": 1}, max_in_flight_bytes=limit_bytes)
+    body = make_request(1).SerializeToString()
+    stuck = [Slow(running, body) for _ in range(30)]
+    try:
+        until(lambda: sum(s.call.done() for s in stuck) == 28, "those that go on have half")
+        until(lambda: counted(running) == 2 * MIB, "what the others had is given back")
+        for _ in range(20):
+            assert running.grpc(METHODS["traces"], body).code == 0
+        assert {s.call.code() for s in stuck if s.call.done()} == {grpc.StatusCode.UNAVAILABLE}
+    finally:
+        for sender in stuck:
             sender.close()
 
 
