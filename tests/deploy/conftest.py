@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLUSTER = "evalgate"
+# With the server's own stand-in for Keeper, replicas can be made, and not filled.
 CONFIG = """
 <clickhouse>
   <remote_servers>
@@ -27,8 +28,21 @@ CONFIG = """
       <shard><replica><host>127.0.0.1</host><port>{0}</port></replica></shard>
       <shard><replica><host>127.0.0.1</host><port>{1}</port></replica></shard>
     </evalgate>
+    <replicas>
+      <shard>
+        <replica><host>127.0.0.1</host><port>{0}</port></replica>
+        <replica><host>127.0.0.1</host><port>{1}</port></replica>
+      </shard>
+    </replicas>
   </remote_servers>
+  <zookeeper><implementation>testkeeper</implementation></zookeeper>
+  <macros><shard>1</shard><replica>{2}</replica></macros>
 </clickhouse>
+"""
+
+FILLED = """
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND total_rows > 0 AND name != 'migrations'
 """
 
 
@@ -38,6 +52,7 @@ class Pair:
 
     ports: tuple[int, int]
     database: str
+    cluster: str = CLUSTER
 
     @property
     def nodes(self) -> str:
@@ -45,7 +60,7 @@ class Pair:
 
     def dsn(self, entry: int = 0) -> str:
         """Return the DSN with one of the servers as the one that is spoken to."""
-        return f"http://127.0.0.1:{self.ports[entry]}/{self.database}?cluster={CLUSTER}&nodes={self.nodes}"
+        return f"http://127.0.0.1:{self.ports[entry]}/{self.database}?cluster={self.cluster}&nodes={self.nodes}"
 
     def alone(self, server: int, database: str = "default") -> str:
         """Return the DSN of a database of one of the servers."""
@@ -57,7 +72,8 @@ def two_servers(clickhouse_server: str, tmp_path_factory: pytest.TempPathFactory
     """Return the HTTP ports of two servers that know each other; skipped where `clickhouse_server` is."""
     folder = tmp_path_factory.mktemp("cluster")
     http, tcp = (free_port(), free_port()), (free_port(), free_port())
-    (folder / "node.xml").write_text(CONFIG.format(*tcp))
+    for i in range(2):
+        (folder / f"node{i}.xml").write_text(CONFIG.format(*tcp, i))
     started = [_start(folder, i, http[i], tcp[i]) for i in range(2)]
     try:
         for i, process in enumerate(started):
@@ -73,19 +89,44 @@ def _start(folder: Path, i: int, http: int, tcp: int) -> subprocess.Popen[bytes]
     own = folder / f"server{i}"
     own.mkdir()
     command = [sys.executable, str(TOOLS / "chserver.py"), "--lib", str(library()), "--path", str(own / "data")]
-    ports = ["--http-port", str(http), "--tcp-port", str(tcp), "--config", str(folder / "node.xml")]
+    ports = ["--http-port", str(http), "--tcp-port", str(tcp), "--config", str(folder / f"node{i}.xml")]
     with (folder / f"log{i}").open("wb") as log:
         return subprocess.Popen([*command, *ports], stdout=log, stderr=log, cwd=own)
 
 
-@pytest.fixture
-def pair(two_servers: tuple[int, int]) -> Iterator[Pair]:
+@pytest.fixture(scope="session")
+def migrated(two_servers: tuple[int, int]) -> Iterator[Pair]:
     """Return a database on both servers, migrated through the first."""
+    yield from _made(two_servers)
+
+
+@pytest.fixture
+def pair(migrated: Pair) -> Iterator[Pair]:
+    """Return an empty database on both servers, which many tests empty after themselves."""
+    yield migrated
+    with connect(migrated.dsn()) as db, db.servers() as servers:
+        for server in servers:
+            for row in server.rows(FILLED):
+                server.command(f"TRUNCATE TABLE `{row['name']}`")
+
+
+@pytest.fixture
+def own_pair(two_servers: tuple[int, int]) -> Iterator[Pair]:
+    """Return a database on both servers of which a test may break what it likes."""
+    yield from _made(two_servers)
+
+
+def _made(two_servers: tuple[int, int]) -> Iterator[Pair]:
     empty = Pair(two_servers, f"t_{uuid.uuid4().hex}")
     with connect(empty.dsn(), create_database=True) as db:
         migrate(db)
     yield empty
+    drop(empty)
+
+
+def drop(pair: Pair) -> None:
+    """Remove a database from both servers."""
     for server in range(2):
-        with connect(empty.alone(server)) as db:
-            db.command(f"DROP DATABASE IF EXISTS `{empty.database}` SYNC")
-            db.command(f"DROP DATABASE IF EXISTS `{empty.database}_local` SYNC")
+        with connect(pair.alone(server)) as db:
+            db.command(f"DROP DATABASE IF EXISTS `{pair.database}` SYNC")
+            db.command(f"DROP DATABASE IF EXISTS `{pair.database}_local` SYNC")
