@@ -245,8 +245,8 @@ SELECT
         t_failing, ifNull(t_arrival_rate, 1.),
         least(ifNull(t_arrival_rate, 1.), ifNull(t_baseline_rate, 0.))
     ) AS inclusion_probability,
-    -- Where no rate is known, a trace stands for itself.
-    if(flagged, 1. / if(inclusion_probability > 0, inclusion_probability, 1.), 0.) AS sample_weight,
+    -- Where no rate is known, a trace stands for itself. What was frozen at 0 was kept by hand: no sample of anything.
+    if(flagged AND ifNull(t_frozen_weight, 1.) > 0, 1. / if(inclusion_probability > 0, inclusion_probability, 1.), 0.) AS sample_weight,
     assumeNotNull(t_received_at) AS received_at,
     arraySort(if(s.rows = 0, t_defects, s.defects)) AS trace_defects,
     -- Nothing is left to be read as a whole.
