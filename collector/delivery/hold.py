@@ -53,6 +53,8 @@ class Hold:
         self._waiting_bytes = 0
         self.released = 0
         """First sequence that is not released."""
+        self.read = 0
+        """First sequence that was not pushed."""
         self._early: tuple[tuple[int, int], ...] = ()
         """Ranges of sequences that were released before they were due: first, and the one behind."""
         self._arrived, self._moved = asyncio.Event(), asyncio.Event()
@@ -68,6 +70,7 @@ class Hold:
         """Let what lies before `end` wait until it is due."""
         self._waiting.append(Waiting(end, due_s, size_bytes))
         self._waiting_bytes += size_bytes
+        self.read = end
         while self._waiting_bytes > self._max_bytes:
             self._release_early()
         self._arrived.set()
