@@ -48,11 +48,13 @@ from collector.processors.failure import with_failures
 from collector.processors.limits import LimitsProcessor
 from collector.processors.normalise import canonical
 from collector.processors.redact import RedactProcessor
-from collector.processors.sample import with_baseline
+from collector.processors.sample import Sample
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from exporters.clickhouse.native import encode
 from exporters.clickhouse.rows import blocks
+from schema.policy import SamplePolicy
+from schema.policy.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -204,7 +206,7 @@ def processors() -> dict[str, Callable[[Any], Any]]:
         "normalise": canonical,
         "cost": CostProcessor(),
         "failure": with_failures,
-        "sample": lambda batch: with_baseline(batch, BASELINE_RATE),
+        "sample": Sample(Rates.of(SamplePolicy(baseline_rate=BASELINE_RATE)), policy_version="0123456789ab"),
         "limits": LimitsProcessor(),
     }
 

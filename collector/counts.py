@@ -17,6 +17,11 @@ def redactions(processor: Processor) -> Counter[str]:
     return Counter(getattr(processor, "redactions", {}))
 
 
+def tracestate_faults(processor: Processor) -> Counter[str]:
+    """Return how many spans came with a tracestate that a processor does not believe, by what is wrong with it."""
+    return Counter(getattr(processor, "tracestate_faults", {}))
+
+
 def limit_hits(receiver: Receiver) -> dict[str, int]:
     """Return how often each limit of a receiver was met; nothing of one that does not count."""
     hits: Mapping[Limit, int] = getattr(receiver, "limit_hits", {})

@@ -124,6 +124,9 @@ def families(status: Mapping[str, Any], tenants: Tenants) -> Families:
     _retention(found, status.get("retention", {}))
     for detector, n in status.get("redactions", {}).items():
         found.counter("evalgate_redactions", "Secrets that were masked.").add(n, detector=str(detector))
+    for fault, n in status.get("tracestate_faults", {}).items():
+        unbelieved = found.counter("evalgate_tracestate_faults", "Spans whose tracestate is not believed.")
+        unbelieved.add(n, fault=str(fault))
     return found
 
 
@@ -209,9 +212,6 @@ def _ledger(found: Families, ledger: Mapping[str, Any], tenants: Tenants) -> Non
             waiting.add(n, tenant=tenants.label(tenant), signal=str(signal))
 
 
-def _nested(booked: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, Mapping[str, int]]]:
-    for tenant, signals in booked.items():
-        for signal, states in signals.items():
 def _retention(found: Families, retention: Mapping[str, Any]) -> None:
     removed = found.counter("evalgate_retention_expired_traces", "Traces removed at the end of their holding time.")
     removed.add(retention.get("expired_traces"))
@@ -226,6 +226,9 @@ def _retention(found: Families, retention: Mapping[str, Any]) -> None:
     late.add(retention.get("late_failures"))
 
 
+def _nested(booked: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, Mapping[str, int]]]:
+    for tenant, signals in booked.items():
+        for signal, states in signals.items():
             for state, reasons in states.items():
                 for reason, counts in reasons.items():
                     yield str(tenant), str(signal), str(state), str(reason), counts

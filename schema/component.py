@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from schema.batch import SpanBatch
+    from schema.policy import Policy
 
 ENTRY_POINTS = "otel_evalgate.components"
 
@@ -196,11 +197,11 @@ def _nothing(_within_s: float) -> Iterable[Received]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
 def _key(*keys: str | int) -> str:
     return ".".join(str(k) for k in keys)
 
 
+@dataclass(frozen=True, slots=True)
 class Context:
     """What the service hands to a factory."""
 
@@ -216,6 +217,8 @@ class Context:
     """For receivers: "first" and "more" bind with SO_REUSEPORT, "first" where nobody listens yet."""
     dsn: str | None = None
     """The database of the service: that of its first ClickHouse exporter; set for extensions."""
+    policy: Policy | None = None
+    """What is flagged, by all processors of the service. None: nobody asks."""
     process: Callable[[SpanBatch], SpanBatch] | None = None
     """The processors of the pipeline, one after another; set for extensions."""
     status: Callable[[], dict[str, Any]] = dict
@@ -224,11 +227,16 @@ class Context:
     """For receivers: counts for the ledger what ends before the journal."""
     recent: Callable[[float], Iterable[Received]] = _nothing
     """For receivers: what was journalled in the last so many seconds, as far as it is still there. Blocks."""
+    where: Callable[..., str] = _key
+    """Says where a key of the component's settings stands, "file:line: key": for errors that a start finds."""
+
+    @property
+    def policy_version(self) -> str:
+        """What names the policy in rows that are made under it; "" without one."""
+        return self.policy.version if self.policy is not None else ""
 
 
 C_contra = TypeVar("C_contra", bound=ComponentConfig, contravariant=True)
-    where: Callable[..., str] = _key
-    """Says where a key of the component's settings stands, "file:line: key": for errors that a start finds."""
 C = TypeVar("C", bound=ComponentConfig)
 
 

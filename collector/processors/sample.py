@@ -5,42 +5,72 @@ What to keep, and for how long, is decided in the database: a trace that fails l
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import Field
 
-from schema.arrays import codes
-from schema.component import ComponentConfig, Context, component
+from collector.rates.file import RatesFile
+from schema.arrival import Arrival, arrival
+from schema.component import Context, component
+from schema.policy import SamplePolicy
+from schema.policy.rates import NONE, Rates
 from schema.sampling import baseline
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from schema.batch import SpanBatch
     from schema.component import Processor
+    from schema.policy.rates import Raised
+
+log = logging.getLogger(__name__)
 
 
-class SampleConfig(ComponentConfig):
-    """Settings of the sampler."""
-
-    baseline_rate: float = Field(default=0.1, ge=0, le=1)
-    """Part of all traces that is flagged whether or not they fail."""
-
-
-@component("processor", "sample", SampleConfig)
-def sample(config: SampleConfig, context: Context) -> Processor:  # noqa: ARG001 - the shape of a factory
-    """Make the processor; it keeps no state."""
-    return lambda batch: with_baseline(batch, config.baseline_rate)
+@component("processor", "sample", SamplePolicy)
+def sample(config: SamplePolicy, context: Context) -> Processor:
+    """Make the processor."""
+    raised = RatesFile.of(context.data_dir).current if config.target_per_day else None
+    return Sample(Rates.of(config), policy_version=context.policy_version, raised=raised)
 
 
-def with_baseline(batch: SpanBatch, rate: float) -> SpanBatch:
-    """Return the batch with `baseline` and `baseline_rate`."""
-    states: list[str] | None = None
-    which: NDArray[np.int64] | None = None
-    if pc.any(pc.not_equal(batch.trace_state, "")).as_py():
-        which, states = codes(batch.trace_state)
-    kept, rates = baseline(batch.trace_id, rate, states, which)
-    return batch.with_columns({"baseline": pa.array(kept), "baseline_rate": pa.array(rates)})
+class Sample:
+    """Fills `baseline`, `baseline_rate`, `arrival_rate` and `policy_version`.
+
+    The decision is a function of the trace id, the settings and the rates in use; nothing else is remembered.
+    """
+
+    def __init__(self, rates: Rates, *, policy_version: str = "", raised: Callable[[], Raised] | None = None) -> None:
+        """Make it of a policy made ready; `raised` returns the rates that are in use above what is set."""
+        self._rates = rates
+        self._version = policy_version
+        self._raised = raised
+        self.tracestate_faults: Counter[str] = Counter()
+        """Spans whose tracestate says of sampling what cannot be: it is as if it were not there. A span that is read
+        again, because its trace is read as a whole, counts again."""
+        self._counting = Lock()  # each exporter's lane calls from a thread of its own
+
+    def __call__(self, batch: SpanBatch) -> SpanBatch:
+        """Return the batch with the columns."""
+        came = arrival(batch.trace_id, batch.trace_state)
+        self._count(came)
+        kept, rates = baseline(came, self._rates.of_batch(batch, self._raised() if self._raised else NONE))
+        columns = {"baseline": pa.array(kept), "baseline_rate": pa.array(rates)}
+        if came.rate is not None:
+            columns["arrival_rate"] = pa.array(came.rate, from_pandas=True)  # NaN is null
+        if self._version:
+            words = pa.array(np.zeros(len(batch), np.int32))
+            columns["policy_version"] = pa.DictionaryArray.from_arrays(words, [self._version])
+        return batch.with_columns(columns)
+
+    def _count(self, came: Arrival) -> None:
+        for fault, where in (("malformed", came.malformed), ("inconsistent", came.inconsistent)):
+            if where is None:
+                continue
+            with self._counting:
+                if not self.tracestate_faults[fault]:
+                    log.warning("a sender's tracestate is %s: what it says of sampling is not believed", fault)
+                self.tracestate_faults[fault] += int(where.sum())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-SECTIONS: Final = ("journal", "delivery", "receivers", "tenants", "ledger", "redactions", "limits")
+COUNTED: Final = ("receivers", "tenants", "redactions", "tracestate_faults", "limits")
+SECTIONS: Final = ("journal", "delivery", "ledger", *COUNTED)
 OF_THE_MOMENT: Final = frozenset({"oldest_unix_ns", "waiting_for", "breaker", "failures", "stopped_by"})
 """What is true of a process only while it runs."""
 
@@ -22,7 +23,7 @@ def of_the_past(status: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stays true of a process after its end: what it counted. Its journal is its successor's."""
     delivery = _counted(status.get("delivery", {}))
     ledger = {"booked": status.get("ledger", {}).get("booked", {})}
-    kept = {section: status.get(section, {}) for section in ("receivers", "tenants", "redactions", "limits")}
+    kept = {section: status.get(section, {}) for section in COUNTED}
     return {"delivery": delivery, "ledger": ledger, **kept}
 
 

@@ -46,6 +46,29 @@ def test_a_wrong_configuration_is_exit_code_2_and_lines_that_help(
     assert err == f"evalgate-collector: {path}:1: recievers: unknown key; did you mean 'receivers'?\n"
 
 
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ("baseline_rate: 12", "4: processors.sample.baseline_rate: a rate is a part of all traces, from 0 to 1"),
+        ("rules: [{name: a, when: 'servise_name = 1', rate: 1}]", "rules[0].when: there is no column 'servise_name'"),
+        (
+            "rules: [{name: a, when: 'name =', rate: 1}]",
+            "4: processors.sample.rules[0].when: the condition does not parse",
+        ),
+    ],
+)
+def test_a_sampling_policy_that_cannot_be_is_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sample: str, expected: str
+) -> None:
+    path = tmp_path / "c.yaml"
+    pipelines = "{traces: {receivers: [otlp], processors: [sample], exporters: [debug]}}"
+    text = f"receivers: {{otlp: }}\nprocessors:\n  sample:\n    {sample}\nexporters: {{debug: }}\n"
+    path.write_text(f"{text}service: {{pipelines: {pipelines}}}\n")
+    code, _, err = run("validate", "--config", str(path), capsys=capsys)
+    assert code == 2
+    assert expected in err
+
+
 @pytest.mark.parametrize("arguments", [["run"], ["nonsense"], ["validate", "--config", "/none.yaml"], ["run", "--x"]])
 def test_wrong_usage_is_exit_code_2_and_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(*arguments, capsys=capsys)

@@ -18,6 +18,7 @@ from collector.journal_options import journal_options
 from schema.component import ENTRY_POINTS, Context
 from schema.config_file import read
 from schema.errors import ConfigError
+from schema.policy import SamplePolicy
 from tests.collector.conftest import stranger
 
 GOOD = """\
@@ -60,7 +61,7 @@ def problems(text: str, registry: Registry, **environment: str) -> list[str]:
 def test_a_configuration_is_read_whole(registry: Registry) -> None:
     config = check(GOOD, registry)
     assert list(config.receivers) == ["otlp"]
-    assert config.processors["sample"].settings.model_dump() == {"baseline_rate": 0.25}
+    assert config.processors["sample"].settings == SamplePolicy(baseline_rate=0.25)
     assert config.exporters["debug/loud"].settings.model_dump() == {"verbosity": "detailed"}
     assert config.exporters["debug/loud"].component.name == "debug"
     assert config.service.journal.sync is True
@@ -84,7 +85,7 @@ def test_what_no_pipeline_uses_is_told(registry: Registry) -> None:
         ("baseline_rate", "rate", "c.yaml:9: processors.sample.rate: unknown key; known here: baseline_rate"),
         ("receivers:\n  otlp", "recievers:\n  otlp", "c.yaml:1: recievers: unknown key; did you mean 'receivers'?"),
         ("service:\n", "service:\n  jurnal: {}\n", "c.yaml:15: service.jurnal: unknown key; did you mean 'journal'?"),
-        ("0.25", "7", "c.yaml:9: processors.sample.baseline_rate: Input should be less than or equal to 1"),
+        ("0.25", "7", "c.yaml:9: processors.sample.baseline_rate: a rate is a part of all traces, from 0 to 1: 0.1 is"),
         ("  sample:", "  sampel:", "there is no processor 'sampel'; did you mean 'sample'?"),
         ("[debug, debug/loud]", "[debgu]", "exporter 'debgu' is not configured; did you mean 'debug'?"),
         ("debug/loud:", "debug/:", "c.yaml:12: exporters.debug/: an id is `type` or `type/name`"),

@@ -8,8 +8,10 @@ import json
 
 from collector.decode import decode
 from collector.journal import Record
-from collector.processors.sample import with_baseline
+from collector.processors.sample import Sample
 from exporters.debug import DebugExporter
+from schema.policy import SamplePolicy
+from schema.policy.rates import Rates
 from tests.collector.conftest import logs_request, spans_request
 
 
@@ -18,7 +20,7 @@ def test_it_says_what_passes() -> None:
         Record(1, "default", "traces", "protobuf", gzip=False, received_unix_ns=1, body=spans_request(7, name="é\n")),
         Record(2, "default", "logs", "protobuf", gzip=False, received_unix_ns=1, body=logs_request("hello")),
     ]
-    batch = with_baseline(decode(records), 1.0)
+    batch = Sample(Rates.of(SamplePolicy(baseline_rate=1)))(decode(records))
     basic, detailed = io.StringIO(), io.StringIO()
     asyncio.run(DebugExporter("debug", "basic", basic).export(batch, "t"))
     asyncio.run(DebugExporter("debug", "detailed", detailed).export(batch, "t"))

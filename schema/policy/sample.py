@@ -1,0 +1,85 @@
+"""Which traces are sampled whether or not they fail: the settings of the processor `sample`, checked before any start.
+
+    sample:
+      baseline_rate: 0.1
+      rules:
+        - {name: triage, when: "service_name = 'triage' AND environment = 'prod'", rate: 1.0}
+        - {name: acme, when: "tenant = 'acme'", rate: 0.25}
+      target_per_day: 50
+
+A span has the highest rate of the rules that hold for it, and `baseline_rate` where none does; a trace has the highest
+rate of its spans. docs/sampling.md has every setting for people who write this.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field, FiniteFloat, field_validator
+
+from schema.component import ComponentConfig
+from schema.condition import ConditionError, parse_condition
+from schema.policy.failure import RULE_NAME
+
+MAX_RULES: Final = 100
+"""A rule costs time for every span (docs/sampling.md says how much)."""
+
+
+def _as_rate(value: object) -> float:
+    """Return a number between 0 and 1; YAML reads 1e-3 as text."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ValueError(f"a rate is a part of all traces, from 0 to 1: 0.1 is one in ten; {value!r} is none")
+    return number
+
+
+Rate = Annotated[float, BeforeValidator(_as_rate)]
+
+
+class RateRule(ComponentConfig):
+    """The rate of the spans for which a condition holds."""
+
+    name: str
+    when: str
+    rate: Rate
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_word(cls, name: str) -> str:
+        if not RULE_NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no name of a rule: lower-case letters, digits and _, a letter first, 64 at most"
+            )
+        return name
+
+    @field_validator("when")
+    @classmethod
+    def _is_understood(cls, when: str) -> str:
+        try:
+            parse_condition(when)
+        except ConditionError as e:
+            raise ValueError(str(e)) from None
+        return when
+
+
+class SamplePolicy(ComponentConfig):
+    """How much is sampled."""
+
+    baseline_rate: Rate = 0.1
+    """Part of the traces that is flagged whether or not they fail, where no rule says another."""
+    rules: Annotated[tuple[RateRule, ...], Field(max_length=MAX_RULES)] = ()
+    """In any order: of those that hold, the highest rate counts."""
+    target_per_day: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    """So many sampled traces a day are wanted of each tenant and rule: rates rise above what is set to reach it."""
+
+    @field_validator("rules")
+    @classmethod
+    def _are_distinct(cls, rules: tuple[RateRule, ...]) -> tuple[RateRule, ...]:
+        names = [rule.name for rule in rules]
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                raise ValueError(f"two rules are named {name!r}: rename one, its name is how figures tell them apart")
+        return rules
