@@ -25,6 +25,7 @@ Int: TypeAlias = Any
 
 QUOTE, BACKSLASH, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE = 34, 92, 91, 93, 123, 125
 SPACE, DELETE = 32, 127
+BLANK, OTHER = 1, 2
 TRIPLES = 1 << 14
 """Size of a table of triples."""
 
@@ -53,18 +54,26 @@ def end_of_word(data: Bytes, at: Int, end: Int) -> Int:
 
 
 @kernel
-def maybe_blank(
-    offsets: Rows, data: Bytes, among: Bytes, role: Bytes, parts: Bytes, text: Bytes, content: Bytes, found: Bytes
+def first_parts(
+    offsets: Rows,
+    data: Bytes,
+    among: Bytes,
+    role: Bytes,
+    parts: Bytes,
+    text: Bytes,
+    call: Bytes,
+    content: Bytes,
+    found: Bytes,
 ) -> None:
-    """Find texts of messages of which the first part is not surely more than white space.
+    """Mark messages by their first part: BLANK if it is not surely more than white space, OTHER if of another type.
 
-    `role`, `parts`, `text` and `content` are what stands before the role, before the type of the first part, the type
-    of texts, and what stands before the content of one.
+    `role`, `parts` and `content` are what stands before the role, before the type of the first part, and before the
+    content of one; `text` and `call` are the types of a text and of a tool call. What looks otherwise is both.
     """
     for row in range(len(among)):
         if among[row] == 0:
             continue
-        found[row] = 1
+        found[row] = BLANK | OTHER
         at, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
         at = end_of_word(data, behind(data, at, end, role), end)
         at = behind(data, at, end, parts)
@@ -76,9 +85,10 @@ def maybe_blank(
             if at < 0 or at >= end:
                 continue
             first = data[at]
-            if first <= SPACE or first >= DELETE or first == QUOTE or first == BACKSLASH:
-                continue
-        found[row] = 0
+            blank = first <= SPACE or first >= DELETE or first == QUOTE or first == BACKSLASH
+            found[row] = BLANK if blank else 0
+        else:
+            found[row] = 0 if behind(data, at, last, call) == last else OTHER
 
 
 @inlined

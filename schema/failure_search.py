@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from schema import failure_kernels as kernels
+from schema.failure_answers import ASKED_FOR_JSON
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,27 +17,45 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
 
 TOOL_RESPONSE: Final = b"tool_call_response"
+REFUSAL: Final = b'"refusal"'
 
 
-def maybe_blank(column: pa.Array, among: Mask) -> Mask:
-    """Return which of these rows may hold messages without anything in them; rows among must not be null."""
+def first_parts(column: pa.Array, among: Mask) -> tuple[Mask, Mask]:
+    """Return which of these rows may hold messages without anything in them, and which may begin with a refusal."""
+    if not among.any():
+        return among, among
     offsets, data = _texts(column)
-    words = (b'[{"role":"', b'","parts":[{"type":"', b"text", b'","content":"')
-    role, parts, text, content = (np.frombuffer(w, np.uint8) for w in words)
+    words = (b'[{"role":"', b'","parts":[{"type":"', b"text", b"tool_call", b'","content":"')
+    role, parts, text, call, content = (np.frombuffer(w, np.uint8) for w in words)
     found = np.zeros(len(among), np.uint8)
-    kernels.maybe_blank(offsets, data, _bytes(among), role, parts, text, content, found)
-    return found.view(np.bool_)
+    kernels.first_parts(offsets, data, _bytes(among), role, parts, text, call, content, found)
+    return (found & kernels.BLANK).astype(np.bool_), _contain(column, (found & kernels.OTHER).astype(np.bool_), REFUSAL)
+
+
+def asks_for_json(column: pa.Array, among: Mask) -> Mask:
+    """Return which of these rows of request parameters ask for JSON."""
+    return _contain(column, among, ASKED_FOR_JSON.encode())
 
 
 def maybe_answered_tool(column: pa.Array, among: Mask) -> Mask:
     """Return which of these rows may hold messages of which the last is a tool's, with a response in it."""
+    told = _contain(column, among, TOOL_RESPONSE)
+    if not told.any():
+        return told
     offsets, data = _texts(column)
     found = np.zeros(len(among), np.uint8)
-    needle = np.frombuffer(TOOL_RESPONSE, np.uint8)
+    role, tool = np.frombuffer(b'"role":"', np.uint8), np.frombuffer(b"tool", np.uint8)
+    kernels.maybe_end_with(offsets, data, _bytes(told), role, tool, found)
+    return found.view(np.bool_)
+
+
+def _contain(column: pa.Array, among: Mask, word: bytes) -> Mask:
+    """Return which of these rows contain a word."""
+    if not among.any():
+        return among
+    offsets, data = _texts(column)
+    found, needle = np.zeros(len(among), np.uint8), np.frombuffer(word, np.uint8)
     kernels.contain(offsets, data, _bytes(among), needle, _triples(needle), found)
-    if found.any():
-        role, tool = np.frombuffer(b'"role":"', np.uint8), np.frombuffer(b"tool", np.uint8)
-        kernels.maybe_end_with(offsets, data, _bytes(found.astype(np.bool_)), role, tool, found)
     return found.view(np.bool_)
 
 

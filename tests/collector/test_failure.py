@@ -18,7 +18,9 @@ from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
 from schema import failure_search
 from schema.anyvalue import dump_json
-from schema.failure import REASONS, failures, reports_error, reports_error_text
+from schema.failure import failures
+from schema.failure_names import REASONS
+from schema.failure_tools import reports_error, reports_error_text
 from schema.span import CANONICAL
 
 CORPUS = Path("tests/corpus")
@@ -47,6 +49,14 @@ def said(text: str, role: str = "assistant") -> dict[str, Any]:
 
 def answered(response: Any, **more: Any) -> dict[str, Any]:
     return {"role": "tool", "parts": [{"type": "tool_call_response", "id": "1", "response": response, **more}]}
+
+
+def refusal(*before: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "parts": [*before, {"type": "refusal", "content": "I cannot do this."}]}]
+
+
+ANSWERED: dict[str, Any] = {"span_kind": "llm", "counted": True, "error": False, "finish_reasons": ["stop"]}
+JSON_ASKED = {**ANSWERED, "request_params": '{"output_type":"json"}'}
 
 
 def test_a_plain_success_has_no_reason() -> None:
@@ -96,6 +106,108 @@ def test_an_answer_without_anything_is_empty(output: list[Any], *, empty: bool) 
     assert reasons(**{**call, "error": True}) == ["span_error"]
     if empty:
         assert reasons(**call, finish_reasons=["tool_call"]) == [], "it stopped for a tool, whatever was captured"
+
+
+@pytest.mark.parametrize(
+    ("messages", "refused"),
+    [
+        (refusal(), True),
+        (refusal({"type": "reasoning", "content": "hm"}), True),
+        (refusal({"type": "text", "content": "Well:"}), False),
+        ([said('"refusal"')], False),
+        ([{"role": "assistant", "parts": [{"type": "reasoning", "content": '{"type":"refusal"}'}]}], False),
+        ([{"role": "assistant", "parts": [{"type": "refusal_policy", "content": '"refusal"'}]}], False),
+    ],
+)
+def test_a_refusal_that_the_provider_marks(messages: list[Any], *, refused: bool) -> None:
+    assert reasons(**ANSWERED, output_messages=messages) == (["refused"] if refused else [])
+    assert reasons(**{**ANSWERED, "counted": False}, output_messages=messages) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can't help with that.",
+        "I can\u2019t help with that.",
+        "I'm sorry, but I can't assist with that request.",
+        "Sorry, I cannot assist with this.",
+        "I\u2019m unable to help you with that request.",
+        "Unfortunately, I am not able to answer that question.",
+        "As an AI language model, I cannot provide that information.",
+        "I won't do that.",
+        "I'm sorry, I can't help with that. Is there something else I can help you with?",
+        "i cannot comply with your request",
+    ],
+)
+def test_a_text_that_only_refuses(text: str) -> None:
+    assert reasons(**ANSWERED, output_text=text) == ["refused"]
+    assert reasons(**{**ANSWERED, "finish_reasons": None}, output_text=text) == ["refused"]
+    assert reasons(**{**ANSWERED, "span_kind": "tool"}, output_text=text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can help with that.",
+        "I can't find your order, but I can look by phone number.",
+        "I can't help but smile at that.",
+        "I'm sorry to hear that. Let me check your order.",
+        "I cannot recommend this hotel enough!",
+        "Sorry, the store is closed on Sundays.",
+        "Unfortunately, your order has been delayed.",
+        "I can't help with that refund directly, so I opened ticket 4711 for you.",
+        "I will not be able to help with that until you log in, so please log in first.",
+        "I can't help with that. " + "The store is open from nine to five. " * 10,
+        "I don't know.",
+        "So",
+        "",
+    ],
+)
+def test_a_text_that_does_more_than_refuse(text: str) -> None:
+    assert reasons(**ANSWERED, output_text=text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "invalid"),
+    [
+        ('{"answer": 1}', False),
+        ("[1, 2]", False),
+        ('```json\n{"answer": 1}\n```', False),
+        ('"only a text"', False),
+        ("The answer is 1.", True),
+        ('{"answer": 1', True),
+        ('{"answer": 1} and more', True),
+        ("{'answer': 1}", True),
+        ('```json\n{"answer": \n```', True),
+        (" ", False),
+    ],
+)
+def test_json_that_was_asked_for_must_parse(text: str, *, invalid: bool) -> None:
+    assert reasons(**JSON_ASKED, output_text=text) == (["invalid_json"] if invalid else [])
+    assert reasons(**ANSWERED, output_text=text) == [], "nobody asked for JSON"
+    assert reasons(**JSON_ASKED, output_text=text, defects=["truncated_content"]) == [], (
+        "cut off here, not by the model"
+    )
+    cut = {**JSON_ASKED, "finish_reasons": ["length"]}
+    assert reasons(**cut, output_text=text) == ["finish:length"], "one reason is enough"
+    assert reasons(**JSON_ASKED, output_text=None) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "counts"),
+    [
+        ('{"max_tokens":1}', False),
+        ('{"max_tokens":16}', False),
+        ('{"max_tokens":17}', True),
+        ("{}", True),
+        (None, True),
+        ('{"max_tokens":"1"}', True),
+        ("[]", True),
+    ],
+)
+def test_a_limit_of_few_tokens_is_meant_to_cut_the_answer_off(params: str | None, *, counts: bool) -> None:
+    cut = {**ANSWERED, "finish_reasons": ["length"], "request_params": params}
+    assert reasons(**cut) == (["finish:length"] if counts else [])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +324,7 @@ def captures() -> list[Path]:
 def test_real_captures_are_failing_exactly_when_something_failed(path: Path) -> None:
     expected = json.loads(path.read_text())
     records = [
-        Record(i, "default", body["signal"], "json" if body["file"].endswith(".json") else "protobuf", False, 1, data)  # noqa: FBT003
+        Record(i, "default", body["signal"], "json" if body["file"].endswith(".json") else "protobuf", False, 1, data)  # noqa: FBT003 - as the dataclass has it
         for i, body in enumerate(expected["bodies"])
         for data in [(path.parent / body["file"]).read_bytes()]
     ]
@@ -230,6 +342,7 @@ CONTENT = st.sampled_from(
 PART = st.one_of(
     st.fixed_dictionaries({"type": st.just("text"), "content": CONTENT}),
     st.fixed_dictionaries({"type": st.just("tool_call"), "name": CONTENT}),
+    st.fixed_dictionaries({"type": st.sampled_from(["refusal", "reasoning", "blob"]), "content": CONTENT}),
     st.fixed_dictionaries(
         {
             "type": st.just("tool_call_response"),
@@ -257,7 +370,8 @@ def test_kernels_leave_out_only_messages_of_which_no_rule_holds(made: list[Any])
     n = len(texts)
     messages = pa.array([None, *texts], pa.string()).slice(1)
     columns = {"span_kind": pa.array(["llm"] * n), "counted": pa.array([True] * n)}
-    columns |= dict.fromkeys(("input_messages", "output_messages"), messages)
+    columns |= dict.fromkeys(("input_messages", "output_messages", "output_text"), messages)
+    columns["request_params"] = pa.array(['{"output_type":"json"}' if len(t or "") % 2 else '{"a":1}' for t in texts])
     got, expected = (failures(columns, n, compiled=compiled) for compiled in (True, False))
     assert [column.to_pylist() for column in got] == [column.to_pylist() for column in expected]
 
@@ -267,4 +381,6 @@ def test_kernels_leave_out_what_a_rule_need_not_read() -> None:
     column = pa.array([dump_json(m) for m in (history, history[:1], [said("hello")], [said(" ")])])
     every = np.ones(4, np.bool_)
     assert failure_search.maybe_answered_tool(column, every).tolist() == [False, True, False, False]
-    assert failure_search.maybe_blank(column, every).tolist() == [False, False, False, True]
+    blank, refusing = failure_search.first_parts(column, every)
+    assert blank.tolist() == [False, False, False, True]
+    assert not refusing.any()
