@@ -1,0 +1,275 @@
+"""A run that is cut off at any place, and several at once: what is there in the end is the same, and counted once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from collector.retention import log
+from collector.retention.decide import Moment
+from collector.retention.expire import Retention
+from collector.retention.mutate import PATIENCE_S, Mutations, Stopped, alter
+from schema.errors import Retryable
+from tests.collector.retained import TODAY, WEEK, World, ago, hold
+from tests.collector.test_retention import BASELINE, FAILING, PLAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporters.clickhouse.connect import Database
+
+PLACES = (
+    "retention.before_decide",
+    "retention.after_decide",
+    "retention.after_freeze",
+    "retention.after_delete",
+    "retention.before_ledger",
+    "retention.after_ledger",
+)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def embedded(embedded_db: Database) -> World:
+    return World(embedded_db)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, place: str, action: Callable[[], None], *, hit: int = 1) -> None:
+    """Do something at the pass of this number of a place."""
+    passed = 0
+
+    def failpoint(name: str) -> None:
+        nonlocal passed
+        passed += name == place
+        if name == place and passed == hit:
+            action()
+
+    for module in ("decide", "expire"):
+        monkeypatch.setattr(f"collector.retention.{module}.failpoint", failpoint)
+
+
+def kill() -> None:
+    raise Killed
+
+
+def fill(world: World) -> None:
+    world.trace(1, 2, days=9, **PLAIN)
+    world.trace(3, days=9, **BASELINE)
+    world.trace(4, days=9, **FAILING)
+    world.trace(1, days=8.5, **PLAIN)
+    world.logs(1, 0, days=9)
+    world.said(2, days=9, polarity="positive")
+    world.trace(5, days=2, **PLAIN)
+
+
+LEFT = {
+    "traces": {3, 4, 5},
+    "ledger": {"stored traces": 6, "expired traces": 6, "expired logs": 2},
+    "kinds": ["settings", "decided", "done"],
+}
+
+
+def check(world: World) -> None:
+    assert world.traces() == world.left("spans") == LEFT["traces"]
+    assert world.left("events") == world.left("feedback") == set()
+    assert world.ledger() == LEFT["ledger"]
+    assert [e.kind for e in log.read(world.db)] == LEFT["kinds"]
+    weights = "SELECT lower(hex(trace_id)) AS t, any(sample_weight) AS w FROM spans GROUP BY t ORDER BY t"
+    assert [r["w"] for r in world.db.rows(weights)] == [10, 1, 1]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_anywhere_and_begun_again_it_ends_the_same(
+    embedded: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(embedded)
+    embedded.force()
+    at(monkeypatch, place, kill)
+    with pytest.raises(Killed):
+        embedded.expire()
+    is_decided = place != "retention.before_decide"
+    assert [e.kind for e in log.read(embedded.db)][1:2] == (["decided"] if is_decided else [])
+    assert (5 in embedded.traces()) and (is_decided or 1 in embedded.traces())
+    again = embedded.expire()
+    assert (again.finished, again.runs) == (int(is_decided), 1)
+    check(embedded)
+    assert embedded.expire().runs == 0
+    check(embedded)
+
+
+def test_what_the_ledger_was_told_and_the_window_forgot_is_not_told_again(
+    embedded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deduplication token of the move is known for some INSERTs only; what is there is compared with what must be."""
+    fill(embedded)
+    embedded.force()
+    at(monkeypatch, "retention.after_ledger", kill)
+    with pytest.raises(Killed):
+        embedded.expire()
+    (run,) = log.unfinished(log.read(embedded.db))
+    entry = next(e for e in log.read(embedded.db) if e.kind == "decided")
+    embedded.db.command("ALTER TABLE ledger MODIFY SETTING non_replicated_deduplication_window = 0")
+    assert entry.run == run
+    embedded.expire()
+    check(embedded)
+
+
+def test_two_at_once_remove_and_count_once(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other comes where it hurts most: the first is about to write down what it decided."""
+    world = World(db)
+    fill(world)
+    world.force()
+    done = []
+    at(monkeypatch, "retention.before_decide", lambda: done.append(world.retention().run()))
+    mine = world.expire()
+    assert (done[0].traces, mine.runs) == (2, 0)
+    check(world)
+
+
+def test_the_other_helps_to_the_end(embedded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(embedded)
+    embedded.force()
+    done = []
+    at(monkeypatch, "retention.after_delete", lambda: done.append(embedded.retention().run()), hit=2)
+    embedded.expire()
+    assert (done[0].finished, done[0].runs) == (1, 1)
+    check(embedded)
+
+
+def test_a_hold_that_comes_while_it_decides_holds(embedded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(embedded)
+    embedded.force()
+    at(monkeypatch, "retention.before_decide", lambda: hold(embedded, [1]))
+    assert embedded.expire().traces == 1
+    assert 1 in embedded.traces()
+    assert len(embedded.db.rows("SELECT 1 FROM spans WHERE toUInt8(substring(trace_id, 16, 1)) = 49 OR 1")) == 12 - 2
+
+
+@dataclass
+class Between:
+    """A database in which something happens right before a statement."""
+
+    db: Database
+    before: str
+    action: Callable[[], None]
+    times: int = 1
+
+    def command(self, sql: str, parameters: Any = None) -> None:
+        if self.before in sql and self.times:
+            self.times -= 1
+            self.action()
+        self.db.command(sql, parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.db, name)
+
+
+@pytest.mark.parametrize(
+    ("times", "left"), [(1, {1, 3, 4, 5}), (99, {3, 4, 5})], ids=["once", "all the time: the last one is late"]
+)
+def test_a_thumbs_down_that_comes_while_it_decides_keeps_the_trace(embedded: World, times: int, left: set[int]) -> None:
+    fill(embedded)
+    embedded.force()
+    # Counting is what comes after the decision on each trace; somebody else's trace is touched each time.
+    touched = iter([1, *[2] * 200])
+
+    def action() -> None:
+        number = next(touched)
+        if times == 1:
+            embedded.said(number, days=0)
+        else:
+            embedded.trace(7, days=9, **PLAIN)
+            embedded.said(7, days=0, polarity="positive") if number == 1 else None
+
+    db = cast("Database", Between(embedded.db, "INSERT INTO retention_counts", action, times))
+    Retention(db, "test", lambda: Moment(embedded.now, quiet_s=0)).run()
+    assert embedded.traces() - {7} == left
+
+
+class FakeMutations:
+    """A database of one mutation that does as it is told."""
+
+    def __init__(self, *states: dict[str, Any] | None) -> None:
+        self.states = list(states)
+        self.commands: list[str] = []
+
+    def rows(self, sql: str, parameters: Any = None) -> list[dict[str, Any]]:
+        if "system.mutations" not in sql:
+            return [{"is_left": 1}]
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return [] if state is None else [state]
+
+    def command(self, sql: str, parameters: Any = None) -> None:
+        self.commands.append(sql)
+
+
+STUCK = {
+    "is_done": 0,
+    "fails": "Code: 243. Cannot reserve 1.00 MiB, not enough space",
+    "parts_to_do": 3,
+    "mutation": "m",
+}
+UNDER_WAY = {**STUCK, "fails": ""}
+
+
+def mutations(db: FakeMutations, *, is_stopping: bool = False) -> tuple[Mutations, list[float]]:
+    clock = [0.0]
+
+    def sleep(s: float) -> None:
+        clock[0] += s
+
+    return Mutations(cast("Database", db), lambda: is_stopping, sleep, lambda: 1 + clock[0]), clock
+
+
+RUN = {"run": "r", "until": TODAY}
+
+
+def test_a_deletion_that_fails_for_a_minute_is_told_with_what_clickhouse_says() -> None:
+    db = FakeMutations(None, UNDER_WAY, STUCK)
+    one, clock = mutations(db)
+    with pytest.raises(Retryable, match=r"3 parts are left: .* not enough space.*KILL MUTATION"):
+        one.carry_out("spans", TODAY, RUN)
+    assert len(db.commands) == 1
+    assert PATIENCE_S <= clock[0] < PATIENCE_S + 5
+
+
+def test_a_deletion_that_is_under_way_is_not_begun_again() -> None:
+    db = FakeMutations(UNDER_WAY, UNDER_WAY, {**UNDER_WAY, "is_done": 1})
+    assert mutations(db)[0].carry_out("spans", TODAY, RUN)
+    assert db.commands == []
+
+
+def test_a_deletion_that_somebody_killed_is_told() -> None:
+    db = FakeMutations(UNDER_WAY, None)
+    with pytest.raises(Retryable, match="was killed"):
+        mutations(db)[0].carry_out("spans", TODAY, RUN)
+
+
+def test_it_is_not_waited_for_by_a_service_that_ends() -> None:
+    with pytest.raises(Stopped):
+        mutations(FakeMutations(UNDER_WAY), is_stopping=True)[0].carry_out("spans", TODAY, RUN)
+
+
+def test_statements_name_tables_of_ours_alone() -> None:
+    with pytest.raises(ValueError, match="no table of ours"):
+        alter("users; DROP", TODAY)
+    with pytest.raises(ValueError, match="no weights"):
+        alter("events", TODAY, [10.0])
+    assert re.match(
+        r"ALTER TABLE `spans` UPDATE .* DELETE IN PARTITION '\d{4}-\d\d-\d\d' WHERE", alter("spans", TODAY, [2.0])
+    )
+
+
+def test_numbers_of_the_log_are_given_once(db: Database) -> None:
+    assert log.append(db, "hold", after=0, actor="a")
+    assert not log.append(db, "release", after=0, actor="b")
+    assert log.append_last(db, "release", actor="b") == 2
+    assert [(e.number, e.kind, e.actor) for e in log.read(db)] == [(1, "hold", "a"), (2, "release", "b")]
+    assert ago(0) > 0
+    assert WEEK.words() == "flagged 90 days, others 7 days"
