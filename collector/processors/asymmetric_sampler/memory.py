@@ -52,10 +52,11 @@ class Memory:
             if self._policy not in versions:
                 versions.append(self._policy)
             self.policy = versions.index(self._policy)
+            self._decisions.add(rows)
             if read_before:
                 # Something of them may wait up to there: when they were last seen is saved only with what changes.
-                rows["last"] = np.maximum(rows["last"], np.uint64(read_before - 1))
-            self._decisions.add(rows)
+                seen = self._decisions.rows["last"]
+                np.maximum(seen, np.uint64(read_before - 1), out=seen)
             if not is_whole and read_before:
                 self._decisions.forgotten_through = max(self._decisions.forgotten_through, read_before - 1)
         self._file.rewrite(versions, self._decisions.rows)
