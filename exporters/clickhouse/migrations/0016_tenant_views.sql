@@ -4,6 +4,9 @@ CREATE OR REPLACE VIEW tenant_spans ${on_cluster} AS SELECT * FROM spans WHERE t
 
 CREATE OR REPLACE VIEW tenant_settled_spans ${on_cluster} AS SELECT * FROM settled_spans WHERE tenant = {tenant:String};
 
+CREATE OR REPLACE VIEW tenant_span_revisions ${on_cluster} AS
+SELECT * FROM span_revisions WHERE tenant = {tenant:String};
+
 CREATE OR REPLACE VIEW tenant_traces ${on_cluster} AS SELECT * FROM traces WHERE tenant = {tenant:String};
 
 CREATE OR REPLACE VIEW tenant_flagged_traces ${on_cluster} AS SELECT * FROM flagged_traces WHERE tenant = {tenant:String};

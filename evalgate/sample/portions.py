@@ -1,0 +1,149 @@
+"""Stored history in portions: what is read at once is bounded, and no trace is ever read in halves.
+
+Rows lie in the order of their hour of receipt, so a portion is some hours. A trace that came in several hours would be
+in several portions: all of these are left out there, and read together at the end. Of a trace that began before the
+time that was asked for only a part would be seen: it is left out. Where one hour, or what is read at the end, has more
+spans than a portion, it is cut by a hash of the trace id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from evalgate.database import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from evalgate.database import TenantDatabase
+
+PORTION_SPANS: Final = 250_000
+"""About 200 MB, of which most is content."""
+HOUR_S: Final = 3_600
+ID: Final = "V16"
+"""A trace id as NumPy sorts and compares it: sixteen bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What is read at once."""
+
+    first_s: int
+    """Unix time of the first hour of receipt."""
+    last_s: int
+    """Of the first that is not in it any more."""
+    slice: int = 0
+    slices: int = 1
+    """Of so many by trace id, this one."""
+    is_spread: bool = False
+    """The traces of several hours, and nothing else; or all others."""
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What the statements bind."""
+        return {"first_s": self.first_s, "last_s": self.last_s, "slice": self.slice, "slices": self.slices}
+
+    @property
+    def condition(self) -> str:
+        """What chooses its rows beside the hours, of any table with a trace id."""
+        cut = "AND cityHash64(trace_id) % {slices:UInt32} = {slice:UInt32}" if self.slices > 1 else ""
+        if not self.is_spread:
+            return cut
+        spread = sql(__package__, "spread").replace("{since_s:UInt32}", "{first_s:UInt32}")
+        return f"{cut} AND trace_id IN ({spread})"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is stored since a moment, and how it is read."""
+
+    since: datetime
+    """A whole hour."""
+    until: datetime
+    spans: int
+    portions: tuple[Portion, ...]
+    spread: NDArray[Any]
+    """Ids of the traces of several hours, sorted."""
+    early: NDArray[Any]
+    """Ids of the traces that began before, sorted."""
+
+    def rows_of(self, portion: Portion, table: pa.Table) -> pa.Table:
+        """Return the rows of a table whose traces belong to a portion that was read."""
+        ids = trace_ids(table)
+        out = _among(ids, self.early)
+        if not portion.is_spread:
+            out |= _among(ids, self.spread)
+        return table.filter(~out) if out.any() else table
+
+
+def history(database: TenantDatabase, since: datetime, now: datetime, *, portion_spans: int = PORTION_SPANS) -> History:
+    """Look at what is stored and cut it into portions."""
+    first = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    asked = {"since_s": max(0, int(first.timestamp()))}
+    hours = [(int(r["hour_unix_s"]), int(r["spans"])) for r in database.rows(sql(__package__, "hours"), asked)]
+    spread, early = (
+        np.sort(np.array([r["trace_id"] for r in database.rows(sql(__package__, name), asked)], ID))
+        for name in ("spread", "early")
+    )
+    # How many spans those of several hours have is not known; they are cut as if each had as many as all others.
+    traces_a_portion = max(1, portion_spans // 8)
+    portions = [*_cut(hours, portion_spans)]
+    if len(spread):
+        n = -(-len(spread) // traces_a_portion)
+        portions += [Portion(asked["since_s"], hours[-1][0] + HOUR_S, i, n, is_spread=True) for i in range(n)]
+    return History(first, now, sum(spans for _, spans in hours), tuple(portions), spread, early)
+
+
+def _cut(hours: Sequence[tuple[int, int]], portion_spans: int) -> Iterator[Portion]:
+    """Put hours together until there are enough spans; cut an hour that has too many."""
+    first, held = None, 0
+    for hour, spans in hours:
+        if spans > portion_spans or (first is not None and held + spans > portion_spans):
+            if first is not None:
+                yield Portion(first, hour)
+            first, held = None, 0
+        if spans > portion_spans:
+            n = -(-spans // portion_spans)
+            yield from (Portion(hour, hour + HOUR_S, i, n) for i in range(n))
+            continue
+        first = hour if first is None else first
+        held += spans
+    if first is not None:
+        yield Portion(first, hours[-1][0] + HOUR_S)
+
+
+def trace_ids(table: pa.Table) -> NDArray[Any]:
+    """Return the column `trace_id`, which has 16 bytes a row."""
+    column = table.column("trace_id").combine_chunks()
+    if table.num_rows == 0:
+        return np.zeros(0, ID)
+    return np.frombuffer(column.buffers()[1], ID, len(column), 16 * column.offset)
+
+
+def _among(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which ids are among sorted ones."""
+    if not len(known):
+        return np.zeros(len(ids), np.bool_)
+    at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.asarray(known[at] == ids)
+
+
+def arrow(database: TenantDatabase, statement: str, parameters: Mapping[str, object]) -> pa.Table:
+    """Return the rows of a statement of this tenant as one Arrow table."""
+    import pyarrow as pa  # noqa: PLC0415 - Arrow comes with the database's packages
+
+    known = {**parameters, "tenant": database.tenant}
+    bound = {name: value for name, value in known.items() if f"{{{name}:" in statement}
+    settings = {"output_format_arrow_low_cardinality_as_dictionary": 0, "output_format_arrow_string_as_string": 1}
+    answer = database.opened.raw(statement, parameters=bound, settings=settings, form="ArrowStream")
+    if not answer:
+        return pa.table({"trace_id": pa.array([], pa.binary(16))})
+    with pa.ipc.open_stream(answer) as stream:
+        return stream.read_all()

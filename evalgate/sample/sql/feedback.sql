@@ -1,0 +1,4 @@
+-- What was said of traces since then; where the same was said twice, both.
+SELECT lower(feedback.trace_id) AS trace_id, name, value, label, polarity
+FROM tenant_feedback(tenant = {tenant:String}) AS feedback
+WHERE received_at >= toDateTime({since_s:UInt32}, 'UTC') AND match(feedback.trace_id, '^[0-9a-f]{32}$')
