@@ -11,6 +11,7 @@ from exporters.clickhouse.dsn import default_dsn, parse_dsn
 from exporters.clickhouse.insert import Splits, insert_batch, rehearse
 from exporters.clickhouse.ledger import Booked, by_day, entry_rows
 from exporters.clickhouse.migrate import migrate
+from exporters.clickhouse.policies import note_policy
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError, Permanent, Retryable
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from schema.batch import SpanBatch
     from schema.component import Rejected
     from schema.ledger import Entry
+    from schema.policy import Policy
 
 
 class ClickHouseConfig(ComponentConfig):
@@ -37,8 +39,10 @@ class ClickHouseConfig(ComponentConfig):
 class ClickHouseExporter:
     """Writes spans, log records, feedback and the ledger. One batch at a time: the journal hands them out in order."""
 
-    def __init__(self, dsn: str, *, create_schema: bool = True) -> None:
+    def __init__(self, dsn: str, *, create_schema: bool = True, policy: Policy | None = None) -> None:
+        """Make it; `policy` is noted in the database at the start."""
         parse_dsn(dsn)  # a wrong DSN is an error of the configuration, before anything starts
+        self._policy = policy
         self._dsn = dsn
         self._create_schema = create_schema
         self._db: Database | None = None
@@ -74,6 +78,8 @@ class ClickHouseExporter:
             missing = migrate(db, dry_run=not self._create_schema)
             _complete(missing, db.url, create_schema=self._create_schema)
             put_right(db, create_schema=self._create_schema)
+            if self._policy is not None:
+                note_policy(db, self._policy)
         except BaseException:
             db.close()
             raise
@@ -147,5 +153,7 @@ def _complete(missing: list[str], where: str, *, create_schema: bool) -> None:
 def clickhouse(config: ClickHouseConfig, context: Context) -> ClickHouseExporter:
     """Make the exporter; nothing is opened yet."""
     return ClickHouseExporter(
-        config.dsn or context.dsn or default_dsn(context.data_dir), create_schema=config.create_schema
+        config.dsn or context.dsn or default_dsn(context.data_dir),
+        create_schema=config.create_schema,
+        policy=context.policy,
     )

@@ -16,8 +16,10 @@ from exporters.clickhouse.connect import Database, connect
 from exporters.clickhouse.exporter import ClickHouseExporter
 from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
+from exporters.clickhouse.policies import note_policy
 from schema.component import Context
 from schema.errors import ConfigError, Permanent, Retryable
+from schema.policy import Policy, SamplePolicy
 from tests.clickhouse.otlp import DAY, NOON, SECOND, batch_of, logs_record, span, spans_record, with_feedback
 
 if TYPE_CHECKING:
@@ -282,6 +284,40 @@ def test_feedback_alone_makes_no_trace(dsn: str) -> None:
     assert query(dsn, "SELECT * FROM traces") == []
 
 
+def test_a_policy_is_noted_once_however_often_and_from_wherever_it_starts(dsn: str) -> None:
+    policy, other = Policy(), Policy(sample=SamplePolicy(baseline_rate=0.5))
+
+    async def start(*policies: Policy) -> None:
+        exporters = [ClickHouseExporter(dsn, policy=p) for p in policies]
+        await asyncio.gather(*(e.start() for e in exporters))
+        for exporter in exporters:
+            await exporter.shutdown()
+
+    asyncio.run(start(policy))
+    asyncio.run(start(policy, other, other))
+    found = query(dsn, "SELECT version, body FROM sampling_policies ORDER BY first_seen")
+    assert [(r["version"], r["body"]) for r in found] == [(p.version, p.body) for p in (policy, other)]
+
+
+def test_two_that_find_no_policy_leave_one_row(dsn: str) -> None:
+    """They looked before either wrote: the token is what makes it one."""
+    with connect(dsn, create_database=True) as db:
+        migrate(db)
+        for _ in range(2):
+            note_policy(_Forgetful(db), Policy())  # type: ignore[arg-type] # all of a database but what it knows
+        assert db.rows("SELECT count() AS n FROM sampling_policies") == [{"n": 1}]
+
+
+class _Forgetful:
+    """A database in which nothing is found."""
+
+    def __init__(self, db: Database) -> None:
+        self.insert_arrow = db.insert_arrow
+
+    def rows(self, _sql: str, _parameters: dict[str, object]) -> list[dict[str, Any]]:
+        return [{"n": 0}]
+
+
 def test_otel_traces_speaks_the_collectors_words(dsn: str) -> None:
     one = span(0xFF, 0xA, kind=3, attributes={"SampleRate": 4, "a": "b"})
     one.status.code = Status.STATUS_CODE_ERROR
@@ -352,6 +388,7 @@ import os, signal
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
+from exporters.clickhouse.policies import note_policy
 from tests.clickhouse.test_export import traffic
 db = connect({dsn!r})
 migrate(db)

@@ -1,5 +1,5 @@
 -- Sampling policies: what each `policy_version` of a span stands for. Written at the start of a collector, once per
--- version; two that start at the same time may both write it, with the same row but for the time: min() that.
+-- version: the deduplication token is the version.
 CREATE TABLE IF NOT EXISTS sampling_policies ${on_cluster}
 (
     version String,
@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS sampling_policies ${on_cluster}
     body String CODEC(ZSTD(1))
 )
 ENGINE = ${replicated}MergeTree
-ORDER BY (version, first_seen)
+ORDER BY version
 SETTINGS ${durable};
 
 -- Baseline rates that a collector raised by itself to reach `target_per_day`: one row each time one changed. Of a
