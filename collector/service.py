@@ -213,7 +213,8 @@ class Service:
             for i, exporter in self._exporters.items()
         }
         if (forwarding := self._forwarding(journal)) is not None:
-            self._look_ahead, lanes = await forwarding.over(journal, lanes)
+            again: dict[str, Processor] = {i: self._make(c) for i, c in self._ordered_processors().items()}
+            self._look_ahead, lanes = await forwarding.over(journal, lanes, again)
         return Lanes(lanes, leading)
 
     def _forwarding(self, journal: Journal) -> Forwarding | None:
@@ -223,7 +224,7 @@ class Service:
             return None
         name, settings = sampler
         most = plan.max_wait_bytes(settings, journal.options.max_bytes)
-        return Forwarding(name, settings, most, plan.policy_version(self._config))
+        return Forwarding(name, settings, most, self._config.policy.version)
 
     async def _deliver(self, lanes: Lanes, accounting: Accounting) -> None:
         await accounting.survey()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collector.delivery.lane import Lane
     from collector.journal import Journal
     from collector.processors.asymmetric_sampler import AsymmetricSamplerConfig
+    from schema.component import Processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,13 @@ class Forwarding:
     fs: Fs = field(default_factory=Fs)
     clocks: Clocks = Clocks()
 
-    async def over(self, journal: Journal, lanes: Mapping[str, Lane]) -> tuple[LookAhead, dict[str, Lane]]:
+    async def over(
+        self, journal: Journal, lanes: Mapping[str, Lane], processors: Mapping[str, Processor] | None = None
+    ) -> tuple[LookAhead, dict[str, Lane]]:
         """Return the look-ahead, and the lanes that follow it.
+
+        The processors of the lanes are those that see everything, for the look-ahead; `processors`, if others are
+        given, are for the lanes, so that what processors count is counted once.
 
         Raises:
             ConfigError: the file of decisions cannot be used.
@@ -85,7 +91,11 @@ class Forwarding:
         )
         ahead = LookAhead(looking, memory, hold, decide_at_end=settings.at_shutdown == "decide")
         following = {
-            name: replace(lane, sampler=Sampler(memory, settings.max_traces, hold.is_early, hold.moved))
+            name: replace(
+                lane,
+                processors=processors if processors is not None else lane.processors,
+                sampler=Sampler(memory, settings.max_traces, hold.is_early, hold.moved),
+            )
             for name, lane in lanes.items()
         }
         return ahead, following

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
-
-import orjson
 
 from collector.journal import ReaderOptions
 from collector.journal.journal import FULL_AT
@@ -16,8 +13,6 @@ if TYPE_CHECKING:
     from collector.config import Config
 
 DATABASE: Final = "clickhouse"
-POLICY: Final = ("failure", "sample")
-"""Types of the processors that say which traces are flagged."""
 PART_OF_JOURNAL: Final = 4
 """An exporter that is not required may be behind by a quarter of the journal."""
 
@@ -83,10 +78,3 @@ def exporter_readers(config: Config, journal_bytes: int) -> tuple[ReaderOptions,
         lag = (limit or journal_bytes // PART_OF_JOURNAL) + waiting
         found.append(ReaderOptions(i, None if i in needed else lag))
     return tuple(found)
-
-
-def policy_version(config: Config) -> str:
-    """Return a word for what decides: 12 hex digits of a hash over the settings of `failure` and `sample`."""
-    deciding = [c for c in config.processors.values() if c.component.name in POLICY]
-    settings = {c.id: c.settings.model_dump(mode="json") for c in deciding}
-    return hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]

@@ -169,14 +169,17 @@ def test_what_stays_is_booked_with_its_batch_under_one_reason(tmp_path: Path) ->
 def test_an_incoming_threshold_is_never_lowered(tmp_path: Path) -> None:
     async def work(one: Sidecar) -> None:
         await one.send(
-            span(10, 1, trace_state="ot=th:f"),
+            span(10, 1, trace_state="ot=th:f;rv:ffffffffffffff"),
             span(20, 2, trace_state="ot=th:8;rv:ffffffffffffff,x=y"),
-            span(3, 3, name="fails", trace_state="ot=th:8"),
+            span(3, 3, name="fails", trace_state="ot=rv:ffffffffffffff;th:80000000000001"),
+            span(5, 4, name="fails", trace_state="ot=th:8"),  # which its id does not reach: nobody sampled by it
         )
         await one.pass_s()
-        assert thresholds_of(one.exporters["out"]) == {(10, 1): 0xF << 52, (20, 2): TENTH, (3, 3): 8 << 52}
+        said = {(10, 1): 0xF << 52, (20, 2): TENTH, (3, 3): (8 << 52) + 1, (5, 4): 0}
+        assert thresholds_of(one.exporters["out"]) == said
         states = [s for b in one.exporters["out"].stored for s in b.trace_state.to_pylist()]
         assert states[1].endswith(";rv:ffffffffffffff,x=y")
+        assert states[2] == "ot=rv:ffffffffffffff;th:80000000000001"
 
     run(tmp_path, work)
 

@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 
 from collector.processors.asymmetric_sampler.decisions import BASELINE
 from schema.arrays import codes
+from schema.arrival import arrival
 from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, Entry, LedgerSignal, State, merged
-from schema.sampling import read_tracestate, threshold, with_threshold
+from schema.sampling import threshold, with_threshold
 from schema.subset import subset
+from schema.tracestate import BITS, RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from schema.batch import SpanBatch
 
+UNCHANGED: Final = -1
 UNFLAGGED: Final = "unflagged"
 """The ledger's reason: neither failing nor in the baseline, as far as was known in time."""
 
@@ -35,7 +38,7 @@ def only(batch: SpanBatch, spans: NDArray[np.bool_], logs: NDArray[np.bool_], li
     kept = subset(batch, spans, logs)
     return replace(
         kept,
-        trace_state=said(kept.trace_state, limit[spans]),
+        trace_state=said(kept.trace_id, kept.trace_state, limit[spans]),
         booked=merged((*batch.booked, *_left_out(batch, ~spans, ~logs))),
     )
 
@@ -49,15 +52,22 @@ def limits_of(flags: NDArray[np.uint8], rate: NDArray[np.float64]) -> NDArray[np
     return limit
 
 
-def said(states: pa.Array, limit: NDArray[np.uint64]) -> pa.Array:
-    """Return the tracestates with `th`: that of `limit`, or what they say already where that is higher."""
+def said(trace_id: NDArray[np.uint8], states: pa.Array, limit: NDArray[np.uint64]) -> pa.Array:
+    """Return the tracestates with `th`: that of `limit`, or what they say already where that is as high.
+
+    What a sender says of sampling and cannot be (schema/arrival.py) is as if it were not there.
+    """
     if not len(states):
         return states
+    rate = arrival(trace_id, states).rate
+    own = limit.astype(np.int64)
+    if rate is not None:
+        told = ~np.isnan(rate)
+        before = RANGE - np.ldexp(np.where(told, rate, 1.0), BITS).astype(np.int64)
+        own[told & (before >= own)] = UNCHANGED
     which, texts = codes(states)
-    known = np.array([read_tracestate(t).threshold or 0 for t in texts], np.uint64)
-    both = np.stack((which, np.maximum(limit, known[which]).astype(np.int64)))
-    pairs, row = np.unique(both, axis=1, return_inverse=True)
-    distinct = [with_threshold(texts[w], t) for w, t in pairs.T.tolist()]
+    pairs, row = np.unique(np.stack((which, own)), axis=1, return_inverse=True)
+    distinct = [texts[w] if t == UNCHANGED else with_threshold(texts[w], t) for w, t in pairs.T.tolist()]
     return pa.array(distinct, states.type).take(pa.array(row.reshape(-1)))
 
 
