@@ -1,0 +1,99 @@
+"""What goes and when, as text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from collector.retention.survey import HELD, TRACELESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    from collector.retention.settings import Settings
+    from collector.retention.survey import Share
+
+MOST_DAYS: Final = 14
+BAR_CELLS: Final = 24
+UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+
+@dataclass(slots=True)
+class Line:
+    """What goes on one day, of one class."""
+
+    goes_on: date | None
+    """None: never."""
+    kind: str
+    traces: int = 0
+    spans: int = 0
+    records: int = 0
+    last_day: date | None = None
+
+
+def lines(shares: Sequence[Share], settings: Settings, today: date) -> list[Line]:
+    """Return what goes by day and class, the first first; what is due already goes today."""
+    found: dict[tuple[bool, date, str], Line] = {}
+    for share in shares:
+        goes = share.goes_on(settings)
+        goes = None if goes is None else max(goes, today)
+        line = found.setdefault((goes is None, goes or today, share.kind), Line(goes, share.kind))
+        line.traces += share.traces
+        if share.kind == TRACELESS:
+            line.records += share.spans
+        else:
+            line.spans += share.spans
+        line.last_day = max(line.last_day or share.last_day, share.last_day)
+    return [found[key] for key in sorted(found)]
+
+
+def picture(found: Sequence[Line], today: date, bytes_per_span: float | None) -> Iterator[str]:
+    """Yield the lines of a table with a bar for each day, and a last one that sums it up."""
+    going = [line for line in found if line.goes_on is not None]
+    if not going:
+        yield "Nothing goes: nothing is stored that a holding time ends for."
+    days = sorted({line.goes_on for line in going if line.goes_on})
+    shown = [line for line in going if line.goes_on in days[:MOST_DAYS]]
+    largest = max((line.traces or line.records for line in shown), default=0)
+    if shown:
+        yield f"{'GOES ON':<12}{'CLASS':<10}{'LAST RECEIVED':<15}{'TRACES':>10}{'SPANS':>12}{'SIZE':>11}"
+    for line in shown:
+        day = "now" if line.goes_on == today else str(line.goes_on)
+        traces = "-" if line.kind == TRACELESS else str(line.traces)
+        members = f"{line.records} log" if line.kind == TRACELESS else str(line.spans)
+        size = "-" if line.kind == TRACELESS else about(line.spans, bytes_per_span)
+        bar = "█" * -(-(line.traces or line.records) * BAR_CELLS // largest) if largest else ""
+        row = f"{day:<12}{line.kind:<10}{line.last_day!s:<15}{traces:>10}{members:>12}{size:>11}  {bar}"
+        yield row.rstrip()
+    if more := [line for line in going if line.goes_on in days[MOST_DAYS:]]:
+        traces, spans = sum(m.traces for m in more), sum(m.spans for m in more)
+        yield f"later, until {days[-1]}: {traces} traces, {spans} spans, {about(spans, bytes_per_span)}"
+    for line in found:
+        if line.goes_on is None:
+            why = "held: evalgate hold list" if line.kind == HELD else "kept for ever"
+            yield f"never: {line.traces} traces, {line.spans} spans ({why})"
+    if going:
+        yield _summary(going, today, bytes_per_span)
+
+
+def _summary(going: Sequence[Line], today: date, bytes_per_span: float | None) -> str:
+    by_day: dict[date, list[Line]] = defaultdict(list)
+    for line in going:
+        if line.goes_on is not None:
+            by_day[line.goes_on].append(line)
+    first = min(by_day)
+    traces, spans = sum(line.traces for line in by_day[first]), sum(line.spans for line in by_day[first])
+    when = "now, with the next pass" if first == today else f"on {first}"
+    return f"The first go {when}: {traces} traces, {spans} spans, {about(spans, bytes_per_span)}."
+
+
+def about(spans: int, bytes_per_span: float | None) -> str:
+    """Return what spans take on disk, in words."""
+    if bytes_per_span is None:
+        return "size unknown"
+    size, unit = spans * bytes_per_span, 0
+    while size >= 1000 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"≈ {size:.0f} {UNITS[unit]}" if size >= 10 or unit == 0 else f"≈ {size:.1f} {UNITS[unit]}"
