@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from tests.tools.fetch_chserver import library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CLUSTER = "evalgate"
 # With the server's own stand-in for Keeper, replicas can be made, and not filled.
@@ -44,6 +44,20 @@ FILLED = """
 SELECT name FROM system.tables
 WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND total_rows > 0 AND name != 'migrations'
 """
+
+
+SLOW = Path(__file__).with_name("test_image.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what installs everything anew, but with --faults or where it is named."""
+    named = {Path(a.partition("::")[0]).resolve() for a in config.args}
+    if config.getoption("--faults") or SLOW in named:
+        return
+    left_out = [item for item in items if item.path == SLOW]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.path != SLOW]
 
 
 @dataclass(frozen=True, slots=True)
