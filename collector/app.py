@@ -16,6 +16,7 @@ import typer
 from collector.auth.commands import keys_app
 from collector.journal_commands import journal_app
 from collector.quarantine_commands import quarantine_app
+from collector.retention.commands import hold_app, retention_app
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def build_app() -> typer.Typer:
     app.add_typer(journal_app(), name="journal")
     app.add_typer(quarantine_app(), name="quarantine")
     app.add_typer(keys_app(), name="keys")
+    app.add_typer(retention_app(), name="retention")
+    app.add_typer(hold_app(), name="hold")
     return app
 
 

@@ -8,6 +8,7 @@ from collector.auth.commands import keys_app
 from collector.journal_commands import journal_app
 from collector.normalize import normalize_command
 from collector.quarantine_commands import quarantine_app
+from collector.retention.commands import hold_app, retention_app
 from collector.up import up_command
 
 if TYPE_CHECKING:
@@ -21,3 +22,5 @@ def register(app: typer.Typer) -> None:
     app.add_typer(journal_app(), name="journal")
     app.add_typer(quarantine_app(), name="quarantine")
     app.add_typer(keys_app(), name="keys")
+    app.add_typer(retention_app(), name="retention")
+    app.add_typer(hold_app(), name="hold")

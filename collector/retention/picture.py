@@ -60,12 +60,12 @@ def picture(found: Sequence[Line], today: date, bytes_per_span: float | None) ->
     if shown:
         yield f"{'GOES ON':<12}{'CLASS':<10}{'LAST RECEIVED':<15}{'TRACES':>10}{'SPANS':>12}{'SIZE':>11}"
     for line in shown:
-        day = "now" if line.goes_on == today else str(line.goes_on)
+        when = "now" if line.goes_on == today else str(line.goes_on)
         traces = "-" if line.kind == TRACELESS else str(line.traces)
         members = f"{line.records} log" if line.kind == TRACELESS else str(line.spans)
         size = "-" if line.kind == TRACELESS else about(line.spans, bytes_per_span)
         bar = "█" * -(-(line.traces or line.records) * BAR_CELLS // largest) if largest else ""
-        row = f"{day:<12}{line.kind:<10}{line.last_day!s:<15}{traces:>10}{members:>12}{size:>11}  {bar}"
+        row = f"{when:<12}{line.kind:<10}{line.last_day!s:<15}{traces:>10}{members:>12}{size:>11}  {bar}"
         yield row.rstrip()
     if more := [line for line in going if line.goes_on in days[MOST_DAYS:]]:
         traces, spans = sum(m.traces for m in more), sum(m.spans for m in more)
