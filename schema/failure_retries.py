@@ -11,7 +11,6 @@ With a failed attempt goes what failed beneath it, and the word of it in the nex
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -68,7 +67,7 @@ def retried(batch: SpanBatch, masks: Masks) -> Masks:
 def _attempts(batch: SpanBatch, failed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which failed spans have a retry that succeeded."""
     excused = np.zeros(len(batch), np.bool_)
-    parents = np.ascontiguousarray(batch.parent_span_id).view(np.uint64).reshape(-1)
+    parents = _words(batch.parent_span_id)
     rows = np.flatnonzero((parents != 0) & np.isin(parents, parents[failed]))
     calls = list(zip(rows.tolist(), _calls(batch, rows), _asked(batch, rows), strict=True))
     resent = _resent(batch)
@@ -117,18 +116,22 @@ def _resent(batch: SpanBatch) -> NDArray[np.bool_]:
 
 def _with_beneath(batch: SpanBatch, excused: NDArray[np.bool_], failed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the excused spans and what failed beneath them."""
-    beneath: dict[Span, list[int]] = defaultdict(list)
-    for row in np.flatnonzero(batch.parent_span_id.any(axis=1)).tolist():
-        beneath[_id(batch, row, batch.parent_span_id)].append(row)
-    whole = excused.copy()
-    waiting, seen = np.flatnonzero(excused).tolist(), set(np.flatnonzero(excused).tolist())
-    while waiting:
-        for row in beneath[_id(batch, waiting.pop(), batch.span_id)]:
-            if row not in seen:
-                seen.add(row)
-                waiting.append(row)
-                whole[row] |= failed[row]
+    spans, parents = _words(batch.span_id), _words(batch.parent_span_id)
+    whole, seen = excused.copy(), excused.copy()
+    above = np.flatnonzero(excused)
+    while len(above):
+        known = {_id(batch, row, batch.span_id) for row in above.tolist()}
+        maybe = np.flatnonzero(np.isin(parents, spans[above]) & ~seen)
+        rows = [row for row in maybe.tolist() if _id(batch, row, batch.parent_span_id) in known]
+        above = np.array(rows, np.int64)
+        seen[above] = True
+        whole[above] |= failed[above]
     return whole
+
+
+def _words(ids: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return ids of eight bytes as numbers; 0 is absent."""
+    return np.ascontiguousarray(ids).view(np.uint64).reshape(-1)
 
 
 def _told(batch: SpanBatch, told: NDArray[np.bool_], excused: NDArray[np.bool_]) -> NDArray[np.bool_]:
