@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from evalgate.database import open_tenant
+from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app, since_time
 from evalgate.terminal import Terminal
 
@@ -75,3 +76,23 @@ def rates(
     json: Json = False,
 ) -> None:
     """Show the rates in force, and how many traces a day they give."""
+    terminal, now = Terminal(), datetime.now(UTC)
+    begin = since_time(since, now)
+    assert begin is not None  # noqa: S101 - a text was given
+    if begin >= now:
+        raise BadInput(f"--since {since} is not over yet")
+    with open_tenant(dsn, tenant) as database:
+        from evalgate.sample import strata  # noqa: PLC0415 - as above
+        from evalgate.sample.report import policy_in_force, raised_rates  # noqa: PLC0415
+
+        policy = policy_in_force(database)
+        if policy is None:
+            raise BadInput(
+                "no collector wrote down its policy in this database. Start one of this version: evalgate up. "
+                "What a policy would do: evalgate sample backtest --policy FILE"
+            )
+        found = strata.rule_loads(database, policy, raised_rates(database, policy), since=begin, now=now)
+    if json:
+        terminal.emit(strata.loads_json(policy, database.tenant, found, begin))
+    else:
+        strata.print_loads(terminal, policy, database.tenant, found, begin)

@@ -65,7 +65,7 @@ class History:
     """What is stored since a moment, and how it is read."""
 
     since: datetime
-    """A whole hour."""
+    """A whole hour: the one that was asked for, or the first of which there is anything."""
     until: datetime
     spans: int
     portions: tuple[Portion, ...]
@@ -98,7 +98,8 @@ def history(database: TenantDatabase, since: datetime, now: datetime, *, portion
     if len(spread):
         n = -(-len(spread) // traces_a_portion)
         portions += [Portion(asked["since_s"], hours[-1][0] + HOUR_S, i, n, is_spread=True) for i in range(n)]
-    return History(first, now, sum(spans for _, spans in hours), tuple(portions), spread, early)
+    began = max(first, datetime.fromtimestamp(hours[0][0], UTC)) if hours else first
+    return History(began, now, sum(spans for _, spans in hours), tuple(portions), spread, early)
 
 
 def _cut(hours: Sequence[tuple[int, int]], portion_spans: int) -> Iterator[Portion]:

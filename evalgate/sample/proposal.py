@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -39,7 +39,14 @@ class Proposal:
         try:
             return Policy.model_validate({"failure": failure, "sample": sample})
         except ValidationError as e:
-            raise BadInput("; ".join(_words(d["msg"]) for d in e.errors())) from None
+            raise BadInput("; ".join(self._told(d) for d in e.errors())) from None
+
+    def _told(self, problem: Any) -> str:
+        """Return a mistake with the option that it is of; those of files were told with their lines before."""
+        at = problem["loc"]
+        of_file = len((self.base or Policy()).failure.rules)
+        named = f" {self.rules[at[2] - of_file][0]}" if len(at) > 2 and at[2] >= of_file else ""
+        return f"--rule{named}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def read(file: Path | None, rules: Sequence[str], rate: float | None) -> Proposal:
@@ -85,7 +92,3 @@ def _rule(text: str) -> tuple[str, str]:
     if not colon or not when.strip():
         raise BadInput(f"--rule {text!r} is no rule; write --rule 'slow_answer: duration_ms > 30000'")
     return name.strip(), when.strip()
-
-
-def _words(message: str) -> str:
-    return message.removeprefix("Value error, ")

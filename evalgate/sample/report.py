@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
@@ -16,11 +17,15 @@ from schema.policy import Policy
 from schema.policy.rates import NONE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from evalgate.database import TenantDatabase
     from evalgate.sample.proposal import Proposal
     from evalgate.terminal import Terminal
+    from schema.policy.rates import Raised
+
+NO_PARAMETERS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 def make_report(
@@ -61,9 +66,19 @@ def make_report(
 
 
 def policy_in_force(database: TenantDatabase) -> Policy | None:
-    """Return the policy of the collector that started last; None where none wrote it down."""
-    rows = _told(database, "policy")
+    """Return the policy under which the last span came; None where no collector wrote it down."""
+    latest = database.rows(sql(__package__, "version"))
+    rows = _told(database, "policy", {"version": latest[0]["version"] or "" if latest else ""})
     return in_force(rows[0]["body"]) if rows else None
+
+
+def raised_rates(database: TenantDatabase, policy: Policy) -> Raised:
+    """Return the rates that a collector raised for the target of this policy, where it has one."""
+    target = policy.sample.target_per_day
+    if target is None:
+        return NONE
+    rows = _told(database, "raised", {"tenant": database.tenant})
+    return {(database.tenant, str(r["rule"])): float(r["in_use"]) for r in rows if float(r["target"]) == target}
 
 
 def holding(database: TenantDatabase) -> Holding:
@@ -81,9 +96,11 @@ def bytes_per_span(database: TenantDatabase) -> float:
     return float(rows[0]["bytes_per_span"] or 0) if rows else 0.0
 
 
-def _told(database: TenantDatabase, name: str) -> list[dict[str, str]]:
+def _told(
+    database: TenantDatabase, name: str, parameters: Mapping[str, object] = NO_PARAMETERS
+) -> list[dict[str, Any]]:
     """Return what the service says of itself; nothing where the reader may not see that."""
     try:
-        return database.rows(sql(__package__, f"service/{name}"))
+        return database.rows(sql(__package__, f"service/{name}"), parameters)
     except Permanent:
         return []

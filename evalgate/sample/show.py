@@ -81,7 +81,7 @@ def print_report(terminal: Terminal, report: Report) -> None:
     terminal.table(["traces", "now", "then", "gained", "lost"], list(_totals(found)))
     terminal.say()
     _print_groups(terminal, report)
-    _print_examples(terminal, found.gained[:5], found.failing.gained, "Gained: failing then, such as", style="")
+    _print_examples(terminal, found.gained, found.failing.gained, "Gained: failing then, and not now", shown=5)
     _print_load(terminal, report)
 
 
@@ -128,7 +128,9 @@ def report_json(report: Report) -> dict[str, Any]:
 
 def _scope(report: Report) -> str:
     found = report.counted
-    since = f"received since {report.since:%Y-%m-%d %H:%M} UTC ({report.days:.1f} days)"
+    since = f"received since {report.since:%Y-%m-%d %H:%M} UTC ({_duration(report.days)})"
+    if found.stored == 0:
+        return f"nothing is stored that was {since}"
     stored = count_of(found.stored, "stored trace")
     if report.whole_since is None or report.whole_since > report.since:
         whole = "nothing whole" if report.whole_since is None else f"all of it since {report.whole_since:%Y-%m-%d} only"
@@ -136,20 +138,32 @@ def _scope(report: Report) -> str:
     return f"{stored} {since}, all of them there"
 
 
+def _duration(days: float) -> str:
+    return f"{days:.1f} days" if days >= 2 else f"{days * 24:.1f} hours"
+
+
 def _totals(found: Comparison) -> Iterator[list[str]]:
     yield ["failing", *_cells(found.failing)]
     for name, change in sorted(found.reasons.items(), key=lambda item: -max(item[1].now, item[1].then)):
-        yield [f"  {name}", *_cells(change)]
+        yield [f"· {name}", *_cells(change)]
     yield ["in the baseline alone", *_cells(found.baseline)]
     yield ["flagged", *_cells(found.flagged)]
     yield ["not flagged", _n(found.traces - found.flagged.now), _n(found.traces - found.flagged.then), "", ""]
 
 
-def _print_examples(terminal: Terminal, some: list[Example], total: float, title: str, *, style: str) -> None:
+def _print_examples(
+    terminal: Terminal,
+    some: list[Example],
+    total: float,
+    title: str,
+    *,
+    style: str = "",
+    shown: int = SHOWN_EXAMPLES,
+) -> None:
     if not some:
         return
     terminal.say(f"{title} ({_n(total)})", style=style)
-    rows = [[e.trace_id, e.service, ", ".join(e.reasons), "yes" if e.baseline else ""] for e in some[:SHOWN_EXAMPLES]]
+    rows = [[e.trace_id, e.service, ", ".join(e.reasons), "yes" if e.baseline else ""] for e in some[:shown]]
     terminal.table(["trace", "service", "reasons", "in the baseline"], rows)
     if len(rows) < total:
         terminal.say(f"… {_n(total - len(rows))} more: --json has {len(some)} of them")
@@ -191,6 +205,11 @@ def _print_load(terminal: Terminal, report: Report) -> None:
     )  # fmt: skip
     low, high = TRACES_PER_EXPERT_WEEK
     terminal.say(f"A person reads {low} to {high} traces in {HOURS_PER_EXPERT_WEEK} hours a week.")
+
+
+def per_day_text(value: float) -> str:
+    """Return a number of traces a day."""
+    return f"{value:.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
 
 
 def _cells(change: Change) -> list[str]:

@@ -1,5 +1,6 @@
--- The sampling policy of the spans that came last.
-SELECT policies.version AS version, policies.body AS body, policies.first_seen AS first_seen
-FROM sampling_policies AS policies
-ORDER BY policies.first_seen DESC
+-- The settings behind a version; where none is named, those that were new last.
+SELECT version, body
+FROM sampling_policies
+WHERE {version:String} IN ('', version)
+ORDER BY first_seen DESC
 LIMIT 1
