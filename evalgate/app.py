@@ -26,6 +26,7 @@ from evalgate.review import commands as review_commands
 from evalgate.run import commands as run_commands
 from evalgate.select import commands as select_commands
 from evalgate.select import dialects as dialect_commands
+from evalgate.stats import commands as stats_commands
 from evalgate.terminal import Terminal, one_line
 from evalgate.top import commands as top_commands
 from schema.errors import EvalgateError
@@ -40,7 +41,7 @@ CODES = (0, 1, 2)
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
-ORDER = ("up", "traces", "label", "cases", "dataset", "run", "gate", "query", "top", "ledger")
+ORDER = ("up", "traces", "stats", "label", "cases", "dataset", "run", "gate", "query", "top", "ledger")
 """How the help lists the commands: as one needs them; others follow."""
 HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
 
@@ -97,6 +98,7 @@ def build_app() -> typer.Typer:
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
     selecting = (select_commands, dialect_commands, top_commands, ledger_commands)
+    selecting = (*selecting, stats_commands)
     for part in (*selecting, review_commands, dataset_commands, run_commands, gate_commands, erase_commands):
         part.register(app)
     return app
