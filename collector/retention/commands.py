@@ -13,6 +13,7 @@ import typer
 
 from collector.journal_folders import emit
 from collector.retention.opening import AsJson, ConfigFile, Dsn, Tenant, actor, opened, progress, settings_of
+from collector.retention.picture import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,22 +112,34 @@ def apply(
     from collector.retention.survey import newly_due, survey  # noqa: PLC0415 - as above
 
     with opened(dsn, config) as db, db.shards() as holders, progress("removing") as step:
+
+        def due_traces() -> int:
+            in_force = log.in_force(log.read(db)) or Settings()
+            return newly_due(survey(db), moment_of(db, quiet_s=0).today, Settings(), in_force)
+
         if not yes:
-            in_force = log.in_force(log.read(db))
-            due = newly_due(survey(db), moment_of(db, quiet_s=0).today, Settings(), in_force or Settings())
-            emit({"removed": False, "due_traces": due}) if as_json else typer.echo(_due(due, in_force))
+            due, has_settings = due_traces(), log.in_force(log.read(db)) is not None
+            emit({"removed": False, "due_traces": due}) if as_json else typer.echo(_due(due, is_in_force=has_settings))
             raise typer.Exit(NOT_DONE if due else 0)
         one = Retention(
             db, actor(), lambda: moment_of(db, quiet_s=quiet_s), holders, step=lambda word, n, of: step(n, of, word)
         )
         removed = one.run()
+        waiting = 0 if removed.runs else due_traces()
     if as_json:
-        emit({"removed": True, "traces": removed.traces, "rows": dict(removed.rows), "finished": removed.finished})
+        done = {"removed": True, "traces": removed.traces, "rows": dict(removed.rows), "finished": removed.finished}
+        emit({**done, "waiting_traces": waiting})
         return
     rows = ", ".join(f"{n} {_SIGNALS.get(signal, signal)}" for signal, n in sorted(removed.rows.items()))
-    typer.echo(
-        f"Removed: {removed.traces} traces{f' ({rows})' if rows else ''}." if removed.runs else "Nothing is due."
-    )
+    if removed.runs:
+        typer.echo(f"Removed: {count_of(removed.traces, 'trace')}{f' ({rows})' if rows else ''}.")
+    elif waiting:
+        typer.echo(
+            f"{count_of(waiting, 'trace')} wait: rows came into their days within the last {quiet_s:.0f} s, or a hold "
+            "or feedback came meanwhile. Run this again later, or with a shorter --quiet-s"
+        )
+    else:
+        typer.echo("Nothing is due.")
 
 
 def accept(
@@ -223,10 +236,12 @@ def _heading(entries: Sequence[Entry], in_force: Settings | None, asked: Setting
     return _clean(f"In force: {in_force.words()} (since {_time(last[-1].at)}, {last[-1].actor}).")
 
 
-def _due(due: int, settings: Settings | None) -> str:
-    if settings is None:
+def _due(due: int, *, is_in_force: bool) -> str:
+    if not is_in_force:
         return "No settings are in force: nothing is due."
-    return f"{due} traces are due. Nothing was changed; to remove them: evalgate retention apply --yes"
+    if not due:
+        return "Nothing is due."
+    return f"{count_of(due, 'trace')} due. Nothing was changed; to remove what is due: evalgate retention apply --yes"
 
 
 def _share(share: Share, settings: Settings, today: date, ratio: float | None) -> dict[str, Any]:
@@ -247,7 +262,7 @@ def _told(done: Sequence[tuple[str, str]], word: str, *, as_json: bool) -> None:
     if as_json:
         emit([{"tenant": tenant, "trace": trace, word: True} for tenant, trace in done])
     else:
-        typer.echo(f"{word}: {len(done)} trace{'' if len(done) == 1 else 's'}")
+        typer.echo(f"{word}: {count_of(len(done), 'trace')}")
 
 
 def _said(entry: Entry) -> dict[str, str]:
@@ -260,10 +275,10 @@ def _words(entry: Entry) -> str:
     if entry.kind == "settings":
         return Settings.read(entry.body).words()
     if entry.kind == "decided":
-        return f"{entry.run}: {entry.body['traces']} traces go"
+        return f"{entry.run}: {count_of(entry.body['traces'], 'trace')} go"
     if entry.kind == "done":
         return entry.run
-    return f"{entry.body.get('traces', '')} traces"
+    return count_of(int(entry.body.get("traces", 0)), "trace")
 
 
 def _time(at: datetime) -> str:

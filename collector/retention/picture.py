@@ -61,19 +61,22 @@ def picture(found: Sequence[Line], today: date, bytes_per_span: float | None) ->
         yield f"{'GOES ON':<12}{'CLASS':<10}{'LAST RECEIVED':<15}{'TRACES':>10}{'SPANS':>12}{'SIZE':>11}"
     for line in shown:
         when = "now" if line.goes_on == today else str(line.goes_on)
-        traces = "-" if line.kind == TRACELESS else str(line.traces)
+        count = "-" if line.kind == TRACELESS else str(line.traces)
         members = f"{line.records} log" if line.kind == TRACELESS else str(line.spans)
         size = "-" if line.kind == TRACELESS else about(line.spans, bytes_per_span)
         bar = "█" * -(-(line.traces or line.records) * BAR_CELLS // largest) if largest else ""
-        row = f"{when:<12}{line.kind:<10}{line.last_day!s:<15}{traces:>10}{members:>12}{size:>11}  {bar}"
+        row = f"{when:<12}{line.kind:<10}{line.last_day!s:<15}{count:>10}{members:>12}{size:>11}  {bar}"
         yield row.rstrip()
     if more := [line for line in going if line.goes_on in days[MOST_DAYS:]]:
         traces, spans = sum(m.traces for m in more), sum(m.spans for m in more)
-        yield f"later, until {days[-1]}: {traces} traces, {spans} spans, {about(spans, bytes_per_span)}"
+        yield (
+            f"later, until {days[-1]}: {count_of(traces, 'trace')}, {count_of(spans, 'span')}, "
+            f"{about(spans, bytes_per_span)}"
+        )
     for line in found:
         if line.goes_on is None:
             why = "held: evalgate hold list" if line.kind == HELD else "kept for ever"
-            yield f"never: {line.traces} traces, {line.spans} spans ({why})"
+            yield f"never: {count_of(line.traces, 'trace')}, {count_of(line.spans, 'span')} ({why})"
     if going:
         yield _summary(going, today, bytes_per_span)
 
@@ -86,7 +89,15 @@ def _summary(going: Sequence[Line], today: date, bytes_per_span: float | None) -
     first = min(by_day)
     traces, spans = sum(line.traces for line in by_day[first]), sum(line.spans for line in by_day[first])
     when = "now, with the next pass" if first == today else f"on {first}"
-    return f"The first go {when}: {traces} traces, {spans} spans, {about(spans, bytes_per_span)}."
+    what = f"{count_of(traces, 'trace')}, {count_of(spans, 'span')}, {about(spans, bytes_per_span)}"
+    if records := sum(line.records for line in by_day[first]):
+        what += f", {count_of(records, 'log record')} of no trace"
+    return f"The first go {when}: {what}."
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return "1 trace", "2 traces"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def about(spans: int, bytes_per_span: float | None) -> str:
