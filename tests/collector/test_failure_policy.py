@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from collector.components import installed
 from collector.config import parse
@@ -16,17 +19,18 @@ from collector.processors.normalise import canonical
 from collector.receivers.feedback import to_logs_request
 from exporters.clickhouse.insert import insert_batch
 from schema.component import Context
+from schema.condition import parse_condition
 from schema.errors import ConfigError
+from schema.failure_names import REASONS
 from schema.failure_rules import FailureRules
 from schema.policy.failure import FailurePolicy
 from tests.clickhouse.otlp import DAY, NOON, SECOND, batch_of, span, spans_record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from exporters.clickhouse.connect import Database
     from schema.batch import SpanBatch
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "failing.md"
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.response.finish_reasons": ["length"]}
 CONFIG = """\
 receivers:
@@ -179,3 +183,18 @@ def test_the_place_of_a_mistake_is_told_to_the_line_and_the_character() -> None:
         parse(CONFIG.replace("{failure}", settings), "c.yaml", installed(), {})
     assert str(refused.value).startswith("c.yaml:11: processors.failure.rules[1].when: the condition does not parse")
     assert "at character 7" in str(refused.value)
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of the page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_page_names_every_reason_and_its_examples_are_true() -> None:
+    named = set(re.findall(r"^\| `([a-z_:<>]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == {*REASONS, "rule:<name>", "feedback:<name>"}
+    (settings,) = blocks("yaml")
+    policy = FailurePolicy.model_validate(yaml.safe_load(settings)["processors"]["failure"])
+    assert (policy.retried, len(policy.rules), policy.off) == ("ignore", 3, ("finish:length",))
+    conditions = [b for b in blocks("") if not b.startswith("evalgate")]
+    assert len(conditions) == len([parse_condition(c) for c in conditions]) == 3
