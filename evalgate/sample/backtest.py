@@ -112,6 +112,9 @@ class _Read:
         # Retention's weight also stands for what samplers before us left out; of those that arrived it is less.
         of_arrived = frozen * np.where(arrived > 0, arrived, 1.0)
         self._frozen = np.where(frozen > 0, np.maximum(of_arrived, 1.0), 0.0)
+        # What is held or was reviewed stays although nobody flagged it: chance did not choose it, it stands for none.
+        self._is_whole = np.array([v is None for v in self._table.column("frozen").to_pylist()], np.bool_)
+        self._weight = np.where(self._is_whole, 1.0, self._frozen)
         self.raw, self.revised = (self._of_traces(rows(name), database.tenant) for name in ("spans", "revised"))
 
     def _floats(self, name: str) -> NDArray[np.float64]:
@@ -128,7 +131,7 @@ class _Read:
     @property
     def frozen_until(self) -> datetime | None:
         """The end of the last day of which something is gone, as far as these traces tell; None: none is."""
-        hours = self._floats("hour_s")[self._frozen > 0]
+        hours = self._floats("hour_s")[~self._is_whole]
         if not len(hours):
             return None
         day = datetime.fromtimestamp(float(hours.max()), UTC).replace(hour=0)
@@ -147,5 +150,5 @@ class _Read:
             service=[v or "" for v in self._table.column("service").to_pylist()],
             feature=self._table.column("feature_name").to_pylist(),
             bytes=self._floats("spans") * bytes_per_span,
-            weight=np.where(self._frozen > 0, self._frozen, 1.0),
+            weight=self._weight,
         )
