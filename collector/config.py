@@ -140,6 +140,8 @@ ASYMMETRIC_SAMPLER: Final = "asymmetric_sampler"
 """Type of the processor that leaves out what is not forwarded."""
 DATABASE: Final = "clickhouse"
 """Type of the exporter in front of which nothing is left out."""
+BASELINE_RATES: Final = "baseline_rates"
+"""The extension that reaches a target of sampled traces a day."""
 SECTIONS: dict[ComponentKind, str] = {
     "receiver": "receivers",
     "processor": "processors",
@@ -220,7 +222,8 @@ def parse(text: str, name: str, registry: Registry, environment: Mapping[str, st
     sections: dict[ComponentKind, dict[str, Configured]] = {kind: {} for kind in SECTIONS}
     unused = []
     for kind, section in SECTIONS.items():
-        for component_id, settings in getattr(tree, section).items():
+        implied = _implied(sections, used, document, problems) if kind == "extension" else {}
+        for component_id, settings in {**implied, **getattr(tree, section)}.items():
             try:
                 configured = _configure(kind, component_id, settings, document, registry)
             except ConfigError as e:
@@ -240,6 +243,27 @@ def parse(text: str, name: str, registry: Registry, environment: Mapping[str, st
         sections["extension"],
         tuple(unused),
     )
+
+
+def _implied(
+    sections: Mapping[ComponentKind, Mapping[str, Configured]],
+    used: Mapping[ComponentKind, set[str]],
+    document: Document,
+    problems: list[str],
+) -> dict[str, Any]:
+    """Return extensions that settings of processors call for, and count them among the used ones."""
+    for processor in sections["processor"].values():
+        if getattr(processor.settings, "target_per_day", None) is None:
+            continue
+        if not any(e.component.name == DATABASE for e in sections["exporter"].values()):
+            where = document.where(("processors", processor.id, "target_per_day"))
+            problems.append(
+                f"{where}: traces are counted in the database, and no pipeline has an exporter {DATABASE!r}. Set the "
+                "target where spans are stored, and leave it out here"
+            )
+        used["extension"].add(BASELINE_RATES)
+        return {BASELINE_RATES: None}
+    return {}
 
 
 def _used(tree: Tree, document: Document, problems: list[str]) -> dict[ComponentKind, set[str]]:

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schema.component import Processor, Receiver
+    from schema.component import Extension, Processor, Receiver
     from schema.errors import Limit
+    from schema.policy.rates import Raised
 
 
 def redactions(processor: Processor) -> Counter[str]:
     """Return how many secrets of each detector a processor masked; none of one that masks none."""
     return Counter(getattr(processor, "redactions", {}))
+
+
+def rates_in_use(extension: Extension) -> list[dict[str, Any]]:
+    """Return the baseline rates that an extension raised above what is set; none of one that raises none."""
+    rates: Raised = getattr(extension, "baseline_rates", {})
+    return [{"tenant": tenant, "rule": rule, "rate": rate} for (tenant, rule), rate in sorted(rates.items())]
 
 
 def tracestate_faults(processor: Processor) -> Counter[str]:
