@@ -51,7 +51,7 @@ packages=$("$target/bin/python" -c 'import sysconfig; print(sysconfig.get_path("
 # scipy is for the statistics of `evalgate`, which is not for this image; nor are Arrow's servers, headers and tests.
 rm -rf "$packages"/scipy "$packages"/scipy.libs "$target/bin/evalgate"
 rm -rf "$packages"/pyarrow/include "$packages"/pyarrow/src "$packages"/pyarrow/includes "$packages"/numpy/_core/include
-rm -f "$packages"/pyarrow/*flight* "$packages"/pyarrow/*substrait* "$packages"/pyarrow/*.pyx "$packages"/pyarrow/*.pxd
+rm -f "$packages"/pyarrow/*flight* "$packages"/pyarrow/*.pyx "$packages"/pyarrow/*.pxd
 for package in numba numpy pyarrow llvmlite; do
     find "$packages/$package" -type d -name tests -prune -exec rm -rf {} +
 done

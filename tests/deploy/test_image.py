@@ -5,6 +5,7 @@ Takes minutes, as everything is installed anew: it runs with --faults, or when t
 
 from __future__ import annotations
 
+import contextlib
 import http.client as http_client
 import os
 import shutil
@@ -120,9 +121,9 @@ def test_it_starts_warm_on_a_root_that_cannot_be_written_and_stores_what_is_sent
     status = Path(f"/proc/{process.pid}/status").read_text()
     assert "CapEff:\t0000000000000000" in status
     body = spans_record([span(1, n) for n in range(1, 6)]).body
-    connection = http_client.HTTPConnection("127.0.0.1", http, timeout=30)
-    connection.request("POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"})
-    assert connection.getresponse().status == 200
+    with contextlib.closing(http_client.HTTPConnection("127.0.0.1", http, timeout=30)) as connection:
+        connection.request("POST", "/v1/traces", body, {"Content-Type": "application/x-protobuf"})
+        assert connection.getresponse().status == 200
     with connect(server_dsn) as db:
         until(lambda: db.rows("SELECT count() AS n FROM spans") == [{"n": 5}], tmp_path)
     (kernels,) = (tmp_path / "tmp").glob("otel-evalgate-kernels-*")
