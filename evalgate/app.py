@@ -24,6 +24,7 @@ from evalgate.ledger import commands as ledger_commands
 from evalgate.options import new_app
 from evalgate.review import commands as review_commands
 from evalgate.run import commands as run_commands
+from evalgate.sample import commands as sample_commands
 from evalgate.select import commands as select_commands
 from evalgate.select import dialects as dialect_commands
 from evalgate.stats import commands as stats_commands
@@ -97,7 +98,7 @@ def build_app() -> typer.Typer:
     """Return the app with our own commands."""
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
-    selecting = (select_commands, dialect_commands, top_commands, ledger_commands)
+    selecting = (select_commands, dialect_commands, top_commands, ledger_commands, sample_commands)
     selecting = (*selecting, stats_commands)
     for part in (*selecting, review_commands, dataset_commands, run_commands, gate_commands, erase_commands):
         part.register(app)
