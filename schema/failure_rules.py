@@ -1,6 +1,6 @@
 """A failure policy at work: what it raises of a batch of spans, and what it makes of their feedback.
 
-    built-in reasons ─▶ those that are off go ─▶ retried attempts, if they are ignored ─▶ rules of the user ─▶ columns
+    built-in reasons ─▶ disabled ones go ─▶ retried attempts, if they are ignored ─▶ rules of the user ─▶ columns
     feedback ─▶ scores of evaluations with a threshold are judged by it
 
 Pure, and the same in the collector, in settlement and in a back-test.
@@ -51,7 +51,7 @@ class FailureRules:
     def masks(self, batch: SpanBatch, *, compiled: bool = False) -> Masks:
         """Return which spans each reason is raised of, those of the user's rules last."""
         masks = reason_masks(batch.columns, len(batch), compiled=compiled)
-        for name in self.policy.off:
+        for name in self.policy.disabled:
             masks.pop(name, None)
         if self.policy.retried == "ignore":
             excused = retried(batch, masks)

@@ -3,7 +3,7 @@
     failure:
       retried: count                      # or ignore: a failed attempt whose retry succeeded
       evaluations: {relevance: 0.5, toxicity: {above: 0.3}}
-      off: [finish:length]
+      disabled: [finish:length]
       rules:
         - {name: slow_answer, when: "span_kind = 'llm' AND duration_ms > 30000"}
 
@@ -83,17 +83,17 @@ class FailurePolicy(ComponentConfig):
     """Whether a failed attempt counts whose retry succeeded."""
     evaluations: dict[str, FiniteFloat | Threshold] = Field(default_factory=dict)
     """Name of an evaluation -> the score under which it fails."""
-    off: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
     """Built-in reasons that nothing raises."""
     rules: Annotated[tuple[FailureRule, ...], Field(max_length=MAX_RULES)] = ()
 
-    @field_validator("off")
+    @field_validator("disabled")
     @classmethod
-    def _are_reasons(cls, off: tuple[str, ...]) -> tuple[str, ...]:
-        for name in off:
+    def _are_reasons(cls, disabled: tuple[str, ...]) -> tuple[str, ...]:
+        for name in disabled:
             if name not in REASONS:
                 raise ValueError(f"{name!r} is no built-in reason.{did_you_mean(name, REASONS)}")
-        return off
+        return disabled
 
     @field_validator("rules")
     @classmethod

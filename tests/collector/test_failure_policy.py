@@ -1,4 +1,4 @@
-"""The policy of the processor `failure`: rules of the user, thresholds, reasons that are off; and what is refused."""
+"""The policy of the processor `failure`: rules of the user, thresholds, disabled reasons; and what is refused."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def test_a_rule_of_the_user_raises_its_own_reason_beside_the_others() -> None:
 def test_a_built_in_reason_can_be_switched_off_and_no_other_with_it() -> None:
     failed = span(1, 1, attributes=CHAT, status={"code": 2})
     assert reasons({}, failed) == [["span_error", "finish:length"]]
-    assert reasons({"off": ["finish:length"]}, failed) == [["span_error"]]
-    assert reasons({"off": ["finish:length", "span_error"]}, failed) == [[]]
+    assert reasons({"disabled": ["finish:length"]}, failed) == [["span_error"]]
+    assert reasons({"disabled": ["finish:length", "span_error"]}, failed) == [[]]
 
 
 def test_the_processor_has_the_policy_of_its_settings(tmp_path: Path) -> None:
-    process = failure(FailurePolicy(off=("finish:length",)), Context("failure", tmp_path))
+    process = failure(FailurePolicy(disabled=("finish:length",)), Context("failure", tmp_path))
     batch = process(canonical(batch_of(spans_record([span(1, 1, attributes=CHAT)]))))
     assert batch.columns["failure_reasons"].to_pylist() == [[]]
 
@@ -162,7 +162,7 @@ def test_an_evaluation_that_comes_days_later_makes_the_trace_failing(db: Databas
         ('rules: [{name: a, when: "error"}, {name: a, when: "counted"}]', 8, "two rules are named 'a'"),
         ("rules: [{name: a}]", 8, "is missing"),
         ('rules: [{name: a, when: "error", rate: 1}]', 8, "unknown key"),
-        ("off: [finish:lenght]", 8, "Did you mean 'finish:length'?"),
+        ("disabled: [finish:lenght]", 8, "Did you mean 'finish:length'?"),
         ("retried: maybe", 8, "'count' or 'ignore'"),
         ("evaluations: {relevance: .nan}", 8, "finite"),
         ("evaluations: {relevance: {}}", 8, "say below: or above:"),
@@ -187,7 +187,8 @@ def test_the_place_of_a_mistake_is_told_to_the_line_and_the_character() -> None:
 
 def blocks(language: str) -> list[str]:
     """Return the fenced blocks of the page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [text for said, text in found if said == language]
 
 
 def test_the_page_names_every_reason_and_its_examples_are_true() -> None:
@@ -195,6 +196,6 @@ def test_the_page_names_every_reason_and_its_examples_are_true() -> None:
     assert named == {*REASONS, "rule:<name>", "feedback:<name>"}
     (settings,) = blocks("yaml")
     policy = FailurePolicy.model_validate(yaml.safe_load(settings)["processors"]["failure"])
-    assert (policy.retried, len(policy.rules), policy.off) == ("ignore", 3, ("finish:length",))
+    assert (policy.retried, len(policy.rules), policy.disabled) == ("ignore", 3, ("finish:length",))
     conditions = [b for b in blocks("") if not b.startswith("evalgate")]
     assert len(conditions) == len([parse_condition(c) for c in conditions]) == 3
