@@ -98,6 +98,8 @@ def parse_condition(text: str) -> Condition:
     """
     if len(text) > MAX_CHARACTERS:
         raise ConditionError(f"the condition has {len(text)} characters; at most {MAX_CHARACTERS}", MAX_CHARACTERS)
+    if (broken := next((at for at, c in enumerate(text) if "\ud800" <= c <= "\udfff"), -1)) >= 0:
+        raise ConditionError("half a character stands here, which no text can hold", broken)
     reader = _Reader()
     try:
         root = reader.predicate(_parse(text))
