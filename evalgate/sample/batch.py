@@ -28,7 +28,7 @@ WIRE: Final = (
 """Read whatever the policy: small, and the order in time matters to some rules."""
 JUDGED: Final = (
     "span_kind", "counted", "error", "finish_reasons", "tool_name", "tool_call_id", "tool_arguments", "tool_result",
-    "request_model", "request_params", "input_text", "output_messages", "output_text", "input_messages",
+    "request_model", "request_params", "input_text", "output_messages", "output_text", "input_messages", "defects",
 )  # fmt: skip
 """Canonical columns that built-in rules look at; a test holds this list to what they read."""
 ASKED: Final = "if(span_kind = 'llm' AND position(input_messages, 'tool_call_response') > 0, input_messages, NULL)"

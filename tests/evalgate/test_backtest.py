@@ -200,7 +200,7 @@ def corpus() -> list[Record]:
 
 POLICIES: Mapping[str, dict[str, Any]] = {
     "same": {},
-    "none": {"failure": {"off": ["span_error", "tool_error", "finish:length"]}, "sample": {"baseline_rate": 0}},
+    "none": {"failure": {"disabled": ["span_error", "tool_error", "finish:length"]}, "sample": {"baseline_rate": 0}},
     "retried": {"failure": {"retried": "ignore"}},
     "rules": {
         "failure": {
@@ -260,8 +260,8 @@ def test_a_back_test_says_what_a_collector_with_that_policy_then_does(
 def test_portions_change_nothing(db: Database) -> None:
     policy = Policy.model_validate(POLICIES["rates"])
     database = TenantDatabase(db, "default")
-    past = history(database, BEGIN - timedelta(hours=1), NOW, portion_spans=150)
+    past = history(database, BEGIN - timedelta(hours=1), NOW, portion_spans=250)
     assert len(past.portions) > 2
     assert {p.slices for p in past.portions} != {1}
     assert any(p.is_spread for p in past.portions)
-    assert tried(db, policy, portion_spans=150) == tried(db, policy)
+    assert tried(db, policy, portion_spans=250) == tried(db, policy)

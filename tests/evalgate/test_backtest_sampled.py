@@ -58,7 +58,7 @@ POLICIES: dict[str, dict[str, Any]] = {
         "failure": {"rules": [{"name": "slow", "when": "duration_ms > 30000"}]},
         "sample": {"baseline_rate": 0.25},
     },
-    "less": {"failure": {"off": ["finish:content_filter"]}, "sample": {"baseline_rate": 0.25}},
+    "less": {"failure": {"disabled": ["finish:content_filter"]}, "sample": {"baseline_rate": 0.25}},
 }
 
 
