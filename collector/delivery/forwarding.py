@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from collector.delivery.hold import Hold
-from collector.delivery.look_ahead import LookAhead, Observer, Watched
+from collector.delivery.hold import Hold, Waiting
+from collector.delivery.look_ahead import NS_PER_S, LookAhead, Observer, Watched
 from collector.journal.fs import Fs
 from collector.processors.asymmetric_sampler.file import DecisionFile
 from collector.processors.asymmetric_sampler.memory import Memory
@@ -71,11 +71,14 @@ class Forwarding:
             frozenset(name for name, lane in lanes.items() if lane.required),
             max_bytes=self.max_wait_bytes,
             now_s=clocks.now_s,
+            arrived=lambda: journal.next_sequence,
         )
         memory.free_before = lambda: hold.delivered
         if read_before > hold.delivered:  # when it was received is not known without reading it again
             behind_bytes = max(journal.reader(name).lag_bytes for name in lanes) - reader.lag_bytes
-            hold.push(read_before, clocks.now_s() + settings.decision_wait_s, max(0, behind_bytes))
+            now_unix_ns, wait_ns = clocks.now_unix_ns(), int(settings.decision_wait_s * NS_PER_S)
+            due_s = clocks.now_s() + settings.decision_wait_s
+            hold.push(Waiting(read_before, due_s, now_unix_ns + wait_ns, max(0, behind_bytes)), now_unix_ns)
         any_lane = next(iter(lanes.values()))
         watched = Watched(reader, memory, hold, settings.decision_wait_s, clocks.now_s, clocks.now_unix_ns)
         looking = replace(

@@ -3,6 +3,7 @@
     ─── delivered ───┬──── due ────┬───────────── waits ─────────────┬── not read by the look-ahead yet ───
                   lanes         released                          look-ahead
 
+What is due is released when the look-ahead has read all that was received by then: being slow decides nothing less.
 Where too much waits, the oldest of it is released before it is due: what is in it is kept, whatever it is.
 """
 
@@ -31,6 +32,8 @@ class Waiting:
     """Sequence behind it."""
     due_s: float
     """On the clock of the hold."""
+    due_unix_ns: int
+    """What was received until then counts."""
     size_bytes: int
 
 
@@ -44,17 +47,22 @@ class Hold:
         *,
         max_bytes: int,
         now_s: Callable[[], float],
+        arrived: Callable[[], int],
     ) -> None:
+        """`arrived` returns the first sequence of the journal that is not there yet."""
         self._readers = readers
         self._required = [readers[n] for n in sorted(required)] or list(readers.values())
         self._max_bytes = max_bytes
         self._now_s = now_s
+        self._arrived_by_now = arrived
         self._waiting: deque[Waiting] = deque()
         self._waiting_bytes = 0
         self.released = 0
         """First sequence that is not released."""
         self.read = 0
         """First sequence that was not pushed."""
+        self._read_unix_ns = 0
+        """When the last of what was pushed was received."""
         self._early: tuple[tuple[int, int], ...] = ()
         """Ranges of sequences that were released before they were due: first, and the one behind."""
         self._arrived, self._moved = asyncio.Event(), asyncio.Event()
@@ -66,11 +74,12 @@ class Hold:
         """The first sequence that some required lane has not delivered."""
         return min(r.position.sequence for r in self._required)
 
-    def push(self, end: int, due_s: float, size_bytes: int) -> None:
-        """Let what lies before `end` wait until it is due."""
-        self._waiting.append(Waiting(end, due_s, size_bytes))
-        self._waiting_bytes += size_bytes
-        self.read = end
+    def push(self, waiting: Waiting, received_unix_ns: int) -> None:
+        """Let what lies before the end of a batch wait until it is due; it was received up to then."""
+        self._waiting.append(waiting)
+        self._read_unix_ns = max(self._read_unix_ns, received_unix_ns)
+        self._waiting_bytes += waiting.size_bytes
+        self.read = waiting.end
         while self._waiting_bytes > self._max_bytes:
             self._release_early()
         self._arrived.set()
@@ -127,6 +136,8 @@ class Hold:
             self.release_due()
             self._arrived.clear()
             pause_s = self._waiting[0].due_s - self._now_s() if self._waiting else None
+            if pause_s is not None and pause_s <= 0:
+                pause_s = None  # it is due: only what the look-ahead reads can release it
             try:
                 async with asyncio.timeout(pause_s):
                     await self._arrived.wait()
@@ -134,9 +145,11 @@ class Hold:
                 pass
 
     def release_due(self) -> None:
-        """Release what is due by now."""
+        """Release what is due by now, if all that counts for it was read."""
         before, now_s = self.released, self._now_s()
         while self._waiting and self._waiting[0].due_s <= now_s:
+            if self._read_unix_ns < self._waiting[0].due_unix_ns and self.read < self._arrived_by_now():
+                break
             self._pop()
         if self.released != before:
             self._tell()

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from collector.delivery.hold import Waiting
 from collector.journal.records import Records
 from collector.processors.asymmetric_sampler.evidence import evidence
 from schema.errors import Retryable
@@ -79,7 +80,9 @@ class Watched:
         # By the clock that no one sets: a jump of the other makes nothing wait longer than it should.
         ago_s = (self.now_unix_ns() - received_unix_ns) / NS_PER_S
         left_s = min(self.wait_s, max(0.0, self.wait_s - ago_s))
-        self.hold.push(batch.end.sequence, self.now_s() + left_s, _body_bytes(batch))
+        due_unix_ns = received_unix_ns + int(self.wait_s * NS_PER_S)
+        due = Waiting(batch.end.sequence, self.now_s() + left_s, due_unix_ns, _body_bytes(batch))
+        self.hold.push(due, received_unix_ns)
 
     async def skip(self, batch: Batch) -> None:
         """As `confirm`."""

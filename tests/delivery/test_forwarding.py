@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,27 @@ def test_nothing_leaves_before_its_time_and_a_failure_within_it_keeps_the_whole_
         assert one.progress().sampled_out_spans == 1
 
     run(tmp_path, work)
+
+
+def test_a_look_ahead_that_is_slow_decides_nothing_less(tmp_path: Path) -> None:
+    free = threading.Event()
+
+    def slow(batch: SpanBatch) -> SpanBatch:
+        assert "fails" not in batch.name.to_pylist() or free.wait(30)
+        return flags(batch)
+
+    async def work(one: Sidecar) -> None:
+        await one.send(span(1, 1))
+        await one.decided()
+        await one.send(span(1, 2, name="fails"))
+        one.clock.pass_s(WAIT_S)
+        one.clock.pass_s(WAIT_S)
+        assert one.ahead.hold.released == 0
+        free.set()
+        await one.pass_s()
+        assert spans_of(one.exporters["out"]) == [(1, 1), (1, 2)]
+
+    run(tmp_path, work, processors={"slow": slow})
 
 
 def test_what_comes_of_a_kept_trace_much_later_goes_on(tmp_path: Path) -> None:
@@ -232,7 +254,7 @@ def test_memory_stays_within_its_bound_and_no_failing_trace_is_lost(tmp_path: Pa
         n = 10 * most
         for t in range(1, n + 1):
             await one.send(span(t, t), span(t, n + t, name="fails"))
-        await until(lambda: len(traces_of(one.exporters["out"])) + most > n)
+        await until(lambda: len(traces_of(one.exporters["out"])) + most >= n)
         await one.pass_s()
         assert traces_of(one.exporters["out"]) == list(range(1, n + 1))
         assert len(spans_of(one.exporters["out"])) == 2 * n
@@ -275,16 +297,18 @@ def test_a_dead_backend_makes_the_look_ahead_wait_for_room_and_nothing_is_kept_e
     async def work(one: Sidecar) -> None:
         for t in range(1, 101):
             await one.send(span(t, t, name="fails" if t % 2 else "work"))
-        await until(lambda: one.ahead.status()["remembered_traces"] >= most - 4)
-        one.clock.pass_s(2 * WAIT_S)
+            one.clock.pass_s(WAIT_S / 10)
+            await asyncio.sleep(0.002)
         await until(lambda: out.tried > 2)
         assert not one.journal.reader(NAME).is_empty
         out.is_open = True
-        while not one.journal.reader(NAME).is_empty or one.ahead.hold._waiting:
-            one.clock.pass_s(WAIT_S)
+        one.clock.pass_s(WAIT_S)
+        while one.ahead.hold.released < one.journal.next_sequence:
+            one.clock.pass_s(0)
             await asyncio.sleep(0.001)
         await one.settled()
         assert traces_of(out) == [t for t in range(1, 101) if t % 2 or t % 10 == 0]
+        assert one.counts()["early_keeps"] == 0
 
     run(tmp_path, work, exporters={"out": out}, settings={"max_traces": most})
 
