@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,9 +15,20 @@ from evalgate.select.recent import started_since
 from evalgate.select.where import parse_where
 from evalgate.stats.estimate import MIN_EFFECTIVE_N
 from evalgate.stats.figure import Least, figure_of
+from evalgate.stats.numbers import count
+from evalgate.stats.rare import ENOUGH, Mode, yield_of
 from evalgate.stats.read import FAILING, GROUPS, REASON, THUMBS_DOWN, group_expression, read_groups, read_labels
-from evalgate.stats.report import METHOD, SCHEMA, label_figures, mean_figures, measure_figures, population
-from evalgate.stats.show import print_figures, print_labels, print_means, print_population
+from evalgate.stats.report import (
+    METHOD,
+    SCHEMA,
+    known_modes,
+    label_figures,
+    mean_figures,
+    measure_figures,
+    population,
+    traffic_of,
+)
+from evalgate.stats.show import print_figures, print_labels, print_means, print_modes, print_population
 from evalgate.terminal import Terminal
 from schema.fields import did_you_mean
 
@@ -26,10 +37,18 @@ if TYPE_CHECKING:
 
     from evalgate.select.where import Where
     from evalgate.stats.figure import Figure
+    from evalgate.stats.rare import Yield
     from evalgate.stats.read import Group, Labelled
 
 DEFAULT_SINCE: Final = "7d"
 BY_REASON: Final = "reason"
+NOTHING: Final = (
+    "No traces since {start:%Y-%m-%d %H:%M} UTC. Look further back: --since 30d. What there is: evalgate traces"
+)
+MODES_SCHEMA: Final = "evalgate/stats-modes/1"
+WEEK: Final = timedelta(weeks=1)
+SHORTEST: Final = timedelta(hours=1)
+"""Less than that is not blown up to a week."""
 
 Since = Annotated[
     str, typer.Option("--since", metavar="WHEN", help="From then on: 30m, 24h, 7d, 2w, or a date such as 2026-11-20.")
@@ -48,6 +67,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = new_app("How often does it fail? Rates with their intervals, whatever was sampled.")
     group.callback(invoke_without_command=True)(stats)
+    group.command("modes")(modes)
     app.add_typer(group, name="stats", no_args_is_help=False)
 
 
@@ -86,7 +106,7 @@ def stats(
     if json:
         terminal.emit(document(span, groups, labels, least, by=by, limit=limit))
     elif not groups:
-        terminal.say(f"No traces since {start:%Y-%m-%d %H:%M} UTC. Earlier: --since 30d. All of them: evalgate traces")
+        terminal.say(NOTHING.format(start=start))
     elif by is None or by == BY_REASON:
         _print_all(terminal, groups[0], labels, least)
     else:
@@ -96,6 +116,84 @@ def stats(
             terminal.say(f"  {len(groups) - limit:,} more, each with fewer traces: --limit")
         terminal.say()
         terminal.say(METHOD)
+
+
+def modes(
+    *,
+    frequency: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--frequency", metavar="SHARE", help="Also of a mode that is this share of traces, such as 0.001."
+        ),
+    ] = None,
+    examples: Annotated[float, typer.Option(min=1, help="How many examples a week are enough.")] = ENOUGH,
+    since: Since = "4w",
+    until: Until = None,
+    where: Conditions = None,
+    min_n: MinN = MIN_EFFECTIVE_N,
+    tenant: Tenant = None,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Say how many examples of each failure mode a week yields, and which rate or failure rule would yield enough."""
+    terminal, now = Terminal(), datetime.now(UTC)
+    for f in frequency or ():
+        if not 0 < f <= 1:
+            raise BadInput(f"--frequency {f:g}: it is a share of traces, above 0 and at most 1, such as 0.001")
+    conditions, start, end = window(where or (), since, until, now)
+    least = Least(effective_n=min_n)
+    with open_tenant(dsn, tenant) as database, terminal.progress("reading traces", 2) as step:
+        groups = read_groups(database, conditions, None)
+        step()
+        labelled = read_labels(database, conditions)
+        step()
+    if not groups:
+        if json:
+            terminal.emit({"schema": MODES_SCHEMA, "traffic": None, "modes": []})
+        else:
+            terminal.say(NOTHING.format(start=start))
+        return
+    first = datetime.fromtimestamp(int(groups[0].row["first_unix_s"]), UTC)
+    weeks = max((end - max(start, first)) / WEEK, SHORTEST / WEEK)
+    labels = label_figures(groups[0], *labelled, least)
+    traffic = traffic_of(groups[0], weeks, labels)
+    asked = [Mode(f"one in {count(1 / f)}", "asked", None, f, 0.0) for f in frequency or ()]
+    found = [yield_of(m, traffic, examples) for m in (*known_modes(groups[0], labels, least), *asked)]
+    if json:
+        terminal.emit(
+            {
+                "schema": MODES_SCHEMA,
+                "since": start.isoformat(),
+                "until": end.isoformat(),
+                "tenant": database.tenant,
+                "weeks": weeks,
+                "enough": examples,
+                "traffic": asdict(traffic),
+                "modes": [_yield_json(y) for y in found],
+            }
+        )
+        return
+    print_modes(terminal, found, traffic, examples)
+    if not labels.modes:
+        terminal.say("no failure mode is labelled in this window: evalgate label")
+    terminal.say(
+        "try a rule or a rate on what is stored: evalgate sample backtest --rule 'NAME: CONDITION' --rate RATE"
+    )
+
+
+def _yield_json(y: Yield) -> dict[str, Any]:
+    return {
+        "name": y.mode.name,
+        "kind": y.mode.kind,
+        "rate": y.mode.figure.to_json() if y.mode.figure else None,
+        "frequency": y.mode.frequency,
+        "shows_as_failure": y.mode.shows_as_failure,
+        "per_week": y.there,
+        "flagged_per_week": y.flagged,
+        "weeks_for_enough": y.weeks_for_enough,
+        "rate_for_enough": y.rate_for_enough,
+        "advice": y.advice,
+    }
 
 
 def window(where: Sequence[str], since: str, until: str | None, now: datetime) -> tuple[Where, datetime, datetime]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from evalgate.stats.estimate import UNSEEN_95, means, rates, totals
 from evalgate.stats.figure import Figure, Least, figure_of
+from evalgate.stats.rare import Mode, Traffic
 from evalgate.stats.read import BAD, EVERY, FAILING, MODE, REASON, THUMBS_DOWN
 from evalgate.stats.strata import overall
 
@@ -176,6 +177,37 @@ def _overall(name: str, group: Group, parts: tuple[Labelled, Labelled], measure:
         events=events,
         why=None if told else why,
     )
+
+
+def traffic_of(group: Group, weeks: float, labels: Labels) -> Traffic:
+    """Return what comes in a week, from what came in so many."""
+    every, failing = group.of(EVERY), group.of(FAILING)
+    others = float(every.weight[0] - failing.event_weight[0])
+    sampled = int(group.row["sampled"])
+    flagged = float(failing.event_weight[0]) + sampled
+    read = labels.failing + labels.others
+    return Traffic(
+        traces_per_week=float(every.weight[0]) / weeks,
+        failing_per_week=float(failing.event_weight[0]) / weeks,
+        flagged_per_week=flagged / weeks,
+        rate=sampled / others if others > 0 else 0.0,
+        labelled=read / flagged if flagged > 0 else 0.0,
+    )
+
+
+def known_modes(group: Group, labels: Labels, least: Least) -> list[Mode]:
+    """Return labelled modes and failure reasons with what is known of how often they are."""
+    found = []
+    failing = figure_of(FAILING, group.of(FAILING), least).rate
+    for figure, among in zip(labels.modes, labels.among_failing, strict=True):
+        shown = failing * among.rate if failing is not None and among.rate is not None else None
+        if figure.rate is not None:
+            surely = min(1.0, (shown or 0.0) / figure.rate)
+            found.append(Mode(figure.name, "mode", figure, figure.rate, surely))
+        else:  # of failing traces enough is known: what is said is of those
+            found.append(Mode(f"{figure.name} (of failing traces)", "mode", among, shown, 1.0))
+    reasons = (f for f in measure_figures(group, least) if f.name.startswith(REASON))
+    return [*found, *(Mode(f.name.removeprefix(REASON), "reason", f, f.rate, 1.0) for f in reasons)]
 
 
 def _events(part: Labelled, measure: str) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalgate.stats.figure import Figure
+    from evalgate.stats.rare import Traffic, Yield
     from evalgate.stats.report import Labels, Mean, Population
     from evalgate.terminal import Terminal
 
@@ -118,6 +119,30 @@ def print_labels(terminal: Terminal, labels: Labels, population: Population, sam
     )
     if labels.unsampled:
         terminal.say(f"  {count_of(labels.unsampled, 'labelled trace')} neither failing nor sampled: not counted")
+
+
+def print_modes(terminal: Terminal, yields: Sequence[Yield], traffic: Traffic, enough: float) -> None:
+    """Print for each mode how many examples of it there are and are seen a week, and what it takes to have enough."""
+    t = traffic
+    terminal.say(
+        f"{count(t.traces_per_week)} traces a week, {count(t.flagged_per_week)} of them flagged: all of "
+        f"{count(t.failing_per_week)} that fail and {share(t.rate)} of the others; {share(t.labelled)} are labelled"
+    )
+    terminal.say()
+    terminal.table(
+        ("mode", "kind", "rate", "95 % interval", "a week", "flagged", f"for {enough:g} a week"),
+        [
+            (
+                y.mode.name,
+                y.mode.kind,
+                *(("asked for", "") if y.mode.figure is None else said(y.mode.figure)),
+                "" if y.there is None else count(y.there),
+                "" if y.flagged is None else count(y.flagged),
+                y.advice,
+            )
+            for y in yields
+        ],
+    )
 
 
 def _bar_width(terminal: Terminal, used: int) -> int:
