@@ -26,8 +26,6 @@ LAST = {"K": 15, "P": 4, "D": 14, "C": 12, "N": 8, "I": 12, "T": 6, "L": 4, "S":
 IDS = tuple(f"{letter}{number}" for letter, last in LAST.items() for number in range(1, last + 1))
 NOT_YET = {
     "K15": "jobs that write datasets in the background",
-    "T5": "a sampler that decides in memory",
-    "T6": "a sampler that decides in memory",
     "S3": "judges",
     "S4": "judges",
     "S5": "review pages",
