@@ -25,6 +25,13 @@ MEMBERS: Final = {"traces": "spans", "logs": "log_records"}
 NS_PER_S: Final = 1_000_000_000
 BREAKERS: Final = {"closed": 0, "half_open": 1, "open": 2}
 
+SAMPLER_COUNTS: Final = {
+    "early_keeps": "Traces kept before their time was over: there was no room to wait.",
+    "late_failures": "Traces that failed when something of them was left out already.",
+    "partial_traces": "Traces of which something was left out before they were kept.",
+    "unremembered_keeps": "Traces kept early that there was no room to remember.",
+}
+
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -116,6 +123,7 @@ def families(status: Mapping[str, Any], tenants: Tenants) -> Families:
             met.add(n, receiver=receiver, limit=str(limit))
     _journal(found, status.get("journal", {}))
     _delivery(found, status)
+    _sampler(found, status.get("sampler", {}))
     for tenant, counts in status.get("tenants", {}).items():
         name = tenants.label(tenant)
         found.counter("evalgate_tenant_requests", "Requests that were journalled.").add(counts["requests"], tenant=name)
@@ -188,11 +196,37 @@ def _delivery(found: Families, status: Mapping[str, Any]) -> None:
             "Blocks sent again that were there, and left out: their token was old.",
         )
         there.add(state.get("forgotten_blocks"), exporter=exporter)
+        _sampler_of(found, exporter, state)
         breaker = found.gauge("evalgate_exporter_breaker", "0 closed, 1 half open, 2 open.")
         breaker.add(BREAKERS.get(str(state.get("breaker"))), exporter=exporter)
         oldest = state.get("oldest_unix_ns")
         age = found.gauge("evalgate_exporter_oldest_seconds", "Age of the oldest request under way; 0 without one.")
         age.add(max(0.0, (now_ns - oldest) / NS_PER_S) if oldest else 0.0, exporter=exporter)
+
+
+def _sampler_of(found: Families, exporter: str, state: Mapping[str, Any]) -> None:
+    """Add what a lane leaves out, where it forwards only flagged traces."""
+    if "early_keeps" not in state:
+        return
+    out = found.counter("evalgate_exporter_sampled_out_items", "Spans and log records that were not forwarded.")
+    out.add(state.get("sampled_out_spans"), exporter=exporter, signal="traces")
+    out.add(state.get("sampled_out_logs"), exporter=exporter, signal="logs")
+    for key, text in SAMPLER_COUNTS.items():
+        found.counter(f"evalgate_exporter_{key}", text).add(state.get(key), exporter=exporter)
+
+
+def _sampler(found: Families, sampler: Mapping[str, Any]) -> None:
+    """Add what waits for decisions, and what of them is remembered."""
+    waiting = found.gauge("evalgate_sampler_waiting_bytes", "Of the journal, what waits for its decision.")
+    waiting.add(sampler.get("waiting_bytes"))
+    most = found.gauge("evalgate_sampler_max_wait_bytes", "The most; beyond it the oldest is kept early.")
+    most.add(sampler.get("max_wait_bytes"))
+    remembered = found.gauge("evalgate_sampler_remembered_traces", "Kept traces whose decision is remembered.")
+    remembered.add(sampler.get("remembered_traces"))
+    full = found.gauge("evalgate_sampler_max_traces", "The most; beyond it what waits is kept early.")
+    full.add(sampler.get("max_traces"))
+    gone = found.counter("evalgate_sampler_forgotten_traces", "Decisions that made room for others.")
+    gone.add(sampler.get("forgotten_traces"))
 
 
 def _ledger(found: Families, ledger: Mapping[str, Any], tenants: Tenants) -> None:

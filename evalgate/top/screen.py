@@ -44,6 +44,8 @@ def lines(view: View) -> list[Line]:
         ("refused", ", ".join(refused) or "nothing", "yellow" if refused else ""),
         ("quarantine", _set_aside(view), "red" if view.quarantined_records or view.lost_records else ""),
     ]
+    if view.sampled_out_spans or view.decision_wait_bytes:
+        found.insert(-2, ("left out", _left_out(view), "yellow" if view.early_keeps or view.partial_traces else ""))
     if not view.kernels_ready:
         said = "its code is still being loaded or compiled: what comes is kept, and stored a little later"
         found.append(("starting", said, "yellow"))
@@ -122,6 +124,17 @@ def _lag(view: View) -> str:
         return "nothing waits"
     age = "" if view.oldest_s is None else f", the oldest for {view.oldest_s:.1f} s"
     return f"{count_of(view.queue_records, 'request')} waiting{age}"
+
+
+def _left_out(view: View) -> str:
+    parts = [f"{count_of(view.sampled_out_spans, 'span')} of traces that are not flagged"]
+    if view.decision_wait_bytes:
+        parts.append(f"{size(view.decision_wait_bytes)} wait for a decision")
+    if view.early_keeps:
+        parts.append(f"{count_of(view.early_keeps, 'trace')} kept early")
+    if view.partial_traces:
+        parts.append(f"{count_of(view.partial_traces, 'trace')} kept in part ({view.late_failures} failed late)")
+    return ", ".join(parts)
 
 
 def _set_aside(view: View) -> str:

@@ -54,6 +54,13 @@ class View:
     lost_records: int
     retries: int
     waiting_for: str | None
+    sampled_out_spans: int
+    """Not forwarded by a sidecar that forwards flagged traces alone; with the next four, 0 elsewhere."""
+    early_keeps: int
+    late_failures: int
+    partial_traces: int
+    decision_wait_bytes: int
+    """Of the journal, what waits for its decision."""
     kernels_ready: bool
     """Until then large batches wait and small ones are slow."""
     tenants: tuple[Tenant, ...]
@@ -98,11 +105,21 @@ def view(url: str, now: Status, before: Status | None) -> View:
         lost_records=journal.get("lost_records", 0),
         retries=delivery.get("retries", 0),
         waiting_for=delivery.get("waiting_for"),
+        sampled_out_spans=delivery.get("sampled_out_spans", 0),
+        early_keeps=_most(delivery, "early_keeps"),
+        late_failures=_most(delivery, "late_failures"),
+        partial_traces=_most(delivery, "partial_traces"),
+        decision_wait_bytes=now.get("sampler", {}).get("waiting_bytes", 0),
         kernels_ready=bool(now.get("kernels_ready", True)),
         tenants=_tenants(now, before, seconds),
         workers=tuple(now.get("workers", ())),
         endpoints=now.get("endpoints", {}),
     )
+
+
+def _most(delivery: Mapping[str, Any], count: str) -> int:
+    """Return a count of the exporter that has the highest: each sees all traces."""
+    return max((e.get(count, 0) for e in delivery.get("exporters", {}).values()), default=0)
 
 
 def _seconds(now: Status, before: Status | None) -> float:

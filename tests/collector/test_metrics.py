@@ -112,6 +112,28 @@ def test_every_count_has_the_collector_s_name_where_it_has_one() -> None:
     assert found["evalgate_ledger_uncounted_requests", refused] == 2
 
 
+def test_a_sidecar_says_what_it_leaves_out() -> None:
+    lane = {"sampled_out_spans": 900, "sampled_out_logs": 5, "early_keeps": 2, "late_failures": 1, "partial_traces": 3}
+    status = {
+        **STATUS,
+        "delivery": {"exporters": {"otlp": lane, "debug": {"spans": 1}}},
+        "sampler": {"waiting_bytes": 10, "max_wait_bytes": 100, "remembered_traces": 4, "max_traces": 50},
+    }
+    text = exposition(status, Tenants()).decode()
+    for line in (
+        'evalgate_exporter_sampled_out_items{exporter="otlp",signal="traces"} 900',
+        'evalgate_exporter_sampled_out_items{exporter="otlp",signal="logs"} 5',
+        'evalgate_exporter_early_keeps{exporter="otlp"} 2',
+        'evalgate_exporter_late_failures{exporter="otlp"} 1',
+        'evalgate_exporter_partial_traces{exporter="otlp"} 3',
+        "evalgate_sampler_waiting_bytes 10",
+        "evalgate_sampler_remembered_traces 4",
+    ):
+        assert line in text.splitlines()
+    assert 'sampled_out_items{exporter="debug"' not in text
+    assert "evalgate_sampler" not in exposition(STATUS, Tenants()).decode()
+
+
 def test_a_status_that_says_nothing_yet_is_no_error() -> None:
     assert parse(exposition({}, Tenants())) == {("evalgate_ready", ()): 0}
 

@@ -100,6 +100,22 @@ def test_a_collector_that_still_compiles_says_so() -> None:
     assert "starting" not in said(kernels_ready=True)
 
 
+def test_a_sidecar_says_what_it_leaves_out_and_what_that_costs() -> None:
+    assert "left out" not in said()
+    delivery = {
+        **status(1)["delivery"],
+        "sampled_out_spans": 900,
+        "exporters": {
+            "otlp": {"early_keeps": 2, "late_failures": 1, "partial_traces": 3},
+            "parquet": {"early_keeps": 2, "late_failures": 1, "partial_traces": 4},
+        },
+    }
+    assert said(delivery=delivery, sampler={"waiting_bytes": 1_500_000})["left out"] == (
+        "900 spans of traces that are not flagged, 1.5 MB wait for a decision, 2 traces kept early, "
+        "4 traces kept in part (1 failed late)"
+    )
+
+
 def test_a_collector_without_spans_says_where_to_send_them() -> None:
     nothing = {"receivers": {}, "tenants": {}, "delivery": {}, "journal": {"backlog_records": 0}}
     assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318" in said(**nothing)[""]
