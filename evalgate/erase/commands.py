@@ -16,6 +16,7 @@ from evalgate.database import open_database
 from evalgate.dataset.store import DATASETS, list_names
 from evalgate.erase import database, datasets
 from evalgate.erase.delivery import await_delivery
+from evalgate.erase.holds import held_among, require_none
 from evalgate.erase.loose import contexts_of
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json  # noqa: TC001 - typer reads them at run time
@@ -47,6 +48,9 @@ def erase(
         str | None, typer.Option("--tenant", metavar="NAME", help="Only of this tenant; alone: all that it has.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Erase; without it, say what would go.")] = False,
+    despite_hold: Annotated[
+        bool, typer.Option("--despite-hold", help="Also what is held (evalgate hold list).")
+    ] = False,
     data_dir: Annotated[Path, typer.Option("--data-dir", metavar="DIR", help="Folder of the collector.")] = Path(
         ".evalgate/data"
     ),
@@ -58,6 +62,8 @@ def erase(
 ) -> None:
     """Erase content for good: rows, sums, annotations, cases of datasets, the journal, quarantine.
 
+    What is held (evalgate hold) is not, unless you say so.
+
     Without --yes nothing is changed. Exit code 1: not everything could be erased; the list says what is left.
     Running it again is harmless, and finishes what could not be finished.
     """
@@ -66,9 +72,13 @@ def erase(
     erasers = [point.load() for point in entry_points(group=ERASERS)]
     with open_database(dsn, writes=yes) as opened:
         if yes:
-            traces, found = _carry_out(opened, asked, erasers, data_dir, terminal=terminal, timeout_s=timeout)
+            traces, found = _carry_out(
+                opened, asked, erasers, data_dir, terminal=terminal, timeout_s=timeout, despite_hold=despite_hold
+            )
         else:
             traces = database.traces_of(opened, asked)
+            if held := held_among(opened, asked, traces):
+                terminal.note("\n".join(f"held, and erased with --despite-hold only: {h}" for h in held))
             meant = _meant(asked, traces)
             found = _run(erasers, meant, data_dir, only_show=True)
             found += database.show(opened, asked, traces, contexts_of(opened, meant, traces, ()))
@@ -80,7 +90,14 @@ def erase(
 
 
 def _carry_out(
-    opened: Database, asked: Erasure, erasers: Sequence[Eraser], data_dir: Path, *, terminal: Terminal, timeout_s: float
+    opened: Database,
+    asked: Erasure,
+    erasers: Sequence[Eraser],
+    data_dir: Path,
+    *,
+    terminal: Terminal,
+    timeout_s: float,
+    despite_hold: bool,
 ) -> tuple[tuple[str, ...], list[Erased]]:
     """Erase: note it, wait until what came before the note is delivered, then delete what is stored.
 
@@ -95,6 +112,11 @@ def _carry_out(
     def waiting() -> list[Waiting]:
         return [w for eraser in erasers for w in eraser.waiting(noted)]
 
+    def look_for_holds(among: Sequence[str]) -> None:
+        if not despite_hold:
+            require_none(held_among(opened, asked, among))
+
+    look_for_holds(known())
     noted = _run(erasers, _meant(asked, known()), data_dir, only_show=False)
     late = await_delivery(waiting, timeout_s, terminal.note)
     traces: tuple[str, ...] | None = None
@@ -104,6 +126,7 @@ def _carry_out(
         traces = more
         found = _together([*found, *_run(erasers, _meant(asked, traces), data_dir, only_show=False)])
         more = known()
+    look_for_holds(traces)
     # Remembered before the spans go that tell of them: a run that ends before its end is taken up by the next.
     told = {c for eraser in erasers for c in eraser.recall(asked, data_dir).contexts}
     meant = _meant(asked, traces)

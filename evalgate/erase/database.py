@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 TRIES: Final = 5
 """An INSERT that was under way may bring rows while others go."""
 
-BY_ID: Final = ("spans", "events", "span_revisions", "settlements", "trace_parts")
+BY_ID: Final = ("spans", "events", "span_revisions", "settlements", "trace_parts", "retention_decisions")
 """Tables whose trace_id is FixedString(16). The view otel_traces and all others read from these."""
-BY_HEX: Final = ("feedback", "annotations")
+BY_HEX: Final = ("feedback", "annotations", "holds")
 BY_CASE: Final = ("case_events",)
 OF_HEX: Final = "trace_id IN {ids:Array(String)}"
 OF_CASE: Final = (
