@@ -110,8 +110,9 @@ def stats(
     elif by is None or by == BY_REASON:
         _print_all(terminal, groups[0], labels, least)
     else:
+        shown = group_figures(groups[:limit], of, least)
         terminal.say(f"{of}, by {by}")
-        print_figures(terminal, by, group_figures(groups[:limit], of, least))
+        print_figures(terminal, by, shown)
         if len(groups) > limit:
             terminal.say(f"  {len(groups) - limit:,} more, each with fewer traces: --limit")
         terminal.say()
