@@ -22,7 +22,7 @@ GROUPS = {
     "": "Across them",
 }
 """By the letters of an id; what is no id of the matrix stands under the last."""
-LAST = {"K": 15, "P": 4, "D": 14, "C": 12, "N": 8, "I": 12, "T": 6, "L": 4, "S": 8, "G": 2}
+LAST = {"K": 16, "P": 4, "D": 14, "C": 12, "N": 8, "I": 12, "T": 6, "L": 4, "S": 8, "G": 2}
 IDS = tuple(f"{letter}{number}" for letter, last in LAST.items() for number in range(1, last + 1))
 NOT_YET = {
     "K15": "jobs that write datasets in the background",
