@@ -44,7 +44,7 @@ class _Taken:
     raw: list[RawRecord] = field(default_factory=list)
     size_bytes: int = 0
     digest: xxh3_128 = field(default_factory=xxh3_128)
-    """Of the records as they stand on disk, each taken while the processor still has it at hand."""
+    """Of the heads of the records as they stand on disk: each has the checksum of its whole record, which verified."""
 
     def add(self, record: RawRecord, limits: Limits | None) -> bool:
         """Take a record if it may join: within the limits, and of the same UTC date of receipt.
@@ -61,7 +61,7 @@ class _Taken:
                 return False
         self.raw.append(record)
         self.size_bytes = size_bytes
-        self.digest.update(record.raw)
+        self.digest.update(record.head)
         return True
 
 
@@ -178,9 +178,10 @@ class Cutter:
                 return position, False
 
     def _token(self, taken: _Taken) -> str:
-        """Return the token of a batch: journal, range, and a hash of the raw records.
+        """Return the token of a batch: journal, range, and a hash of the heads of its raw records.
 
-        Never of rows made from them, which change with the normaliser.
+        Their checksums stand for the bodies, which are not read once more. Never of rows made from them, which change
+        with the normaliser.
         """
         if not taken.raw:
             return ""

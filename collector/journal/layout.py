@@ -214,9 +214,9 @@ class RawRecord(NamedTuple):
         return memoryview(self.source)[self.body_start : self.body_end]
 
     @property
-    def raw(self) -> memoryview:
-        """The whole record as it stands on disk, not copied."""
-        return memoryview(self.source)[self.body_end - self.end + self.offset : self.body_end]
+    def head(self) -> bytes:
+        """All that stands before the body on disk, the checksum first: that covers the body as well."""
+        return self.source[self.body_end - self.end + self.offset : self.body_start]
 
     @property
     def is_known(self) -> bool:

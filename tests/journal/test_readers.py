@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 
 from collector.journal import Journal, JournalOptions, ReaderOptions
 from collector.journal.cursor import path_of
+from collector.journal.cutter import DAY_NS
 from schema.errors import Refused, Retryable
 from tests.journal.test_journal import go, put
 
@@ -80,6 +82,27 @@ def test_the_same_cut_has_the_same_token_for_every_reader_and_each_keeps_its_own
         again_a, again_b = await take(journal.reader("a")), await take(journal.reader("b"))
         assert (again_a.token, again_b.token) == (of_a.token, of_b.token)
         await journal.close()
+
+    go(work())
+
+
+def test_records_of_other_bytes_have_another_token(options: JournalOptions) -> None:
+    """Also where journal, sequence, time, tenant and length are the same: a copy of a journal that went another way."""
+
+    async def token(name: str, body: bytes) -> str:
+        copy = options.directory.with_name(name)
+        shutil.copytree(options.directory, copy)
+        journal = await Journal.open(replace(options, directory=copy), now_unix_ns=lambda: DAY_NS)
+        await put(journal, body)
+        batch = await take(journal.reader("delivery"))
+        assert len(batch.records) == 1
+        await journal.close()
+        return batch.token
+
+    async def work() -> None:
+        await (await Journal.open(options)).close()
+        tokens = [await token("as it was", b"one"), await token("the same", b"one"), await token("other", b"two")]
+        assert tokens[0] == tokens[1] != tokens[2]
 
     go(work())
 
