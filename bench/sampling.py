@@ -4,15 +4,18 @@
 
     ours                  the real code: requests, every processor, an embedded database, its view of traces; a batch of
                           spans at a time is in memory, and what is flagged is decided in what is stored
+    sidecar               the real decisions of `asymmetric_sampler`, which forwards flagged traces only, 30 s behind;
+                          the time between its two sides is the stream's (bench/tools/forwarded.py)
     tail sampler          a SIMULATION of the OpenTelemetry Collector's tail_sampling by its documented algorithm, with
                           status_code ERROR and probabilistic 10 %, decision_wait 30 s, num_traces 50 000
     tail sampler, cached  the same with both decision caches at 500 000 traces
     coin flip             a SIMULATION of a random number per trace and request, failures always; nothing remembered
 
 The stream: bench/tools/arrivals.py; the simulations and what they leave out: bench/tools/samplers.py. Two crashes are
-in it: a sampler in memory forgets, ours opens its database again. A failing trace is *missed* when it is not stored, or
-when what tells of its failure is not; *in part* when spans of it are gone. Traces whose failure is noticed only after
-the holding time are told apart: ours has only what the baseline kept of them.
+in it: a sampler in memory forgets, ours opens its database again. When the holding time is over, our retention removes
+what nobody flagged. A failing trace is *missed* when it is not stored in the end, or when what tells of its failure is
+not; *in part* when spans of it are gone. Traces whose failure is noticed only after the holding time are told apart:
+ours has only what the baseline kept of them. Rates are told of all failing traces, those included.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,29 +34,36 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.stages import BASELINE_RATE, processors
-from bench.tools.arrivals import NAMES, Mode, Plan, stream
+from bench.tools.arrivals import DAY_S, NAMES, Mode, Plan, stream
+from bench.tools.forwarded import Sidecar
 from bench.tools.machine import keep, machine, settings
 from bench.tools.measure import work_folder
 from bench.tools.pictures import IMAGES, shares
-from bench.tools.report import Check, Document, markdown_table
+from bench.tools.report import Check, Document, markdown_table, number
 from bench.tools.samplers import Kept, TailSampler, coin_flips
-from bench.tools.stored import span_bytes, store, verdicts
+from bench.tools.stored import BEGIN_UNIX_NS, span_bytes, store, verdicts
 from collector.process import tune
+from collector.retention.decide import Moment
+from collector.retention.expire import Retention, accept
+from collector.retention.settings import Holding, Settings
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from bench.tools.arrivals import Stream
+    from exporters.clickhouse.connect import Database
+    from schema.batch import SpanBatch
 
 CACHE_TRACES: Final = 500_000
 """Ten times num_traces: "much greater", says the README."""
 CRASHES: Final = (0.25, 0.75)
 """Parts of the stream after which the process dies."""
 OURS: Final = "ours"
+SIDECAR: Final = "sidecar"
 TAIL: Final = "tail sampler"
 CACHED: Final = "tail sampler, cached"
 FLIP: Final = "coin flip"
@@ -73,7 +85,8 @@ def measure(plan: Plan) -> dict[str, Any]:
     lucky = np.random.default_rng(plan.seed + 1).random(len(made.mode)) < BASELINE_RATE
     size = span_bytes()
     picks = [
-        Pick(OURS, is_simulated=False, kept=ours(made, crashes)),
+        Pick(OURS, is_simulated=False, kept=ours(made, plan, crashes)),
+        Pick(SIDECAR, is_simulated=False, kept=_sidecar(made, crashes)),
         Pick(TAIL, is_simulated=True, kept=_tail(made, size, lucky, crashes, cached=False)),
         Pick(CACHED, is_simulated=True, kept=_tail(made, size, lucky, crashes, cached=True)),
         Pick(FLIP, is_simulated=True, kept=coin_flips(made, BASELINE_RATE, plan.seed + 2)),
@@ -88,31 +101,57 @@ def measure(plan: Plan) -> dict[str, Any]:
     }
 
 
-def ours(made: Stream, crashes_s: Sequence[float]) -> Kept:
-    """Return what our own code has of the stream; a crash is a database opened anew."""
-    stages = list(processors().values())
+def ours(made: Stream, plan: Plan, crashes_s: Sequence[float]) -> Kept:
+    """Return what our own code has of the stream; a crash is a database opened anew.
 
-    def process(batch: Any) -> Any:
-        for stage in stages:
-            batch = stage(batch)
-        return batch
-
-    largest = 0
-    ends = [*crashes_s, float("inf")]
+    When the holding time is over, retention takes what nobody flagged; what is said later comes after that.
+    """
+    process = _processing()
+    over_s = (plan.holding_days + 1.9) * DAY_S
+    moments = [float("-inf"), *crashes_s, over_s, float("inf")]
+    largest, spans_at_first = 0, 0
     with work_folder() as folder:
-        for since, until in zip([float("-inf"), *crashes_s], ends, strict=True):
+        for since, until in pairwise(moments):
             with connect(f"chdb://{folder}/db") as db:
                 migrate(db)
                 largest = max(largest, store(db, made, process, since_s=since, until_s=until))
-                if until == ends[-1]:
-                    said = verdicts(db, made)
+                if until == over_s:
+                    spans_at_first = int(db.rows("SELECT count() AS n FROM spans")[0]["n"])
+                    _retain(db, plan, over_s)
+                said = verdicts(db, made) if until == moments[-1] else None
+    assert said is not None  # noqa: S101 - the last moment
     flagged = said.flagged
     return Kept(
         spans=np.where(flagged, said.spans, 0),
         shows_failure=said.failing & flagged,
         weight=np.where(flagged, said.weight, 0.0),
+        spans_at_first=spans_at_first,
         peak_bytes=largest,
     )
+
+
+def _retain(db: Database, plan: Plan, at_s: float) -> None:
+    """Remove what nobody flagged, as the collector does."""
+    now = datetime.fromtimestamp(BEGIN_UNIX_NS / 1e9 + at_s, UTC)
+    accept(db, "bench", "", Settings(Holding(90, plan.holding_days)).document())
+    Retention(db, "bench", lambda: Moment(now, 0.0)).run()
+
+
+def _processing() -> Callable[[SpanBatch], SpanBatch]:
+    """Return all processors in one."""
+    stages = list(processors().values())
+
+    def process(batch: SpanBatch) -> SpanBatch:
+        for stage in stages:
+            batch = stage(batch)
+        return batch
+
+    return process
+
+
+def _sidecar(made: Stream, crashes_s: Sequence[float]) -> Kept:
+    with work_folder() as folder:
+        return Sidecar(made, _processing(), folder).run(crashes_s)
 
 
 def _tail(made: Stream, size: int, lucky: NDArray[np.bool_], crashes_s: Sequence[float], *, cached: bool) -> Kept:
@@ -129,6 +168,7 @@ def _figures(pick: Pick, made: Stream) -> dict[str, Any]:
     has = kept.spans > 0
     found = has & kept.shows_failure
     whole = found & (kept.spans == made.span_count)
+    picked = int(kept.spans.sum())
     true_rate = float(truth.mean())
     unweighted = _rate(found, has.astype(float))
     weighted = None if kept.weight is None else _rate(found, kept.weight)
@@ -141,7 +181,9 @@ def _figures(pick: Pick, made: Stream) -> dict[str, Any]:
         "missed_by_mode": {NAMES[m]: int(((made.mode == m) & ~found).sum()) for m in Mode if m is not Mode.FINE},
         "wrongly_failing": int((found & ~truth).sum()),
         "traces_kept": int(has.sum()),
-        "spans_kept": int(kept.spans.sum()),
+        "spans_picked": picked,
+        "spans_at_first": picked if kept.spans_at_first is None else kept.spans_at_first,
+        "spans_at_last": picked if kept.spans_at_last is None else kept.spans_at_last,
         "peak_bytes": kept.peak_bytes,
         "peak_traces": kept.peak_traces,
         "lost_early": kept.lost_early,
@@ -169,7 +211,7 @@ def checks(document: Document) -> list[Check]:
 
 
 HEADER: Final = (
-    "", "failing missed", "in part", "traces picked", "spans of them", "waiting in memory", "failing rate as told",
+    "", "failing missed", "in part", "traces picked", "spans stored", "held in memory", "failing rate as told",
     "weighted",
 )  # fmt: skip
 
@@ -180,13 +222,16 @@ def _percent(value: float | None) -> str:
 
 def _line(w: dict[str, Any]) -> list[str]:
     name = f"{w['way']} (simulated)" if w["simulated"] else w["way"]
-    memory = f"{w['peak_bytes'] / 1e6:.1f} MB" if w["peak_bytes"] else "nothing"
+    memory = f"{number(w['peak_bytes'] / 1e6)} MB" if w["peak_bytes"] else "nothing"
+    stored = str(w["spans_at_last"])
+    if w["spans_at_first"] != w["spans_at_last"]:
+        stored = f"{w['spans_at_first']}, then {stored}"
     return [
         name,
         f"{w['missed']} ({_percent(w['missed_share'])})",
         str(w["in_part"]),
         str(w["traces_kept"]),
-        str(w["spans_kept"]),
+        stored,
         memory,
         _percent(w["rate_unweighted"]),
         _percent(w["rate_weighted"]),
@@ -244,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     tune()
     if options.smoke:
-        options.traces, options.burst = 2_000, 1_000
+        options.traces, options.burst = 1_500, 500
     plan = Plan(traces=options.traces, burst_traces=options.burst, seed=options.seed)
     with work_folder() as folder:
         kept: Document = {"machine": machine(folder), "options": settings(options), **measure(plan)}

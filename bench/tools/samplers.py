@@ -49,8 +49,12 @@ class Kept:
     """Whether among them is what tells that it fails."""
     weight: NDArray[np.float64] | None = None
     """How many traces each kept one stands for; None: nobody recorded it."""
+    spans_at_first: int | None = None
+    """How many spans are stored before their holding time is over; None: as many as in the end."""
+    spans_at_last: int | None = None
+    """How many in the end; None: those of the traces that were picked."""
     peak_bytes: int = 0
-    """Wire bytes of spans that waited in memory for a decision, at the worst moment."""
+    """In memory at the worst moment: wire bytes of spans that wait for a decision, or of what is remembered."""
     peak_traces: int = 0
     """Traces known in memory, at the worst moment."""
     lost_early: int = 0
@@ -188,4 +192,7 @@ def coin_flips(stream: Stream, rate: float, seed: int) -> Kept:
     picked = is_failure | (chance.random(len(stream.trace)) < rate) & (stream.spans > 0)
     taken = np.bincount(stream.trace[picked], minlength=n) > 0
     shows = np.bincount(stream.trace[stream.sign != Sign.NOTHING], minlength=n) > 0
-    return Kept(np.where(taken, stream.span_count, 0), shows & taken)
+    everything = int(stream.spans.sum())
+    found = Kept(np.where(taken, stream.span_count, 0), shows & taken)
+    found.spans_at_first = found.spans_at_last = everything
+    return found

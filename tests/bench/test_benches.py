@@ -71,8 +71,14 @@ def test_sampling_runs_and_draws_and_ours_misses_no_failing_trace(tmp_path: Path
     found = smoke("sampling.py", "--picture", str(tmp_path))
     ways = {w["way"]: w for w in found["ways"]}
     assert (ways["ours"]["missed"], ways["ours"]["in_part"], ways["ours"]["wrongly_failing"]) == (0, 0, 0)
-    assert ways["tail sampler"]["missed_by_mode"]["at once"] == 0
+    for name in ("sidecar", "tail sampler"):
+        assert ways[name]["missed_by_mode"]["at once"] == 0
+        assert ways[name]["missed"] > 0
+    assert ways["sidecar"]["missed_by_mode"]["late"] == ways["sidecar"]["missed_by_mode"]["content"] == 0
     assert ways["tail sampler"]["missed_by_mode"]["late"] > 0
+    # What is said when the holding time is over finds the baseline only, and that is told.
+    assert ways["ours"]["missed_by_mode"]["after holding"] <= found["failing"]["after holding"]
+    assert ways["ours"]["spans_at_first"] == found["spans"] > ways["ours"]["spans_at_last"]
     missed, in_part, rate = sampling.checks(found)
     assert missed.is_met
     assert in_part.is_met
