@@ -61,7 +61,7 @@ def plan(config: ConfigFile = None, dsn: Dsn = None, *, as_json: AsJson = False)
         in_force = log.in_force(entries)
         today = moment_of(db, quiet_s=0).today
         with progress("reading") as step:
-            shares = survey(db, lambda done, of: step(done, of, ""))
+            shares = survey(db, today, lambda done, of: step(done, of, ""))
         ratio, late = bytes_per_span(db), late_failures(db, today)
     settings = asked or in_force or Settings()
     sooner = newly_due(shares, today, in_force or Settings(), settings)
@@ -115,7 +115,8 @@ def apply(
 
         def due_traces() -> int:
             in_force = log.in_force(log.read(db)) or Settings()
-            return newly_due(survey(db), moment_of(db, quiet_s=0).today, Settings(), in_force)
+            today = moment_of(db, quiet_s=0).today
+            return newly_due(survey(db, today), today, Settings(), in_force)
 
         if not yes:
             due, has_settings = due_traces(), log.in_force(log.read(db)) is not None

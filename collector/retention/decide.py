@@ -153,7 +153,13 @@ def decide_on_candidates(db: Database, values: Mapping[str, Any]) -> None:
 def _touched(db: Database, decision: Decision, when: Moment) -> bool:
     """Tell whether something of what is to go changed since it was decided."""
     since = when.now - timedelta(days=1)
-    values = {"run": decision.run, "first_day": since.date(), "last_day": LAST, "since": when.now}
+    values = {
+        "run": decision.run,
+        "today": when.today,
+        "first_day": since.date(),
+        "last_day": LAST,
+        "since": when.now,
+    }
     (found,) = rows(db, statement("touched", id="id"), values)
     return bool(found["n"])
 

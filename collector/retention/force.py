@@ -44,7 +44,7 @@ def propose(
         before = old or Settings()
         if settings.is_shorter_than(before):
             counting()
-            if traces := newly_due(survey(db), today(), before, settings):
+            if traces := newly_due(survey(db, day := today()), day, before, settings):
                 raise refusal(where, shortened(before, settings), traces)
         after, body = log.last_number(entries), settings.document()
         if log.append(db, "settings", after=after, actor=actor, reason="as configured", body=body):

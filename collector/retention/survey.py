@@ -49,14 +49,14 @@ class Share:
         return None if days >= (LAST - self.last_day).days else self.last_day + timedelta(days + 1)
 
 
-def survey(db: Database, step: Callable[[int, int], None] = lambda _done, _all: None) -> list[Share]:
+def survey(db: Database, today: date, step: Callable[[int, int], None] = lambda _done, _all: None) -> list[Share]:
     """Return what there is. `step` is called with what is done of it. Raises Retryable, Permanent."""
     (size,) = rows(db, statement("rows_of_parts"), {})
     parts = max(1, -(-int(size["n"]) // PARTS_AT_ONCE))
     sums: dict[tuple[str, date, str], list[int]] = defaultdict(lambda: [0, 0])
     for part in range(parts):
         step(part, parts)
-        values = {"first_day": FIRST, "last_day": LAST, "parts": parts, "part": part}
+        values = {"today": today, "first_day": FIRST, "last_day": LAST, "parts": parts, "part": part}
         for row in rows(db, statement("survey", **_SOME), values):
             found = sums[row["tenant"], row["last_day"], _kind(row)]
             found[0] += int(row["traces"])

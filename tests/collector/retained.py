@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -13,17 +13,22 @@ from collector.retention.decide import Moment
 from collector.retention.expire import Retention
 from collector.retention.settings import Holding, Settings
 from exporters.clickhouse.insert import insert_batch
-from tests.clickhouse.otlp import DAY, NOON, batch_of, logs_record, span, spans_record, with_feedback
+from tests.clickhouse.otlp import DAY, batch_of, logs_record, span, spans_record, with_feedback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from collector.retention.expire import Removed
     from exporters.clickhouse.connect import Database
 
-NOW = datetime.fromtimestamp(NOON / 1e9, UTC)
+NOW = datetime(2035, 3, 21, 14, 13, 20, tzinfo=UTC)
+"""Long after whatever the clock of the database says: when a row is stored counts, too."""
+NOON = int(NOW.timestamp()) * 10**9
 TODAY = NOW.date()
 WEEK = Settings(Holding(90, 7))
+BASELINE: Mapping[str, Any] = {"failing": False, "baseline": True, "baseline_rate": 0.1}
+PLAIN: Mapping[str, Any] = {"failing": False, "baseline": False, "baseline_rate": 0.1}
+FAILING: Mapping[str, Any] = {"failing": True, "failure_reasons": ["error"], "baseline": False, "baseline_rate": 0.1}
 TABLES = ("spans", "events", "trace_parts", "settlements", "span_revisions", "feedback")
 
 
@@ -45,13 +50,13 @@ class World:
     now: datetime = NOW
     tokens: list[str] = field(default_factory=list)
 
-    def trace(self, *traces: int, days: float, tenant: str = "default", spans: int = 2, **columns: Any) -> None:
-        """Store traces received so many days ago; `columns` of the processors hold for each span."""
+    def trace(
+        self, *traces: int, days: float, tenant: str = "default", spans: int = 2, of: Mapping[str, Any] = PLAIN
+    ) -> None:
+        """Store traces received so many days ago; what the processors say `of` a span holds for each."""
         at = ago(days)
-        of = [span(t, n + 1, parent=min(n, 1), start=at, end=at + 1) for t in traces for n in range(spans)]
-        self.insert(
-            spans_record(of, received=at, tenant=tenant), columns={k: [v] * len(of) for k, v in columns.items()}
-        )
+        sent = [span(t, n + 1, parent=min(n, 1), start=at, end=at + 1) for t in traces for n in range(spans)]
+        self.insert(spans_record(sent, received=at, tenant=tenant), columns={k: [v] * len(sent) for k, v in of.items()})
 
     def logs(self, *traces: int, days: float, tenant: str = "default") -> None:
         """Store a log record of each trace; trace 0 is none."""
@@ -98,27 +103,6 @@ class World:
     def ledger(self) -> dict[str, int]:
         sql = "SELECT state, signal, sum(count) AS n FROM ledger GROUP BY state, signal HAVING n != 0"
         return {f"{r['state']} {r['signal']}": int(r["n"]) for r in self.db.rows(sql)}
-
-    def dump(self) -> dict[str, Any]:
-        """Return everything that a run may change, without what names the run."""
-        counts = {t: [tuple(r.values()) for r in self.db.rows(_DUMP[t])] for t in _DUMP}
-        return {**counts, "ledger": self.ledger(), "kinds": [e.kind for e in log.read(self.db)]}
-
-
-_DUMP = {
-    "traces": "SELECT trace_id, span_count, flagged, sample_weight FROM traces ORDER BY trace_id",
-    "spans": "SELECT hex(trace_id), hex(span_id), sample_weight FROM spans ORDER BY ALL",
-    "events": "SELECT hex(trace_id), received_at FROM events ORDER BY ALL",
-    "feedback": "SELECT trace_id, received_at FROM feedback ORDER BY ALL",
-    "trace_parts": "SELECT DISTINCT hex(trace_id), received_hour FROM trace_parts ORDER BY ALL",
-    "counts": "SELECT day, tenant, minute, signal, sum(count) FROM retention_counts "
-    "WHERE run IN (SELECT run FROM retention_log WHERE kind = 'decided') GROUP BY ALL ORDER BY ALL",
-}
-
-
-def day(days: float) -> date:
-    """Return the day of receipt so many days ago."""
-    return datetime.fromtimestamp(ago(days) / 1e9, UTC).date()
 
 
 def hold(world: World, traces: Iterable[int], tenant: str = "default") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,14 +10,10 @@ from collector.retention.decide import Moment
 from collector.retention.expire import Retention
 from collector.retention.settings import Holding, Settings
 from tests.clickhouse.otlp import span, spans_record
-from tests.collector.retained import TABLES, WEEK, World, ago, hold, name
+from tests.collector.retained import BASELINE, FAILING, PLAIN, TABLES, WEEK, World, ago, hold, name
 
 if TYPE_CHECKING:
     from exporters.clickhouse.connect import Database
-
-BASELINE = {"failing": False, "baseline": True, "baseline_rate": 0.1}
-PLAIN = {"failing": False, "baseline": False, "baseline_rate": 0.1}
-FAILING = {"failing": True, "failure_reasons": ["error"], "baseline": False, "baseline_rate": 0.1}
 
 
 @pytest.fixture
@@ -44,17 +40,17 @@ def make_case(world: World, trace: int) -> None:
 
 
 def test_what_is_flagged_reviewed_or_held_outlives_the_rest(embedded: World) -> None:
-    embedded.trace(1, 2, 3, 4, days=8, **PLAIN)
-    embedded.trace(5, days=8, **FAILING)
-    embedded.trace(6, days=8, **BASELINE)
-    embedded.trace(7, days=7, **PLAIN)
+    embedded.trace(1, 2, 3, 4, days=8)
+    embedded.trace(5, days=8, of=FAILING)
+    embedded.trace(6, days=8, of=BASELINE)
+    embedded.trace(7, days=7)
     annotate(embedded, 2)
     make_case(embedded, 3)
     hold(embedded, [4])
-    embedded.trace(11, days=91, **FAILING)
-    embedded.trace(12, days=91, **BASELINE)
-    embedded.trace(13, 14, days=91, **FAILING)
-    embedded.trace(15, days=90, **FAILING)
+    embedded.trace(11, days=91, of=FAILING)
+    embedded.trace(12, days=91, of=BASELINE)
+    embedded.trace(13, 14, days=91, of=FAILING)
+    embedded.trace(15, days=90, of=FAILING)
     annotate(embedded, 13)
     hold(embedded, [14])
     removed = embedded.expire()
@@ -66,25 +62,25 @@ def test_what_is_flagged_reviewed_or_held_outlives_the_rest(embedded: World) -> 
 
 def test_tenants_have_holding_times_of_their_own(embedded: World) -> None:
     for tenant in ("default", "acme", "globex"):
-        embedded.trace(1, days=10, tenant=tenant, **PLAIN)
-        embedded.trace(2, days=40, tenant=tenant, **FAILING)
+        embedded.trace(1, days=10, tenant=tenant)
+        embedded.trace(2, days=40, tenant=tenant, of=FAILING)
     embedded.expire(Settings(Holding(90, 7), {"acme": Holding(30, 30), "globex": Holding(100, 2)}))
     kept = {(r["tenant"], int(r["trace_id"], 16)) for r in embedded.db.rows("SELECT tenant, trace_id FROM traces")}
     assert kept == {("default", 2), ("acme", 1), ("globex", 2)}
 
 
 def test_a_trace_goes_whole_or_not_at_all(world: World) -> None:
-    world.trace(1, days=12, **PLAIN)  # and more of it within the time
-    world.trace(1, days=5, **PLAIN)
-    world.trace(2, days=12, **PLAIN)  # and more of it, before
-    world.trace(2, days=9, **PLAIN)
-    world.trace(3, days=12, **PLAIN)  # a log record within the time
+    world.trace(1, days=12)  # and more of it within the time
+    world.trace(1, days=5)
+    world.trace(2, days=12)  # and more of it, before
+    world.trace(2, days=9)
+    world.trace(3, days=12)  # a log record within the time
     world.logs(3, days=3)
-    world.trace(4, days=12, **PLAIN)  # a log record before
+    world.trace(4, days=12)  # a log record before
     world.logs(4, days=9)
-    world.trace(5, days=12, **PLAIN)  # somebody was pleased with it within the time
+    world.trace(5, days=12)  # somebody was pleased with it within the time
     world.said(5, days=1, polarity="positive")
-    world.trace(6, days=12, **PLAIN)
+    world.trace(6, days=12)
     world.said(6, days=9, polarity="neutral")
     for trace in (1, 2):
         row = {"tenant": "default", "trace_id": bytes.fromhex(name(trace)), "received_hour": ago(12) // 10**9}
@@ -101,7 +97,7 @@ def test_a_trace_goes_whole_or_not_at_all(world: World) -> None:
 
 
 def test_a_thumbs_down_on_the_last_day_keeps_all_of_its_trace(embedded: World) -> None:
-    embedded.trace(1, 2, days=13.8, **PLAIN)
+    embedded.trace(1, 2, days=13.8)
     embedded.said(1, days=13.8 - 6.9)
     embedded.expire()
     assert embedded.traces() == {1}
@@ -128,9 +124,9 @@ def test_log_records_and_feedback_of_no_trace_go_by_their_own_day(embedded: Worl
 
 
 def test_the_ledger_says_expired_of_what_went_by_the_minute_of_its_receipt(embedded: World) -> None:
-    embedded.trace(1, 2, days=9, **PLAIN)
-    embedded.trace(3, days=8.5, **PLAIN)
-    embedded.trace(4, days=8.5, **FAILING)
+    embedded.trace(1, 2, days=9)
+    embedded.trace(3, days=8.5)
+    embedded.trace(4, days=8.5, of=FAILING)
     embedded.expire()
     assert embedded.ledger() == {"stored traces": 2, "expired traces": 6}
     rows = embedded.db.rows(
@@ -149,12 +145,12 @@ def test_what_is_sent_again_after_it_went_is_not_stored_again(world: World) -> N
 
 
 def test_what_stays_keeps_the_weight_it_had_when_the_others_went(world: World) -> None:
-    world.trace(1, days=8, **BASELINE)
-    world.trace(2, days=8, **FAILING)
-    world.trace(3, days=8, failing=False, baseline=True, baseline_rate=0.25, arrival_rate=0.5)
-    world.trace(4, days=8, failing=True, baseline=False, baseline_rate=0.25, arrival_rate=0.5)
-    world.trace(5, days=1, **BASELINE)
-    world.trace(6, days=8, **PLAIN)
+    world.trace(1, days=8, of=BASELINE)
+    world.trace(2, days=8, of=FAILING)
+    world.trace(3, days=8, of={"failing": False, "baseline": True, "baseline_rate": 0.25, "arrival_rate": 0.5})
+    world.trace(4, days=8, of={"failing": True, "baseline": False, "baseline_rate": 0.25, "arrival_rate": 0.5})
+    world.trace(5, days=1, of=BASELINE)
+    world.trace(6, days=8)
     hold(world, [6])
     before = {r["trace_id"]: r["sample_weight"] for r in world.db.rows("SELECT trace_id, sample_weight FROM traces")}
     assert before == {name(1): 10, name(2): 1, name(3): 4, name(4): 2, name(5): 10, name(6): 0}
@@ -170,7 +166,7 @@ def test_what_stays_keeps_the_weight_it_had_when_the_others_went(world: World) -
 
 def test_very_many_weights_are_rounded(embedded: World) -> None:
     rates = [1 / (1 + n / 7) for n in range(150)]
-    columns = {"failing": [False] * 150, "baseline": [True] * 150, "baseline_rate": rates}
+    columns: dict[str, list[Any]] = {"failing": [False] * 150, "baseline": [True] * 150, "baseline_rate": rates}
     embedded.insert(spans_record([span(n + 1, 1) for n in range(150)], received=ago(8)), columns=columns)
     embedded.expire()
     rows = embedded.db.rows("SELECT reinterpretAsUInt128(reverse(trace_id)) AS t, sample_weight AS w FROM spans")
@@ -182,22 +178,22 @@ def test_very_many_weights_are_rounded(embedded: World) -> None:
 def test_a_sample_of_before_and_after_estimates_the_same(embedded: World) -> None:
     """Weights of what is left add up to what was there."""
     plain = [n for n in range(1, 201) if n % 10]
-    embedded.trace(*plain, days=8, spans=1, **PLAIN)
-    embedded.trace(*range(10, 201, 10), days=8, spans=1, **BASELINE)
+    embedded.trace(*plain, days=8, spans=1)
+    embedded.trace(*range(10, 201, 10), days=8, spans=1, of=BASELINE)
     embedded.expire()
     (row,) = embedded.db.rows("SELECT count() AS rows, sum(sample_weight) AS estimate FROM spans")
     assert row == {"rows": 20, "estimate": 200}
 
 
 def test_days_into_which_rows_come_just_now_wait(embedded: World) -> None:
-    embedded.trace(1, days=8, **PLAIN)
+    embedded.trace(1, days=8)
     embedded.force()
     assert Retention(embedded.db, "test", lambda: Moment(embedded.now, quiet_s=600)).run().runs == 0
     assert embedded.expire().traces == 1
 
 
 def test_without_settings_nothing_goes(embedded: World) -> None:
-    embedded.trace(1, days=4000, **PLAIN)
+    embedded.trace(1, days=4000)
     assert embedded.expire(None).runs == 0
     assert embedded.expire(Settings()).runs == 0
     assert embedded.traces() == {1}
@@ -205,7 +201,23 @@ def test_without_settings_nothing_goes(embedded: World) -> None:
 
 def test_more_candidates_than_one_statement_decides_on(embedded: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collector.retention.decide.MAX_TRACES_AT_ONCE", 7)
-    embedded.trace(*range(1, 31), days=8, **PLAIN)
-    embedded.trace(40, days=8, **BASELINE)
+    embedded.trace(*range(1, 31), days=8)
+    embedded.trace(40, days=8, of=BASELINE)
     assert embedded.expire(WEEK).traces == 30
     assert embedded.traces() == {40}
+
+
+def test_what_was_stored_late_lives_as_long_as_what_came_then(embedded: World) -> None:
+    """A journal that waited for its database for weeks, or a clock that was behind."""
+    embedded.trace(1, days=20)
+    received = embedded.db.rows("SELECT toUnixTimestamp(max(received_at)) AS at FROM spans")[0]["at"]
+    embedded.db.command("TRUNCATE TABLE trace_parts")
+    embedded.db.command(
+        "INSERT INTO trace_parts (tenant, received_hour, trace_id, span_count, touched_at) SELECT 'default', "
+        f"toStartOfHour(toDateTime({received}, 'UTC')), unhex('{name(1)}'), 2, fromUnixTimestamp64Nano({ago(1)}, 'UTC')"
+    )
+    embedded.force()
+    assert embedded.retention().run().runs == 0
+    embedded.later(7)
+    assert embedded.expire(None).traces == 1
+    assert embedded.left("spans") == set()

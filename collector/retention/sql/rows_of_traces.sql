@@ -1,6 +1,9 @@
+    -- What was stored late, or received by a clock that was behind, lives as long as what came then.
     SELECT
-        tenant, trace_id AS id, toDate(received_hour) AS day, failing, baseline, baseline_rate, arrival_rate,
-        frozen_weight, span_count
+        tenant,
+        trace_id AS id,
+        greatest(toDate(received_hour), if(toDate(touched_at) <= {today:Date}, toDate(touched_at), toDate(0))) AS day,
+        failing, baseline, baseline_rate, arrival_rate, frozen_weight, span_count
     FROM trace_parts
     WHERE toDate(received_hour) BETWEEN {first_day:Date} AND {last_day:Date} /* and_trace_id */
     UNION ALL
