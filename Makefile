@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test faults bench lint format lock clean
+.PHONY: help setup demo test faults image bench lint format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: setup ## run the tests
 faults: setup ## run every fault of docs/reliability.md: kills, power cuts, bad disks, hostile input; under 40 minutes
 	@$(BIN)/python tests/faults/run.py
 
+image: setup ## make what the container image holds in a clean folder, and try it: a few minutes, no container engine
+	@$(BIN)/python -m pytest tests/deploy/test_image.py
+
 bench: setup ## measure everything, beside Rotel and Phoenix: about half an hour
 	@$(BIN)/python bench/everything.py
 
@@ -46,6 +49,13 @@ lock: ## resolve requirements.lock anew, for every platform and Python
 	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet uv
 	@$(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra dev --upgrade \
 		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
+	@# Of the container image: what the collector needs, in the same versions; and what builds it.
+	@$(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra collector \
+		--constraints requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" -o deploy/image/collector.lock
+	@printf 'hatchling\npip\n' | $(VENV)/lock/bin/uv pip compile - --quiet --universal --python-version 3.11 \
+		--constraints requirements.lock --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" -o deploy/image/build.lock
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
