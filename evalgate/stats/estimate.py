@@ -35,19 +35,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from evalgate.stats.intervals import LEVEL, gamma_limits, share_limits, student
+from evalgate.stats.measures import MIN_EFFECTIVE_N, MIN_EVENTS, MIN_GREATEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalgate.stats.intervals import Floats
 
-MIN_EFFECTIVE_N: Final = 30.0
-"""Below it no rate is given: NCHS Data Presentation Standards for Proportions, Vital Health Stat 2(175), 2017."""
-MIN_EVENTS: Final = 5.0
-"""Sessions with events, and sessions with others: below it a variance between sessions is not known (simulated)."""
-
-MIN_GREATEST: Final = 20.0
-"""A sum of weights below so many of the greatest may lack a whole kind of traffic, unseen (simulated)."""
 UNSEEN_95: Final = 3.7
 """Of so many expected, none is seen in one of forty cases: -ln 0.025."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from evalgate.stats.estimate import MIN_EFFECTIVE_N, MIN_EVENTS, MIN_GREATEST, rates
+from evalgate.stats.estimate import rates
+from evalgate.stats.measures import MIN_GREATEST
 
 if TYPE_CHECKING:
     from evalgate.stats.estimate import Rates, Sums
+    from evalgate.stats.measures import Least
 
 WORD: Final = "insufficient data"
 
@@ -37,14 +39,6 @@ class Figure:
         interval = [found.pop("low"), found.pop("high")]
         status = "estimate" if self.rate is not None else "insufficient_data"
         return {"name": self.name, "status": status, "rate": self.rate, "interval_95": interval, **found}
-
-
-@dataclass(frozen=True, slots=True)
-class Least:
-    """What a rate must rest on to be told."""
-
-    effective_n: float = MIN_EFFECTIVE_N
-    events: float = MIN_EVENTS
 
 
 def figure_of(name: str, sums: Sums, least: Least) -> Figure:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from evalgate.stats.measures import ENOUGH
 from evalgate.stats.numbers import count
 
 if TYPE_CHECKING:
     from evalgate.stats.figure import Figure
-
-ENOUGH: Final = 10.0
-"""Well labelled examples of a mode that a first evaluator needs; 10 to 20 are advised."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from evalgate.database import sql
-from evalgate.errors import BadInput
 from evalgate.stats.estimate import Sums
-from schema.fields import did_you_mean
+from evalgate.stats.measures import EVERY, group_expression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,26 +19,8 @@ if TYPE_CHECKING:
     from evalgate.database import TenantDatabase
     from evalgate.select.where import Where
 
-EVERY: Final = ""
-"""The measure that every trace has."""
-FAILING: Final = "failing"
-THUMBS_DOWN: Final = "thumbs_down"
-REASON: Final = "reason:"
-MODE: Final = "mode:"
-BAD: Final = "bad"
 MAX_ROWS: Final = 50_000
 """Groups times measures; the largest come first."""
-
-GROUPS: Final[Mapping[str, str]] = {
-    "feature": "feature",
-    "service_name": "service_name",
-    "environment": "environment",
-    "release": "release",
-    "agent_name": "agent_name",
-    "root_name": "root_name",
-    "day": "toDate(start_time)",
-}
-"""What traces can be grouped by: the name that is typed, the expression that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +39,8 @@ class Group:
         return _sums(self.row, None) if found is None else found
 
 
-def group_expression(name: str | None) -> str:
-    """Return the SQL of a group.
-
-    Raises:
-        BadInput: traces cannot be grouped by that.
-
-    """
-    if name is None:
-        return "''"
-    if name not in GROUPS:
-        raise BadInput(f"--by {name!r} is none of {', '.join(GROUPS)}, reason.{did_you_mean(name, GROUPS)}")
-    return GROUPS[name]
-
-
 def read_groups(database: TenantDatabase, where: Where, by: str | None) -> list[Group]:
-    """Return the groups of the traces that meet the conditions, the largest first; one where `by` is None."""
+    """Return the groups of traces that meet the conditions, the largest first; all as one where `by` names none."""
     text = sql(__package__, "sums").replace("/* group */", group_expression(by)).replace("/* conditions */", where.sql)
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for row in database.rows(text, {"limit": MAX_ROWS, **where.parameters}):

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evalgate.stats.estimate import UNSEEN_95, means, rates, totals
-from evalgate.stats.figure import Figure, Least, figure_of
+from evalgate.stats.figure import Figure, figure_of
+from evalgate.stats.measures import BAD, EVERY, FAILING, MODE, REASON, THUMBS_DOWN, Least
 from evalgate.stats.rare import Mode, Traffic
-from evalgate.stats.read import BAD, EVERY, FAILING, MODE, REASON, THUMBS_DOWN
 from evalgate.stats.strata import overall
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from evalgate.stats.read import Group, Labelled
-
-SCHEMA: Final = "evalgate/stats/1"
-METHOD: Final = (
-    "weighted by 1/inclusion probability (Hájek); 95 % intervals of the rate behind the traffic, traces of a session "
-    "taken as one cluster"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which traces are meant."""
-
-    tenant: str
-    since: datetime | None
-    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

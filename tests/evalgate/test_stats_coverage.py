@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bench.tools.populations import Part, Reading, draw, mode_truth, read, truth
-from evalgate.stats.estimate import MIN_EVENTS, UNSEEN_95, means, rates, totals
+from evalgate.stats.estimate import UNSEEN_95, means, rates, totals
+from evalgate.stats.measures import MIN_EVENTS
 from evalgate.stats.strata import overall
 
 if TYPE_CHECKING:

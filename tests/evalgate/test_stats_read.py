@@ -11,8 +11,9 @@ import pytest
 
 from evalgate.errors import BadInput
 from evalgate.select.where import parse_where
-from evalgate.stats.figure import Least, figure_of
-from evalgate.stats.read import EVERY, FAILING, MODE, REASON, THUMBS_DOWN, group_expression, read_groups, read_labels
+from evalgate.stats.figure import figure_of
+from evalgate.stats.measures import EVERY, FAILING, MODE, REASON, THUMBS_DOWN, Least, group_expression
+from evalgate.stats.read import read_groups, read_labels
 from evalgate.stats.report import label_figures, mean_figures, population
 from tests.evalgate.traffic import START
 
