@@ -105,7 +105,7 @@ SELECT
     max(s_baseline) AS baseline,
     max(s_baseline_rate) AS baseline_rate,
     max(s_arrival_rate) AS arrival_rate,
-    groupUniqArrayArray(s_policy_versions) AS policy_versions,
+    groupUniqArray(s_policy_version) AS policy_versions,
     groupUniqArrayArray(s_defects) AS defects,
     1 AS inserts,
     -- Ids named as parent that are no span of this INSERT, and rows beyond the first of a span.
@@ -144,7 +144,7 @@ FROM
         ifNull(baseline, false) AS s_baseline,
         baseline_rate AS s_baseline_rate,
         arrival_rate AS s_arrival_rate,
-        if(isNull(policy_version), [], [ifNull(toString(policy_version), '')]) AS s_policy_versions,
+        CAST(policy_version, 'Nullable(String)') AS s_policy_version,
         CAST(defects, 'Array(String)') AS s_defects,
         byteSize(span_attributes, `events.attributes`) AS s_bytes
     FROM spans
