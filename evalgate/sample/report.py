@@ -46,8 +46,9 @@ def make_report(
         notes.append("No collector wrote down its policy here: what is tried is added to the default one.")
     policy = tried.on(present or Policy())
     past = history(database, since, now)
-    sides = Side(None if before is None else before.on(Policy()), NONE), Side(policy, NONE)
-    if policy.sample.target_per_day is not None:
+    raised = raised_rates(database, policy)
+    sides = Side(None if before is None else before.on(Policy()), NONE), Side(policy, raised)
+    if policy.sample.target_per_day is not None and not raised:
         notes.append(
             "target_per_day raises rates as traffic comes in: this counts with the rates that are set, the least."
         )
