@@ -18,9 +18,10 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 def test_a_configuration_is_valid_and_prices_and_samples(name: str, tmp_path: Path) -> None:
     config = load(DEPLOY / name, installed(), {"EVALGATE_DATA_DIR": str(tmp_path)})
     for _, pipeline in config.service.pipelines.items():  # noqa: PERF102 - not a dict
-        expected = ["redact", "normalise", "cost", "failure", "sample", "limits"]
+        forwards = "forward" in name
+        expected = ["redact", "normalise", "cost", "failure", "sample", "asymmetric_sampler" if forwards else "limits"]
         assert [p.partition("/")[0] for p in pipeline.processors] == expected
-        assert list(pipeline.exporters) == ["clickhouse"]
+        assert list(pipeline.exporters) == ["otlp" if forwards else "clickhouse"]
 
 
 def test_the_readme_lists_every_file() -> None:
