@@ -196,6 +196,7 @@ def test_a_trace_is_the_same_in_whatever_order_its_parts_come(dsn: str, order: S
         "baseline_rate": 0.1,
         "arrival_rate": None,
         "policy_versions": [],
+        "frozen_weight": None,
         "flagged": True,
         "inclusion_probability": 1.0,
         "sample_weight": 1.0,
