@@ -135,8 +135,7 @@ def due_days(db: Database, settings: Settings, when: Moment) -> list[date]:
     if settings.shortest_days >= oldest_days:
         return []
     until = when.today - timedelta(settings.shortest_days + 1)
-    (clock,) = rows(db, statement("now"), {})
-    quiet_since = clock["now"] - timedelta(seconds=when.quiet_s)
+    quiet_since = when.now - timedelta(seconds=when.quiet_s)
     found = rows(db, statement("days"), {"until": until})
     return [row["day"] for row in found if row["touched_at"] <= quiet_since]
 

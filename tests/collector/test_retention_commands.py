@@ -88,7 +88,7 @@ def test_apply_asks_first_and_says_what_waits(world: World, embedded_dsn: str) -
     world.force()
     asked = run(embedded_dsn, "retention", "apply")
     assert (asked.exit_code, "1 trace due" in asked.stdout) == (1, True)
-    waits = run(embedded_dsn, "retention", "apply", "--yes")
+    waits = run(embedded_dsn, "retention", "apply", "--yes", "--quiet-s", str(10**9))
     assert "1 trace wait" in waits.stdout
     assert world.traces() == {1}
     done = run(embedded_dsn, "retention", "apply", "--yes", "--quiet-s", "0")
