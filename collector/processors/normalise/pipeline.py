@@ -24,6 +24,7 @@ from collector.processors.normalise.limits import DEFAULT_MAX_BYTES
 from collector.processors.normalise.quality import defect_lists
 from collector.processors.normalise.scalars import Column, Plan, Slot, Source, fill_slots
 from collector.processors.normalise.scopes import ScopeNames
+from collector.processors.normalise.silence import EMPTY_ANSWER, said_nothing
 from collector.processors.normalise.tree import read_tree, shared
 from collector.processors.normalise.usage import (
     EXCLUDES_CACHE,
@@ -107,6 +108,8 @@ def canonical(
     )
     _merge(work, converted)
     _unmark_preparations(work, converted)
+    if rows := said_nothing(batch, work.columns, work.is_kind(Kind.LLM), work.table):
+        work.columns["output_messages"] = patch(work.columns["output_messages"], dict.fromkeys(rows, EMPTY_ANSWER))
     _models(work, converted)
     work.columns |= error_columns(batch, work.columns, stated_error_type)
     _tokens(work, converted)
