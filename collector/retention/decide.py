@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST: Final = date(1970, 1, 1)
 LAST: Final = date(2149, 1, 1)
 """What the type Date can say, but for its end."""
-MAX_TRACES_AT_ONCE: Final = 1_000_000
+MAX_TRACES_AT_ONCE: Final = 250_000
 """That one statement decides on: it has a state in memory for each."""
 TRIES: Final = 5
 

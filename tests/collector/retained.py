@@ -33,7 +33,7 @@ TABLES = ("spans", "events", "trace_parts", "settlements", "span_revisions", "fe
 
 
 def ago(days: float) -> int:
-    """Return a time of receipt."""
+    """Return a time of receipt in a world that begins now."""
     return int(NOON - days * DAY)
 
 
@@ -48,13 +48,18 @@ class World:
     db: Database
     count: int = 0
     now: datetime = NOW
+    began: datetime = NOW
     tokens: list[str] = field(default_factory=list)
+
+    def ago(self, days: float) -> int:
+        """Return a time of receipt, so many days before the world began."""
+        return int(self.began.timestamp()) * 10**9 - int(days * DAY)
 
     def trace(
         self, *traces: int, days: float, tenant: str = "default", spans: int = 2, of: Mapping[str, Any] = PLAIN
     ) -> None:
         """Store traces received so many days ago; what the processors say `of` a span holds for each."""
-        at = ago(days)
+        at = self.ago(days)
         sent = [span(t, n + 1, parent=min(n, 1), start=at, end=at + 1) for t in traces for n in range(spans)]
         self.insert(spans_record(sent, received=at, tenant=tenant), columns={k: [v] * len(sent) for k, v in of.items()})
 

@@ -8,4 +8,4 @@ FROM
 )
 GROUP BY tenant, id
 HAVING NOT max(failing OR baseline) OR isNull(max(frozen_weight)) OR {last_day:Date} <= {flagged_until:Date}
-SETTINGS max_bytes_before_external_group_by = 536870912
+SETTINGS max_bytes_before_external_group_by = 134217728

@@ -15,4 +15,4 @@ FROM
     WHERE toDate(received_at) <= {until:Date} AND (/* of_run */ OR (trace_id = toFixedString('', 16) AND /* traceless */))
 )
 GROUP BY tenant, minute, signal
-SETTINGS max_bytes_before_external_group_by = 536870912
+SETTINGS max_bytes_before_external_group_by = 134217728

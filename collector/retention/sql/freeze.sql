@@ -12,4 +12,4 @@ FROM
     WHERE toDate(p.received_hour) <= {until:Date}
 )
 GROUP BY tenant, trace_id, toDate(received_hour)
-SETTINGS max_bytes_before_external_group_by = 536870912
+SETTINGS max_bytes_before_external_group_by = 134217728

@@ -7,4 +7,4 @@ FROM
 /* traces */
 )
 GROUP BY tenant, last_day, flagged, reviewed, held
-SETTINGS max_bytes_before_external_group_by = 536870912
+SETTINGS max_bytes_before_external_group_by = 134217728
