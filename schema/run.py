@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from schema.case import Provenance, parse_provenance
 from schema.evaluator import Score
 from schema.fields import Fields
-from schema.statistics import wilson_interval
+from schema.statistics import weighted_share, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from schema.statistics import WeightedShare
 
 SCHEMA = "evalgate/run/1"
 
@@ -124,19 +126,39 @@ def run_to_json(run: Run) -> dict[str, Any]:
 def summarise(run: Run) -> dict[str, Any]:
     """Return counts and rates: of the run, per evaluator, per failure mode.
 
-    A pass rate is passed / (passed + failed); errors and unscored cases are counted beside it, never in it.
+    A pass rate is passed / (passed + failed); errors and unscored cases are counted beside it, never in it. `weighted`
+    is the same, each case by what its trace stands for in production; null where no case says so.
     """
     per_evaluator = {}
     for used in run.evaluators:
-        scores = [s for r in run.results for s in r.scores if s.evaluator == used.id]
-        per_evaluator[used.id] = _rate(sum(s.passed for s in scores), len(scores))
+        scores = [
+            (s.passed, r.provenance.sample_weight) for r in run.results for s in r.scores if s.evaluator == used.id
+        ]
+        plain = _rate(sum(passed for passed, _ in scores), len(scores))
+        per_evaluator[used.id] = {**plain, "weighted": weighted_json(weighted_share(scores))}
     modes: dict[str, list[Result]] = {}
     for r in run.results:
         modes.setdefault(r.failure_mode or "", []).append(r)
+    judged = [(r.passed, r.provenance.sample_weight) for r in run.results if r.passed is not None]
     return {
         **_tally(run.results),
+        "weighted": weighted_json(weighted_share(judged)),
         "evaluators": per_evaluator,
         "failure_modes": {mode: _tally(results) for mode, results in sorted(modes.items())},
+    }
+
+
+def weighted_json(share: WeightedShare | None) -> dict[str, Any] | None:
+    """Return the JSON object of a weighted pass rate."""
+    if share is None:
+        return None
+    return {
+        "status": "insufficient_data" if share.rate is None else "estimate",
+        "pass_rate": share.rate,
+        "pass_rate_interval_95": [share.low, share.high],
+        "effective_n": share.effective_n,
+        "cases": share.counted,
+        "cases_without_weight": share.unweighted,
     }
 
 

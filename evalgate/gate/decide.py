@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 from evalgate.gate.baseline import AcceptedCase, Baseline
 from evalgate.terminal import count_of
-from schema.statistics import MIN_DISCORDANT, mcnemar_p, wilson_interval
+from schema.statistics import MIN_DISCORDANT, mcnemar_p, weighted_share, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from schema.evaluator import Score
     from schema.run import EvaluatorUsed, Result, Run
+    from schema.statistics import WeightedShare
 
 DEFAULT_THRESHOLD = 0.8
 MCC_BLOCKS = 0.6
@@ -155,6 +156,8 @@ class Decision:
     comparison: Comparison | None
     passed_cases: int
     judged_cases: int
+    weighted: WeightedShare | None
+    """The share of judged cases that passed, by what their traces stand for. Told, never decided by."""
 
     @property
     def exit_code(self) -> int:
@@ -204,6 +207,9 @@ def decide(run: Run, baseline: Baseline | None, policy: Policy) -> Decision:
         comparison=comparison,
         passed_cases=sum(v is True for v in verdicts.values()),
         judged_cases=sum(v is not None for v in verdicts.values()),
+        weighted=weighted_share(
+            (v, r.provenance.sample_weight) for r in run.results if (v := verdicts[r.case_id]) is not None
+        ),
     )
     status, sentence = _judge(run, draft, policy)
     return replace(draft, status=status, sentence=sentence)
@@ -327,3 +333,16 @@ def percent(rate: float | None) -> str:
     if text == "0" and rate > 0:
         text = "<0.1"
     return f"{text} %"
+
+
+def weighted_words(share: WeightedShare | None) -> str | None:
+    """Return what is to be said of a weighted pass rate; None where it says no more than the plain one."""
+    if share is None or share.equal:
+        return None
+    told = "insufficient data" if share.rate is None else percent(share.rate)
+    interval = f"95 % interval {percent(share.low)} to {percent(share.high)}"
+    without = f", {share.unweighted} without a weight" if share.unweighted else ""
+    return (
+        f"{told} ({interval}), each case by what its trace stands for; effective n {share.effective_n:.3g} of "
+        f"{count_of(share.counted, 'case')}{without}. Cases are chosen: a rate of production is evalgate stats"
+    )

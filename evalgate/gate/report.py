@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from evalgate.gate.decide import Role, Status, percent
+from evalgate.gate.decide import Role, Status, percent, weighted_words
 from evalgate.terminal import count_of, one_line
+from schema.run import weighted_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,6 +55,8 @@ def print_report(
             f"cases    {decision.passed_cases} of {decision.judged_cases} passed: {percent(decision.case_pass_rate)} "
             f"(95 % interval {percent(rate[0])} to {percent(rate[1])})"
         )
+    if words := weighted_words(decision.weighted):
+        terminal.say(f"weighted {words}")
     for line in comparison_lines(decision):
         terminal.say(f"baseline {line}")
     if decision.eval_results:
@@ -135,6 +138,7 @@ def report_json(run: Run, run_path: str, decision: Decision, notes: Iterable[str
         "suite_pass_rate": decision.suite_pass_rate,
         "case_pass_rate": decision.case_pass_rate,
         "case_pass_rate_interval_95": decision.case_interval,
+        "case_pass_rate_weighted": weighted_json(decision.weighted),
         "cases": {
             "total": len(run.results),
             "judged": decision.judged_cases,
@@ -193,6 +197,7 @@ def summary_markdown(run: Run, decision: Decision) -> str:
         _escaped(decision.sentence),
         "",
         f"Dataset {_code(run.dataset.name)} version {_code(run.dataset.version)}, run {_code(run.run_id)}.",
+        *([f"Weighted: {_escaped(words)}."] if (words := weighted_words(decision.weighted)) else []),
         *(f"Baseline: {_escaped(line)}." for line in comparison_lines(decision)[:2]),
         "",
         "| evaluator | failure mode | passed | pass rate | needs | result |",

@@ -12,7 +12,7 @@ import typer
 
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
-from evalgate.gate.decide import percent
+from evalgate.gate.decide import percent, weighted_words
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
 from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, Settings, run_dataset
 from evalgate.run.evaluators import EVALUATORS, load_evaluators
@@ -20,6 +20,7 @@ from evalgate.run.store import save_run
 from evalgate.run.target import load_target
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.run import summarise
+from schema.statistics import weighted_share
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +70,9 @@ def run(
         counts = f"{summary['passed']} passed, {summary['failed']} failed, {count_of(summary['errors'], 'error')}"
         unscored = f", {summary['unscored']} without an evaluator" if summary["unscored"] else ""
         terminal.say(f"{cases.name} version {cases.version}: {count_of(len(cases.cases), 'case')}, {counts}{unscored}")
+        judged = [(r.passed, r.provenance.sample_weight) for r in done.results if r.passed is not None]
+        if words := weighted_words(weighted_share(judged)):
+            terminal.say(f"weighted: {words}")
         for result in done.results:
             if result.error:
                 terminal.say(f"! {result.case_id}  {result.error.kind}: {one_line(result.error.message)}")

@@ -16,8 +16,9 @@ from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app, since_time
 from evalgate.select.recent import started_since
 from evalgate.select.where import parse_where
-from evalgate.stats.measures import ENOUGH, FAILING, GROUPS, MIN_EFFECTIVE_N, Least, group_expression
+from evalgate.stats.measures import ENOUGH, FAILING, GROUPS, Least, group_expression
 from evalgate.terminal import Terminal
+from schema.statistics import MIN_EFFECTIVE_N
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

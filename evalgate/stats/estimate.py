@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from evalgate.stats.intervals import LEVEL, gamma_limits, share_limits, student
-from evalgate.stats.measures import MIN_EFFECTIVE_N, MIN_EVENTS, MIN_GREATEST
+from evalgate.stats.measures import MIN_EVENTS, MIN_GREATEST
+from schema.statistics import MIN_EFFECTIVE_N
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

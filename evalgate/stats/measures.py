@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.errors import BadInput
 from schema.fields import did_you_mean
+from schema.statistics import MIN_EFFECTIVE_N
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +32,6 @@ GROUPS: Final[Mapping[str, str]] = {
 }
 """What traces can be grouped by: the name that is typed, the expression that is read."""
 
-MIN_EFFECTIVE_N: Final = 30.0
-"""Below it no rate is told: NCHS Data Presentation Standards for Proportions, Vital Health Stat 2(175), 2017."""
 MIN_EVENTS: Final = 5.0
 """Sessions with events, and sessions with others: below it the variance between sessions is not known (simulated)."""
 MIN_GREATEST: Final = 20.0

@@ -30,6 +30,7 @@ def result(
     content_hash: str = "h",
     failure_mode: str = "m",
     trace_id: str | None = None,
+    sample_weight: float | None = None,
 ) -> Result:
     """Return a result with one score, none (passed=None), or an error."""
     scores = () if passed is None or error else (Score(evaluator, float(passed), passed, "because"),)
@@ -37,7 +38,7 @@ def result(
         case_id=case_id,
         content_hash=content_hash,
         failure_mode=failure_mode,
-        provenance=Provenance(trace_id=trace_id),
+        provenance=Provenance(trace_id=trace_id, sample_weight=sample_weight),
         input_text="asked",
         output="said",
         tool_calls=(),

@@ -197,6 +197,49 @@ def test_whatever_is_wrong_is_one_line_and_exit_2(
     assert sum(line.startswith("evalgate: ") for line in err.splitlines()) == 1
 
 
+def weighted(sampled_pass: int) -> list[Any]:
+    """Forty cases of failing traces, of which half pass, ten of sampled ones that stand for ten each, one by hand."""
+    failed = [result(f"f{n}", passed=n % 2 == 0, sample_weight=1.0) for n in range(40)]
+    sampled = [result(f"s{n}", passed=n < sampled_pass, sample_weight=10.0) for n in range(40)]
+    return [*failed, *sampled, result("hand")]
+
+
+def test_the_pass_rate_by_what_traces_stand_for_is_told_beside_the_plain_one(evalgate: Any) -> None:
+    save_run(run_of(weighted(sampled_pass=36)))
+    code, out, _ = evalgate("gate", "--threshold", "0.7")
+    assert code == 0  # 57 of 81: the weights decide nothing
+    assert "cases    57 of 81 passed: 70.4 % (95 % interval" in out
+    assert (
+        "weighted 86.4 % (95 % interval 75.5 % to 92.9 %), each case by what its trace stands for; effective n 47.9" in out
+    )
+    assert "of 80 cases, 1 without a weight. Cases are chosen: a rate of production is evalgate stats" in out
+    code, out, _ = evalgate("gate", "--json", "--threshold", "0.7")
+    told = json.loads(out)["case_pass_rate_weighted"]
+    assert (told["status"], told["cases"], told["cases_without_weight"]) == ("estimate", 80, 1)
+    assert told["pass_rate"] == pytest.approx(380 / 440)
+
+
+def test_where_weights_say_no_more_nothing_is_said(evalgate: Any) -> None:
+    save_run(run_of([result("a", sample_weight=1.0), result("b", sample_weight=1.0)]))
+    assert "weighted" not in evalgate("gate")[1]
+    save_run(run_of([result("a")]))
+    assert json.loads(evalgate("gate", "--json")[1])["case_pass_rate_weighted"] is None
+
+
+def test_a_run_tells_the_weighted_rate_too(refunds: Path, evalgate: Any) -> None:
+    cases = [
+        {**case, "provenance": {**case["provenance"], "sample_weight": w}}
+        for case, w in zip(refund_cases(), (1.0, 10.0, 10.0), strict=True)
+    ]
+    Path("evals/datasets/d.jsonl").write_text("".join(json.dumps(c) + "\n" for c in cases))
+    code, out, _ = evalgate("run", "-d", "d", "-t", "python:target.py:fixed")
+    assert code == 0
+    assert "weighted: insufficient data (95 % interval" in out
+    summary = json.loads(evalgate("run", "-d", "d", "-t", "python:target.py:fixed", "--json")[1])["summary"]
+    assert summary["weighted"]["status"] == "insufficient_data"
+    assert summary["evaluators"]["refund-window"]["weighted"]["effective_n"] == pytest.approx(21**2 / 201)
+
+
 def test_json_is_one_document_and_nothing_else(evalgate: Any) -> None:
     save_run(run_of([result("a", trace_id=TRACE), result("b", passed=False, trace_id=TRACE), result("c", passed=None)]))
     code, out, err = evalgate("gate", "--json", "--json-output", "report.json")
