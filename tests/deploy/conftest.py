@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import uuid
@@ -17,7 +18,7 @@ from tests.fixtures_clickhouse import TOOLS, await_ping, free_port
 from tests.tools.fetch_chserver import library
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 CLUSTER = "evalgate"
 # With the server's own stand-in for Keeper, replicas can be made, and not filled.
@@ -25,6 +26,7 @@ CONFIG = """
 <clickhouse>
   <remote_servers>
     <evalgate>
+      <secret>between the servers</secret>
       <shard><replica><host>127.0.0.1</host><port>{0}</port></replica></shard>
       <shard><replica><host>127.0.0.1</host><port>{1}</port></replica></shard>
     </evalgate>
@@ -84,11 +86,15 @@ class Pair:
 @pytest.fixture(scope="session")
 def two_servers(clickhouse_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
     """Return the HTTP ports of two servers that know each other; skipped where `clickhouse_server` is."""
-    folder = tmp_path_factory.mktemp("cluster")
+    yield from serve(tmp_path_factory.mktemp("cluster"))
+
+
+def serve(folder: Path, more: str = "", environment: Mapping[str, str] = os.environ) -> Iterator[tuple[int, int]]:
+    """Yield the HTTP ports of two servers that know each other; `more` is configuration of both."""
     http, tcp = (free_port(), free_port()), (free_port(), free_port())
     for i in range(2):
-        (folder / f"node{i}.xml").write_text(CONFIG.format(*tcp, i))
-    started = [_start(folder, i, http[i], tcp[i]) for i in range(2)]
+        (folder / f"node{i}.xml").write_text(CONFIG.format(*tcp, i).replace("</clickhouse>", f"{more}</clickhouse>"))
+    started = [_start(folder, i, http[i], tcp[i], environment) for i in range(2)]
     try:
         for i, process in enumerate(started):
             await_ping(process, http[i], folder / f"log{i}")
@@ -99,13 +105,13 @@ def two_servers(clickhouse_server: str, tmp_path_factory: pytest.TempPathFactory
             process.wait(10)
 
 
-def _start(folder: Path, i: int, http: int, tcp: int) -> subprocess.Popen[bytes]:
+def _start(folder: Path, i: int, http: int, tcp: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     own = folder / f"server{i}"
     own.mkdir()
     command = [sys.executable, str(TOOLS / "chserver.py"), "--lib", str(library()), "--path", str(own / "data")]
     ports = ["--http-port", str(http), "--tcp-port", str(tcp), "--config", str(folder / f"node{i}.xml")]
     with (folder / f"log{i}").open("wb") as log:
-        return subprocess.Popen([*command, *ports], stdout=log, stderr=log, cwd=own)
+        return subprocess.Popen([*command, *ports], stdout=log, stderr=log, cwd=own, env=environment)
 
 
 @pytest.fixture(scope="session")
