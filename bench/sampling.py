@@ -25,29 +25,38 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.stages import BASELINE_RATE, processors
+from bench.stages import BASELINE_RATE, SPANS_PER_REQUEST, processors
 from bench.tools.arrivals import DAY_S, NAMES, Mode, Plan, stream
 from bench.tools.forwarded import Sidecar
+from bench.tools.limits import best_cpu_us
 from bench.tools.machine import keep, machine, settings
 from bench.tools.measure import work_folder
+from bench.tools.payloads import Kind, stamper
 from bench.tools.pictures import IMAGES, shares
 from bench.tools.report import Check, Document, markdown_table, number
 from bench.tools.samplers import Kept, TailSampler, coin_flips
 from bench.tools.stored import BEGIN_UNIX_NS, span_bytes, store, verdicts
+from collector.decode import decode
+from collector.journal.record import Record
 from collector.process import tune
+from collector.processors.sample import Sample
 from collector.retention.decide import Moment
 from collector.retention.expire import Retention, accept
 from collector.retention.settings import Holding, Settings
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
+from schema.failure_rules import FailureRules
+from schema.policy import Policy
+from schema.policy.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +71,32 @@ CACHE_TRACES: Final = 500_000
 """Ten times num_traces: "much greater", says the README."""
 CRASHES: Final = (0.25, 0.75)
 """Parts of the stream after which the process dies."""
+COST_POLICIES: Final[dict[str, dict[str, Any]]] = {
+    "default": {},
+    "5 rules of each": {
+        "failure": {
+            "rules": [
+                {"name": "slow", "when": "span_kind = 'llm' AND duration_ms > 30000"},
+                {"name": "long", "when": "output_tokens > 4000 OR length(finish_reasons) > 1"},
+                {"name": "model", "when": "request_model IN ('a', 'b') AND environment = 'prod'"},
+                {"name": "costly", "when": "cost_usd > 0.5 AND NOT has(tags, 'batch')"},
+                {"name": "tier", "when": "span_attributes['app.tier'] = 'gold'"},
+            ]
+        },
+        "sample": {
+            "rules": [
+                {"name": "svc", "when": "service_name = 'svc-1' AND environment = 'prod'", "rate": 1.0},
+                {"name": "acme", "when": "tenant = 'acme'", "rate": 0.25},
+                {"name": "tools", "when": "span_kind = 'tool'", "rate": 0.3},
+                {"name": "feature", "when": "feature LIKE 'search%'", "rate": 0.5},
+                {"name": "mini", "when": "request_model ILIKE '%mini%'", "rate": 0.05},
+            ]
+        },
+    },
+}
+COST_SPANS: Final = 16_384
+COST_ROUNDS: Final = 7
+COST_LIMIT_US: Final = 0.2
 OURS: Final = "ours"
 SIDECAR: Final = "sidecar"
 TAIL: Final = "tail sampler"
@@ -78,8 +113,8 @@ class Pick:
     kept: Kept
 
 
-def measure(plan: Plan) -> dict[str, Any]:
-    """Send one stream to all of them."""
+def measure(plan: Plan, cost_spans: int = COST_SPANS) -> dict[str, Any]:
+    """Send one stream to all of them, and measure what deciding costs ours for each span."""
     made = stream(plan)
     crashes = [plan.seconds * part for part in CRASHES]
     lucky = np.random.default_rng(plan.seed + 1).random(len(made.mode)) < BASELINE_RATE
@@ -98,6 +133,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         "failing": {NAMES[m]: int((made.mode == m).sum()) for m in Mode if m is not Mode.FINE},
         "failing_rate": round(float(made.failing.mean()), 5),
         "ways": [_figures(p, made) for p in picks],
+        "costs": [c for kind in get_args(Kind) for c in costs(kind, cost_spans, COST_ROUNDS)],
     }
 
 
@@ -200,6 +236,35 @@ def _rate(failing: NDArray[np.bool_], weight: NDArray[np.float64]) -> float:
     return float(weight[failing].sum() / max(weight.sum(), 1e-12))
 
 
+def costs(kind: Kind, spans: int, rounds: int) -> list[dict[str, Any]]:
+    """Measure the processors that decide what is flagged: CPU microseconds a span, the best of several rounds."""
+    made = stamper(kind, SPANS_PER_REQUEST, start=1)
+    found = [
+        Record(i, "default", "traces", "protobuf", gzip=False, received_unix_ns=BEGIN_UNIX_NS, body=bytes(made.next()))
+        for i in range(max(1, spans // SPANS_PER_REQUEST))
+    ]
+    batch = decode(found)
+    for name, stage in processors().items():
+        if name == "failure":
+            break
+        batch = stage(batch)
+    return [
+        {"kind": kind, "policy": name, **_cost(Policy.model_validate(policy), batch, rounds)}
+        for name, policy in COST_POLICIES.items()
+    ]
+
+
+def _cost(policy: Policy, batch: SpanBatch, rounds: int) -> dict[str, float]:
+    failure = FailureRules.of(policy.failure)
+    sample = Sample(Rates.of(policy.sample), policy_version=policy.version)
+    steps = {"failure_us": partial(failure, batch, compiled=True), "sample_us": partial(sample, batch)}
+    us: dict[str, float] = {}
+    for name, step in steps.items():
+        step()
+        us[name] = round(best_cpu_us(step, rounds) / len(batch), 3)
+    return us
+
+
 def checks(document: Document) -> list[Check]:
     """Return what ours must hold."""
     (own,) = (w for w in document["ways"] if w["way"] == OURS)
@@ -207,6 +272,11 @@ def checks(document: Document) -> list[Check]:
         Check("sampling: failing traces missed", own["missed"], 0),
         Check("sampling: failing traces kept in part", own["in_part"], 0),
         Check("sampling: weighted failing rate, off by", abs(own["error_weighted"]), 0.05),
+        *(
+            Check(f"sampling, {c['kind']}: failure and sample", c["failure_us"] + c["sample_us"], COST_LIMIT_US, "µs")
+            for c in document["costs"]
+            if c["policy"] == "default"
+        ),
     ]
 
 
@@ -245,17 +315,18 @@ def _modes(document: Document) -> list[list[str]]:
     ]
 
 
+def _cost_lines(document: Document) -> list[list[str]]:
+    return [[c["kind"], c["policy"], f"{c['failure_us']:.2f}", f"{c['sample_us']:.2f}"] for c in document["costs"]]
+
+
 def markdown(document: Document) -> str:
     """Return the figures of all ways, and what each missed by how it was noticed."""
     names = [w["way"] for w in document["ways"]]
-    told = f"{document['traces']} traces, {document['spans']} spans; {_percent(document['failing_rate'])} fail.\n\n"
+    told = f"{document['traces']} traces, {document['spans']} spans; {_percent(document['failing_rate'])} fail.\n"
     ways = markdown_table(HEADER, [_line(w) for w in document["ways"]])
-    return (
-        told
-        + ways
-        + "\n"
-        + markdown_table(("failures", "there are", *(f"missed: {n}" for n in names)), _modes(document))
-    )
+    modes = markdown_table(("failures", "there are", *(f"missed: {n}" for n in names)), _modes(document))
+    cost = markdown_table(("CPU µs a span", "policy", "failure", "sample"), _cost_lines(document))
+    return "\n".join((told, ways, modes, cost))
 
 
 def picture(document: Document, folder: Path = IMAGES) -> Path:
@@ -292,7 +363,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.traces, options.burst = 1_500, 500
     plan = Plan(traces=options.traces, burst_traces=options.burst, seed=options.seed)
     with work_folder() as folder:
-        kept: Document = {"machine": machine(folder), "options": settings(options), **measure(plan)}
+        kept: Document = {
+            "machine": machine(folder),
+            "options": settings(options),
+            **measure(plan, 1024 if options.smoke else COST_SPANS),
+        }
     if options.json:
         print(json.dumps(kept, indent=1))
     else:
@@ -305,6 +380,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in _modes(kept):
             modes.add_row(*line)
         console.print(modes)
+        cost = Table("CPU µs a span", "policy", "failure", "sample")
+        for line in _cost_lines(kept):
+            cost.add_row(*line)
+        console.print(cost)
     if options.picture:
         print(f"picture: {picture(kept, options.picture)}", file=sys.stderr)
     if options.results and not options.smoke:

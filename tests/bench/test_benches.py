@@ -79,7 +79,9 @@ def test_sampling_runs_and_draws_and_ours_misses_no_failing_trace(tmp_path: Path
     # What is said when the holding time is over finds the baseline only, and that is told.
     assert ways["ours"]["missed_by_mode"]["after holding"] <= found["failing"]["after holding"]
     assert ways["ours"]["spans_at_first"] == found["spans"] > ways["ours"]["spans_at_last"]
-    missed, in_part, rate = sampling.checks(found)
+    missed, in_part, rate, *costs = sampling.checks(found)
+    assert [c.what for c in costs] == ["sampling, genai: failure and sample", "sampling, small: failure and sample"]
+    assert {c["policy"] for c in found["costs"]} == set(sampling.COST_POLICIES)
     assert missed.is_met
     assert in_part.is_met
     assert rate.value < abs(ways["tail sampler"]["error_unweighted"])
