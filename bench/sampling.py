@@ -326,7 +326,7 @@ def markdown(document: Document) -> str:
     ways = markdown_table(HEADER, [_line(w) for w in document["ways"]])
     modes = markdown_table(("failures", "there are", *(f"missed: {n}" for n in names)), _modes(document))
     cost = markdown_table(("CPU µs a span", "policy", "failure", "sample"), _cost_lines(document))
-    return "\n".join((told, ways, modes, cost))
+    return f"{told}\n{ways}\n{modes}\n{cost}"
 
 
 def picture(document: Document, folder: Path = IMAGES) -> Path:
