@@ -166,12 +166,14 @@ def compile_all(say: Callable[[str], None]) -> None:
     from collector.decode.validator import load_check  # noqa: PLC0415 - as above
     from collector.processors import compiled  # noqa: PLC0415 - as above
     from exporters.clickhouse import warm  # noqa: PLC0415 - as above
+    from exporters.otlp import written  # noqa: PLC0415 - as above
 
     for what, load in (
         ("validation", load_check),
         ("decoding", load_kernels),
         ("processors", compiled.load),
         ("inserts", warm.run_all),
+        ("forwarding", written.warm_up),
     ):
         say(what)
         load()
