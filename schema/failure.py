@@ -71,10 +71,11 @@ def reason_masks(columns: Mapping[str, pa.Array], length: int, *, compiled: bool
     answered = is_llm & view.is_true("counted") & ~failed & ~finish["any_unusual"]
     blank, refusing = search.first_parts(*view.said("output_messages", answered))
     asked = search.asks_for_json(*view.said("request_params", answered & view.is_known("output_text")))
+    doubtful = asked & ~search.surely_json(*view.said("output_text", asked))
     told = search.maybe_answered_tool(*view.said("input_messages", is_llm))
     reporting = _maybe_error(*view.said("tool_result", is_tool))
     finish["length"] &= ~view.where("request_params", is_probe, finish["length"])
-    unreadable = view.where("output_text", is_no_json, asked)
+    unreadable = view.where("output_text", is_no_json, doubtful)
     return {
         SPAN_ERROR: failed & ~is_tool,
         TOOL_ERROR: (failed & is_tool)
@@ -94,6 +95,7 @@ class _Search(Protocol):
 
     def first_parts(self, column: pa.Array, among: Mask) -> tuple[Mask, Mask]: ...
     def asks_for_json(self, column: pa.Array, among: Mask) -> Mask: ...
+    def surely_json(self, column: pa.Array, among: Mask) -> Mask: ...
     def maybe_answered_tool(self, column: pa.Array, among: Mask) -> Mask: ...
 
 

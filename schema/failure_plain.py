@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.compute as pc
 
 from schema.arrays import truths
 from schema.failure_answers import ASKED_FOR_JSON
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -25,6 +25,11 @@ def maybe_answered_tool(column: pa.Array, among: Mask) -> Mask:
 def first_parts(column: pa.Array, among: Mask) -> tuple[Mask, Mask]:
     """Return which of these rows may hold messages without anything in them, and which may begin with a refusal."""
     return among, among if not among.any() else among & truths(pc.match_substring(column, '"refusal"'))
+
+
+def surely_json(column: pa.Array, among: Mask) -> Mask:
+    """Return none of these rows: each is read."""
+    return among & np.zeros(len(column), np.bool_)
 
 
 def asks_for_json(column: pa.Array, among: Mask) -> Mask:

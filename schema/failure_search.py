@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from schema import failure_kernels as kernels
+from schema import json_kernels
 from schema.failure_answers import ASKED_FOR_JSON
 
 if TYPE_CHECKING:
@@ -35,6 +36,17 @@ def first_parts(column: pa.Array, among: Mask) -> tuple[Mask, Mask]:
 def asks_for_json(column: pa.Array, among: Mask) -> Mask:
     """Return which of these rows of request parameters ask for JSON."""
     return _contain(column, among, ASKED_FOR_JSON.encode())
+
+
+def surely_json(column: pa.Array, among: Mask) -> Mask:
+    """Return which of these rows are surely JSON."""
+    if not among.any():
+        return among
+    offsets, data = _texts(column)
+    found = np.zeros(len(among), np.uint8)
+    true, false, null = (np.frombuffer(w, np.uint8) for w in (b"true", b"false", b"null"))
+    json_kernels.surely_json(offsets, data, _bytes(among), true, false, null, found)
+    return found.view(np.bool_)
 
 
 def maybe_answered_tool(column: pa.Array, among: Mask) -> Mask:

@@ -42,6 +42,7 @@ def sample() -> SpanBatch:
                 _text("gen_ai.operation.name", operation),
                 _text("gen_ai.input.messages", RESULT),
                 _text("gen_ai.output.messages", '[{"role":"assistant","parts":[{"type":"text","content":"!"}]}]'),
+                _text("gen_ai.output.type", "json"),
                 _text("session.id", f"session {number}"),
                 KeyValue(key="gen_ai.usage.input_tokens", value=AnyValue(int_value=1)),
                 KeyValue(key="gen_ai.request.stream", value=AnyValue(bool_value=True)),
