@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from collector.processors.normalise import canonical
 from collector.receivers.feedback import to_logs_request
 from exporters.clickhouse.insert import insert_batch
 from schema.component import Context
-from schema.condition import parse_condition
+from schema.condition import ConditionError, parse_condition
 from schema.errors import ConfigError
 from schema.failure_names import REASONS
 from schema.failure_rules import FailureRules
@@ -199,3 +201,18 @@ def test_the_page_names_every_reason_and_its_examples_are_true() -> None:
     assert (policy.retried, len(policy.rules), policy.disabled) == ("ignore", 3, ("finish:length",))
     conditions = [b for b in blocks("") if not b.startswith("evalgate")]
     assert len(conditions) == len([parse_condition(c) for c in conditions]) == 3
+
+
+def test_the_parser_of_conditions_is_loaded_for_rules_alone() -> None:
+    code = (
+        "import sys; from collector.processors.failure import with_failures; from schema.policy import Policy; "
+        "Policy().version; assert 'sqlglot' not in sys.modules; "
+        "from schema.condition import parse_condition; parse_condition('error'); assert 'sqlglot' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_without_the_parser_a_rule_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlglot", None)
+    with pytest.raises(ConditionError, match=r"pip install 'otel-evalgate\[collector\]'"):
+        parse_condition("error")
