@@ -191,11 +191,8 @@ def _sidecar(made: Stream, crashes_s: Sequence[float]) -> Kept:
 
 
 def _tail(made: Stream, size: int, lucky: NDArray[np.bool_], crashes_s: Sequence[float], *, cached: bool) -> Kept:
-    sampler = TailSampler(made, size, lucky, cache_traces=CACHE_TRACES if cached else 0)
-    kept = sampler.run(crashes_s)
-    # Nobody records these; who knows the policies can put them together again.
-    kept.weight = np.where(kept.spans == 0, 0.0, np.where(kept.shows_failure, 1.0, 1 / BASELINE_RATE))
-    return kept
+    caches = CACHE_TRACES if cached else 0
+    return TailSampler(made, size, lucky, rate=BASELINE_RATE, cache_traces=caches).run(crashes_s)
 
 
 def _figures(pick: Pick, made: Stream) -> dict[str, Any]:

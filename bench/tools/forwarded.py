@@ -61,7 +61,7 @@ class Sidecar:
         self._process = process
         self._folder = folder
         n = len(stream.mode)
-        self.kept = Kept(np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n))
+        self.kept = Kept(np.zeros(n, np.int64), np.zeros(n, np.bool_))
         self._order = np.argsort(stream.ids.view("V16").reshape(-1))
         self._sorted = stream.ids.view("V16").reshape(-1)[self._order]
         self._rate = np.zeros(n)

@@ -81,16 +81,20 @@ class TailSampler:
         span_bytes: int,
         lucky: NDArray[np.bool_],
         *,
+        rate: float = 0.1,
         num_traces: int = NUM_TRACES,
         cache_traces: int = 0,
     ) -> None:
-        """`lucky` says which traces the probabilistic policy takes; `cache_traces` is the size of each cache."""
+        """`lucky` says which traces the probabilistic policy takes, at `rate`; `cache_traces` is a cache's size."""
+        self._rate = rate
         self._stream = stream
         self._span_bytes = span_bytes
         self._lucky = lucky
         self._num_traces = num_traces
         self._cache_traces = cache_traces
-        self._kept = Kept(np.zeros(len(lucky), np.int64), np.zeros(len(lucky), np.bool_))
+        n = len(lucky)
+        self._errors = np.zeros(n, np.bool_)
+        self._kept = Kept(np.zeros(n, np.int64), np.zeros(n, np.bool_))
         self._bytes = 0
         self._forget()
 
@@ -115,6 +119,9 @@ class TailSampler:
             else:
                 self._log(i, trace)
         self._decide(float("inf"))
+        # Nobody records these; who knows the policies can put them together again: 1 where there is an error.
+        weight = np.where(self._errors, 1.0, 1 / self._rate)
+        self._kept.weight = np.where(self._kept.spans > 0, weight, 0.0)
         return self._kept
 
     def _take(self, i: int, trace: int, at: float) -> None:
@@ -176,6 +183,7 @@ class TailSampler:
         for i in arrivals:
             self._kept.spans[trace] += self._stream.spans[i]
             self._kept.shows_failure[trace] |= bool(self._stream.sign[i] != Sign.NOTHING)
+            self._errors[trace] |= bool(self._stream.sign[i] == Sign.STATUS_ERROR)
 
     def _size(self, i: int) -> int:
         return int(self._stream.spans[i]) * self._span_bytes
