@@ -209,6 +209,7 @@ class RetentionExtension:
     async def _run(self) -> None:
         # Not all at once, where several collectors are started together.
         pause_s = min(self._config.interval_s, FIRST_AFTER_S) * (1 + random.random() / 4)  # noqa: S311 - no secret
+        await self._take_note(pause_s / 20)
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
@@ -227,6 +228,14 @@ class RetentionExtension:
                     log.warning("retention: %s", e)
                 else:
                     log.exception("retention failed in a way that it should not; trying again in %.0f s", pause_s)
+
+    async def _take_note(self, after_s: float) -> None:
+        """Put the settings of a fresh database in force soon, so that a restart need not ask it."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), after_s)
+        if not self._stopping.is_set() and not self._is_settled:
+            with contextlib.suppress(EvalgateError):  # it may not be there yet; the first pass says what is wrong
+                await asyncio.to_thread(self._propose)
 
     def _pass(self) -> None:
         if not self._is_settled:

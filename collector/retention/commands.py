@@ -56,13 +56,13 @@ def plan(config: ConfigFile = None, dsn: Dsn = None, *, as_json: AsJson = False)
     from collector.retention.survey import bytes_per_span, late_failures, newly_due, survey  # noqa: PLC0415 - as above
 
     asked = settings_of(config)[0] if config is not None else None
-    with opened(dsn, config) as db:
+    with opened(dsn, config) as db, db.shards() as holders:
         entries = log.read(db)
         in_force = log.in_force(entries)
         today = moment_of(db, quiet_s=0).today
         with progress("reading") as step:
             shares = survey(db, today, lambda done, of: step(done, of, ""))
-        ratio, late = bytes_per_span(db), late_failures(db, today)
+        ratio, late = bytes_per_span(holders), late_failures(db, today)
     settings = asked or in_force or Settings()
     sooner = newly_due(shares, today, in_force or Settings(), settings)
     if as_json:

@@ -77,14 +77,19 @@ _SOME: Final = {
 }
 
 
-def bytes_per_span(db: Database) -> float | None:
-    """Return what a span takes on disk with all that belongs to it; None where nobody may know, or nothing is there."""
+def bytes_per_span(holders: Sequence[Database]) -> float | None:
+    """Return what a span takes on disk with all that belongs to it; None where nobody may know, or nothing is there.
+
+    `holders`: the databases with the rows.
+    """
+    size = spans = 0
     try:
-        found = {r["table"]: r for r in rows(db, statement("bytes"), {"tables": list(TABLES)})}
+        for row in (r for db in holders for r in rows(db, statement("bytes"), {"tables": list(TABLES)})):
+            size += int(row["bytes"])
+            spans += int(row["n"]) if row["table"] == "spans" else 0
     except EvalgateError:  # a user without rights on system tables
         return None
-    spans = int(found["spans"]["n"]) if "spans" in found else 0
-    return sum(int(r["bytes"]) for r in found.values()) / spans if spans else None
+    return size / spans if spans else None
 
 
 def late_failures(db: Database, today: date) -> int:

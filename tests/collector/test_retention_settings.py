@@ -130,7 +130,7 @@ def test_a_survey_counts_by_day_and_class(db: Database) -> None:
         (TODAY - timedelta(days=1), OTHER): (1, 4, TODAY + timedelta(days=7)),
         (TODAY - timedelta(days=2), TRACELESS): (0, 3, TODAY + timedelta(days=6)),
     }
-    assert (bytes_per_span(db) or 0) > 0
+    assert (bytes_per_span([db]) or 0) > 0
 
 
 def test_what_a_survey_says_is_what_goes(embedded: World) -> None:
