@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from collector.processors.normalise import OnFault
     from schema.batch import SpanBatch
+    from schema.failure_rules import FailureRules
 
 SCHEMA = "normalized/1"
 STATUS = ("unset", "ok", "error")
@@ -36,10 +37,16 @@ FEEDBACK_KEYS = ("trace_id", "span_id", "name", "value", "label", "comment", "re
 Document = dict[str, Any]
 
 
-def document(bodies: Sequence[tuple[str, bytes]], *, on_fault: OnFault | None = None) -> Document:
+def document(
+    bodies: Sequence[tuple[str, bytes]],
+    *,
+    on_fault: OnFault | None = None,
+    rules: FailureRules | None = None,
+) -> Document:
     """Return the document of all bodies, given as (name, bytes) in order of arrival.
 
-    `on_fault` is told of spans that could not be read whole; by default they are logged.
+    `on_fault` is told of spans that could not be read whole; by default they are logged. `rules` say what is failing;
+    by default those of a policy that says nothing.
 
     Raises:
         Refused: a body is no OTLP request; its name is in the message.
@@ -47,18 +54,18 @@ def document(bodies: Sequence[tuple[str, bytes]], *, on_fault: OnFault | None = 
     """
     records = [_record(i, name, body) for i, (name, body) in enumerate(bodies)]
     rejected: list[Document] = []
-    batch = _processed(decode(records), on_fault)
+    batch = _processed(decode(records), on_fault, rules)
     spans = list(_spans(batch, rejected))
     return {"schema": SCHEMA, "spans": spans, "feedback": [_feedback(f) for f in batch.feedback], "rejected": rejected}
 
 
-def _processed(batch: SpanBatch, on_fault: OnFault | None) -> SpanBatch:
+def _processed(batch: SpanBatch, on_fault: OnFault | None, rules: FailureRules | None) -> SpanBatch:
     """Run the steps of the pipeline that decide what a document shows."""
     # here, so that the other commands do not pay for them
     from collector.processors.failure import with_failures  # noqa: PLC0415
     from collector.processors.normalise import canonical, log_fault  # noqa: PLC0415
 
-    return with_failures(canonical(batch, on_fault=on_fault or log_fault))
+    return (rules or with_failures)(canonical(batch, on_fault=on_fault or log_fault))
 
 
 def _record(sequence: int, name: str, body: bytes) -> Record:
@@ -173,20 +180,36 @@ def normalize_command(
         Path | None,
         typer.Option(help='JSON list of {"id", "files"}; prints one line {"id", "document"} for each.'),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="What is failing by this file: one with failure:, or a collector's configuration."),
+    ] = None,
 ) -> None:
     """Print what the normaliser makes of OTLP payloads, as the document normalized/1."""
     if (manifest is None) == (not files):
         _fail("give files, or --manifest M.json, and not both")
+    try:
+        rules = None if policy is None else _rules(policy)
+    except EvalgateError as e:
+        _fail(str(e))
     if manifest is not None:
-        _answer_manifest(manifest)
+        _answer_manifest(manifest, rules)
         return
     try:
-        print(dump_json(document([_read(f) for f in files or []])))  # noqa: T201 - the document is the output
+        found = document([_read(f) for f in files or []], rules=rules)
+        print(dump_json(found))  # noqa: T201 - the document is the output
     except (EvalgateError, OSError) as e:
         _fail(str(e))
 
 
-def _answer_manifest(manifest: Path) -> None:
+def _rules(policy: Path) -> FailureRules:
+    from schema.failure_rules import FailureRules  # noqa: PLC0415 - only where there is a policy
+    from schema.policy import read_policy  # noqa: PLC0415 - as above
+
+    return FailureRules.of(read_policy(policy).failure)
+
+
+def _answer_manifest(manifest: Path, rules: FailureRules | None) -> None:
     try:
         jobs = json.loads(manifest.read_text(encoding="utf-8"))
         listed = [(str(job["id"]), [str(f) for f in job["files"]]) for job in jobs]
@@ -194,7 +217,7 @@ def _answer_manifest(manifest: Path) -> None:
         _fail(f'{manifest} is no list of {{"id", "files"}}: {e!r}')
     for id_, files in listed:
         try:
-            line = {"id": id_, "document": document([_read(f) for f in files])}
+            line = {"id": id_, "document": document([_read(f) for f in files], rules=rules)}
         except (EvalgateError, OSError) as e:
             line = {"id": id_, "error": str(e)}
         print(dump_json(line))  # noqa: T201 - the answer is the output

@@ -106,3 +106,15 @@ def test_wrong_use_says_what_is_wrong(arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert result.stderr.startswith("normalize: ")
+
+
+def test_a_policy_says_what_is_failing(tmp_path: Path) -> None:
+    body, policy = tmp_path / "body.bin", tmp_path / "policy.yaml"
+    body.write_bytes(CHAT)
+    policy.write_text("failure: {rules: [{name: that_model, when: \"request_model = 'm'\"}]}\n")
+    [found] = spans(run("--policy", str(policy), str(body)))
+    assert (found["failing"], found["failure_reasons"]) == (True, ["rule:that_model"])
+    policy.write_text("failure:\n  rules:\n    - {name: that_model, when: \"modell = 'm'\"}\n")
+    result = run("--policy", str(policy), str(body))
+    assert result.exit_code == 2
+    assert f"{policy}:3: failure.rules[0].when: there is no column 'modell'" in result.stderr
