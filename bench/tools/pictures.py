@@ -70,6 +70,26 @@ def shares(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Path:
     return _save(chart, path)
 
 
+def spread(rows: Sequence[dict[str, Any]], path: Path, *, title: str, band: tuple[float, float]) -> Path:
+    """Draw a tick for each cell, a panel for each way, with a band: rows of way, policy, coverage. Return the file."""
+    import altair as alt  # noqa: PLC0415 - as above
+
+    order, ways = (list(dict.fromkeys(row[name] for row in rows)) for name in ("policy", "way"))
+    base = alt.Chart({"values": [{**row, "low": band[0], "high": band[1]} for row in rows]})
+    within = base.mark_rect(color=LIMIT, opacity=0.05).encode(x="low:Q", x2="high:Q")
+    ticks = base.mark_tick(color=OURS, thickness=1.5, size=14, opacity=0.5).encode(
+        x=alt.X("coverage:Q", title="hold the truth", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.5, 1])),
+        y=alt.Y("policy:N", sort=order, title=None),
+    )
+    chart = (
+        alt.layer(within, ticks)
+        .properties(width=190, height=alt.Step(22))
+        .facet(column=alt.Column("way:N", title=None, sort=ways))
+        .properties(title=title)
+    )
+    return _save(chart, path)
+
+
 def _save(chart: Any, path: Path) -> Path:
     import vl_convert as vlc  # noqa: PLC0415 - as above
 

@@ -115,6 +115,41 @@ def _sums(part: Part, of_population: Counts, kept: tuple[Counts, Counts, Counts]
     )
 
 
+Policy = tuple[Part, ...]
+"""What becomes of traffic: its parts."""
+
+
+def plain(traces: int, failing: float, rate: float) -> Policy:
+    """Return one rate for everything."""
+    return (Part(traces, failing, rate),)
+
+
+def sessions(traces: int, failing: float, rate: float) -> Policy:
+    """Return four traces a session, which fail together."""
+    return (Part(traces, failing, rate, session_size=4, correlation=0.3),)
+
+
+def mixed(traces: int, failing: float, rate: float) -> Policy:
+    """Return a window of half of which nothing has gone yet."""
+    return (Part(traces // 2, failing, rate), Part(traces // 2, failing, rate, whole=True))
+
+
+def rules(traces: int, failing: float, rate: float) -> Policy:
+    """Return services that fail differently and are sampled differently."""
+    often = Part(traces // 4, min(1, failing * 2), min(1, rate * 4))
+    return (Part(traces // 2, failing, rate), often, Part(traces // 4, failing / 2, rate / 2))
+
+
+def behind_a_sampler(traces: int, failing: float, rate: float) -> Policy:
+    """Return traffic of which a sampler before us lets half through."""
+    return (Part(traces, failing, rate, arrival=0.5),)
+
+
+def late(traces: int, failing: float, rate: float) -> Policy:
+    """Return one failure in ten that comes when the others of its time are gone."""
+    return (Part(traces, failing, rate, late=0.1),)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How much people label, and how often a failure mode is in it."""

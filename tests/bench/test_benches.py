@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench import embedded, everything, growth, sampling, stages, start
+from bench import embedded, everything, growth, intervals, sampling, stages, start
 from bench.tools.limits import copy_us, receive_us, send_us
 from bench.tools.report import Check, checks_markdown, markdown_table, number
 from bench.tools.shapes import Shape, records
@@ -87,6 +87,19 @@ def test_sampling_runs_and_draws_and_ours_misses_no_failing_trace(tmp_path: Path
     assert rate.value < abs(ways["tail sampler"]["error_unweighted"])
     assert "| thumbs down |" in sampling.markdown(found)
     assert (tmp_path / "sampling.svg").read_text().startswith("<svg")
+
+
+def test_intervals_run_and_draw_and_ours_hold_the_truth(tmp_path: Path) -> None:
+    found = smoke("intervals.py", "--picture", str(tmp_path))
+    assert {p["policy"] for p in found["points"]} == {*intervals.POLICIES, intervals.LABELS}
+    assert {p["way"] for p in found["points"]} >= {intervals.OURS, "Wilson, unweighted"}
+    least, greatest, modes, rest = intervals.checks(found)
+    assert least.value > 0.91  # of 400 populations: the test of the estimator has more
+    assert greatest.value < 0.99
+    assert rest.value > 0.91
+    assert modes.limit == 0.93
+    assert "| sessions | ours without sessions | 2 of 2 |" in intervals.markdown(found)
+    assert (tmp_path / "intervals.svg").read_text().startswith("<svg")
 
 
 def test_start_runs() -> None:
@@ -196,3 +209,12 @@ def test_limits_are_of_the_bytes_that_were_given() -> None:
     assert 0 <= few < many
     assert receive_us(3 << 20, rounds=1) > 0
     assert send_us(3 << 20, rounds=1) > 0
+
+
+def test_forwarding_runs_and_a_remembered_trace_takes_few_bytes() -> None:
+    found = smoke("forwarding.py")
+    # 27 bytes for one that is kept and 8 for one left out, and for a moment the table before a change beside it.
+    assert 30 < found["bytes_per_trace"] < 80
+    for kind in found["kinds"]:
+        assert 0 < kind["kept_spans"] < kind["spans"]
+        assert kind["us"]["write what is kept"] < kind["us"]["write it by the library"]

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pytest
 
-from bench.tools.populations import Part, Reading, draw, mode_truth, read, truth
+from bench.tools.populations import (
+    Part,
+    Reading,
+    behind_a_sampler,
+    draw,
+    late,
+    mixed,
+    mode_truth,
+    plain,
+    read,
+    rules,
+    sessions,
+    truth,
+)
 from evalgate.stats.estimate import UNSEEN_95, means, rates, totals
 from evalgate.stats.measures import MIN_EVENTS
 from evalgate.stats.strata import overall
@@ -18,41 +31,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bench.tools.populations import Policy
+
 POPULATIONS: Final = 1500
 NOMINAL: Final = (0.93, 0.97)
 MOSTLY: Final = 0.9
 """A rate is told in so many of the populations: then its intervals must be neither too narrow nor too wide."""
-
-Policy = tuple[Part, ...]
-
-
-def plain(traces: int, failing: float, rate: float) -> Policy:
-    return (Part(traces, failing, rate),)
-
-
-def sessions(traces: int, failing: float, rate: float) -> Policy:
-    """Four traces a session, which fail together."""
-    return (Part(traces, failing, rate, session_size=4, correlation=0.3),)
-
-
-def mixed(traces: int, failing: float, rate: float) -> Policy:
-    """Of half of the time nothing has gone yet."""
-    return (Part(traces // 2, failing, rate), Part(traces // 2, failing, rate, whole=True))
-
-
-def rules(traces: int, failing: float, rate: float) -> Policy:
-    """Services that fail differently are sampled differently."""
-    often = Part(traces // 4, min(1, failing * 2), min(1, rate * 4))
-    return (Part(traces // 2, failing, rate), often, Part(traces // 4, failing / 2, rate / 2))
-
-
-def behind_a_sampler(traces: int, failing: float, rate: float) -> Policy:
-    return (Part(traces, failing, rate, arrival=0.5),)
-
-
-def late(traces: int, failing: float, rate: float) -> Policy:
-    """One failure in ten comes when the others of its time are gone."""
-    return (Part(traces, failing, rate, late=0.1),)
 
 
 def inside(low: NDArray[np.float64], high: NDArray[np.float64], true: float | NDArray[np.float64]) -> float:
