@@ -281,3 +281,22 @@ def test_an_empty_batch_has_empty_columns() -> None:
     batch = Sample(Rates.of(SamplePolicy(rules=RULES)), policy_version="v")(decode([]))
     assert [len(batch.columns[n]) for n in ("baseline", "baseline_rate", "policy_version")] == [0, 0, 0]
     assert isinstance(arrival(batch.trace_id, batch.trace_state), Arrival)
+
+
+def test_weights_bring_back_all_traces_whatever_rates_their_spans_met() -> None:
+    """Spans of a trace fall under several rules, policies and samplers before us: the view takes the highest rates."""
+    rng = np.random.default_rng(11)
+    n, spans = 200_000, 3
+    trace_id = rng.integers(0, 256, (n, 16), np.uint8)
+    upstream = rng.choice([1.0, 0.5, 0.2], n)
+    arrived = randomness(trace_id) >= np.array([threshold(r) for r in upstream], np.uint64)
+    trace_id, upstream = trace_id[arrived], upstream[arrived]
+    kept, rate = np.zeros(len(trace_id), np.bool_), np.zeros(len(trace_id))
+    for _ in range(spans):
+        came = Arrival(randomness(trace_id), upstream)
+        own_kept, own_rate = baseline(came, rng.choice([0.02, 0.1, 0.3], len(trace_id)))
+        kept, rate = kept | own_kept, np.maximum(rate, own_rate)
+    weights = 1 / np.minimum(upstream, rate)
+    error = np.sqrt((weights[kept] ** 2 * (1 - 1 / weights[kept])).sum())
+    assert abs(weights[kept].sum() - n) < 4 * error
+    assert error / n < 0.01, "the test would see a bias of some percent"
