@@ -43,16 +43,20 @@ def rule_loads(
     days = max((now - since).total_seconds() / DAY_S, 1 / 24)
     ready = Rates.of(policy.sample)
     expression, values = ready.sql("s")
-    text = sql(__package__, "strata").replace("/* stratum */ 0", expression)
+    # A trace has the highest rate of its spans: strata are told apart by their places in that order.
+    rate_of = [in_use(s, raised.get((database.tenant, s.name))) for s in ready.strata]
+    order = sorted(range(len(rate_of)), key=lambda index: (rate_of[index], index))
+    places = ", ".join(str(order.index(index)) for index in range(len(order)))
+    text = sql(__package__, "strata").replace("/* stratum */ 0", f"[{places}][{expression} + 1]")
     bound = {"since_s": int(since.timestamp()), **values}
-    counted = {int(r["stratum"]): r for r in database.rows(text, bound)}
+    counted = {order[int(r["stratum"])]: r for r in database.rows(text, bound)}
     nothing = dict.fromkeys(("traces", "failing", "sampled", "flagged"), 0.0)
     return [
         RuleLoad(
             rule=stratum.name,
             when=stratum.condition.text if stratum.condition else "",
             rate=stratum.rate,
-            in_use=in_use(stratum, raised.get((database.tenant, stratum.name))),
+            in_use=rate_of[index],
             **{name: float(counted.get(index, nothing)[name]) / days for name in nothing},
         )
         for index, stratum in reversed(list(enumerate(ready.strata)))

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.app import run
+from evalgate.database import TenantDatabase
 from evalgate.sample.batch import JUDGED
 from evalgate.sample.compare import Change, Comparison, Example, Group
 from evalgate.sample.show import Holding, Report, print_report, report_json
+from evalgate.sample.strata import rule_loads
 from evalgate.terminal import Terminal
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from schema.failure import reason_masks
 from schema.policy import Policy
+from schema.policy.rates import NONE
 from schema.span import CANONICAL
 from tests.evalgate import test_backtest
 from tests.evalgate.test_backtest import made
@@ -149,6 +152,26 @@ def test_rates_tells_of_each_rule_the_traces_that_it_gives(capsys: pytest.Captur
     out = said(capsys, "rates")
     assert "service_name = 'triage'" in out
     assert "(no rule)" in out
+
+
+def test_a_rule_that_lowers_the_rate_has_the_traces_all_of_whose_spans_it_covers(
+    filled: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with connect(filled) as db:
+        database = TenantDatabase(db, "default")
+        rules = [
+            {"name": "tools", "when": "span_kind = 'tool'", "rate": 0.0},
+            {"name": "shop", "when": "service_name = 'shop'", "rate": 0.01},
+        ]
+        policy = Policy.model_validate({"sample": {"baseline_rate": 0.1, "rules": rules}})
+        now = datetime.now(UTC)
+        found = {r.rule: r for r in rule_loads(database, policy, NONE, since=now - timedelta(days=1), now=now)}
+    whole = document(capsys, "backtest", "--dsn", filled, "--rate", "0.1", "--since", "24h")
+    assert sum(r.traces for r in found.values()) == pytest.approx(whole["traces"])
+    assert found["tools"].traces == 0, "every tool is called by a model, which has another rate"
+    groups = {g["service_name"]: g["traces"] for g in whole["groups"]}
+    assert found["shop"].traces == pytest.approx(groups["shop"])
+    assert found[""].traces == pytest.approx(groups["triage"])
 
 
 def test_rates_without_a_policy_says_where_one_comes_from(

@@ -1,5 +1,4 @@
--- Traces by the rule that gives their rate; 0 is none. Of a trace the highest of its spans' counts, rules being in the
--- order of their rates. Where retention took what nobody flagged, a trace counts as many as it stands for.
+-- Traces by the rule that gives their rate, as a place in the order of rates: of a trace the highest of its spans'. Where retention took what nobody flagged, a trace counts as many as it stands for.
 SELECT
     stratum,
     sum(weight) AS traces,
