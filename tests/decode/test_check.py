@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SIGNALS = st.sampled_from(["traces", "logs"])
 SPAN = field(2, field(1, b"t" * 16) + field(2, b"s" * 8))
+PLAIN_PAIR = field(9, field(1, b"key") + field(2, field(1, b"value")))
 MESSAGES: dict[Signal, Any] = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
 
 
@@ -82,6 +83,24 @@ def test_text_is_judged_to_its_last_byte_and_no_further(text: bytes, last: bytes
     assert (assert_checked(body, "traces") == 1) == (last in {b"", "é".encode()})
 
 
+@pytest.mark.parametrize("where", ["key", "value"])
+def test_one_bad_byte_is_seen_wherever_it_stands_in_an_attribute(where: str) -> None:
+    """Texts of every length up to three times what is read at once."""
+
+    def body(text: bytes) -> bytes:
+        key, value = (text, b"value") if where == "key" else (b"key", text)
+        pair = field(9, field(1, key) + field(2, field(1, value)))
+        return in_request(field(2, SPAN[2:] + pair + field(3, b"state")))
+
+    for length in range(1, 100):
+        assert Checker()(body(b"a" * length), "traces", DEFAULT_LIMITS) == 1
+        for at in range(length):
+            text = bytearray(b"a" * length)
+            text[at] = 0xFF
+            assert Checker()(body(bytes(text)), "traces", DEFAULT_LIMITS) is None
+    assert_checked(body("aé".encode() * 20), "traces")
+
+
 @pytest.mark.parametrize("ids", [b"", field(1, b"t" * 16), field(1, bytes(16)) + field(2, b"s" * 8)])
 def test_spans_without_both_ids_are_left_to_the_library(ids: bytes) -> None:
     good = field(1, b"t" * 16) + field(2, b"s" * 8)
@@ -96,8 +115,9 @@ def test_spans_without_both_ids_are_left_to_the_library(ids: bytes) -> None:
         (in_request(SPAN * 5), Limits(max_spans=5)),
         (in_request(SPAN) * 5, Limits(max_spans=5)),
         (in_request(field(2, SPAN[2:] + field(9, b"") * 3 + field(11, b"") + field(13, b""))), Limits(max_items=5)),
+        (in_request(field(2, SPAN[2:] + PLAIN_PAIR * 5)), Limits(max_items=5)),
     ],
-    ids=["spans", "resources", "items"],
+    ids=["spans", "resources", "items", "attributes"],
 )
 def test_limits_are_exact_and_beyond_them_the_library_is_asked(body: bytes, at_most: Limits) -> None:
     fewer = Limits(
@@ -110,7 +130,8 @@ def test_limits_are_exact_and_beyond_them_the_library_is_asked(body: bytes, at_m
 
 def test_a_span_of_more_fields_than_anyone_sends_is_left_to_the_library() -> None:
     def of(n: int) -> bytes:
-        return in_request(field(2, SPAN[2:] + field(9, b"") * (n - 2)))
+        plain, alone = divmod(n - 2, 4)  # a plain pair is four fields: itself, its key, its value, and the text in that
+        return in_request(field(2, SPAN[2:] + PLAIN_PAIR * plain + field(9, b"") * alone))
 
     assert Checker()(of(MAX_FIELDS_OF_ONE), "traces", DEFAULT_LIMITS) == 1
     assert Checker()(of(MAX_FIELDS_OF_ONE + 1), "traces", DEFAULT_LIMITS) is None
