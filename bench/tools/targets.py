@@ -111,7 +111,7 @@ class Ours:
 
     def config(self, folder: Path, database_url: str) -> dict[str, Any]:
         """Return the configuration: that of `evalgate up`, with a server instead of the embedded database."""
-        processors = ["redact", "normalise", "cost", "failure", "sample"]
+        processors = ["redact", "normalise", "cost", "failure", "sample", "limits"]
         pipeline = {"receivers": ["otlp"], "processors": processors, "exporters": ["clickhouse"]}
         any_port = {"endpoint": "127.0.0.1:0"}
         return {
