@@ -16,7 +16,8 @@ OF_THE_MOMENT: Final = frozenset({"oldest_unix_ns", "waiting_for", "breaker", "f
 def together(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Merge statuses: counts are added, of moments the oldest or the latest is kept, of words the first."""
     found = list(documents)
-    return {section: _added(d.get(section, {}) for d in found) for section in SECTIONS}
+    merged = {section: _added(d.get(section, {}) for d in found) for section in SECTIONS}
+    return {**merged, "baseline_rates": [rate for d in found for rate in d.get("baseline_rates", ())]}  # of one of them
 
 
 def of_the_past(status: Mapping[str, Any]) -> dict[str, Any]:

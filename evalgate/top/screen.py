@@ -46,6 +46,8 @@ def lines(view: View) -> list[Line]:
     ]
     if view.sampled_out_spans or view.decision_wait_bytes:
         found.insert(-2, ("left out", _left_out(view), "yellow" if view.early_keeps or view.partial_traces else ""))
+    if sampling := _sampling(view):
+        found.insert(-2, ("sampling", sampling, "yellow" if view.unbelieved_spans else ""))
     if not view.kernels_ready:
         said = "its code is still being loaded or compiled: what comes is kept, and stored a little later"
         found.append(("starting", said, "yellow"))
@@ -134,6 +136,13 @@ def _left_out(view: View) -> str:
         parts.append(f"{count_of(view.early_keeps, 'trace')} kept early")
     if view.partial_traces:
         parts.append(f"{count_of(view.partial_traces, 'trace')} kept in part ({view.late_failures} failed late)")
+    return ", ".join(parts)
+
+
+def _sampling(view: View) -> str:
+    parts = [f"{count_of(n, 'span')} with a tracestate that is {fault}" for fault, n in view.unbelieved_spans.items()]
+    if view.raised_rates:
+        parts.insert(0, f"{count_of(view.raised_rates, 'rate')} above what is set (evalgate sample rates)")
     return ", ".join(parts)
 
 

@@ -61,6 +61,10 @@ class View:
     partial_traces: int
     decision_wait_bytes: int
     """Of the journal, what waits for its decision."""
+    raised_rates: int
+    """Tenants and rules of which more is sampled than is set, to reach a target."""
+    unbelieved_spans: Mapping[str, int]
+    """Whose tracestate says of sampling what cannot be, by what is wrong."""
     kernels_ready: bool
     """Until then large batches wait and small ones are slow."""
     tenants: tuple[Tenant, ...]
@@ -110,6 +114,8 @@ def view(url: str, now: Status, before: Status | None) -> View:
         late_failures=_most(delivery, "late_failures"),
         partial_traces=_most(delivery, "partial_traces"),
         decision_wait_bytes=now.get("sampler", {}).get("waiting_bytes", 0),
+        raised_rates=len(now.get("baseline_rates", ())),
+        unbelieved_spans=now.get("tracestate_faults", {}),
         kernels_ready=bool(now.get("kernels_ready", True)),
         tenants=_tenants(now, before, seconds),
         workers=tuple(now.get("workers", ())),

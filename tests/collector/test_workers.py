@@ -171,6 +171,9 @@ def test_the_status_of_the_whole_adds_counts_and_keeps_the_worst() -> None:
         "refused_requests": {"unavailable": 1, "bad_data": 4},
     }
     assert whole["tenants"] == {"default": {"requests": 2}}
+    assert whole["baseline_rates"] == []
+    rates = [{"tenant": "acme", "rule": "", "rate": 0.5}]
+    assert together([{**one, "baseline_rates": rates}, other])["baseline_rates"] == rates, "worker 0 computes them"
     with_past = together([one, of_the_past(other)])
     assert with_past["journal"]["backlog_records"] == 2
     assert (with_past["delivery"]["spans"], with_past["delivery"]["waiting_for"]) == (11, None)

@@ -116,6 +116,14 @@ def test_a_sidecar_says_what_it_leaves_out_and_what_that_costs() -> None:
     )
 
 
+def test_rates_that_rose_and_tracestates_that_are_not_believed_are_told_where_there_are_any() -> None:
+    assert "sampling" not in said()
+    rates = [{"tenant": "acme", "rule": "", "rate": 0.5}]
+    assert said(baseline_rates=rates)["sampling"] == "1 rate above what is set (evalgate sample rates)"
+    text = said(tracestate_faults={"malformed": 3})["sampling"]
+    assert text == "3 spans with a tracestate that is malformed"
+
+
 def test_a_collector_without_spans_says_where_to_send_them() -> None:
     nothing = {"receivers": {}, "tenants": {}, "delivery": {}, "journal": {"backlog_records": 0}}
     assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318" in said(**nothing)[""]
