@@ -279,6 +279,8 @@ def _words(entry: Entry) -> str:
         return f"{entry.run}: {count_of(entry.body['traces'], 'trace')} go"
     if entry.kind == "done":
         return entry.run
+    if entry.kind in ("erase", "erased"):
+        return entry.run
     return count_of(int(entry.body.get("traces", 0)), "trace")
 
 

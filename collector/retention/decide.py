@@ -90,6 +90,8 @@ def decide(
         if settings is None:
             return None
         when = moment()
+        if log.is_erasing(entries, when.now):
+            return None  # the next pass decides
         decision = _prepare(db, settings, when)
         if decision is None:
             return None

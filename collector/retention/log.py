@@ -1,106 +1,22 @@
-"""The log of retention: what was decided, in one order that all agree on.
-
-An entry is appended with the number after the last one that its writer has read. INSERTs of the same number have the
-same deduplication token, so the first is stored and every other is not: whoever lost reads on and decides again.
-
-    settings    holding times that are in force from here on
-    hold        traces that must stay; their rows in `holds` were written before
-    release     and may go again
-    decided     what a run removes is certain: what it does from here on is finished by whoever comes
-    done        and it was
-"""
+"""The log of retention (exporters/clickhouse/retention_log.py), and the settings in it."""
 
 from __future__ import annotations
 
-import json
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from collector.retention.settings import Settings
-from schema.errors import Retryable
+from exporters.clickhouse.retention_log import (
+    Entry,
+    append,
+    append_last,
+    is_erasing,
+    last_number,
+    read,
+    unfinished,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from exporters.clickhouse.connect import Database
-
-Kind = Literal["settings", "hold", "release", "decided", "done"]
-TABLE: Final = "retention_log"
-ROW: Final = pa.schema(
-    [
-        ("number", pa.uint64()),
-        ("kind", pa.string()),
-        ("run", pa.string()),
-        ("actor", pa.string()),
-        ("reason", pa.string()),
-        ("body", pa.string()),
-        ("entry", pa.string()),
-    ]
-)
-READ: Final = f"SELECT number, at, kind, run, actor, reason, body FROM {TABLE} ORDER BY number"  # noqa: S608 - a constant
-WHOSE: Final = f"SELECT entry FROM {TABLE} WHERE number = {{number:UInt64}}"  # noqa: S608 - as above
-MAX_TRIES: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One decision."""
-
-    number: int
-    at: datetime
-    kind: str
-    run: str
-    actor: str
-    reason: str
-    body: Mapping[str, Any]
-
-
-def read(db: Database) -> list[Entry]:
-    """Return all entries in their order. Raises Retryable, Permanent."""
-    return [Entry(**{**row, "body": json.loads(row["body"] or "{}")}) for row in db.rows(READ)]
-
-
-def last_number(entries: Sequence[Entry]) -> int:
-    """Return the number of the last one, 0 before the first."""
-    return entries[-1].number if entries else 0
-
-
-def append(
-    db: Database,
-    kind: Kind,
-    *,
-    after: int,
-    actor: str,
-    run: str = "",
-    reason: str = "",
-    body: Mapping[str, Any] | None = None,
-) -> bool:
-    """Append an entry behind number `after`; False: somebody else has. Raises Retryable, Permanent."""
-    entry = uuid.uuid4().hex
-    row = {"kind": kind, "run": run, "actor": actor, "reason": reason, "body": json.dumps(body or {}), "entry": entry}
-    rows = pa.Table.from_pylist([{"number": after + 1, **row}], ROW)
-    db.insert_arrow(TABLE, rows, f"retention/{after + 1}")
-    return [r["entry"] for r in db.rows(WHOSE, {"number": after + 1})] == [entry]
-
-
-def append_last(
-    db: Database, kind: Kind, *, actor: str, run: str = "", reason: str = "", body: Mapping[str, Any] | None = None
-) -> int:
-    """Append an entry wherever the end is by now; return its number.
-
-    Raises:
-        Retryable: others appended all the time.
-
-    """
-    for _ in range(MAX_TRIES):
-        after = last_number(read(db))
-        if append(db, kind, after=after, actor=actor, run=run, reason=reason, body=body):
-            return after + 1
-    raise Retryable("others write to the log of retention all the time; try again")
+    from collections.abc import Sequence
 
 
 def in_force(entries: Sequence[Entry]) -> Settings | None:
@@ -109,7 +25,4 @@ def in_force(entries: Sequence[Entry]) -> Settings | None:
     return Settings.read(bodies[-1]) if bodies else None
 
 
-def unfinished(entries: Sequence[Entry]) -> list[str]:
-    """Return the runs that decided something and are not done with it, oldest first."""
-    done = {e.run for e in entries if e.kind == "done"}
-    return [e.run for e in entries if e.kind == "decided" and e.run not in done]
+__all__ = ["Entry", "append", "append_last", "in_force", "is_erasing", "last_number", "read", "unfinished"]

@@ -18,6 +18,7 @@ from evalgate.erase import database, datasets
 from evalgate.erase.delivery import await_delivery
 from evalgate.erase.holds import held_among, require_none
 from evalgate.erase.loose import contexts_of
+from evalgate.erase.turn import turn
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json  # noqa: TC001 - typer reads them at run time
 from evalgate.terminal import Terminal, count_of
@@ -133,7 +134,8 @@ def _carry_out(
     meant = replace(meant, contexts=contexts_of(opened, meant, traces, told))
     if meant.contexts:
         found = _together([*found, *_run(erasers, meant, data_dir, only_show=False)])
-    with terminal.progress("erasing", len(database.TABLES) + len(list_names(DATASETS))) as step:
+    places = len(database.TABLES) + len(list_names(DATASETS))
+    with turn(opened, timeout_s, terminal.note), terminal.progress("erasing", places) as step:
         # Who else is in a session is known when all is delivered.
         rows = database.erase(opened, meant, traces, () if late else meant.contexts, step)
         cases = datasets.erase(traces, at=datetime.now(UTC), only_show=False, step=step)

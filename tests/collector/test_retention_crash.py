@@ -254,3 +254,13 @@ def test_numbers_of_the_log_are_given_once(db: Database) -> None:
     assert not log.append(db, "release", after=0, actor="b")
     assert log.append_last(db, "release", actor="b") == 2
     assert [(e.number, e.kind, e.actor) for e in log.read(db)] == [(1, "hold", "a"), (2, "release", "b")]
+
+
+def test_nothing_is_decided_while_somebody_erases(embedded: World) -> None:
+    fill(embedded)
+    embedded.force()
+    row = {"actor": "a", "reason": "", "body": "{}", "run": "e", "at": embedded.now}
+    embedded.db.insert_rows("retention_log", [{"number": 2, "kind": "erase", "entry": "x", **row}])
+    assert embedded.expire(None).runs == 0
+    embedded.db.insert_rows("retention_log", [{"number": 3, "kind": "erased", "entry": "y", **row}])
+    assert embedded.expire(None).traces == 2

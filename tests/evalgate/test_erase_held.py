@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
 
 from evalgate.app import build_app
+from evalgate.erase.turn import turn
 from evalgate.errors import BadInput
+from exporters.clickhouse import retention_log
+from exporters.clickhouse.connect import connect
+from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from exporters.clickhouse.connect import Database
     from tests.evalgate.traffic import Traffic
 
 HERS, HIS = "a" * 32, "b" * 32
@@ -60,7 +65,36 @@ def test_with_the_option_it_goes_and_so_does_its_hold(held: Traffic, dsn: str, p
 
 def test_a_release_ends_it(held: Traffic, dsn: str, project: Path) -> None:
     row = {"trace_id": HERS, "held": False, "reason": "settled", "actor": "counsel"}
-    assert time.time() > 0
     held.database.insert_rows("holds", [row])
     erase(dsn, "--trace", HERS, "--yes")
     assert left(held) == {HIS}
+
+
+def test_an_erasure_waits_for_what_retention_decided_and_retention_for_it(held: Traffic, dsn: str) -> None:
+    with connect(dsn) as db:
+        db.command("TRUNCATE TABLE retention_log")
+        retention_log.append_last(db, "decided", actor="r", run="r1")
+        said: list[str] = []
+        waits = turn(db, 10, said.append, sleep=lambda _: done(db, "r1"), now_s=lambda: 0.0)
+        with waits:
+            entries = retention_log.read(db)
+            assert [e.kind for e in entries] == ["decided", "erase", "done"]
+            assert retention_log.is_erasing(entries, entries[-1].at)
+            assert not retention_log.is_erasing(entries, entries[-1].at + timedelta(hours=2)), "its process is dead"
+        assert said
+        assert not retention_log.is_erasing(retention_log.read(db), entries[-1].at)
+
+
+def test_an_erasure_does_not_wait_for_ever(held: Traffic, dsn: str) -> None:
+    with connect(dsn) as db:
+        db.command("TRUNCATE TABLE retention_log")
+        retention_log.append_last(db, "decided", actor="r", run="r1")
+        clock = iter(range(100))
+        one = turn(db, 5, lambda _: None, sleep=lambda _: None, now_s=lambda: float(next(clock)))
+        with pytest.raises(EvalgateError, match="retention is removing rows"), one:
+            pytest.fail("it is not its turn")
+        assert [e.kind for e in retention_log.read(db)] == ["decided", "erase", "erased"]
+
+
+def done(db: Database, run: str) -> None:
+    retention_log.append_last(db, "done", actor="r", run=run)

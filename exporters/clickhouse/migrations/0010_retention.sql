@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS retention_log ${on_cluster}
 (
     number UInt64,
     at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC'),
-    -- settings, hold, release, decided, done
+    -- settings, hold, release, decided, done, erase, erased
     kind LowCardinality(String),
     run String,
     actor String,
