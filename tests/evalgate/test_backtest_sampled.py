@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DAY = datetime(2026, 9, 10, 12, tzinfo=UTC)
 LATER = DAY + timedelta(days=3)
 NOW = DAY + timedelta(days=9)
+ANY_TIME_S = -1e8
+"""What is stored was stored just now, by the clock of the database: it is quiet all the same."""
 TRACES = 3_000
 RATE = 0.25
 
@@ -69,7 +71,7 @@ def test_what_is_left_tells_of_what_is_gone(embedded_db: Database) -> None:
     assert whole["higher"].whole_since == DAY
     assert whole["higher"].counted.stored == TRACES + 500
     accept(embedded_db, "test", "", Settings(Holding(90, 7)).document())
-    Retention(embedded_db, "test", lambda: Moment(NOW, 0.0)).run()
+    Retention(embedded_db, "test", lambda: Moment(NOW, ANY_TIME_S)).run()
     for name, settings in POLICIES.items():
         before, after = whole[name].counted, tried(embedded_db, **settings)
         assert after.whole_since == DAY.replace(hour=0) + timedelta(days=1)
@@ -94,7 +96,7 @@ def test_what_is_kept_for_a_person_stands_for_nothing(embedded_db: Database) -> 
         f"('default', 'a', now64(6), '{row['trace_id']}', 'pass')"
     )
     accept(embedded_db, "test", "", Settings(Holding(90, 7)).document())
-    Retention(embedded_db, "test", lambda: Moment(NOW, 0.0)).run()
+    Retention(embedded_db, "test", lambda: Moment(NOW, ANY_TIME_S)).run()
     flagged = embedded_db.rows("SELECT sum(sample_weight) AS n FROM traces WHERE flagged")[0]["n"]
     found = tried(embedded_db, sample={"baseline_rate": RATE}).counted
     assert found.stored == embedded_db.rows("SELECT count() AS n FROM traces")[0]["n"]
