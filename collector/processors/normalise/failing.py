@@ -21,6 +21,9 @@ BAD_LEVELS = ("error", "fatal", "critical")
 BAD_TOOL_STATUS = ("error", "failure", "failed")
 UNSUCCESSFUL = ("false", "0", "no")
 """Of `tool.success`, which is a boolean or a word."""
+EXCEPTION = r"^(exception|(gen_ai|http|rpc|db|messaging|faas)\.(.*\.)?exception)$"
+"""Names of the event that records one, on a span or, as the conventions have it now, as a log record:
+https://opentelemetry.io/docs/specs/semconv/exceptions/"""
 OTHER = "_OTHER"
 """The conventions' error type for "failed, nothing else known"."""
 
@@ -32,19 +35,21 @@ def error_columns(batch: SpanBatch, columns: dict[str, pa.Array], stated_type: p
     `stated_type` is error.type as sent, `_OTHER` included.
     """
     n = len(batch)
-    exceptions = _exceptions(batch)
+    events, logs = batch.events, batch.logs
+    spans = [_exceptions(events.name, events.owner), _exceptions(logs.event_name, logs.span_row)]
+    thrown = [Source(events.attributes, spans[0]), Source(logs.attributes, spans[1])]
     raised = np.zeros(n, np.bool_)
-    raised[exceptions[exceptions >= 0]] = True
+    for of_events in spans:
+        raised[of_events[of_events >= 0]] = True
     failed = (batch.status_code == ERROR) | (raised & (batch.status_code != OK)) | valid(stated_type)
     failed |= _among(columns["level"], BAD_LEVELS) | _among(columns["tool_status"], BAD_TOOL_STATUS)
     failed |= _among(columns["tool_success"], UNSUCCESSFUL)
     nothing = pa.nulls(n, pa.string())
     if not failed.any():
         return {"error": pa.array(failed), "error_type": nothing, "error_message": nothing}
-    thrown = Source(batch.events.attributes, exceptions)
-    type_ = coalesce(columns["error_type"], fill(n, [thrown], ["exception.type"], pa.string()).values)
+    type_ = coalesce(columns["error_type"], fill(n, thrown, ["exception.type"], pa.string()).values)
     message = _not_empty(batch.status_message)
-    message = coalesce(message, fill(n, [thrown], ["exception.message"], pa.string()).values)
+    message = coalesce(message, fill(n, thrown, ["exception.message"], pa.string()).values)
     message = coalesce(message, columns["error_message"])
     at = pa.array(failed)
     return {
@@ -54,12 +59,14 @@ def error_columns(batch: SpanBatch, columns: dict[str, pa.Array], stated_type: p
     }
 
 
-def _exceptions(batch: SpanBatch) -> NDArray[np.int64]:
-    """Return the owner of every exception event, -1 for other events."""
-    if len(batch.events.owner) == 0:
-        return np.zeros(0, np.int64)
-    is_exception = pc.equal(batch.events.name, "exception").to_numpy(zero_copy_only=False)
-    return np.where(is_exception, batch.events.owner, -1).astype(np.int64)
+def _exceptions(name: pa.Array, span: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return for events or log records of these names the span they speak of, -1 for those that are no exception's."""
+    found = np.full(len(span), -1, np.int64)
+    maybe = np.flatnonzero(truths(pc.ends_with(name, "exception"))) if len(span) else found
+    if len(maybe):
+        rows = maybe[truths(pc.match_substring_regex(name.take(pa.array(maybe)), EXCEPTION))]
+        found[rows] = span[rows]
+    return found
 
 
 def _among(column: pa.Array, words: tuple[str, ...]) -> NDArray[np.bool_]:

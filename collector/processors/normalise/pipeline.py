@@ -18,7 +18,7 @@ from collector.processors.normalise.columns import borrow, clear, coalesce, code
 from collector.processors.normalise.content import PREPARES
 from collector.processors.normalise.convert import OnFault, convert_marked, log_fault
 from collector.processors.normalise.failing import error_columns
-from collector.processors.normalise.feedback import find_feedback
+from collector.processors.normalise.feedback import EVALUATION, find_feedback
 from collector.processors.normalise.lending import Lenders
 from collector.processors.normalise.limits import DEFAULT_MAX_BYTES
 from collector.processors.normalise.quality import defect_lists
@@ -185,6 +185,8 @@ def _sources(batch: SpanBatch) -> list[Source]:
         sources.append(Source(events.attributes, np.where(at, events.owner, -1).astype(np.int64)))
     if len(logs) and (logs.span_row >= 0).any():
         about_call = pc.starts_with(logs.event_name, "gen_ai.").to_numpy(zero_copy_only=False)
+        # An evaluation speaks of itself: its error is not that of the span it judges.
+        about_call &= pc.not_equal(logs.event_name, EVALUATION).to_numpy(zero_copy_only=False)
         sources.append(Source(logs.attributes, np.where(about_call, logs.span_row, -1).astype(np.int64)))
     return sources
 
