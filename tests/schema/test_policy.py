@@ -67,7 +67,7 @@ def test_the_version_names_what_the_settings_say_and_nothing_else(tmp_path: Path
     assert len(version) == 12
     assert set(version) <= set("0123456789abcdef")
     assert policy_of([object(), EXPECTED.sample, EXPECTED.failure]).version == version
-    spelled_out = ALONE.replace("1.0", "1").replace("retried: ignore", "retried: ignore\n  off: []")
+    spelled_out = ALONE.replace("1.0", "1").replace("retried: ignore", "retried: ignore\n  disabled: []")
     assert read_policy(written(tmp_path, spelled_out), {}).version == version
     others = {
         read_policy(written(tmp_path, ALONE.replace(a, b)), {}).version
