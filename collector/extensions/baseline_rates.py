@@ -26,18 +26,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHORTEST_PAUSE_S: Final = 1.0
+FIRST_PAUSE_S: Final = 15.0
+"""After a pass that changed a rate; each that changes nothing doubles it, up to the interval. So rates follow traffic
+that has just begun, and a rate that was right for the first traces does not hold for thousands."""
+RETRY_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
-"""Between tries while the database cannot be reached or is not ready."""
-PART_OF_TIME: Final = 20
-"""A pass that takes long makes the next one wait so many times as long: counting is at most 5 % of the time."""
+"""Between tries while the database cannot be reached or is not ready: the first, and the longest."""
+PART_OF_TIME: Final = 50
+"""A pass that takes long makes the next one wait so many times as long: counting is at most 2 % of the time."""
 
 
 class BaselineRatesConfig(ComponentConfig):
     """When rates are computed."""
 
-    interval_s: float = Field(default=600.0, gt=0)
-    """Between passes."""
+    interval_s: float = Field(default=300.0, gt=0)
+    """Between passes while nothing changes."""
 
 
 class BaselineRates:
@@ -72,15 +75,13 @@ class BaselineRates:
             await task
 
     async def _run(self) -> None:
-        pause_s = SHORTEST_PAUSE_S
+        pause_s = RETRY_S
         while not self._stopping.is_set():
-            began_s = time.monotonic()
             try:
-                await asyncio.to_thread(self._pass)
+                pause_s = await asyncio.to_thread(self._pass, pause_s)
                 self.counted.set()
-                pause_s = max(self._config.interval_s, PART_OF_TIME * (time.monotonic() - began_s))
             except EvalgateError as e:
-                pause_s = min(max(2 * pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+                pause_s = min(max(2 * pause_s, RETRY_S), LONGEST_PAUSE_S)
                 log.log(logging.INFO if isinstance(e, Retryable) else logging.WARNING, "the last rates hold: %s", e)
             except Exception:  # must not end for the life of the process because of one pass
                 pause_s = LONGEST_PAUSE_S
@@ -88,9 +89,20 @@ class BaselineRates:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
-    def _pass(self) -> None:
+    def _pass(self, paused_s: float) -> float:
+        """Count once; return how long to wait."""
         with connect(self._dsn) as db:
-            self._keeper.keep(db)
+            began_s = time.monotonic()
+            counted = self._keeper.count(db)
+            took_s = time.monotonic() - began_s
+            changed = self._keeper.keep(db, counted)
+        return pause_after(paused_s, changed=bool(changed), interval_s=self._config.interval_s, took_s=took_s)
+
+
+def pause_after(paused_s: float, *, changed: bool, interval_s: float, took_s: float) -> float:
+    """Return how long to wait after a pass; before it, it was `paused_s`."""
+    wanted_s = FIRST_PAUSE_S if changed else max(FIRST_PAUSE_S, 2 * paused_s)
+    return max(min(wanted_s, interval_s), PART_OF_TIME * took_s)
 
 
 @component("extension", "baseline_rates", BaselineRatesConfig)

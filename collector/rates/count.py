@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from schema.policy.rates import Rates
 
 DAY_NS: Final = 86_400_000_000_000
-LEAST_NS: Final = DAY_NS // 24
-"""A beginning is taken for an hour at least: the first traces after a start say little of a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,6 @@ class Count:
     """Index into `Rates.strata`."""
     traces: int
     sampled_traces: int
-    per_day: float
-    """As many as there would be in a whole day, where none came before."""
 
 
 def count_traces(db: Database, rates: Rates, now_unix_ns: int) -> list[Count]:
@@ -34,15 +30,4 @@ def count_traces(db: Database, rates: Rates, now_unix_ns: int) -> list[Count]:
     text = files(__package__).joinpath("sql", "count.sql").read_text("utf-8").replace("0 /* stratum */", expression)
     since = now_unix_ns - DAY_NS
     parameters = {**bound, "since_unix_ns": since, "rates": [s.rate for s in rates.strata]}
-    rows = db.rows(text, parameters)
-    first = {t: min(r["first_unix_ns"] for r in rows if r["tenant"] == t) for t in {r["tenant"] for r in rows}}
-    return [
-        Count(
-            r["tenant"],
-            r["stratum"],
-            r["traces"],
-            r["sampled_traces"],
-            r["traces"] * DAY_NS / min(max(now_unix_ns - first[r["tenant"]], LEAST_NS), DAY_NS),
-        )
-        for r in rows
-    ]
+    return [Count(r["tenant"], r["stratum"], r["traces"], r["sampled_traces"]) for r in db.rows(text, parameters)]

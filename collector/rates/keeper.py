@@ -12,7 +12,7 @@ from collector.rates.ladder import next_rate
 from schema.errors import Permanent, Retryable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from collector.rates.count import Count
     from collector.rates.file import RatesFile
@@ -34,15 +34,19 @@ class Keeper:
     file: RatesFile
     clock_unix_ns: Callable[[], int] = time.time_ns
 
-    def keep(self, db: Database) -> list[dict[str, Any]]:
-        """Count, and put the rates in use that follow; return the rows of `baseline_rates` for what changed.
+    def count(self, db: Database) -> list[Count]:
+        """Count the traces of the last day. Raises Retryable, Permanent: the last rates hold."""
+        return count_traces(db, self.rates, self.clock_unix_ns())
+
+    def keep(self, db: Database, counted: Sequence[Count]) -> list[dict[str, Any]]:
+        """Put the rates in use that follow; return the rows of `baseline_rates` for what changed.
 
         Raises:
-            Retryable: the database or the disk is not there now: the last rates hold.
+            Retryable: the disk does not take them now: the last rates hold.
 
         """
         before = self.file.current()
-        counts = {(c.tenant, self.rates.strata[c.stratum].name): c for c in self._counted(db)}
+        counts = {(c.tenant, self.rates.strata[c.stratum].name): c for c in counted}
         after = self._after(before, counts)
         changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
         if not changed:
@@ -57,9 +61,6 @@ class Keeper:
         self._note(db, rows)
         return rows
 
-    def _counted(self, db: Database) -> list[Count]:
-        return count_traces(db, self.rates, self.clock_unix_ns())
-
     def _set(self) -> Mapping[str, float]:
         return {s.name: s.rate for s in self.rates.strata}
 
@@ -71,7 +72,7 @@ class Keeper:
             rate = next_rate(
                 before.get(key),
                 set_rate=of_rule[key[1]],
-                traces_per_day=count.per_day,
+                traces_per_day=count.traces,
                 target_per_day=self.target_per_day,
             )
             if rate > of_rule[key[1]]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.config import parse
-from collector.extensions.baseline_rates import BaselineRates, BaselineRatesConfig, baseline_rates
+from collector.extensions.baseline_rates import BaselineRates, BaselineRatesConfig, baseline_rates, pause_after
 from collector.rates.count import DAY_NS, count_traces
 from collector.rates.file import RatesFile
 from collector.rates.keeper import Keeper
@@ -67,6 +67,30 @@ def test_a_rate_does_not_come_down_for_a_few_traces_more() -> None:
     assert seen == [0.25, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.5]
 
 
+@pytest.mark.parametrize("traces_per_day", [20, 1_000, 100_000, 10_000_000])
+def test_a_beginning_samples_the_target_and_not_many_times_of_it(traces_per_day: int) -> None:
+    """The first day of a service, pass by pass: what comes is not known before it came."""
+    day_s, target = 86_400.0, 50
+    now_s, came, sampled, rate, pause_s = 0.0, 0.0, 0.0, 1e-6, 0.0
+    while now_s < day_s:
+        before = rate
+        rate = next_rate(rate, set_rate=1e-6, traces_per_day=came, target_per_day=target)
+        pause_s = pause_after(pause_s, changed=rate != before, interval_s=300, took_s=0.01)
+        new = traces_per_day * pause_s / day_s
+        now_s, came, sampled = now_s + pause_s, came + new, sampled + rate * new
+    assert sampled >= min(target, traces_per_day) * 0.95
+    assert sampled <= max(20 * target, traces_per_day * 15 / day_s * 2)
+
+
+def test_passes_are_seldom_where_nothing_changes_or_counting_takes_long() -> None:
+    def after(paused_s: float, took_s: float = 0.0, *, changed: bool = False) -> float:
+        return pause_after(paused_s, changed=changed, interval_s=300, took_s=took_s)
+
+    assert [after(1), after(15), after(200), after(300, changed=True)] == [15, 30, 300, 15]
+    assert after(15, took_s=10) == 500, "a fiftieth of the time"
+    assert pause_after(15, changed=False, interval_s=2, took_s=0) == 2
+
+
 POLICY = SamplePolicy(
     baseline_rate=0.1,
     rules=(
@@ -99,16 +123,13 @@ def test_a_trace_is_counted_where_it_is_sampled(db: Database) -> None:
     assert found == {("acme", ""): (30, 30), ("acme", "chat"): (9, 0), ("beta", "noise"): (2, 0), ("beta", ""): (1, 0)}
 
 
-def test_a_beginning_is_taken_for_a_part_of_a_day(embedded_db: Database) -> None:
-    stored(embedded_db, "acme", range(1, 11))
-    rates = Rates.of(SamplePolicy())
-    after = {h: count_traces(embedded_db, rates, NOON + h * HOUR)[0].per_day for h in (0, 1, 6, 24)}
-    assert after == {0: 240, 1: 240, 6: 40, 24: 10}
-
-
 def keeper(folder: Path, policy: SamplePolicy = POLICY, *, now: int = NOON + 24 * HOUR - 1) -> Keeper:
     assert policy.target_per_day is not None
     return Keeper(Rates.of(policy), policy.target_per_day, RatesFile.of(folder), lambda: now)
+
+
+def kept(keep: Keeper, db: Database) -> list[dict[str, Any]]:
+    return keep.keep(db, keep.count(db))
 
 
 def test_rates_follow_what_came_and_are_noted_when_they_change(embedded_db: Database, tmp_path: Path) -> None:
@@ -116,17 +137,17 @@ def test_rates_follow_what_came_and_are_noted_when_they_change(embedded_db: Data
     stored(embedded_db, "many", range(100, 500))
     stored(embedded_db, "few", range(600, 610), feature="chat")
     keep = keeper(tmp_path)
-    keep.keep(embedded_db)
+    kept(keep, embedded_db)
     expected = {("few", ""): 1.0, ("few", "chat"): 1.0}
     assert dict(RatesFile.of(tmp_path).current()) == expected, "20 of 400 are fewer than one in ten"
-    assert keep.keep(embedded_db) == [], "nothing changed"
+    assert kept(keep, embedded_db) == [], "nothing changed"
     rows = embedded_db.rows("SELECT tenant, rule, rate, set_rate, traces FROM baseline_rates ORDER BY tenant, rule")
     assert rows == [
         {"tenant": "few", "rule": "", "rate": 1.0, "set_rate": 0.1, "traces": 30},
         {"tenant": "few", "rule": "chat", "rate": 1.0, "set_rate": 0.25, "traces": 10},
     ]
     stored(embedded_db, "few", range(1000, 1100), at=NOON + HOUR)
-    keep.keep(embedded_db)
+    kept(keep, embedded_db)
     assert RatesFile.of(tmp_path).current()["few", ""] == 0.25, "130 a day need a sixth"
 
 
@@ -134,23 +155,23 @@ def test_a_restart_goes_on_with_the_rates_of_before_and_a_quiet_day_changes_noth
     embedded_db: Database, tmp_path: Path
 ) -> None:
     stored(embedded_db, "few", range(1, 31))
-    keeper(tmp_path).keep(embedded_db)
+    kept(keeper(tmp_path), embedded_db)
     before = dict(RatesFile.of(tmp_path).current())
     assert before
-    assert keeper(tmp_path, now=NOON + 9 * 24 * HOUR).keep(embedded_db) == []
+    assert kept(keeper(tmp_path, now=NOON + 9 * 24 * HOUR), embedded_db) == []
     assert dict(RatesFile.of(tmp_path).current()) == before
 
 
 def test_a_rule_that_is_gone_takes_its_rate_along(embedded_db: Database, tmp_path: Path) -> None:
     RatesFile.of(tmp_path).write({("few", "gone"): 0.5, ("few", ""): 0.5, ("low", ""): 0.05})
-    assert keeper(tmp_path, SamplePolicy(target_per_day=5)).keep(embedded_db) != []
+    assert kept(keeper(tmp_path, SamplePolicy(target_per_day=5)), embedded_db) != []
     assert dict(RatesFile.of(tmp_path).current()) == {("few", ""): 0.5}
 
 
 def test_a_disk_that_takes_no_file_is_tried_again(embedded_db: Database, tmp_path: Path) -> None:
     stored(embedded_db, "few", range(1, 31))
     with pytest.raises(Retryable, match="cannot be written"):
-        keeper(tmp_path / "none").keep(embedded_db)
+        kept(keeper(tmp_path / "none"), embedded_db)
 
 
 def test_the_last_rates_hold_while_the_database_is_away_and_change_once_it_is_there(

@@ -1,25 +1,22 @@
--- Traces of the last day in which no span fails, by tenant and stratum, how many of them the baseline has, and since
--- when any came. A trace belongs to its stratum of the highest rate, as it does where it is sampled.
+-- Traces of the last day in which no span fails, by tenant and stratum, and how many of them the baseline has. A trace
+-- belongs to its stratum of the highest rate, as it does where it is sampled.
 SELECT
     tenant,
     stratum,
     count() AS traces,
-    countIf(sampled) AS sampled_traces,
-    toUnixTimestamp64Nano(min(first)) AS first_unix_ns
+    countIf(sampled) AS sampled_traces
 FROM
 (
     SELECT
         tenant,
         argMax(s_stratum, {rates:Array(Float64)}[s_stratum + 1]) AS stratum,
         max(ifNull(s_baseline, false)) AS sampled,
-        max(ifNull(s_failing, false)) AS fails,
-        min(s_received_at) AS first
+        max(ifNull(s_failing, false)) AS fails
     FROM
     (
         SELECT
             tenant,
             trace_id,
-            received_at AS s_received_at,
             failing AS s_failing,
             baseline AS s_baseline,
             toUInt16(0 /* stratum */) AS s_stratum
