@@ -82,8 +82,10 @@ def verdicts(
     database: TenantDatabase, past: History, now: Side, then: Side, *, bytes_per_span: float = 0.0
 ) -> Iterator[Judged]:
     """Yield what both sides say, portion by portion; no trace is in two of them."""
-    said = database.rows(sql(__package__, "feedback"), {"since_s": max(0, int(past.since.timestamp()))})
     policies = [side.policy for side in (now, then) if side.policy is not None]
+    scored = sorted({name for policy in policies for name in policy.failure.evaluations})
+    asked = {"since_s": max(0, int(past.since.timestamp())), "names": scored}
+    said = database.rows(sql(__package__, "feedback"), asked)
     judges = [
         None if side.policy is None else Judge.of(side.policy, feedback_reasons(side.policy, said), side.raised)
         for side in (now, then)

@@ -12,6 +12,7 @@ from collector.retention.expire import Retention, accept
 from collector.retention.settings import Holding, Settings
 from evalgate.database import TenantDatabase
 from evalgate.sample.backtest import Found, Side, backtest
+from evalgate.sample.compare import Change
 from evalgate.sample.portions import history
 from exporters.clickhouse.insert import insert_batch
 from schema.policy import Policy
@@ -101,3 +102,15 @@ def test_what_is_kept_for_a_person_stands_for_nothing(embedded_db: Database) -> 
     found = tried(embedded_db, sample={"baseline_rate": RATE}).counted
     assert found.stored == embedded_db.rows("SELECT count() AS n FROM traces")[0]["n"]
     assert found.traces == pytest.approx(flagged)
+
+
+def test_an_embedded_database_and_a_server_say_the_same(db: Database) -> None:
+    ingest(db, DAY, 1, 200)
+    found = tried(db, **POLICIES["rule"])
+    assert found.whole_since == DAY
+    assert (found.counted.stored, found.counted.traces, found.counted.bytes) == (200, 200.0, 20_000.0)
+    # A tenth is withheld, of which none is slow: 3 mod 10 is never 0 mod 5.
+    assert found.counted.failing == Change(now=20, then=60, gained=40, lost=0)
+    assert found.counted.reasons["finish:content_filter"] == Change(now=20, then=20)
+    sampled = sum(r["n"] for r in db.rows("SELECT count() AS n FROM traces WHERE baseline AND NOT failing"))
+    assert found.counted.baseline.now == sampled > found.counted.baseline.then
