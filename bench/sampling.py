@@ -95,7 +95,7 @@ COST_POLICIES: Final[dict[str, dict[str, Any]]] = {
     },
 }
 COST_SPANS: Final = 16_384
-COST_ROUNDS: Final = 7
+COST_ROUNDS: Final = 25
 COST_LIMIT_US: Final = 0.2
 OURS: Final = "ours"
 SIDECAR: Final = "sidecar"
