@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from evalgate.database import fence, sql
 from evalgate.errors import BadInput
 from evalgate.select.where import parse_where
 from evalgate.stats.figure import figure_of
@@ -253,3 +254,12 @@ def test_traces_are_grouped_by_known_fields_only() -> None:
     for name in ("user_id", "1; DROP TABLE spans", "featur"):
         with pytest.raises(BadInput, match="--by"):
             group_expression(name)
+
+
+@pytest.mark.parametrize("name", ["sums", "labels"])
+def test_a_reader_behind_the_fence_may_ask(database: TenantDatabase, name: str) -> None:
+    """At the address of a running service statements pass its allow-list."""
+    fenced = fence(database.opened)
+    text = sql("evalgate.stats", name).replace("/* group */", group_expression("feature"))
+    if fenced is not None:  # a server has grants instead
+        assert fenced.check(text).startswith("SELECT")

@@ -1,4 +1,4 @@
--- Sums over the labelled traces among the flagged ones, failing and others apart; the measure '' is each of them.
+-- Sums over the labelled traces among the flagged ones, failing and others apart. The measure '' is each of them.
 -- Who labels takes from the flagged ones: so the weight is that of the sample, whatever else is still stored.
 SELECT
     is_failing,
@@ -16,7 +16,13 @@ FROM
 (
     SELECT
         is_failing,
-        sumMap(measures, arrayMap(x -> w, measures), arrayMap(x -> w * w, measures), arrayMap(x -> toUInt64(1), measures)) AS m,
+        sumMap(
+            measures, arrayMap(x -> w, measures), arrayMap(x -> w * w, measures), arrayMap(x -> toUInt64(1), measures)
+        ) AS m,
+        tupleElement(m, 1) AS m_names,
+        tupleElement(m, 2) AS m_weights,
+        tupleElement(m, 3) AS m_weights2,
+        tupleElement(m, 4) AS m_rows,
         sum(w) AS b,
         max(w) AS b_most,
         countIf(w = 0) AS b_unsampled
@@ -45,7 +51,7 @@ FROM
     )
     GROUP BY is_failing, session
 )
-LEFT ARRAY JOIN m.1 AS measure, m.2 AS a, m.3 AS a2, m.4 AS a_rows
+LEFT ARRAY JOIN m_names AS measure, m_weights AS a, m_weights2 AS a2, m_rows AS a_rows
 GROUP BY is_failing, measure
 ORDER BY measure != '', traces DESC, measure
 LIMIT {limit:UInt32}

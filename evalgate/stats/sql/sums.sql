@@ -1,5 +1,5 @@
 -- What the estimates of each group are made of: sums over traces, then sessions, then groups. One row for each group and
--- measure; the measure '' is every trace. What a trace is worth (w): itself, and those that a sampler before us left out;
+-- measure, where '' is every trace. What a trace is worth (w): itself, and those that a sampler before us left out, and
 -- once what nobody flagged of its time is gone (`thinned`), also those. Rows that stand for nothing are counted apart: kept
 -- for a person though not sampled, or of rate 0, so that nothing else of their kind is here. A thinned trace that fails and
 -- has the weight of the sample failed when the others were gone (`late`).
@@ -34,7 +34,13 @@ FROM
 (
     SELECT
         group_name,
-        sumMap(measures, arrayMap(x -> w, measures), arrayMap(x -> w * w, measures), arrayMap(x -> toUInt64(1), measures)) AS m,
+        sumMap(
+            measures, arrayMap(x -> w, measures), arrayMap(x -> w * w, measures), arrayMap(x -> toUInt64(1), measures)
+        ) AS m,
+        tupleElement(m, 1) AS m_names,
+        tupleElement(m, 2) AS m_weights,
+        tupleElement(m, 3) AS m_weights2,
+        tupleElement(m, 4) AS m_rows,
         sum(w) AS b,
         max(unseen_event_w) AS b_unseen_event,
         max(unseen_other_w) AS b_unseen_other,
@@ -81,7 +87,7 @@ FROM
     )
     GROUP BY group_name, session
 )
-LEFT ARRAY JOIN m.1 AS measure, m.2 AS a, m.3 AS a2, m.4 AS a_rows
+LEFT ARRAY JOIN m_names AS measure, m_weights AS a, m_weights2 AS a2, m_rows AS a_rows
 GROUP BY group_name, measure
 ORDER BY measure != '', weight DESC, group_name, measure
 LIMIT {limit:UInt32}
