@@ -288,14 +288,17 @@ def _percent(value: float | None) -> str:
     return "—" if value is None else f"{value * 100:.2f} %"
 
 
+def _name(w: dict[str, Any]) -> str:
+    return f"{w['way']} (simulated)" if w["simulated"] else str(w["way"])
+
+
 def _line(w: dict[str, Any]) -> list[str]:
-    name = f"{w['way']} (simulated)" if w["simulated"] else w["way"]
     memory = f"{number(w['peak_bytes'] / 1e6)} MB" if w["peak_bytes"] else "nothing"
     stored = str(w["spans_at_last"])
     if w["spans_at_first"] != w["spans_at_last"]:
         stored = f"{w['spans_at_first']}, then {stored}"
     return [
-        name,
+        _name(w),
         f"{w['missed']} ({_percent(w['missed_share'])})",
         str(w["in_part"]),
         str(w["traces_kept"]),
@@ -330,7 +333,7 @@ def markdown(document: Document) -> str:
 def picture(document: Document, folder: Path = IMAGES) -> Path:
     """Draw what each way missed."""
     rows = [
-        {"way": w["way"], "mode": name, "share": w["missed_by_mode"][name] / count, "text": w["missed_by_mode"][name]}
+        {"way": _name(w), "mode": name, "share": w["missed_by_mode"][name] / count, "text": w["missed_by_mode"][name]}
         for w in document["ways"]
         for name, count in document["failing"].items()
         if count
