@@ -261,5 +261,6 @@ def test_a_reader_behind_the_fence_may_ask(database: TenantDatabase, name: str) 
     """At the address of a running service statements pass its allow-list."""
     fenced = fence(database.opened)
     text = sql("evalgate.stats", name).replace("/* group */", group_expression("feature"))
+    bound = text.replace("{tenant:String}", "'default'").replace("{limit:UInt32}", "10")
     if fenced is not None:  # a server has grants instead
-        assert fenced.check(text).startswith("SELECT")
+        assert fenced.check(bound).startswith("SELECT")
