@@ -33,7 +33,8 @@ RETRY_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 """Between tries while the database cannot be reached or is not ready: the first, and the longest."""
 PART_OF_TIME: Final = 50
-"""A pass that takes long makes the next one wait so many times as long: counting is at most 2 % of the time."""
+SHORT_S: Final = 0.5
+"""A pass that takes longer makes the next one wait so many times as long: counting is at most 2 % of the time."""
 
 
 class BaselineRatesConfig(ComponentConfig):
@@ -102,7 +103,7 @@ class BaselineRates:
 def pause_after(paused_s: float, *, changed: bool, interval_s: float, took_s: float) -> float:
     """Return how long to wait after a pass; before it, it was `paused_s`."""
     wanted_s = FIRST_PAUSE_S if changed else max(FIRST_PAUSE_S, 2 * paused_s)
-    return max(min(wanted_s, interval_s), PART_OF_TIME * took_s)
+    return max(min(wanted_s, interval_s), PART_OF_TIME * took_s if took_s > SHORT_S else 0.0)
 
 
 @component("extension", "baseline_rates", BaselineRatesConfig)

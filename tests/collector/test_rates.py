@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.config import parse
 from collector.extensions.baseline_rates import BaselineRates, BaselineRatesConfig, baseline_rates, pause_after
@@ -16,6 +17,7 @@ from collector.rates.count import DAY_NS, count_traces
 from collector.rates.file import RatesFile
 from collector.rates.keeper import Keeper
 from collector.rates.ladder import next_rate, step
+from collector.service import Service
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
@@ -24,6 +26,8 @@ from schema.errors import ConfigError, Retryable
 from schema.policy import Policy, RateRule, SamplePolicy
 from schema.policy.rates import Rates
 from tests.clickhouse.otlp import NOON, SECOND, batch_of, span, spans_record
+from tests.collector.conftest import spans_request
+from tests.collector.test_service import config_text, post, until_async
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -228,3 +232,41 @@ def test_a_target_without_a_database_is_refused_with_its_line(registry: Registry
 def test_the_extension_without_a_target_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no target"):
         baseline_rates(BaselineRatesConfig(), Context("baseline_rates", tmp_path, policy=Policy()))
+
+
+def test_a_service_raises_its_rates_notes_its_policy_and_counts_tracestates(
+    embedded_dsn: str, tmp_path: Path, registry: Registry
+) -> None:
+    """The whole way: spans come at the rate that is set, are counted, and the next ones come at the raised rate."""
+    config = parse(
+        config_text(tmp_path, f"clickhouse: {{dsn: '{embedded_dsn}'}}", "clickhouse")
+        .replace("sample: }", "sample: {target_per_day: 50}}")
+        .replace("extensions:\n", "extensions:\n  baseline_rates: {interval_s: 0.05}\n", 1),
+        "c.yaml",
+        registry,
+        {},
+    )
+
+    async def work() -> dict[str, Any]:
+        service = Service(config)
+        await service.start()
+        try:
+            http = service.endpoints()["otlp"]["http"]
+            odd = ExportTraceServiceRequest.FromString(spans_request(1, 2, 3))
+            odd.resource_spans[0].scope_spans[0].spans[0].trace_state = "ot=?"
+            assert await asyncio.to_thread(post, http, odd.SerializeToString()) == 200
+            await until_async(lambda: bool(service.status()["baseline_rates"]))
+            assert await asyncio.to_thread(post, http, spans_request(4)) == 200
+            await until_async(lambda: service.status()["delivery"]["spans"] == 4)
+            return service.status()
+        finally:
+            await service.stop()
+
+    status = asyncio.run(work())
+    assert status["baseline_rates"] == [{"tenant": "default", "rule": "", "rate": 1.0}]
+    assert status["tracestate_faults"] == {"malformed": 1}
+    with connect(embedded_dsn) as db:
+        spans = db.rows("SELECT baseline_rate AS rate, count() AS n, any(policy_version) AS v FROM spans GROUP BY rate")
+        assert {s["rate"]: s["n"] for s in spans} == {0.1: 3, 1.0: 1}
+        policies = db.rows("SELECT version FROM sampling_policies")
+        assert policies == [{"version": config.policy.version}] == [{"version": s["v"]} for s in spans[:1]]
