@@ -14,6 +14,7 @@
 `Producer`   producer.py  claims ids, sends, remembers each acknowledged span with its payload
 `conserve`   oracle.py    the quiet phase: every obligation is met, nothing twice, ready, a fresh span flows
 `until`      waiting.py   wait for a condition, with a deadline
+`heap.py`                 runs a program and writes what of its memory is in use
 
 Fixtures (tests/faults/conftest.py): `launch` as above; `store`, the DSN of an empty database, once embedded and once on
 a server. Each test has 60 s unless it is marked with another `timeout`. Marks:
