@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,7 +11,9 @@ import pytest
 from bench.tools.databases import Endpoint, sink
 from bench.tools.sink import native_strings
 from exporters.clickhouse.connect import connect
+from exporters.clickhouse.exporter import ClickHouseExporter
 from exporters.clickhouse.migrate import migrate
+from schema.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +37,18 @@ def test_our_exporter_finds_its_schema_and_every_insert_is_counted(endpoint: End
     assert first is not None
     assert 0 < first < (endpoint.insert_bytes() or 0)
     assert endpoint.rows(peer=False) is None
+
+
+def test_our_exporter_starts_in_front_of_it(endpoint: Endpoint) -> None:
+    """With everything that it asks for at the start."""
+
+    async def work() -> None:
+        exporter = ClickHouseExporter(endpoint.url, create_schema=False, policy=Policy())
+        await exporter.start()
+        await exporter.shutdown()
+
+    asyncio.run(work())
+    assert endpoint.insert_bytes() == 0
 
 
 def test_a_block_has_the_layout_of_native() -> None:
