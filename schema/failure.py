@@ -17,6 +17,7 @@ from schema.arrays import lists_of, truths, valid
 from schema.failure_answers import (
     REFUSAL_BEGINNINGS,
     REFUSAL_BYTES,
+    calls_tool,
     guardrail_intervened,
     is_empty_answer,
     is_no_json,
@@ -70,12 +71,14 @@ def reason_masks(columns: Mapping[str, pa.Array], length: int, *, compiled: bool
     finish = view.finish_reasons()
     answered = is_llm & view.is_true("counted") & ~failed & ~finish["any_unusual"]
     blank, refusing = search.first_parts(*view.said("output_messages", answered))
-    asked = search.asks_for_json(*view.said("request_params", answered & view.is_known("output_text")))
+    asked = search.asks_for_json(*view.said("request_params", view.known("output_text", answered)))
     doubtful = asked & ~search.surely_json(*view.said("output_text", asked))
     told = search.maybe_answered_tool(*view.said("input_messages", is_llm))
     reporting = _maybe_error(*view.said("tool_result", is_tool))
     finish["length"] &= ~view.where("request_params", is_probe, finish["length"])
     unreadable = view.where("output_text", is_no_json, doubtful)
+    declining = view.where("output_text", only_refuses, view.begins("output_text", answered))
+    unfinished = view.where("output_messages", calls_tool, unreadable | declining)
     return {
         SPAN_ERROR: failed & ~is_tool,
         TOOL_ERROR: (failed & is_tool)
@@ -83,9 +86,8 @@ def reason_masks(columns: Mapping[str, pa.Array], length: int, *, compiled: bool
         | view.where("input_messages", answers_tool_error, told),
         **{f"finish:{f}": finish[f] & ~failed if f is FinishReason.ERROR else finish[f] for f in FINISH},
         EMPTY_OUTPUT: view.where("output_messages", is_empty_answer, blank),
-        REFUSED: view.where("output_messages", is_refusal, refusing)
-        | view.where("output_text", only_refuses, view.begins("output_text", answered)),
-        INVALID_JSON: unreadable & ~view.has("defects", TRUNCATED, unreadable),
+        REFUSED: view.where("output_messages", is_refusal, refusing) | (declining & ~unfinished),
+        INVALID_JSON: unreadable & ~unfinished & ~view.has("defects", TRUNCATED, unreadable),
         GUARDRAIL: view.where("output_text", guardrail_intervened, view.is_kind(Kind.GUARDRAIL)),
     }
 
@@ -128,25 +130,28 @@ class _View:
         column = self._columns.get("span_kind")
         return self._none() if column is None else truths(pc.equal(column, kind.value))
 
-    def is_known(self, name: str) -> Mask:
-        return self._none() if name not in self._columns else valid(self._columns[name])
+    def known(self, name: str, among: Mask) -> Mask:
+        """Return which of these rows of a column are known."""
+        if name not in self._columns or not among.any():
+            return self._none()
+        return among & valid(self._columns[name])
 
     def said(self, name: str, among: Mask) -> tuple[pa.Array, Mask]:
         """Return a column, and which of these rows of it are known."""
-        known = among & self.is_known(name)
+        known = self.known(name, among)
         return self._columns[name] if known.any() else pa.nulls(self._length, pa.string()), known
 
     def where(self, name: str, rule: Callable[[str], bool], among: Mask) -> Mask:
         """Return the rows among these whose text in a column satisfies the rule. They are few: each is read."""
         found = self._none()
-        for row in np.flatnonzero(among & self.is_known(name)).tolist():
+        for row in np.flatnonzero(self.known(name, among)).tolist():
             found[row] = rule(self._columns[name][row].as_py())
         return found
 
     def begins(self, name: str, among: Mask) -> Mask:
         """Return the rows among these whose text is short and begins as a refusal may."""
         found = self._none()
-        rows = np.flatnonzero(among & self.is_known(name))
+        rows = np.flatnonzero(self.known(name, among))
         if len(rows) == 0:
             return found
         _, ends, data = self._columns[name].buffers()
@@ -161,7 +166,7 @@ class _View:
     def has(self, name: str, value: str, among: Mask) -> Mask:
         """Return the rows among these whose list has the value. They are few: each is read."""
         found = self._none()
-        for row in np.flatnonzero(among & self.is_known(name)).tolist():
+        for row in np.flatnonzero(self.known(name, among)).tolist():
             found[row] = value in self._columns[name][row].as_py()
         return found
 

@@ -79,6 +79,11 @@ def is_no_json(text: str) -> bool:
     return False
 
 
+def calls_tool(text: str) -> bool:
+    """Say whether output messages, as the normaliser writes them, call a tool: then their text is not the answer."""
+    return '"type":"tool_call"' in text
+
+
 def is_probe(text: str) -> bool:
     """Say whether request parameters, as JSON text, limit the answer to so few tokens that it was to be cut off."""
     params = read_json(text)

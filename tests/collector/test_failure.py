@@ -33,7 +33,7 @@ def reasons(**values: Any) -> list[str]:
     """Return the reasons of one span with these columns."""
     columns = {
         name: pa.array(
-            [json.dumps(v) if name.endswith(("messages", "result")) and v is not None else v],
+            [dump_json(v) if name.endswith(("messages", "result")) and v is not None else v],
             CANONICAL.field(name).type,
         )
         for name, v in values.items()
@@ -192,6 +192,15 @@ def test_json_that_was_asked_for_must_parse(text: str, *, invalid: bool) -> None
     cut = {**JSON_ASKED, "finish_reasons": ["length"]}
     assert reasons(**cut, output_text=text) == ["finish:length"], "one reason is enough"
     assert reasons(**JSON_ASKED, output_text=None) == []
+
+
+def test_a_text_before_the_call_of_a_tool_is_not_the_answer() -> None:
+    call = {"type": "tool_call", "id": "1", "name": "f", "arguments": {}}
+    for text in ("Let me look.", "I can't do that."):
+        parts = [{"type": "text", "content": text}, call]
+        spoken = {"output_text": text, "output_messages": [{"role": "assistant", "parts": parts}]}
+        assert reasons(**{**JSON_ASKED, "finish_reasons": None}, **spoken) == []
+        assert reasons(**{**JSON_ASKED, "finish_reasons": None}, **{**spoken, "output_messages": parts[:1]}) != []
 
 
 @pytest.mark.parametrize(
