@@ -28,7 +28,7 @@ LATER = DAY + timedelta(days=3)
 NOW = DAY + timedelta(days=9)
 ANY_TIME_S = -1e8
 """What is stored was stored just now, by the clock of the database: it is quiet all the same."""
-TRACES = 3_000
+TRACES = 2_000
 RATE = 0.25
 
 
