@@ -10,11 +10,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
+from collector.settle import Limits, Settler
 from exporters.clickhouse.insert import insert_batch
-from tests.clickhouse.otlp import DAY, NOON, attributes, batch_of, logs_record, span, spans_record
+from schema.failure_rules import FailureRules
+from schema.policy.failure import FailurePolicy
+from tests.clickhouse.otlp import DAY, NOON, SECOND, attributes, batch_of, logs_record, span, spans_record
 
 if TYPE_CHECKING:
     from exporters.clickhouse.connect import Database
+    from schema.batch import SpanBatch
 
 CHAT: Final = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.response.model": "m"}
 TOOL: Final = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "refund"}
@@ -124,3 +128,28 @@ def test_what_comes_later_raises_and_never_lowers(embedded_db: Database) -> None
     assert store("4", evaluated(good, NOON + 6 * DAY)) == ["feedback:relevance", "tool_error"]
     fine = span(1, 2, parent=1, attributes=TOOL)
     assert store("5", spans_record([fine], received=NOON + 6 * DAY)) == ["feedback:relevance", "tool_error"]
+
+
+def test_settlement_agrees_and_lowers_nothing_when_retries_are_ignored(embedded_db: Database) -> None:
+    """Trace 1 comes in one request; of trace 2 the retry comes in a later one; trace 3 is whole and has no retry."""
+    rules = FailureRules.of(FailurePolicy(retried="ignore"))
+
+    def process(batch: SpanBatch) -> SpanBatch:
+        return rules(canonical(batch))
+
+    def attempt(trace: int, number: int, *, failed: bool) -> Span:
+        asked = {**TOOL, "gen_ai.tool.call.arguments": '{"order":4711}'}
+        start = NOON + number * SECOND
+        return span(
+            trace, number, parent=1, start=start, end=start + 1, attributes=asked, status={"code": 2} if failed else {}
+        )
+
+    tries = {(t, n): attempt(t, n, failed=n == 2) for t in (1, 2, 3) for n in (2, 3)}
+    first = [tries[1, 2], tries[1, 3], tries[2, 2], tries[3, 2]]
+    insert_batch(embedded_db, process(batch_of(spans_record(first))), "1")
+    insert_batch(embedded_db, process(batch_of(spans_record([tries[2, 3]]))), "2")
+    expected = {1: [], 2: ["tool_error"], 3: ["tool_error"]}
+    assert reasons(embedded_db) == expected
+    outcome = Settler(embedded_db, process, Limits(quiet_s=0)).settle()
+    assert outcome.settled == len(expected), "all name a parent that never came"
+    assert reasons(embedded_db) == expected, "what was raised stays, and nothing is raised anew"
