@@ -146,7 +146,12 @@ def behind_a_sampler(traces: int, failing: float, rate: float) -> Policy:
 
 
 def late(traces: int, failing: float, rate: float) -> Policy:
-    """Return one failure in ten that comes when the others of its time are gone."""
+    """Return one failure in twenty that comes when the others of its time are gone."""
+    return (Part(traces, failing, rate, late=0.05),)
+
+
+def often_late(traces: int, failing: float, rate: float) -> Policy:
+    """Return one failure in ten that comes so."""
     return (Part(traces, failing, rate, late=0.1),)
 
 

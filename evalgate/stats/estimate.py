@@ -120,10 +120,12 @@ def rates(
         + _over(sums.session_cc, b * b, both)
         - 2 * _over(sums.session_ac, a * b, both)
     )
-    whole = np.maximum(_over(sums.session_aa + sums.session_cc + 2 * sums.session_ac, sums.weight2), 1.0)
+    # The mean size of a trace's session: what sums of sessions have beyond Σw² is pairs of traces, whatever was kept.
+    pairs = sums.session_aa + sums.session_cc + 2 * sums.session_ac - sums.weight2
+    size = 1 + _over(np.maximum(pairs, 0.0), sums.weight)
     effect = np.maximum(_over(clustered, alone, both), 1.0)
     sessions = np.minimum(_worth(a, sums.session_aa), _worth(b, sums.session_cc))
-    effect = np.where(sessions < min_events, np.maximum(effect, whole), effect)
+    effect = np.where(sessions < min_events, np.maximum(effect, size), effect)
     few = student(np.maximum(np.minimum(x, z), 1.0), level) / student(np.maximum(sessions, 1.0), level)
     shrink = np.where(both, np.minimum(few * few, 1.0), 1.0) / effect
     low, high = share_limits(x * shrink, z * shrink, level)

@@ -68,12 +68,12 @@ def test_intervals_cover_under_other_policies(policy: Callable[[int, float, floa
 
 
 def test_intervals_cover_where_traces_of_a_session_fail_together() -> None:
-    cells = ((500, 0.3, 0.1), (500, 0.1, 0.5), (2_000, 0.01, 0.1), (2_000, 0.1, 0.1), (2_000, 0.3, 0.5))
+    cells = ((500, 0.3, 0.1), (500, 0.03, 0.5), (2_000, 0.003, 0.03), (2_000, 0.01, 0.1), (2_000, 0.3, 0.5))
     assert judge(sessions, cells) >= 3
 
 
 def test_intervals_cover_where_failures_come_late() -> None:
-    assert judge(late, product((200, 2_000, 50_000), (0.01, 0.3), (0.1, 0.5))) >= 8
+    assert judge(late, product((200, 2_000, 50_000), (0.001, 0.01, 0.3), (0.1, 0.5))) >= 10
 
 
 def test_what_late_failures_may_be_unseen_is_bounded() -> None:
