@@ -78,6 +78,7 @@ def print_head(terminal: Terminal, row: TraceRow) -> None:
     terminal.say(f"trace {row.trace_id}", style="bold")
     facts = {
         "why": row.why or "not flagged",
+        "stands for": f"{row.sample_weight:.3g} traces" if row.sample_weight > 1 else "",
         "started": row.start_time.replace("T", " ").replace("+00:00", " UTC"),
         "took": duration(row.duration_ms),
         "service": row.service_name,

@@ -76,6 +76,16 @@ def test_failing_traces_come_first_then_sampled_ones_with_the_reason(shop: Traff
     assert (totals.traces, totals.failing, totals.flagged) == (4, 2, 3)
 
 
+def test_a_sampled_trace_says_how_many_it_stands_for_and_a_failing_one_that_it_is_itself(shop: Traffic) -> None:
+    def head(trace_id: str) -> str:
+        screen = io.StringIO()
+        print_trace(Terminal(screen, screen), load_trace(shop.database, trace_id))
+        return screen.getvalue()
+
+    assert "stands for  10 traces" in head(B)
+    assert "stands for" not in head(A)
+
+
 CONDITIONS: list[tuple[list[str], set[str]]] = [
     (["failing = true"], {A, C}),
     (["flagged = false"], {D}),
