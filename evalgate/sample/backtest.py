@@ -12,7 +12,8 @@ from evalgate.database import sql
 from evalgate.sample.batch import batch_of, columns_of
 from evalgate.sample.compare import Comparison, Traces, Verdict
 from evalgate.sample.judge import Judge, feedback_reasons, names, stored
-from evalgate.sample.portions import arrow, trace_ids
+from evalgate.sample.portions import MAX_SLICES, TooLarge, arrow, trace_ids
+from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +64,8 @@ def backtest(
         counted.add(portion.traces, portion.now, portion.then)
         if portion.frozen_until is not None and whole_since is not None:
             whole_since = max(whole_since, portion.frozen_until)
-        step()
+        if portion.ends_portion:
+            step()
     return Found(counted, whole_since)
 
 
@@ -76,6 +78,7 @@ class Judged:
     then: Verdict
     frozen_until: datetime | None
     """The end of the last day of which something is gone, as far as these traces tell; None: none is."""
+    ends_portion: bool
 
 
 def verdicts(
@@ -90,10 +93,20 @@ def verdicts(
         None if side.policy is None else Judge.of(side.policy, feedback_reasons(side.policy, said), side.raised)
         for side in (now, then)
     ]
+    columns = columns_of(*policies)
     for portion in past.portions:
-        read = _Read(database, past, portion, columns_of(*policies))
-        of_now, of_then = map(read.judged, judges)
-        yield Judged(read.traces(bytes_per_span), of_now, of_then, read.frozen_until)
+        waiting = [portion]
+        while waiting:
+            part = waiting.pop()
+            try:
+                read = _Read(database, past, part, columns)
+            except TooLarge as e:
+                if part.slices >= MAX_SLICES:
+                    raise EvalgateError(f"one trace is too large to be read: {e}") from e
+                waiting += part.halves()
+                continue
+            of_now, of_then = map(read.judged, judges)
+            yield Judged(read.traces(bytes_per_span), of_now, of_then, read.frozen_until, ends_portion=not waiting)
 
 
 class _Read:
@@ -102,7 +115,8 @@ class _Read:
     def __init__(self, database: TenantDatabase, past: History, portion: Portion, columns: str) -> None:
         def rows(name: str) -> pa.Table:
             text = sql(__package__, name).replace("/* portion */", portion.condition)
-            found = arrow(database, text.replace("1 /* columns */", columns), portion.parameters)
+            text = text.replace("1 /* columns */", columns)
+            found = arrow(database, text, portion.parameters, max_bytes=past.portion_bytes)
             return past.rows_of(portion, found)
 
         table = rows("traces")

@@ -12,9 +12,11 @@ from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app, since_time
 from evalgate.terminal import Terminal
+from schema.errors import ConfigError
 
 DEFAULT_SINCE = "7d"
 STORED = "stored"
+ERROR = 2
 
 Since = Annotated[str, typer.Option("--since", metavar="WHEN", help="What was received since: 24h, 7d, 2w, or a date.")]
 
@@ -53,8 +55,13 @@ def backtest(
     from evalgate.sample import proposal  # noqa: PLC0415 - pydantic and the parser of conditions take 0.3 s
 
     terminal, now = Terminal(), datetime.now(UTC)
-    tried = proposal.read(policy, rule or (), rate)
-    before = None if against == STORED else proposal.read(Path(against), (), None)
+    try:
+        tried = proposal.read(policy, rule or (), rate)
+        before = None if against == STORED else proposal.read(Path(against), (), None)
+    except ConfigError as e:
+        for line in str(e).splitlines():  # each mistake of a file has its own, with its number
+            terminal.note(f"evalgate: {line}")
+        raise typer.Exit(ERROR) from None
     begin = since_time(since, now)
     assert begin is not None  # noqa: S101 - a text was given
     with open_tenant(dsn, tenant) as database:

@@ -3,18 +3,19 @@
 Rows lie in the order of their hour of receipt, so a portion is some hours. A trace that came in several hours would be
 in several portions: all of these are left out there, and read together at the end. Of a trace that began before the
 time that was asked for only a part would be seen: it is left out. Where one hour, or what is read at the end, has more
-spans than a portion, it is cut by a hash of the trace id.
+spans than a portion, it is cut by a hash of the trace id; so is a portion whose rows turn out to be too large.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from evalgate.database import sql
+from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 PORTION_SPANS: Final = 50_000
 """0.7 GB where rules ask for attributes, with model calls of 3 kB (measured)."""
+PORTION_BYTES: Final = 192 << 20
+"""Of one answer: below what `evalgate up` allows a reader (docs/clickhouse.md), and what bounds memory here."""
+TOO_LARGE_CODES: Final = frozenset({241, 307, 396})
+"""MEMORY_LIMIT_EXCEEDED, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES of ClickHouse `src/Common/ErrorCodes.cpp`."""
+MAX_SLICES: Final = 4_096
 HOUR_S: Final = 3_600
 ID: Final = "V16"
 """A trace id as NumPy sorts and compares it: sixteen bytes."""
@@ -44,6 +50,11 @@ class Portion:
     """Of so many by trace id, this one."""
     is_spread: bool = False
     """The traces of several hours, and nothing else; or all others."""
+
+    def halves(self) -> tuple[Portion, Portion]:
+        """Return the portion in two by trace id."""
+        first = replace(self, slices=2 * self.slices)
+        return first, replace(first, slice=self.slice + self.slices)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -73,6 +84,7 @@ class History:
     """Ids of the traces of several hours, sorted."""
     early: NDArray[Any]
     """Ids of the traces that began before, sorted."""
+    portion_bytes: int = PORTION_BYTES
 
     def rows_of(self, portion: Portion, table: pa.Table) -> pa.Table:
         """Return the rows of a table whose traces belong to a portion that was read."""
@@ -83,7 +95,14 @@ class History:
         return table.filter(~out) if out.any() else table
 
 
-def history(database: TenantDatabase, since: datetime, now: datetime, *, portion_spans: int = PORTION_SPANS) -> History:
+def history(
+    database: TenantDatabase,
+    since: datetime,
+    now: datetime,
+    *,
+    portion_spans: int = PORTION_SPANS,
+    portion_bytes: int = PORTION_BYTES,
+) -> History:
     """Look at what is stored and cut it into portions."""
     first = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     asked = {"since_s": max(0, int(first.timestamp()))}
@@ -99,7 +118,7 @@ def history(database: TenantDatabase, since: datetime, now: datetime, *, portion
         n = -(-len(spread) // traces_a_portion)
         portions += [Portion(asked["since_s"], hours[-1][0] + HOUR_S, i, n, is_spread=True) for i in range(n)]
     began = max(first, datetime.fromtimestamp(hours[0][0], UTC)) if hours else first
-    return History(began, now, sum(spans for _, spans in hours), tuple(portions), spread, early)
+    return History(began, now, sum(spans for _, spans in hours), tuple(portions), spread, early, portion_bytes)
 
 
 def _cut(hours: Sequence[tuple[int, int]], portion_spans: int) -> Iterator[Portion]:
@@ -136,14 +155,36 @@ def _among(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(known[at] == ids)
 
 
-def arrow(database: TenantDatabase, statement: str, parameters: Mapping[str, object]) -> pa.Table:
-    """Return the rows of a statement of this tenant as one Arrow table."""
+class TooLarge(Exception):
+    """An answer has more bytes than a portion may have."""
+
+
+def arrow(
+    database: TenantDatabase, statement: str, parameters: Mapping[str, object], *, max_bytes: int = PORTION_BYTES
+) -> pa.Table:
+    """Return the rows of a statement of this tenant as one Arrow table.
+
+    Raises:
+        TooLarge: they are more than `max_bytes`, or than the database can take at once: ask for fewer.
+        EvalgateError: as the database does.
+
+    """
     import pyarrow as pa  # noqa: PLC0415 - Arrow comes with the database's packages
 
     known = {**parameters, "tenant": database.tenant}
     bound = {name: value for name, value in known.items() if f"{{{name}:" in statement}
-    settings = {"output_format_arrow_low_cardinality_as_dictionary": 0, "output_format_arrow_string_as_string": 1}
-    answer = database.opened.raw(statement, parameters=bound, settings=settings, form="ArrowStream")
+    settings = {
+        "output_format_arrow_low_cardinality_as_dictionary": 0,
+        "output_format_arrow_string_as_string": 1,
+        "max_result_bytes": max_bytes,
+        "result_overflow_mode": "throw",
+    }
+    try:
+        answer = database.opened.raw(statement, parameters=bound, settings=settings, form="ArrowStream")
+    except EvalgateError as e:
+        if getattr(e.__cause__, "code", None) in TOO_LARGE_CODES:
+            raise TooLarge(str(e)) from e
+        raise
     if not answer:
         return pa.table({"trace_id": pa.array([], pa.binary(16))})
     with pa.ipc.open_stream(answer) as stream:

@@ -12,7 +12,7 @@ from evalgate.sample.backtest import Side, backtest
 from evalgate.sample.portions import history
 from evalgate.sample.proposal import in_force
 from evalgate.sample.show import Holding, Report
-from schema.errors import Permanent
+from schema.errors import Permanent, Retryable
 from schema.policy import Policy
 from schema.policy.rates import NONE
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from evalgate.terminal import Terminal
     from schema.policy.rates import Raised
 
+HIDDEN_CODES: Final = frozenset({60, 497})
+"""UNKNOWN_TABLE and ACCESS_DENIED of ClickHouse `src/Common/ErrorCodes.cpp`: tables of the service, not of a tenant."""
 NO_PARAMETERS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
@@ -103,5 +105,7 @@ def _told(
     """Return what the service says of itself; nothing where the reader may not see that."""
     try:
         return database.rows(sql(__package__, f"service/{name}"), parameters)
-    except Permanent:
+    except (Permanent, Retryable) as e:
+        if getattr(e.__cause__, "code", None) not in HIDDEN_CODES:
+            raise
         return []

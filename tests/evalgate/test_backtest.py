@@ -22,6 +22,7 @@ from evalgate.sample.portions import history
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
+from schema.errors import EvalgateError
 from schema.failure_rules import FailureRules
 from schema.policy import Policy
 from schema.policy.rates import NONE, Rates
@@ -262,6 +263,18 @@ def test_a_back_test_says_what_a_collector_with_that_policy_then_does(
 def test_the_policy_in_force_changes_nothing(db: Database) -> None:
     now, then = tried(db, Policy())
     assert now == then == decided(db)
+
+
+def test_what_is_too_large_is_read_in_halves(db: Database) -> None:
+    past = history(TenantDatabase(db, "default"), BEGIN - timedelta(hours=1), NOW, portion_bytes=150_000)
+    found = list(verdicts(TenantDatabase(db, "default"), past, Side(None, NONE), Side(Policy(), NONE)))
+    assert len(found) > len(past.portions) == sum(judged.ends_portion for judged in found)
+    ids = [trace for judged in found for trace in judged.traces.ids]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == decided(db).keys()
+    one_span = history(TenantDatabase(db, "default"), BEGIN - timedelta(hours=1), NOW, portion_bytes=10)
+    with pytest.raises(EvalgateError, match="one trace is too large to be read"):
+        list(verdicts(TenantDatabase(db, "default"), one_span, Side(None, NONE), Side(None, NONE)))
 
 
 def test_portions_change_nothing(db: Database) -> None:
