@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.errors import BadInput
 from evalgate.stats.figure import figure_of
-from evalgate.stats.measures import BY_REASON, FAILING, REASON, THUMBS_DOWN
+from evalgate.stats.measures import BY_REASON, DAY, FAILING, REASON, THUMBS_DOWN
 from evalgate.stats.numbers import count
 from evalgate.stats.rare import Mode, yield_of
 from evalgate.stats.read import read_groups, read_labels
@@ -58,7 +58,7 @@ class Answer:
     by: str | None
     least: Least
     groups: Sequence[Group]
-    """The largest first; none where there are no traces."""
+    """The largest first, of days the latest; none where there are no traces."""
     labels: Labels | None
     """Of the one group that there is where nothing is grouped."""
 
@@ -68,6 +68,8 @@ def ask(
 ) -> Answer:
     """Read the sums; `step` is called after each of the two statements."""
     groups = read_groups(database, window.where, by)
+    if by == DAY:
+        groups.sort(key=lambda g: g.name, reverse=True)
     step()
     labels = None
     if by is None and groups:
@@ -135,7 +137,9 @@ def print_stats(terminal: Terminal, answer: Answer, of: str, limit: int) -> None
     terminal.say(f"{of}, by {answer.by}")
     print_figures(terminal, str(answer.by), shown)
     if len(groups) > limit:
-        terminal.say(f"  {len(groups) - limit:,} more, each with fewer traces: --limit")
+        terminal.say(
+            f"  {len(groups) - limit:,} more, {'earlier' if answer.by == DAY else 'each with fewer traces'}: --limit"
+        )
     terminal.say()
     terminal.say(METHOD)
 

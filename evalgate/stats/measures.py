@@ -21,6 +21,7 @@ MODE: Final = "mode:"
 BAD: Final = "bad"
 
 BY_REASON: Final = "reason"
+DAY: Final = "day"
 GROUPS: Final[Mapping[str, str]] = {
     "feature": "feature",
     "service_name": "service_name",
@@ -28,7 +29,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "release": "release",
     "agent_name": "agent_name",
     "root_name": "root_name",
-    "day": "toDate(start_time)",
+    DAY: "toDate(start_time)",
 }
 """What traces can be grouped by: the name that is typed, the expression that is read."""
 

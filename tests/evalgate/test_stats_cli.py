@@ -72,6 +72,16 @@ def test_a_line_for_each_group(
     assert "1 more, each with fewer traces: --limit" in capsys.readouterr().out
 
 
+def test_days_are_told_the_latest_first(
+    database: TenantDatabase, dsn: str, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    store(database, [One(n) for n in (1, 2, 3, 80_000, 170_000)])
+    assert run(["stats", "--by", "day", "--limit", "2", *SINCE, "--dsn", dsn]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:10] for line in lines if line.startswith("2026")] == ["2026-11-22", "2026-11-21"]
+    assert "  1 more, earlier: --limit" in lines
+
+
 def test_machines_get_one_document(
     database: TenantDatabase, dsn: str, capsys: pytest.CaptureFixture[str], project: Path
 ) -> None:
