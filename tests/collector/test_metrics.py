@@ -59,6 +59,7 @@ STATUS: dict[str, Any] = {
         "booked": {"acme": {"traces": {"refused": {"bad_data": {"count": 0, "uncounted_requests": 2}}}}},
         "in_journal": {"acme": {"traces": 20}},
     },
+    "tracestate_faults": {"malformed": 2},
     "redactions": {"openai": 3},
 }
 
@@ -107,6 +108,7 @@ def test_every_count_has_the_collector_s_name_where_it_has_one() -> None:
     assert found["evalgate_quarantine_bytes", ()] == 77
     assert not [name for name, _ in found if name == "evalgate_quarantine_max_bytes"], "unlimited is no number"
     assert found["evalgate_redactions", (("detector", "openai"),)] == 3
+    assert found["evalgate_tracestate_faults", (("fault", "malformed"),)] == 2
     assert found["evalgate_ledger_in_journal", (("signal", "traces"), ("tenant", "acme"))] == 20
     refused = (("reason", "bad_data"), ("signal", "traces"), ("state", "refused"), ("tenant", "acme"))
     assert found["evalgate_ledger_uncounted_requests", refused] == 2

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.harness import Producer, conserve, until
-from tests.faults.harness.producer import Requests
 from tests.faults.harness.wall_clock import WallClock
+from tests.faults.sampling import RandomTraces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_a_late_span_follows_its_trace(
     at_s = 0
     for delay_s in DELAYS_S:
         for fails in (True, False):
-            requests = Requests(2, 10, requests_per_trace=PIECES, failing_piece=1 if fails else None)
+            requests = RandomTraces(2, 10, requests_per_trace=PIECES, failing_piece=1 if fails else None)
             producer = Producer(collector, requests=requests)
             producer.send(1)
             before = the_trace(collector, producer, spans=2)
@@ -69,7 +69,7 @@ def test_a_late_span_follows_its_trace(
 
 def test_the_decision_is_the_same_after_a_kill(launch: Launch) -> None:
     collector = launch(config={"processors": {"sample": {"baseline_rate": 0.5}}}).start()
-    producers = [Producer(collector, requests=Requests(2, 10, requests_per_trace=2)) for _ in range(8)]
+    producers = [Producer(collector, requests=RandomTraces(2, 10, requests_per_trace=2)) for _ in range(8)]
     for producer in producers:
         producer.send(1)
     before = [the_trace(collector, p, spans=2)["baseline"] for p in producers]
