@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +18,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.components import Registry
+from exporters.clickhouse.connect import connect
+from exporters.clickhouse.migrate import migrate
 from schema.component import ENTRY_POINTS
 
 if TYPE_CHECKING:
@@ -106,3 +109,14 @@ def running(
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def kept_dsn(embedded_folder: Path) -> Iterator[str]:
+    """Return the DSN of a migrated embedded database for all tests of a module, which empty it (retained.py)."""
+    name = f"t_{uuid.uuid4().hex}"
+    dsn = f"chdb://{embedded_folder}?database={name}"
+    with connect(dsn) as db:
+        migrate(db)
+        yield dsn
+        db.command(f"DROP DATABASE `{name}` SYNC")

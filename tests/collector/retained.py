@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,11 +14,12 @@ from collector.retention import log
 from collector.retention.decide import Moment
 from collector.retention.expire import Retention
 from collector.retention.settings import Holding, Settings
+from exporters.clickhouse.connect import connect
 from exporters.clickhouse.insert import insert_batch
 from tests.clickhouse.otlp import DAY, batch_of, logs_record, span, spans_record, with_feedback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from collector.retention.expire import Removed
     from exporters.clickhouse.connect import Database
@@ -49,7 +52,7 @@ class World:
     count: int = 0
     now: datetime = NOW
     began: datetime = NOW
-    tokens: list[str] = field(default_factory=list)
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def ago(self, days: float) -> int:
         """Return a time of receipt, so many days before the world began."""
@@ -79,7 +82,7 @@ class World:
 
     def _insert(self, batch: Any) -> None:
         self.count += 1
-        insert_batch(self.db, batch, f"insert/{self.count}")
+        insert_batch(self.db, batch, f"{self.token}/{self.count}")
 
     def force(self, settings: Settings = WEEK) -> None:
         log.append_last(self.db, "settings", actor="test", body=settings.document())
@@ -114,3 +117,16 @@ def hold(world: World, traces: Iterable[int], tenant: str = "default") -> None:
     rows = [{"tenant": tenant, "trace_id": name(t), "held": True, "reason": "court", "actor": "test"} for t in traces]
     world.db.insert_rows("holds", rows)
     log.append_last(world.db, "hold", actor="test", reason="court")
+
+
+@contextmanager
+def emptied(dsn: str) -> Iterator[World]:
+    """Lend a migrated database that other tests have used."""
+    filled = (
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' "
+        "AND total_rows > 0 AND name != 'migrations'"
+    )
+    with connect(dsn) as db:
+        for row in db.rows(filled):
+            db.command(f"TRUNCATE TABLE `{row['name']}`")
+        yield World(db)

@@ -17,28 +17,27 @@ from collector.retention.picture import about, lines, picture
 from collector.retention.settings import Holding, Settings
 from collector.retention.survey import FLAGGED, HELD, OTHER, TRACELESS, Share
 from schema.errors import ConfigError
-from tests.collector.retained import FAILING, NOW, TODAY, WEEK, World, name
+from tests.collector.retained import FAILING, NOW, TODAY, WEEK, World, emptied, name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from exporters.clickhouse.connect import Database
+
+@pytest.fixture
+def world(kept_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Lend a database of which commands believe that it is NOW."""
+    with emptied(kept_dsn) as one:
+        monkeypatch.setattr("collector.retention.expire.moment_of", lambda _db, quiet_s: Moment(one.now, quiet_s))
+        yield one
 
 
 @pytest.fixture
-def world(embedded_db: Database, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Return a database of which commands believe that it is NOW."""
-    one = World(embedded_db)
-    monkeypatch.setattr("collector.retention.expire.moment_of", lambda _db, quiet_s: Moment(one.now, quiet_s))
-    return one
-
-
-@pytest.fixture
-def config(tmp_path: Path, embedded_dsn: str) -> Path:
+def config(tmp_path: Path, kept_dsn: str) -> Path:
     path = tmp_path / "new.yaml"
     path.write_text(f"""
 receivers: {{otlp: {{protocols: {{http: }}}}}}
-exporters: {{clickhouse: {{dsn: "{embedded_dsn}"}}}}
+exporters: {{clickhouse: {{dsn: "{kept_dsn}"}}}}
 extensions:
   retention:
     other_days: 3
@@ -60,13 +59,13 @@ def run(dsn: str | None, *arguments: str) -> Any:
     return result
 
 
-def test_a_plan_says_what_goes_when_and_changes_nothing(world: World, embedded_dsn: str, config: Path) -> None:
+def test_a_plan_says_what_goes_when_and_changes_nothing(world: World, kept_dsn: str, config: Path) -> None:
     world.trace(1, 2, days=9)
     world.trace(3, days=4)
     world.trace(4, days=4, of=FAILING)
-    assert "No settings are in force" in run(embedded_dsn, "retention", "plan").stdout
+    assert "No settings are in force" in run(kept_dsn, "retention", "plan").stdout
     world.force()
-    told = run(embedded_dsn, "retention", "plan").stdout
+    told = run(kept_dsn, "retention", "plan").stdout
     assert "In force: flagged 90 days, others 7 days" in told
     assert "The first go now, with the next pass: 2 traces, 4 spans" in told
     other = run(None, "retention", "plan", "--config", str(config)).stdout
@@ -83,44 +82,44 @@ def test_a_plan_says_what_goes_when_and_changes_nothing(world: World, embedded_d
     assert world.traces() == {1, 2, 3, 4}
 
 
-def test_apply_asks_first_and_says_what_waits(world: World, embedded_dsn: str) -> None:
+def test_apply_asks_first_and_says_what_waits(world: World, kept_dsn: str) -> None:
     world.trace(1, days=9)
     world.force()
-    asked = run(embedded_dsn, "retention", "apply")
+    asked = run(kept_dsn, "retention", "apply")
     assert (asked.exit_code, "1 trace due" in asked.stdout) == (1, True)
-    waits = run(embedded_dsn, "retention", "apply", "--yes", "--quiet-s", str(10**9))
+    waits = run(kept_dsn, "retention", "apply", "--yes", "--quiet-s", str(10**9))
     assert "1 trace wait" in waits.stdout
     assert world.traces() == {1}
-    done = run(embedded_dsn, "retention", "apply", "--yes", "--quiet-s", "0")
+    done = run(kept_dsn, "retention", "apply", "--yes", "--quiet-s", "0")
     assert done.stdout == "Removed: 1 trace (2 spans).\n"
     assert world.traces() == set()
-    assert run(embedded_dsn, "retention", "apply", "--yes", "--quiet-s", "0").stdout == "Nothing is due.\n"
-    assert run(embedded_dsn, "retention", "apply").exit_code == 0
+    assert run(kept_dsn, "retention", "apply", "--yes", "--quiet-s", "0").stdout == "Nothing is due.\n"
+    assert run(kept_dsn, "retention", "apply").exit_code == 0
 
 
-def test_accept_puts_a_file_in_force_with_who_and_why(world: World, embedded_dsn: str, config: Path) -> None:
+def test_accept_puts_a_file_in_force_with_who_and_why(world: World, kept_dsn: str, config: Path) -> None:
     world.force()
     told = run(None, "retention", "accept", "--config", str(config), "--reason", "disk is full \x1b[31m").stdout
     assert told == "In force: flagged 90 days, others 3 days. Before: flagged 90 days, others 7 days.\n"
     assert log.in_force(log.read(world.db)) == Settings(Holding(90, 3))
-    shown = run(embedded_dsn, "retention", "log").stdout
+    shown = run(kept_dsn, "retention", "log").stdout
     assert "disk is full" in shown
     assert "\x1b" not in shown
-    assert [e["kind"] for e in json.loads(run(embedded_dsn, "retention", "log", "--json").stdout)] == ["settings"] * 2
+    assert [e["kind"] for e in json.loads(run(kept_dsn, "retention", "log", "--json").stdout)] == ["settings"] * 2
 
 
-def test_a_hold_keeps_and_a_release_lets_go(world: World, embedded_dsn: str) -> None:
+def test_a_hold_keeps_and_a_release_lets_go(world: World, kept_dsn: str) -> None:
     world.trace(1, 2, days=9)
     world.force()
-    assert run(embedded_dsn, "hold", "list").stdout == "No trace is held.\n"
-    held = run(embedded_dsn, "hold", "add", name(1).upper(), "--reason", "case 4711")
+    assert run(kept_dsn, "hold", "list").stdout == "No trace is held.\n"
+    held = run(kept_dsn, "hold", "add", name(1).upper(), "--reason", "case 4711")
     assert held.stdout == "held: 1 trace\n"
-    (listed,) = json.loads(run(embedded_dsn, "hold", "list", "--json").stdout)
+    (listed,) = json.loads(run(kept_dsn, "hold", "list", "--json").stdout)
     assert (listed["trace"], listed["tenant"], listed["reason"]) == (name(1), "default", "case 4711")
     world.expire(WEEK)
     assert world.traces() == {1}
-    run(embedded_dsn, "hold", "release", name(1), "--reason", "settled")
-    assert run(embedded_dsn, "hold", "list").stdout == "No trace is held.\n"
+    run(kept_dsn, "hold", "release", name(1), "--reason", "settled")
+    assert run(kept_dsn, "hold", "list").stdout == "No trace is held.\n"
     world.expire(WEEK)
     assert world.traces() == set()
     assert world.db.rows("SELECT held, reason FROM holds ORDER BY at") == [
@@ -129,7 +128,7 @@ def test_a_hold_keeps_and_a_release_lets_go(world: World, embedded_dsn: str) -> 
     ]
 
 
-def test_holds_of_what_is_not_there_are_refused_and_nothing_is_held(world: World, embedded_dsn: str) -> None:
+def test_holds_of_what_is_not_there_are_refused_and_nothing_is_held(world: World, kept_dsn: str) -> None:
     world.trace(1, days=1)
     world.trace(1, days=1, tenant="acme")
     world.trace(3, days=9)
@@ -141,16 +140,16 @@ def test_holds_of_what_is_not_there_are_refused_and_nothing_is_held(world: World
         ((name(3),), "nothing is stored of it"),
     ):
         with pytest.raises(ConfigError, match=says):
-            run(embedded_dsn, "hold", "add", *arguments, "--reason", "x")
+            run(kept_dsn, "hold", "add", *arguments, "--reason", "x")
     with pytest.raises(ConfigError, match="not held"):
-        run(embedded_dsn, "hold", "release", name(1), "--reason", "x")
+        run(kept_dsn, "hold", "release", name(1), "--reason", "x")
     assert world.db.rows("SELECT 1 FROM holds") == []
-    run(embedded_dsn, "hold", "add", name(1), "--tenant", "acme", "--reason", "x")
+    run(kept_dsn, "hold", "add", name(1), "--tenant", "acme", "--reason", "x")
     assert [r["tenant"] for r in world.db.rows("SELECT tenant FROM held_traces")] == ["acme"]
 
 
 def test_a_hold_of_what_a_run_decided_to_remove_is_refused(
-    world: World, embedded_dsn: str, monkeypatch: pytest.MonkeyPatch
+    world: World, kept_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.trace(1, days=9)
     world.force()
@@ -164,7 +163,7 @@ def test_a_hold_of_what_a_run_decided_to_remove_is_refused(
         world.expire()
     assert world.traces() == {1}
     with pytest.raises(ConfigError, match="retention has removed it, or is about to"):
-        run(embedded_dsn, "hold", "add", name(1), "--reason", "x")
+        run(kept_dsn, "hold", "add", name(1), "--reason", "x")
 
 
 def test_where_there_is_no_database_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,21 +13,20 @@ from collector.retention.decide import Moment
 from collector.retention.expire import Retention
 from collector.retention.mutate import PATIENCE_S, Mutations, Stopped, alter
 from schema.errors import Retryable
-from tests.collector.retained import BASELINE, FAILING, TODAY, World, hold
+from tests.collector.retained import BASELINE, FAILING, TODAY, World, emptied, hold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exporters.clickhouse.connect import Database
 
 PLACES = (
     "retention.before_decide",
     "retention.after_decide",
-    "retention.after_freeze",
     "retention.after_delete",
-    "retention.before_ledger",
     "retention.after_ledger",
 )
+"""All of them, with real kills and on both engines: tests/faults/test_retention.py."""
 
 
 class Killed(BaseException):
@@ -35,8 +34,9 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def embedded(embedded_db: Database) -> World:
-    return World(embedded_db)
+def embedded(kept_dsn: str) -> Iterator[World]:
+    with emptied(kept_dsn) as world:
+        yield world
 
 
 def at(monkeypatch: pytest.MonkeyPatch, place: str, action: Callable[[], None], *, hit: int = 1) -> None:
@@ -102,9 +102,10 @@ def test_killed_anywhere_and_begun_again_it_ends_the_same(
 
 
 def test_what_the_ledger_was_told_and_the_window_forgot_is_not_told_again(
-    embedded: World, monkeypatch: pytest.MonkeyPatch
+    embedded_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The token of the move is known for some INSERTs only; what the ledger has is compared with what it must have."""
+    embedded = World(embedded_db)
     fill(embedded)
     embedded.force()
     at(monkeypatch, "retention.after_ledger", kill)

@@ -21,9 +21,10 @@ from collector.retention.settings import Holding, Settings
 from collector.retention.survey import HELD, OTHER, TRACELESS, bytes_per_span, late_failures, survey
 from schema.component import Context
 from schema.errors import ConfigError
-from tests.collector.retained import BASELINE, FAILING, NOW, TODAY, WEEK, World, hold
+from tests.collector.retained import BASELINE, FAILING, NOW, TODAY, WEEK, World, emptied, hold
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from exporters.clickhouse.connect import Database
@@ -32,8 +33,9 @@ DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def embedded(embedded_db: Database) -> World:
-    return World(embedded_db)
+def embedded(kept_dsn: str) -> Iterator[World]:
+    with emptied(kept_dsn) as world:
+        yield world
 
 
 def where(*keys: str) -> str:
@@ -134,20 +136,20 @@ def test_a_survey_counts_by_day_and_class(db: Database) -> None:
 
 
 def test_what_a_survey_says_is_what_goes(embedded: World) -> None:
-    """On each of three days, what was planned for it went."""
+    """On each of two days, what was planned for it went."""
     times = Settings(Holding(4, 2))
-    for days in (2, 3, 4):
+    for days in (2, 3):
         embedded.trace(10 * days, 10 * days + 1, days=days)
-    embedded.trace(50, 51, days=4, of=BASELINE)
+    embedded.trace(50, 51, days=3, of=BASELINE)
     embedded.trace(20, days=1)
     embedded.force(times)
     gone = []
-    for _ in range(3):
+    for _ in range(2):
         due = [s for s in survey(embedded.db, TODAY) if (g := s.goes_on(times)) and g <= embedded.now.date()]
         gone.append(embedded.expire(None).traces)
         assert gone[-1] == sum(s.traces for s in due)
         embedded.later(1)
-    assert gone == [4, 3, 1]
+    assert gone == [2, 1]
 
 
 def test_a_failure_that_comes_after_its_trace_went_is_counted(embedded: World) -> None:
@@ -175,13 +177,13 @@ async def until(holds: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_the_extension_removes_tells_and_ends(embedded: World, embedded_dsn: str, tmp_path: Path) -> None:
+def test_the_extension_removes_tells_and_ends(embedded: World, kept_dsn: str, tmp_path: Path) -> None:
     propose_(embedded, WEEK)
     embedded.trace(1, days=9)
     embedded.trace(2, days=9, of=FAILING)
 
     async def run() -> None:
-        one = extension(embedded_dsn, tmp_path)
+        one = extension(kept_dsn, tmp_path)
         await one.start()
         await one.start()
         await until(lambda: one.figures.last_pass_unix_ns)
@@ -195,13 +197,11 @@ def test_the_extension_removes_tells_and_ends(embedded: World, embedded_dsn: str
     assert json.loads((tmp_path / SEEN).read_text()) == WEEK.document()
 
 
-def test_a_start_that_would_remove_is_refused_and_nothing_began(
-    embedded: World, embedded_dsn: str, tmp_path: Path
-) -> None:
+def test_a_start_that_would_remove_is_refused_and_nothing_began(embedded: World, kept_dsn: str, tmp_path: Path) -> None:
     embedded.trace(1, days=9)
 
     async def run() -> None:
-        one = extension(embedded_dsn, tmp_path)
+        one = extension(kept_dsn, tmp_path)
         with pytest.raises(ConfigError, match="1 traces that are kept now would go"):
             await one.start()
         await one.shutdown()
@@ -212,7 +212,7 @@ def test_a_start_that_would_remove_is_refused_and_nothing_began(
 
 
 def test_a_database_that_does_not_answer_is_not_waited_for_and_what_is_in_force_stays(
-    embedded: World, embedded_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedded: World, kept_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The start cannot know; the pass finds out, says so, and goes on with what was accepted."""
     propose_(embedded, Settings(Holding(90, 8)))
@@ -221,7 +221,7 @@ def test_a_database_that_does_not_answer_is_not_waited_for_and_what_is_in_force_
     monkeypatch.setattr("collector.extensions.retention.START_S", 0.0)
 
     async def run() -> None:
-        one = extension(embedded_dsn, tmp_path)
+        one = extension(kept_dsn, tmp_path)
         await one.start()
         await until(lambda: one.figures.last_pass_unix_ns)
         await one.shutdown()
@@ -233,7 +233,7 @@ def test_a_database_that_does_not_answer_is_not_waited_for_and_what_is_in_force_
 
 
 def test_a_pass_that_fails_is_made_again(
-    embedded: World, embedded_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedded: World, kept_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     propose_(embedded, WEEK)
     embedded.trace(1, days=9)
@@ -248,7 +248,7 @@ def test_a_pass_that_fails_is_made_again(
     monkeypatch.setattr(RetentionExtension, "_pass", flaky)
 
     async def run() -> None:
-        one = extension(embedded_dsn, tmp_path)
+        one = extension(kept_dsn, tmp_path)
         await one.start()
         await until(lambda: one.figures.last_pass_unix_ns)
         await one.shutdown()
@@ -259,17 +259,17 @@ def test_a_pass_that_fails_is_made_again(
 
 
 def test_switched_off_it_removes_nothing_and_to_switch_it_on_again_is_refused(
-    embedded: World, embedded_dsn: str, tmp_path: Path
+    embedded: World, kept_dsn: str, tmp_path: Path
 ) -> None:
     propose_(embedded, WEEK)
     embedded.trace(1, days=9)
 
     async def run() -> None:
-        off = extension(embedded_dsn, tmp_path, enabled=False)
+        off = extension(kept_dsn, tmp_path, enabled=False)
         await off.start()
         await off.shutdown()
         with pytest.raises(ConfigError, match="nothing was removed before"):
-            await extension(embedded_dsn, tmp_path).start()
+            await extension(kept_dsn, tmp_path).start()
 
     asyncio.run(run())
     assert in_force(embedded) == Settings()
