@@ -23,7 +23,7 @@ REFUSAL_BEGINNINGS: Final = ("I ", "I'", "I\u2019", "i ", "i'", "So", "so", "Un"
 """How a text begins that `REFUSAL` may match: two characters tell, and few texts pass."""
 REFUSAL: Final = re.compile(
     r"\s*(?:(?:i(?:['\u2019]m| am) )?(?:(?:very|really|so|truly) )?sorry[,.;:]? (?:but )?"
-    r"|unfortunately,? |my apologies[,.]? (?:but )?|i apologi[sz]e[,.]? (?:but )?|as an ai(?: [a-z]+){0,3},? )*"
+    r"|unfortunately,? |my apologies[,.]? (?:but )?|i apologi[sz]e[,.]? (?:but )?|as an ai(?: [a-z]+){0,3},? ){0,3}"
     r"i(?: can(?:['\u2019]t|not| not)|['\u2019]m (?:unable|not able) to| am (?:unable|not able) to"
     r"| won['\u2019]t| will not|['\u2019]m not going to| must decline to)(?: be able to)? "
     r"(?:help|assist|comply|do|provide|answer|fulfil+|respond|engage|continue|support|generate|create|discuss|process)"
@@ -35,7 +35,7 @@ REFUSAL: Final = re.compile(
     re.IGNORECASE,
 )
 """A whole answer that is nothing but a refusal, with or without an offer of something else."""
-FENCED: Final = re.compile(r"\s*```(?:json|JSON)?\s*\n(.*)\n?\s*```\s*", re.DOTALL)
+FENCE: Final = "```"
 
 
 def is_empty_answer(text: str) -> bool:
@@ -71,9 +71,13 @@ def only_refuses(text: str) -> bool:
 
 def is_no_json(text: str) -> bool:
     """Say whether an answer that was to be JSON does not parse; a fence around it is forgiven."""
-    fenced = FENCED.fullmatch(text)
+    said = text.strip()
+    if said.startswith(FENCE) and said.endswith(FENCE):
+        language, _, said = said.removesuffix(FENCE).removeprefix(FENCE).partition("\n")
+        if language.strip().lower() not in {"", "json"}:
+            return True
     try:
-        orjson.loads(fenced[1] if fenced else text)
+        orjson.loads(said)
     except orjson.JSONDecodeError:
         return bool(text.strip())
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,8 @@ def refusal(*before: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "assistant", "parts": [*before, {"type": "refusal", "content": "I cannot do this."}]}]
 
 
+SLOW_S = 0.5
+"""A regular expression that tries everything takes minutes; one that does not, a millisecond."""
 ANSWERED: dict[str, Any] = {"span_kind": "llm", "counted": True, "error": False, "finish_reasons": ["stop"]}
 JSON_ASKED = {**ANSWERED, "request_params": '{"output_type":"json"}'}
 
@@ -180,6 +183,9 @@ def test_a_text_that_does_more_than_refuse(text: str) -> None:
         ('{"answer": 1} and more', True),
         ("{'answer': 1}", True),
         ('```json\n{"answer": \n```', True),
+        ('```\n{"answer": 1}```', False),
+        ('```python\n{"answer": 1}\n```', True),
+        ("```", True),
         (" ", False),
     ],
 )
@@ -192,6 +198,25 @@ def test_json_that_was_asked_for_must_parse(text: str, *, invalid: bool) -> None
     cut = {**JSON_ASKED, "finish_reasons": ["length"]}
     assert reasons(**cut, output_text=text) == ["finish:length"], "one reason is enough"
     assert reasons(**JSON_ASKED, output_text=None) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "As an ai " + "as an ai " * 32,
+        "I'm sorry, but " * 20,
+        "sorry " * 50,
+        "I can't " + "help " * 58,
+        "I can't help with that. " + "a b " * 68,
+        "```" + "\n" * 200_000,
+        "```json\n" + "{" * 200_000 + "\n```",
+        "[" * 200_000,
+    ],
+)
+def test_no_text_takes_long_to_read(text: str) -> None:
+    began = time.process_time()
+    reasons(**JSON_ASKED, output_text=text)
+    assert time.process_time() - began < SLOW_S
 
 
 def test_a_text_before_the_call_of_a_tool_is_not_the_answer() -> None:
