@@ -60,6 +60,7 @@ def test_what_is_understood(text: str, columns: set[str]) -> None:
         ("input_tokens = 99999999999999999999", 15, "64 bits"),
         ("span_attributes['n'] > 0.0000000000000001", 23, "15 digits"),
         (f"name IN ({', '.join(['1'] * 1001)})", 0, "1000"),
+        (f"name LIKE '{'a%' * 17}'", 10, "at most 16 %"),
         ("(" * 4000, 0, "nested"),
         ("name = '" + "x" * 5000 + "'", 4096, "4096"),
     ],
