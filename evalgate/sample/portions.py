@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from evalgate.database import sql
-from schema.errors import EvalgateError
+from schema.errors import EvalgateError, Retryable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,10 @@ PORTION_BYTES: Final = 192 << 20
 """Of one answer: below what `evalgate up` allows a reader (docs/clickhouse.md), and what bounds memory here."""
 TOO_LARGE_CODES: Final = frozenset({241, 307, 396})
 """MEMORY_LIMIT_EXCEEDED, TOO_MANY_BYTES, TOO_MANY_ROWS_OR_BYTES of ClickHouse `src/Common/ErrorCodes.cpp`."""
+ACCESS_DENIED: Final = 497
+FORMAT: Final[Mapping[str, Any]] = MappingProxyType(
+    {"output_format_arrow_low_cardinality_as_dictionary": 0, "output_format_arrow_string_as_string": 1}
+)
 MAX_SLICES: Final = 4_096
 HOUR_S: Final = 3_600
 ID: Final = "V16"
@@ -172,15 +177,16 @@ def arrow(
     import pyarrow as pa  # noqa: PLC0415 - Arrow comes with the database's packages
 
     known = {**parameters, "tenant": database.tenant}
+    limit = {"max_result_bytes": max_bytes, "result_overflow_mode": "throw"}
     bound = {name: value for name, value in known.items() if f"{{{name}:" in statement}
-    settings = {
-        "output_format_arrow_low_cardinality_as_dictionary": 0,
-        "output_format_arrow_string_as_string": 1,
-        "max_result_bytes": max_bytes,
-        "result_overflow_mode": "throw",
-    }
     try:
-        answer = database.opened.raw(statement, parameters=bound, settings=settings, form="ArrowStream")
+        try:
+            answer = database.opened.raw(statement, parameters=bound, settings={**FORMAT, **limit}, form="ArrowStream")
+        except Retryable as e:
+            if getattr(e.__cause__, "code", None) != ACCESS_DENIED:
+                raise
+            # Readers of a running collector have its limits, and may set none of their own.
+            answer = database.opened.raw(statement, parameters=bound, settings=FORMAT, form="ArrowStream")
     except EvalgateError as e:
         if getattr(e.__cause__, "code", None) in TOO_LARGE_CODES:
             raise TooLarge(str(e)) from e
