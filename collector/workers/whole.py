@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 COUNTED: Final = ("receivers", "tenants", "redactions", "tracestate_faults", "limits")
-SECTIONS: Final = ("journal", "delivery", "ledger", *COUNTED)
+SECTIONS: Final = ("journal", "delivery", "ledger", "retention", *COUNTED)
 OF_THE_MOMENT: Final = frozenset({"oldest_unix_ns", "waiting_for", "breaker", "failures", "stopped_by"})
 """What is true of a process only while it runs."""
 

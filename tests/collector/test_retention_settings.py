@@ -13,12 +13,14 @@ from pydantic import ValidationError
 
 from collector.components import installed
 from collector.config import parse
-from collector.extensions.retention import SEEN, RetentionConfig, RetentionExtension, retention
+from collector.extensions.retention import SEEN, Figures, RetentionConfig, RetentionExtension, retention
+from collector.metrics import Tenants, exposition
 from collector.retention import log
 from collector.retention.decide import Moment
 from collector.retention.force import propose
 from collector.retention.settings import Holding, Settings
 from collector.retention.survey import HELD, OTHER, TRACELESS, bytes_per_span, late_failures, survey
+from collector.workers.whole import together
 from schema.component import Context
 from schema.errors import ConfigError
 from tests.collector.retained import BASELINE, FAILING, NOW, TODAY, WEEK, World, emptied, hold
@@ -301,3 +303,19 @@ service:
     told = config.extensions["retention"].where
     assert told("other_days") == "f.yaml:6: extensions.retention.other_days"
     assert told("tenants", "acme", "other_days") == "f.yaml:5: extensions.retention.tenants.acme.other_days"
+
+
+def test_the_metrics_have_what_it_did_also_of_one_of_several_workers() -> None:
+    figures = Figures(traces=3, failed_passes=1, last_pass_unix_ns=5 * 10**9, late_failures=2)
+    figures.rows["logs"] = 7
+    status = together([{"retention": figures.document()}, {"retention": {}}])
+    told = exposition(status, Tenants()).decode()
+    for line in (
+        "evalgate_retention_expired_traces 3",
+        'evalgate_retention_expired_items{signal="logs"} 7',
+        "evalgate_retention_failed_passes 1",
+        "evalgate_retention_last_pass_seconds 5",
+        "evalgate_retention_late_failures 2",
+    ):
+        assert line in told.splitlines()
+    assert "retention" not in exposition(together([{}]), Tenants()).decode()
