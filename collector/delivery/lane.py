@@ -259,7 +259,8 @@ class Lane:
         async def attempt() -> tuple[SpanBatch | None, Sequence[Record], list[Bad]]:
             reading = asyncio.ensure_future(asyncio.to_thread(self._prepare, records))
             try:
-                return await asyncio.wait_for(asyncio.shield(reading), self.read_timeout_s)
+                async with asyncio.timeout(self.read_timeout_s):  # wait_for may swallow being cancelled (Python 3.11)
+                    return await asyncio.shield(reading)
             except TimeoutError:
                 raise _ReadingHangs from None
             except MemoryError:

@@ -114,13 +114,15 @@ class LookAhead:
     async def run(self) -> None:
         """Read and release until the journal is drained, then let the lanes end."""
         releasing = asyncio.create_task(self.hold.run(), name="release")
+        is_whole = False
         try:
             await self.lane.run()
-        finally:
+            is_whole = True
+        finally:  # lanes that are told nothing would wait for ever
             releasing.cancel()
             await asyncio.gather(releasing, return_exceptions=True)
-        self.hold.release_due()
-        self.hold.finish(decide=self.decide_at_end)
+            self.hold.release_due()
+            self.hold.finish(decide=self.decide_at_end and is_whole)
 
     def status(self) -> dict[str, Any]:
         """Return counts of what is remembered and of what waits."""
