@@ -42,6 +42,15 @@ def up_command(
     baseline_rate: Annotated[
         float, typer.Option("--baseline-rate", min=0.0, max=1.0, help="Part of the traces flagged without a failure.")
     ] = 0.1,
+    target_per_day: Annotated[
+        float | None,
+        typer.Option(
+            "--target-per-day",
+            min=0.0,
+            envvar="EVALGATE_TARGET_PER_DAY",
+            help="Sample more where traces are few, until so many a day are flagged without a failure.",
+        ),
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option("--ready-file", help="Write the bound addresses here, as JSON, once all listens.")
     ] = None,
@@ -59,6 +68,7 @@ def up_command(
         "EVALGATE_HTTP_ENDPOINT": f"{LOOPBACK}:{http_port}",
         "EVALGATE_CLICKHOUSE_ENDPOINT": f"{LOOPBACK}:{clickhouse_port}",
         "EVALGATE_BASELINE_RATE": str(baseline_rate),
+        "EVALGATE_TARGET_PER_DAY": "" if target_per_day is None else str(target_per_day),
         "EVALGATE_DATA_DIR": str(data_dir.absolute()),
         "EVALGATE_DSN": dsn or f"chdb://{data_dir.absolute()}/db",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -222,6 +223,16 @@ def test_a_target_is_all_that_has_to_be_said(registry: Registry) -> None:
     slower = parse(f"{CONFIG}extensions: {{baseline_rates: {{interval_s: 5}}}}\n", "c.yaml", registry, {})
     assert slower.extensions["baseline_rates"].settings == BaselineRatesConfig(interval_s=5)
     assert not parse(CONFIG.replace("target_per_day: 50", "baseline_rate: 1"), "c.yaml", registry, {}).extensions
+
+
+@pytest.mark.parametrize(("said", "extensions"), [("", set()), ("50", {"baseline_rates"})])
+def test_the_default_configuration_has_a_target_where_one_is_given(
+    registry: Registry, said: str, extensions: set[str]
+) -> None:
+    text = files("collector").joinpath("default.yaml").read_text("utf-8")
+    config = parse(text, "default.yaml", registry, {"EVALGATE_DSN": "chdb:///d", "EVALGATE_TARGET_PER_DAY": said})
+    assert config.policy.sample.target_per_day == (float(said) if said else None)
+    assert config.extensions.keys() & {"baseline_rates"} == extensions
 
 
 def test_a_target_without_a_database_is_refused_with_its_line(registry: Registry) -> None:
