@@ -75,17 +75,13 @@ class Sums:
     unseen_event: Floats
     """The greatest weight that an event could have had; asked for where none was seen."""
     unseen_other: Floats
-    """The same of what is no event; infinite where such traces are not kept at all."""
+    """The same of what is no event."""
 
     def __add__(self, other: Sums) -> Sums:
         """Return the sums over both, whose sessions are apart."""
         total = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
         most = {n: np.maximum(getattr(self, n), getattr(other, n)) for n in ("unseen_event", "unseen_other")}
         return Sums(**{**total, **most})
-
-    def at(self, number: int) -> Sums:
-        """Return the sums of one figure, as columns of length one."""
-        return Sums(**{f.name: getattr(self, f.name)[number : number + 1] for f in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +110,7 @@ def rates(
     bb2 = np.maximum(sums.weight2 - sums.event_weight2, 0.0)
     x, z = _worth(a, sums.event_weight2), _worth(b, bb2)
     both = (x > 0) & (z > 0)
-    alone = _over(1.0, x, both) + _over(1.0, z, both)
-    clustered = (
-        _over(sums.session_aa, a * a, both)
-        + _over(sums.session_cc, b * b, both)
-        - 2 * _over(sums.session_ac, a * b, both)
-    )
-    # The mean size of a trace's session: what sums of sessions have beyond Σw² is pairs of traces, whatever was kept.
-    pairs = sums.session_aa + sums.session_cc + 2 * sums.session_ac - sums.weight2
-    size = 1 + _over(np.maximum(pairs, 0.0), sums.weight)
-    effect = np.maximum(_over(clustered, alone, both), 1.0)
-    sessions = np.minimum(_worth(a, sums.session_aa), _worth(b, sums.session_cc))
-    effect = np.where(sessions < min_events, np.maximum(effect, size), effect)
+    effect, sessions = _of_sessions(sums, (a, x), (b, z), min_events)
     few = student(np.maximum(np.minimum(x, z), 1.0), level) / student(np.maximum(sessions, 1.0), level)
     shrink = np.where(both, np.minimum(few * few, 1.0), 1.0) / effect
     low, high = share_limits(x * shrink, z * shrink, level)
@@ -142,6 +127,26 @@ def rates(
         sessions=sessions,
         sufficient=both & (effective_n >= min_effective_n) & (sessions >= min_events) & ~coarse,
     )
+
+
+def _of_sessions(
+    sums: Sums, events: tuple[Floats, Floats], others: tuple[Floats, Floats], min_events: float
+) -> tuple[Floats, Floats]:
+    """Return the design effect, and how many sessions have events, or have others: the fewer.
+
+    Of events and of others: the sum of weights, and what it is worth. With too few sessions to see how they differ, as
+    much as if all traces of a session were one: the mean size of a trace's session. What sums of sessions have beyond
+    Σw² is pairs of traces, whatever was kept, so that size is known.
+    """
+    (a, x), (b, z) = events, others
+    both = (x > 0) & (z > 0)
+    alone = _over(1.0, x, both) + _over(1.0, z, both)
+    apart = _over(sums.session_aa, a * a, both) + _over(sums.session_cc, b * b, both)
+    effect = np.maximum(_over(apart - 2 * _over(sums.session_ac, a * b, both), alone, both), 1.0)
+    pairs = sums.session_aa + sums.session_cc + 2 * sums.session_ac - sums.weight2
+    size = 1 + _over(np.maximum(pairs, 0.0), sums.weight)
+    sessions = np.minimum(_worth(a, sums.session_aa), _worth(b, sums.session_cc))
+    return np.where(sessions < min_events, np.maximum(effect, size), effect), sessions
 
 
 @dataclass(frozen=True, slots=True)
