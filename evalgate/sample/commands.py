@@ -88,6 +88,7 @@ def rates(
     assert begin is not None  # noqa: S101 - a text was given
     if begin >= now:
         raise BadInput(f"--since {since} is not over yet")
+    begin = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0)  # sums of traces are kept by the hour
     with open_tenant(dsn, tenant) as database:
         from evalgate.sample import strata  # noqa: PLC0415 - as above
         from evalgate.sample.report import policy_in_force, raised_rates  # noqa: PLC0415
