@@ -134,6 +134,8 @@ class Tree(ComponentConfig):
         return {} if value is None else value
 
 
+FILLING: Final = frozenset({"normalise", "cost"})
+"""Types of the processors that fill the columns that rules ask for."""
 REDACT: Final = "redact"
 """Type of the processor that masks secrets."""
 ASYMMETRIC_SAMPLER: Final = "asymmetric_sampler"
@@ -233,6 +235,7 @@ def parse(text: str, name: str, registry: Registry, environment: Mapping[str, st
                 sections[kind][component_id] = configured
             else:
                 unused.append(f"{section}.{component_id}")
+    problems += _early_rules(tree, sections["processor"], document)
     if problems:
         raise ConfigError("\n".join(problems))
     return Config(
@@ -335,6 +338,21 @@ def _misplaced_samplers(pipeline: PipelineConfig, path: KeyPath, document: Docum
             for exporter in pipeline.exporters
             if exporter.partition("/")[0] == DATABASE
         ]
+    return problems
+
+
+def _early_rules(tree: Tree, processors: Mapping[str, Configured], document: Document) -> list[str]:
+    """Return the processors whose rules ask for columns that one behind them fills: they would never hold."""
+    problems = []
+    for signal, pipeline in tree.service.pipelines.items():
+        ids = pipeline.processors
+        for i, component_id in enumerate(ids):
+            configured = processors.get(component_id)
+            late = [later for later in ids[i + 1 :] if later.partition("/")[0] in FILLING]
+            rules = getattr(configured.settings, "rules", None) if configured is not None else None
+            if rules and late:
+                where = document.where(("service", "pipelines", signal, "processors", i))
+                problems.append(f"{where}: the rules of {component_id!r} read what {late[-1]!r} fills: put it behind")
     return problems
 
 

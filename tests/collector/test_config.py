@@ -106,6 +106,16 @@ def test_a_mistake_is_named_with_its_place_and_its_remedy(
     assert any(expected in line for line in problems(GOOD.replace(old, new), registry)), expected
 
 
+def test_rules_come_after_what_fills_their_columns(registry: Registry) -> None:
+    text = GOOD.replace("{baseline_rate: 0.25}", "{rules: [{name: a, when: \"feature = 'x'\", rate: 1}]}")
+    assert check(text, registry).policy.sample.rules
+    early = text.replace("[normalise, sample]", "[sample, normalise]")
+    (line,) = problems(early, registry)
+    place = "c.yaml:18: service.pipelines.traces.processors[0]"
+    assert line == f"{place}: the rules of 'sample' read what 'normalise' fills: put it behind"
+    assert check(GOOD.replace("[normalise, sample]", "[sample, normalise]"), registry), "nothing to read"
+
+
 def test_pipelines_must_share_their_exporters(registry: Registry) -> None:
     text = GOOD[: GOOD.rindex("exporters")] + "exporters: [debug]\n"
     (line,) = problems(text, registry)

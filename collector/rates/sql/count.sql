@@ -27,4 +27,4 @@ FROM
 )
 WHERE NOT fails
 GROUP BY tenant, stratum
-SETTINGS max_execution_time = 300
+SETTINGS max_execution_time = 300, max_bytes_before_external_group_by = 1073741824
