@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
@@ -43,7 +44,7 @@ service:
 """
 
 
-def config(folder: Path, name: str, exporter: str, *, sampler: str = "") -> Service:
+def config(folder: Path, name: str, exporter: str, *, sampler: str = "", registry: Registry | None = None) -> Service:
     text = CONFIG.format(
         rate=RATE,
         more=f"asymmetric_sampler: {sampler}" if sampler else "",
@@ -52,7 +53,7 @@ def config(folder: Path, name: str, exporter: str, *, sampler: str = "") -> Serv
         name=name,
         folder=folder,
     )
-    return Service(parse(text, "c.yaml", Registry(entry_points(group=ENTRY_POINTS)), {}))
+    return Service(parse(text, "c.yaml", registry or Registry(entry_points(group=ENTRY_POINTS)), {}))
 
 
 @asynccontextmanager
@@ -150,3 +151,36 @@ def test_weights_recover_the_whole_and_every_failing_trace_is_there_whole(tmp_pa
     exporter = delivery["exporters"]["otlp"]
     assert {exporter[k] for k in ("early_keeps", "late_failures", "partial_traces", "quarantined_records")} == {0}
     assert status["sampler"]["remembered_traces"] == len(rows)
+
+
+def stored_spans(folder: Path) -> list[str]:
+    path = folder / "out"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sorted(s for line in lines for s in json.loads(line)["spans"])
+
+
+@pytest.mark.parametrize("at_shutdown", ["decide", "wait"])
+def test_a_service_that_ends_decides_or_leaves_it_to_the_next(
+    tmp_path: Path, registry: Registry, at_shutdown: str
+) -> None:
+    def service(wait_s: float) -> Service:
+        sampler = f"{{decision_wait_s: {wait_s}, at_shutdown: {at_shutdown}}}"
+        return config(tmp_path, "count", f"{{path: {tmp_path}/out}}", sampler=sampler, registry=registry)
+
+    failing, passing = (bytes((*[0x11] * 8, *bytes(7), n)) for n in (1, 2))  # neither is in the baseline
+
+    async def work() -> tuple[dict[str, Any], list[str]]:
+        async with started(service(3600)) as first:
+            for is_first in (True, False):
+                body = request_of([(failing, True), (passing, False)], first=is_first)
+                assert await post_async(address(first), body) == 200
+        at_end, of_first = first.status(), stored_spans(tmp_path)
+        async with started(service(0)) as second:
+            await until_async(lambda: second.status()["journal"]["backlog_records"] == 0)
+        return at_end, of_first
+
+    at_end, of_first = asyncio.run(work())
+    whole = sorted((bytes((n,)) + failing[1:8]).hex() for n in (0, 1, 2))
+    assert of_first == (whole if at_shutdown == "decide" else [])
+    assert at_end["journal"]["backlog_records"] == (0 if at_shutdown == "decide" else 2)
+    assert stored_spans(tmp_path) == whole
