@@ -42,8 +42,10 @@ FIRST_AFTER_S: Final = 60.0
 """From the start to the first pass: what waited for the database comes first, and says so of its days."""
 LONGEST_PAUSE_S: Final = 300.0
 """Between tries after one that failed."""
-START_S: Final = 3.0
+START_S: Final = 2.0
 """How long a start waits for a database to say which settings are in force; a silent one is asked again later."""
+END_S: Final = 2.5
+"""How long an end waits for a pass; it looks every two seconds whether it must end."""
 COUNT_S: Final = 60.0
 """How long a start waits to learn what shorter settings would remove."""
 SEEN: Final = "retention.json"
@@ -203,8 +205,13 @@ class RetentionExtension:
         """End; a deletion under way goes on in the database, and the next start sees it through."""
         self._stopping.set()
         task, self._task = self._task, None
-        if task is not None:
-            await task
+        if task is None:
+            return
+        done, _ = await asyncio.wait({task}, timeout=END_S)
+        if not done:  # a silent database: its thread is left behind, and what it does may be done again
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def _run(self) -> None:
         # Not all at once, where several collectors are started together.

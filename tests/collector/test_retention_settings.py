@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -319,3 +320,28 @@ def test_the_metrics_have_what_it_did_also_of_one_of_several_workers() -> None:
     ):
         assert line in told.splitlines()
     assert "retention" not in exposition(together([{}]), Tenants()).decode()
+
+
+def test_an_end_does_not_wait_for_a_silent_database(
+    embedded: World, kept_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propose_(embedded, WEEK)
+    begun, silent, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def never(_: RetentionExtension) -> None:
+        begun.set()
+        silent.wait(DEADLINE_S)
+        ended.set()
+
+    monkeypatch.setattr(RetentionExtension, "_pass", never)
+    monkeypatch.setattr("collector.extensions.retention.END_S", 0.01)
+
+    async def run() -> None:
+        one = extension(kept_dsn, tmp_path)
+        await one.start()
+        await until(begun.is_set)
+        await one.shutdown()
+        assert not ended.is_set()
+        silent.set()
+
+    asyncio.run(run())
