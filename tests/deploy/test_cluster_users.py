@@ -1,4 +1,4 @@
-"""The users of deploy/clickhouse on a cluster: the writer may do what it must, a reader has its tenant from all of it."""
+"""The users of deploy/clickhouse on a cluster: the writer may do what it must, readers have their tenant from all."""
 
 from __future__ import annotations
 
