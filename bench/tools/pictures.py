@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 IMAGES: Final = ROOT / "docs" / "images"
 OURS, LIMIT = "#2f6fab", "#c9862b"
+LEAST_COVERAGE: Final = 0.6
 
 
 def bars(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Path:
@@ -71,14 +72,23 @@ def shares(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> Path:
 
 
 def spread(rows: Sequence[dict[str, Any]], path: Path, *, title: str, band: tuple[float, float]) -> Path:
-    """Draw a tick for each cell, a panel for each way, with a band: rows of way, policy, coverage. Return the file."""
+    """Draw ticks on a line for each policy, a panel for each way: rows of way, policy, coverage. Return the file."""
     import altair as alt  # noqa: PLC0415 - as above
 
     order, ways = (list(dict.fromkeys(row[name] for row in rows)) for name in ("policy", "way"))
-    base = alt.Chart({"values": [{**row, "low": band[0], "high": band[1]} for row in rows]})
-    within = base.mark_rect(color=LIMIT, opacity=0.05).encode(x="low:Q", x2="high:Q")
-    ticks = base.mark_tick(color=OURS, thickness=1.5, size=14, opacity=0.5).encode(
-        x=alt.X("coverage:Q", title="hold the truth", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.5, 1])),
+    places = dict.fromkeys((row["way"], row["policy"], round(row["coverage"], 3)) for row in rows)
+    values = [{"way": w, "policy": p, "coverage": c, "low": band[0], "high": band[1]} for w, p, c in places]
+    base = alt.Chart({"values": values})
+    scale = alt.Scale(domain=[LEAST_COVERAGE, 1], clamp=True)
+    within = (
+        base.transform_aggregate(low="min(low)", high="max(high)", groupby=["way"])
+        .mark_rect(color=LIMIT, opacity=0.3)
+        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    )
+    ticks = base.mark_tick(color=OURS, thickness=1.5, size=14, opacity=0.6).encode(
+        x=alt.X("coverage:Q", title=f"hold the truth (at the edge: {LEAST_COVERAGE:.0%} or less)", scale=scale).axis(
+            format="%"
+        ),
         y=alt.Y("policy:N", sort=order, title=None),
     )
     chart = (
