@@ -14,6 +14,7 @@ import typer
 from collector.journal_folders import emit
 from collector.retention.opening import AsJson, ConfigFile, Dsn, Tenant, actor, opened, progress, settings_of
 from collector.retention.picture import count_of
+from schema.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from collector.retention.survey import Share
 
 NOT_DONE = 1
+_DAYS = "Whole days, for all tenants without their own; else as in the file, or in force."
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: it stays in the record.")]
+FlaggedDays = Annotated[int | None, typer.Option("--flagged-days", min=1, max=36_500, metavar="N", help=_DAYS)]
+OtherDays = Annotated[int | None, typer.Option("--other-days", min=1, max=36_500, metavar="N", help=_DAYS)]
 Traces = Annotated[list[str], typer.Argument(metavar="TRACE…", help="Ids, as `evalgate traces` shows them.")]
 
 
@@ -47,18 +51,25 @@ def hold_app() -> typer.Typer:
     return app
 
 
-def plan(config: ConfigFile = None, dsn: Dsn = None, *, as_json: AsJson = False) -> None:
-    """Say what would go and when, by the settings in force, or by those of a configuration. Nothing is changed."""
+def plan(
+    config: ConfigFile = None,
+    dsn: Dsn = None,
+    *,
+    flagged_days: FlaggedDays = None,
+    other_days: OtherDays = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what would go and when, by the settings in force or by others. Nothing is changed."""
     from collector.retention import log  # noqa: PLC0415 - --help needs none of it
     from collector.retention.expire import moment_of  # noqa: PLC0415 - as above
     from collector.retention.picture import about, lines, picture  # noqa: PLC0415 - as above
     from collector.retention.settings import Settings  # noqa: PLC0415 - as above
     from collector.retention.survey import bytes_per_span, late_failures, newly_due, survey  # noqa: PLC0415 - as above
 
-    asked = settings_of(config)[0] if config is not None else None
     with opened(dsn, config) as db, db.shards() as holders:
         entries = log.read(db)
         in_force = log.in_force(entries)
+        asked = _asked(in_force, config, flagged_days, other_days)
         today = moment_of(db, quiet_s=0).today
         with progress("reading") as step:
             shares = survey(db, today, lambda done, of: step(done, of, ""))
@@ -87,8 +98,8 @@ def plan(config: ConfigFile = None, dsn: Dsn = None, *, as_json: AsJson = False)
         typer.echo(f"{late} traces of the last 30 days were found to fail after they had gone: keep others longer.")
     if asked is not None and sooner:
         typer.echo(
-            f"{sooner} of these traces are kept by the settings in force. A start with this configuration is refused "
-            f"until you say so: evalgate retention accept --config {config} --reason WHY"
+            f"{sooner} of these traces are kept by the settings in force. A start with these times is refused until "
+            f"you say so: evalgate retention accept {_options(config, flagged_days, other_days)} --reason WHY"
         )
 
 
@@ -144,21 +155,25 @@ def apply(
 
 
 def accept(
-    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration with the new times.")],
     reason: Reason,
+    config: ConfigFile = None,
     dsn: Dsn = None,
     *,
+    flagged_days: FlaggedDays = None,
+    other_days: OtherDays = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put the holding times of a configuration in force, also where they remove what is kept now.
+    """Put holding times in force, also where they remove what is kept now: those of a configuration, or as given.
 
     Collectors that run take them over with their next pass.
     """
     from collector.retention import log  # noqa: PLC0415 - as above
 
-    settings, _ = settings_of(config)
     with opened(dsn, config) as db:
         before = log.in_force(log.read(db))
+        settings = _asked(before, config, flagged_days, other_days)
+        if settings is None:
+            raise ConfigError("say which: --config FILE, or --other-days N, --flagged-days N")
         number = log.append_last(db, "settings", actor=actor(), reason=reason, body=settings.document())
     if as_json:
         emit({"number": number, "before": before.document() if before else None, "in_force": settings.document()})
@@ -224,6 +239,30 @@ def hold_list(tenant: Tenant = None, dsn: Dsn = None, *, as_json: AsJson = False
         typer.echo("No trace is held.")
 
 
+def _asked(
+    in_force: Settings | None, config: Path | None, flagged_days: int | None, other_days: int | None
+) -> Settings | None:
+    """Return the settings that somebody asks for; None where those in force are meant."""
+    from collector.extensions.retention import FLAGGED_DAYS, OTHER_DAYS  # noqa: PLC0415 - as above
+    from collector.retention.settings import Holding, Settings  # noqa: PLC0415 - as above
+
+    asked = settings_of(config)[0] if config is not None else None
+    if flagged_days is None and other_days is None:
+        return asked
+    base = asked or in_force or Settings(Holding(FLAGGED_DAYS, OTHER_DAYS))
+    days = (flagged_days or base.default.flagged_days, other_days or base.default.other_days)
+    if days[0] < days[1]:
+        raise ConfigError(
+            f"flagged {days[0]} days, others {days[1]}: what is flagged is kept at least as long as the rest"
+        )
+    return Settings(Holding(*days), base.tenants)
+
+
+def _options(config: Path | None, flagged_days: int | None, other_days: int | None) -> str:
+    given = {"--config": config, "--flagged-days": flagged_days, "--other-days": other_days}
+    return " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
+
+
 _SIGNALS = {"traces": "spans", "logs": "log records"}
 
 
@@ -231,7 +270,7 @@ def _heading(entries: Sequence[Entry], in_force: Settings | None, asked: Setting
     last = [e for e in entries if e.kind == "settings"]
     if asked is not None:
         now = in_force.words() if in_force else "everything is kept"
-        return f"By this configuration: {asked.words()}. In force: {now}."
+        return f"Asked for: {asked.words()}. In force: {now}."
     if in_force is None:
         return "No settings are in force: everything is kept until a collector with the extension retention starts."
     return _clean(f"In force: {in_force.words()} (since {_time(last[-1].at)}, {last[-1].actor}).")

@@ -132,6 +132,7 @@ def refusal(where: Callable[..., str], keys: Sequence[tuple[tuple[str, ...], str
     lines = [f"{where(*key)}: {what}" for key, what in keys]
     lines[-1] += (
         f": {traces} traces that are kept now would go at once. Nothing was changed. See them: evalgate retention plan "
-        "--config FILE. If that is meant: evalgate retention accept --config FILE --reason WHY, then start again"
+        "--config FILE. If that is meant: evalgate retention accept --config FILE --reason WHY, then start again; "
+        "without a file: --flagged-days N, --other-days N"
     )
     return ConfigError("\n".join(lines))

@@ -69,7 +69,7 @@ def test_a_plan_says_what_goes_when_and_changes_nothing(world: World, kept_dsn: 
     assert "In force: flagged 90 days, others 7 days" in told
     assert "The first go now, with the next pass: 2 traces, 4 spans" in told
     other = run(None, "retention", "plan", "--config", str(config)).stdout
-    assert "By this configuration: flagged 90 days, others 3 days." in other
+    assert "Asked for: flagged 90 days, others 3 days." in other
     assert "1 of these traces are kept by the settings in force" in other
     document = json.loads(run(None, "retention", "plan", "--config", str(config), "--json").stdout)
     assert document["removed_at_once_by_the_change"] == 1
@@ -106,6 +106,18 @@ def test_accept_puts_a_file_in_force_with_who_and_why(world: World, kept_dsn: st
     assert "disk is full" in shown
     assert "\x1b" not in shown
     assert [e["kind"] for e in json.loads(run(kept_dsn, "retention", "log", "--json").stdout)] == ["settings"] * 2
+
+
+def test_times_can_be_given_without_a_file(world: World, kept_dsn: str) -> None:
+    world.trace(1, days=4)
+    world.force(Settings(Holding(90, 7), {"acme": Holding(9, 9)}))
+    told = run(kept_dsn, "retention", "plan", "--other-days", "2").stdout
+    assert "until you say so: evalgate retention accept --other-days 2 --reason WHY" in told
+    run(kept_dsn, "retention", "accept", "--other-days", "2", "--reason", "disk")
+    assert log.in_force(log.read(world.db)) == Settings(Holding(90, 2), {"acme": Holding(9, 9)})
+    for arguments, says in (((), "say which"), (("--flagged-days", "1"), "at least as long as the rest")):
+        with pytest.raises(ConfigError, match=says):
+            run(kept_dsn, "retention", "accept", "--reason", "x", *arguments)
 
 
 def test_a_hold_keeps_and_a_release_lets_go(world: World, kept_dsn: str) -> None:
