@@ -29,8 +29,6 @@ STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
 COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 SINGLE = {
-    "on_cluster": "",
-    "replicated": "",
     # The window is what makes a token store once, on tables and on the targets of materialised views alike; without
     # the two fsyncs a part that was acknowledged can be lost with the power.
     "durable": "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1",
@@ -39,7 +37,7 @@ SINGLE = {
     # is written anew once where it was twice: 16 of 54 CPU-µs a span (measured; docs/adr/0007).
     "large": "min_bytes_for_wide_part = 268435456, merge_selector_base = 10",
 }
-"""What the placeholders mean on one server and in the embedded database."""
+"""What the placeholders mean."""
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS migrations

@@ -4,7 +4,7 @@
 -- Partition: the day of receipt, which a replay repeats; a span's own clock may say anything.
 -- Order: tenant, hour of receipt, service, trace. Lists and rates read few services of few hours; the spans of a
 -- trace lie together, which compresses conversations well, and a lookup by trace id reads few granules.
-CREATE TABLE IF NOT EXISTS spans ${on_cluster}
+CREATE TABLE IF NOT EXISTS spans
 (
     tenant LowCardinality(String),
     trace_id FixedString(16) CODEC(ZSTD(1)),
@@ -126,7 +126,7 @@ CREATE TABLE IF NOT EXISTS spans ${on_cluster}
     INDEX start_time start_time TYPE minmax GRANULARITY 1,
     INDEX duration_ns duration_ns TYPE minmax GRANULARITY 1
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 PARTITION BY toDate(received_at)
 ORDER BY (tenant, toStartOfHour(received_at), service_name, trace_id, start_time)
 SETTINGS ${durable}, ${large};

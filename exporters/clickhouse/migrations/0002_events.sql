@@ -1,5 +1,5 @@
 -- Log records, as received; what names a span is joined to it by trace_id and span_id.
-CREATE TABLE IF NOT EXISTS events ${on_cluster}
+CREATE TABLE IF NOT EXISTS events
 (
     tenant LowCardinality(String),
     trace_id FixedString(16) CODEC(ZSTD(1)),
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS events ${on_cluster}
     INDEX trace_id_hex lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX time time TYPE minmax GRANULARITY 1
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 PARTITION BY toDate(received_at)
 ORDER BY (tenant, toStartOfHour(received_at), service_name, event_name, trace_id, time)
 SETTINGS ${durable}, ${large};

@@ -1,6 +1,6 @@
 -- What people and evaluators said of traces, spans, responses or sessions, as found in spans, events and logs.
 -- Ids are lower-case hex, '' when the feedback did not name one.
-CREATE TABLE IF NOT EXISTS feedback ${on_cluster}
+CREATE TABLE IF NOT EXISTS feedback
 (
     tenant LowCardinality(String),
     received_at DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS feedback ${on_cluster}
 
     INDEX trace_id trace_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 PARTITION BY toDate(received_at)
 ORDER BY (tenant, toStartOfHour(received_at), trace_id, time_unix_ns)
 SETTINGS ${durable};

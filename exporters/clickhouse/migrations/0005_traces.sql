@@ -6,7 +6,7 @@
 -- The sums are over rows as each INSERT understood them. What the whole trace says differently is in `settled`, the
 -- latest settlement (0008): figures over the first `rows` spans as they are (`was_`) and as they should be. A view of
 -- the trace takes the difference; what came after the settlement adds to it.
-CREATE TABLE IF NOT EXISTS trace_parts ${on_cluster}
+CREATE TABLE IF NOT EXISTS trace_parts
 (
     tenant LowCardinality(String),
     received_hour DateTime('UTC'),
@@ -73,12 +73,12 @@ CREATE TABLE IF NOT EXISTS trace_parts ${on_cluster}
     INDEX touched_at touched_at TYPE minmax GRANULARITY 1,
     INDEX trace_id_hex lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ${replicated}AggregatingMergeTree
+ENGINE = AggregatingMergeTree
 PARTITION BY toDate(received_hour)
 ORDER BY (tenant, received_hour, trace_id)
 SETTINGS ${durable};
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_spans ${on_cluster} TO trace_parts AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_spans TO trace_parts AS
 SELECT
     tenant,
     received_hour,
@@ -152,7 +152,7 @@ FROM
 GROUP BY tenant, received_hour, trace_id;
 
 -- A log record that came without its span is a reason to read the trace again.
-CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_events ${on_cluster} TO trace_parts AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_events TO trace_parts AS
 SELECT
     tenant,
     received_hour,
@@ -174,7 +174,7 @@ FROM
 GROUP BY tenant, received_hour, trace_id;
 
 -- A thumbs-down makes the trace failing, whenever it comes.
-CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_feedback ${on_cluster} TO trace_parts AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_feedback TO trace_parts AS
 SELECT
     tenant,
     received_hour,
@@ -194,7 +194,7 @@ FROM
 )
 GROUP BY tenant, received_hour, trace_id;
 
-CREATE OR REPLACE VIEW traces ${on_cluster} AS
+CREATE OR REPLACE VIEW traces AS
 SELECT
     tenant,
     lower(hex(id)) AS trace_id,
@@ -290,4 +290,4 @@ FROM
 )
 WHERE t_span_count > 0;
 
-CREATE OR REPLACE VIEW flagged_traces ${on_cluster} AS SELECT * FROM traces WHERE flagged;
+CREATE OR REPLACE VIEW flagged_traces AS SELECT * FROM traces WHERE flagged;

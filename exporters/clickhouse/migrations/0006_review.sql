@@ -1,5 +1,5 @@
 -- What people decided: append-only, so the audit trail is the data. An undo is a new row.
-CREATE TABLE IF NOT EXISTS annotations ${on_cluster}
+CREATE TABLE IF NOT EXISTS annotations
 (
     tenant LowCardinality(String),
     annotation_id String,
@@ -13,11 +13,11 @@ CREATE TABLE IF NOT EXISTS annotations ${on_cluster}
     annotator String,
     undone UInt8 DEFAULT 0
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 ORDER BY (tenant, trace_id, annotation_id, created_at)
 SETTINGS ${durable};
 
-CREATE OR REPLACE VIEW annotations_latest ${on_cluster} AS
+CREATE OR REPLACE VIEW annotations_latest AS
 SELECT
     tenant,
     annotation_id,
@@ -44,7 +44,7 @@ FROM
 )
 WHERE a_undone = 0;
 
-CREATE TABLE IF NOT EXISTS case_events ${on_cluster}
+CREATE TABLE IF NOT EXISTS case_events
 (
     tenant LowCardinality(String),
     case_id String,
@@ -54,12 +54,12 @@ CREATE TABLE IF NOT EXISTS case_events ${on_cluster}
     reason String,
     body String CODEC(ZSTD(3))
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 ORDER BY (tenant, case_id, at)
 SETTINGS ${durable};
 
 -- The body is that of the latest event that carries one.
-CREATE OR REPLACE VIEW cases ${on_cluster} AS
+CREATE OR REPLACE VIEW cases AS
 SELECT
     tenant,
     case_id,

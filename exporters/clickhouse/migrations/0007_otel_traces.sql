@@ -5,7 +5,7 @@
 -- attribute SampleRate, or in `ot=th` of the tracestate) times those that retention took. HyperDX takes whole numbers
 -- alone and counts every other as 1: it reads greatest(toUInt64OrZero(toString(SampleRate)), 1). So a rate of 6.67 is 6
 -- for a third of the traces and 7 for the rest, by a hash of the trace id: sums over many are right.
-CREATE OR REPLACE VIEW otel_traces ${on_cluster} AS
+CREATE OR REPLACE VIEW otel_traces AS
 SELECT
     start_time AS Timestamp,
     lower(hex(trace_id)) AS TraceId,
@@ -38,7 +38,7 @@ SELECT
     tenant
 FROM spans;
 
-CREATE OR REPLACE VIEW otel_traces_trace_id_ts ${on_cluster} AS
+CREATE OR REPLACE VIEW otel_traces_trace_id_ts AS
 SELECT
     lower(hex(trace_id)) AS TraceId,
     toDateTime(assumeNotNull(min(trace_parts.start_time)), 'UTC') AS Start,

@@ -5,7 +5,7 @@
 
 -- Spans of which the whole trace says something else. A row names its span's row exactly; `changed` names the columns
 -- that hold here, all others are empty. `repeated`: another row of the same span stands for it. The latest version holds.
-CREATE TABLE IF NOT EXISTS span_revisions ${on_cluster}
+CREATE TABLE IF NOT EXISTS span_revisions
 (
     tenant LowCardinality(String),
     received_at DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
@@ -63,14 +63,14 @@ CREATE TABLE IF NOT EXISTS span_revisions ${on_cluster}
 
     INDEX trace_id_hex lower(hex(trace_id)) TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = ${replicated}ReplacingMergeTree(version)
+ENGINE = ReplacingMergeTree(version)
 PARTITION BY toDate(received_at)
 ORDER BY (tenant, received_at, trace_id, span_id, sequence)
 SETTINGS ${durable};
 
 -- Traces that were read whole: what their sums were over the rows that were read (`was_`), and what they are. A row of
 -- `trace_parts` carries it on to the view `traces`.
-CREATE TABLE IF NOT EXISTS settlements ${on_cluster}
+CREATE TABLE IF NOT EXISTS settlements
 (
     tenant LowCardinality(String),
     trace_id FixedString(16) CODEC(ZSTD(1)),
@@ -96,12 +96,12 @@ CREATE TABLE IF NOT EXISTS settlements ${on_cluster}
     failing Bool,
     failure_reasons Array(LowCardinality(String)) CODEC(ZSTD(1))
 )
-ENGINE = ${replicated}ReplacingMergeTree(version)
+ENGINE = ReplacingMergeTree(version)
 PARTITION BY toDate(received_hour)
 ORDER BY (tenant, received_hour, trace_id)
 SETTINGS ${durable};
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_settlements ${on_cluster} TO trace_parts AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_parts_from_settlements TO trace_parts AS
 SELECT
     tenant,
     received_hour,
@@ -135,17 +135,17 @@ FROM
 GROUP BY tenant, received_hour, trace_id;
 
 -- Up to when (by the clock of the database) every trace that was touched is settled. max() it.
-CREATE TABLE IF NOT EXISTS settlement_progress ${on_cluster}
+CREATE TABLE IF NOT EXISTS settlement_progress
 (
     name LowCardinality(String),
     until SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
 )
-ENGINE = ${replicated}AggregatingMergeTree
+ENGINE = AggregatingMergeTree
 ORDER BY name
 SETTINGS ${durable};
 
 -- Each span once, as its whole trace has it. What queries of spans read.
-CREATE OR REPLACE VIEW settled_spans ${on_cluster} AS
+CREATE OR REPLACE VIEW settled_spans AS
 SELECT
     s.tenant AS tenant,
     s.trace_id AS trace_id,
@@ -235,7 +235,7 @@ LEFT JOIN (SELECT * FROM span_revisions FINAL) AS r
 WHERE s.copy_number = 0 AND NOT r.repeated;
 
 -- One row per provider call.
-CREATE OR REPLACE VIEW calls ${on_cluster} AS
+CREATE OR REPLACE VIEW calls AS
 SELECT
     tenant,
     lower(hex(trace_id)) AS trace_id,
@@ -279,7 +279,7 @@ FROM settled_spans
 WHERE counted;
 
 -- Models that were used and have no price: their cost is unknown, not 0.
-CREATE OR REPLACE VIEW unpriced_models ${on_cluster} AS
+CREATE OR REPLACE VIEW unpriced_models AS
 SELECT
     tenant,
     provider,

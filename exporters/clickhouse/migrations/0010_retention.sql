@@ -2,7 +2,7 @@
 
 -- What was decided, in order: settings, holds, what goes. An entry has its number to itself: of two who decide at the same
 -- time one finds the number taken, reads what the other wrote, and decides again.
-CREATE TABLE IF NOT EXISTS retention_log ${on_cluster}
+CREATE TABLE IF NOT EXISTS retention_log
 (
     number UInt64,
     at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC'),
@@ -16,13 +16,13 @@ CREATE TABLE IF NOT EXISTS retention_log ${on_cluster}
     -- Names the writer's try: who reads its own there has the number.
     entry String
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 ORDER BY number
 SETTINGS ${durable};
 
 -- What a run decided of each trace: it `goes`, or it `stays` while what nobody flagged of its time goes, and stands for
 -- that with `weight`. Holds once the run is `decided` in the log. Of rows without a trace, whose id is 0, those of one day.
-CREATE TABLE IF NOT EXISTS retention_decisions ${on_cluster}
+CREATE TABLE IF NOT EXISTS retention_decisions
 (
     run String,
     fate LowCardinality(String),
@@ -34,14 +34,14 @@ CREATE TABLE IF NOT EXISTS retention_decisions ${on_cluster}
     span_weight Float32,
     at DateTime('UTC') DEFAULT now()
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (run, fate, tenant, trace_id)
 TTL at + INTERVAL 7 DAY DELETE WHERE fate = 'stays', at + INTERVAL 90 DAY
 SETTINGS ${durable};
 
 -- How many rows a run removes, counted before it begins: what the ledger must say in the end.
-CREATE TABLE IF NOT EXISTS retention_counts ${on_cluster}
+CREATE TABLE IF NOT EXISTS retention_counts
 (
     run String,
     day Date,
@@ -50,13 +50,13 @@ CREATE TABLE IF NOT EXISTS retention_counts ${on_cluster}
     signal LowCardinality(String),
     count UInt64
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (day, run, tenant, minute, signal)
 SETTINGS ${durable};
 
 -- Traces that retention must leave alone, and those that were let go again: who, when and why. Append-only.
-CREATE TABLE IF NOT EXISTS holds ${on_cluster}
+CREATE TABLE IF NOT EXISTS holds
 (
     tenant LowCardinality(String),
     -- Lower-case hex.
@@ -66,11 +66,11 @@ CREATE TABLE IF NOT EXISTS holds ${on_cluster}
     reason String,
     actor String
 )
-ENGINE = ${replicated}MergeTree
+ENGINE = MergeTree
 ORDER BY (tenant, trace_id, at)
 SETTINGS ${durable};
 
-CREATE OR REPLACE VIEW held_traces ${on_cluster} AS
+CREATE OR REPLACE VIEW held_traces AS
 SELECT tenant, trace_id, h.1 AS since, h.2 AS reason, h.3 AS actor
 FROM
 (

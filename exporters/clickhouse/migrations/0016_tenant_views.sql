@@ -1,23 +1,23 @@
 -- What one tenant has. A view with a parameter cannot be read without saying whose rows are meant, in any engine: our
 -- own statements for users read these and nothing else (docs/adr/0016).
-CREATE OR REPLACE VIEW tenant_spans ${on_cluster} AS SELECT * FROM spans WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_spans AS SELECT * FROM spans WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_settled_spans ${on_cluster} AS SELECT * FROM settled_spans WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_settled_spans AS SELECT * FROM settled_spans WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_span_revisions ${on_cluster} AS
+CREATE OR REPLACE VIEW tenant_span_revisions AS
 SELECT * FROM span_revisions WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_traces ${on_cluster} AS SELECT * FROM traces WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_traces AS SELECT * FROM traces WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_flagged_traces ${on_cluster} AS SELECT * FROM flagged_traces WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_flagged_traces AS SELECT * FROM flagged_traces WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_trace_parts ${on_cluster} AS SELECT * FROM trace_parts WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_trace_parts AS SELECT * FROM trace_parts WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_feedback ${on_cluster} AS SELECT * FROM feedback WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_feedback AS SELECT * FROM feedback WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_annotations ${on_cluster} AS
+CREATE OR REPLACE VIEW tenant_annotations AS
 SELECT * FROM annotations_latest WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_cases ${on_cluster} AS SELECT * FROM cases WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_cases AS SELECT * FROM cases WHERE tenant = {tenant:String};
 
-CREATE OR REPLACE VIEW tenant_case_events ${on_cluster} AS SELECT * FROM case_events WHERE tenant = {tenant:String};
+CREATE OR REPLACE VIEW tenant_case_events AS SELECT * FROM case_events WHERE tenant = {tenant:String};
