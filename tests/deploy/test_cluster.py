@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 import pytest
 
 from collector.normalize import _record as record_of
+from collector.retention.decide import Moment
+from collector.retention.expire import Retention
 from collector.settle import Limits, Settler
 from collector.settle.feedback import resolve_feedback
 from evalgate.erase.database import erase
@@ -23,6 +25,7 @@ from exporters.clickhouse.rows import blocks, plain
 from schema.erasure import Erasure
 from schema.errors import ConfigError, Retryable
 from tests.clickhouse.otlp import batch_of, span, spans_record, with_feedback
+from tests.collector.retained import BASELINE, FAILING, World, hold
 from tests.deploy.conftest import Pair, drop
 from tests.settle.cut import arrivals, captures, process, requests, store
 
@@ -162,6 +165,24 @@ def test_what_is_erased_is_gone_from_both_servers(pair: Pair) -> None:
         assert db.rows("SELECT state, sum(count) AS n FROM ledger GROUP BY state HAVING n != 0") == [
             {"state": "erased", "n": 80}
         ]
+
+
+def test_retention_removes_on_both_servers_what_nobody_flagged_and_keeps_the_rest(pair: Pair) -> None:
+    with connect(pair.dsn()) as db, db.shards() as holders:
+        world = World(db)
+        world.trace(*range(1, 21), days=8)
+        world.trace(*range(21, 31), days=8, of=FAILING)
+        world.trace(*range(31, 41), days=8, of=BASELINE)
+        world.said(5, days=1)
+        hold(world, [6])
+        world.trace(*range(41, 51), days=1)
+        world.force()
+        removed = Retention(db, "test", lambda: Moment(world.now, quiet_s=0), holders).run()
+        assert world.traces() == {5, 6, *range(21, 51)}
+        assert world.left("spans") == world.left("trace_parts") == world.traces()
+        assert removed.traces == 18
+        assert (world.ledger()["expired traces"], world.ledger()["stored traces"]) == (36, 64)
+        assert Retention(db, "test", lambda: Moment(world.now, quiet_s=0), holders).run().runs == 0
 
 
 def test_a_server_that_lost_its_tables_gets_them_again(own_pair: Pair) -> None:
