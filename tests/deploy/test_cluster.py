@@ -54,7 +54,7 @@ def traffic(traces: int = 40) -> Any:
 def test_the_same_corpus_gives_the_same_answers_before_and_after_settlement(pair: Pair) -> None:
     """Captures of a few spans, cut into requests of one, some repeated, logs among them."""
     small = [(id_, bodies) for id_, bodies in captures().items() if 1 < len(requests(bodies, "any order")) < 6]
-    chosen = small[:: len(small) // 8]
+    chosen = small[:: len(small) // 5]
     records = {
         id_: [record_of(0, *p) for p in requests(bodies, "delivered twice" if n % 3 == 0 else "children first")]
         for n, (id_, bodies) in enumerate(chosen)
