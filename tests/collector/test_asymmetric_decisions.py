@@ -130,14 +130,15 @@ def test_what_is_not_saved_is_not_there(tmp_path: Path) -> None:
     assert known(memory(tmp_path)) == {}
 
 
-@pytest.mark.parametrize("cut", [1, 5, 20])
-def test_a_torn_end_costs_what_was_not_confirmed(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("room", [0, 1000])
+@pytest.mark.parametrize("cut", [3, 5, 20])
+def test_a_torn_end_costs_what_was_not_confirmed(tmp_path: Path, cut: int, room: int) -> None:
     one = memory(tmp_path)
     for key in (1, 2):
         one.observe(found([(key, FAILING, 0.0)], key))
         one.save()
     path = tmp_path / "decisions"
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(path.read_bytes()[: one.status()["file_bytes"] - cut] + bytes(room))
     again = memory(tmp_path, read_before=2)
     assert known(again) == {1: (FAILING, 0.0)}
     assert again.forgotten_through == -1
@@ -152,7 +153,7 @@ def test_damage_in_the_middle_is_told_and_what_waits_counts_as_undecided(
         one.save()
     path = tmp_path / "decisions"
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[one.status()["file_bytes"] // 2] ^= 1
     path.write_bytes(data)
     again = memory(tmp_path, read_before=9)
     assert 3 not in known(again)
@@ -194,6 +195,16 @@ def test_a_full_disk_loses_nothing_that_is_saved_later(tmp_path: Path) -> None:
         one.save()
     assert sorted(known(memory(tmp_path, read_before=4))) == [1, 2, 3]
     assert not (tmp_path / "decisions.bad").exists()
+
+
+def test_decisions_need_no_room_that_the_file_does_not_have(tmp_path: Path) -> None:
+    one = memory(tmp_path)
+    before = (tmp_path / "decisions").stat().st_size
+    for key in range(50):
+        one.observe(found([(key, FAILING, 0.0)], key))
+        one.save()
+    assert (tmp_path / "decisions").stat().st_size == before
+    assert len(known(memory(tmp_path))) == 50
 
 
 def test_the_file_is_rewritten_when_it_has_grown(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ r"""The file of decisions, `decisions` in the directory of the journal: appended
     frame     0 |crc32c of all behind it u32|payload length u32|
               8 |length of versions u32|versions of the policy, JSON list|rows of FACT, 27 bytes each|
 
+    zeros     room for frames: on a full disk decisions can still be written, and what waits goes on
+
 Numbers are little-endian. Of several rows of one key each raises those before it. A frame that is cut off or does not
 verify, and all behind it, is not believed; a torn one at the end was never confirmed and is no loss.
 """
@@ -34,7 +36,7 @@ NAME: Final = "decisions"
 MAGIC: Final = b"EGDEC1\n"
 HEAD: Final = struct.Struct("<II")
 LENGTH: Final = struct.Struct("<I")
-GROWTH: Final = 4
+GROWTH: Final = 3
 """Times the size of what was last rewritten, at which the file is rewritten again."""
 SMALLEST_BYTES: Final = 1 << 20
 
@@ -62,7 +64,7 @@ class DecisionFile:
         pieces: list[NDArray[np.void]] = []
         at = len(MAGIC)
         is_whole = data.startswith(MAGIC)
-        while is_whole and at < len(data):
+        while is_whole and data[at : at + HEAD.size].strip(b"\0"):
             payload = _payload(data, at)
             if payload is None:
                 is_whole = _is_torn(data, at)
@@ -102,9 +104,9 @@ class DecisionFile:
     def rewrite(self, versions: Sequence[str], rows: NDArray[np.void]) -> None:
         """Replace the file by one that holds these rows. Raises OSError; the old file, or the new, is there then."""
         data = MAGIC + _frame(versions, rows)
-        self._fs.write_file(self._path, data)
-        self.size_bytes = len(data)
-        self._rewrite_at = max(SMALLEST_BYTES, GROWTH * len(data))
+        rewrite_at = max(SMALLEST_BYTES, GROWTH * len(data))
+        self._fs.write_file(self._path, data + bytes(rewrite_at - len(data)))
+        self.size_bytes, self._rewrite_at = len(data), rewrite_at
 
 
 def _frame(versions: Sequence[str], rows: NDArray[np.void]) -> bytes:
@@ -126,11 +128,11 @@ def _payload(data: bytes, at: int) -> bytes | None:
 
 
 def _is_torn(data: bytes, at: int) -> bool:
-    """Say whether what does not verify can be the append that a crash cut off: nothing that verifies is behind it."""
+    """Say whether what does not verify can be the append that a crash cut off: nothing stands behind it."""
     if at + HEAD.size > len(data):
         return True
     _, length = HEAD.unpack_from(data, at)
-    return bool(at + HEAD.size + length >= len(data))
+    return not data[at + HEAD.size + length :].strip(b"\0")
 
 
 def _unpacked(payload: bytes) -> tuple[list[str], NDArray[np.void]]:
