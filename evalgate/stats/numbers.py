@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import Final
+
+MAX_DECIMALS: Final = 12
 
 
-def share(rate: float) -> str:
-    """Return a share with two digits that matter: 3.4 %, 0.012 %, 99.96 %; 0 % and 100 % only where it is just that."""
+def share(rate: float, decimals: int = 0) -> str:
+    """Return a share with two digits that matter, and at least so many decimals: 3.4 %, 0.012 %, 99.96 %.
+
+    It says 0 % and 100 % of nothing else.
+    """
     if rate in (0.0, 1.0):
         return f"{rate * 100:g} %"
-    away = min(rate, 1 - rate)
-    decimals = max(0, 1 - math.floor(math.log10(away * 100))) if away * 100 < 9.95 else 0
-    return f"{rate * 100:.{min(decimals, 12)}f} %"
+    return f"{rate * 100:.{max(_decimals(rate), decimals)}f} %"
 
 
 def interval(low: float, high: float) -> str:
-    """Return an interval: "2.9 to 4.0 %"."""
-    first, last = share(low), share(high)
-    return f"{first.removesuffix(' %')} to {last}"
+    """Return an interval: "2.9 to 4.0 %"; with as many decimals as tell its ends apart."""
+    decimals = 0 if high <= low else min(MAX_DECIMALS, math.ceil(-math.log10((high - low) * 100)))
+    return f"{share(low, decimals).removesuffix(' %')} to {share(high, decimals)}"
+
+
+def _decimals(rate: float) -> int:
+    away = min(rate, 1 - rate) * 100
+    return 0 if away >= 9.95 else min(MAX_DECIMALS, 1 - math.floor(math.log10(away)))
 
 
 def count(number: float) -> str:

@@ -31,6 +31,8 @@ def test_numbers_never_say_0_or_100_percent_of_what_is_not() -> None:
         "99.9999900 %",
     ]
     assert interval(0.029, 0.0404) == "2.9 to 4.0 %"
+    assert interval(0.03998, 0.04012) == "4.00 to 4.01 %"
+    assert interval(0.5, 0.5) == "50 to 50 %"
     assert [count(x) for x in (0, 3, 0.251, 41233.4, 41_233_000, 1e12)] == [
         "0",
         "3",
