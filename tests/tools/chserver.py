@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--http-port", type=int, default=18123)
     parser.add_argument("--tcp-port", type=int, default=19000)
     parser.add_argument("--config", type=Path)
-    parser.add_argument("--seconds", type=int, default=1200)
+    parser.add_argument("--seconds", type=int, default=14_400, help="longer than the longest soak of the fault tests")
     options = parser.parse_args()
     options.path.mkdir(parents=True, exist_ok=True)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
