@@ -150,7 +150,7 @@ def test_the_help_lists_commands_as_one_needs_them(installed: list[str], capsys:
     installed.append("hello")
     assert run(["--help"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.split("Commands:\n")[1].splitlines()]
-    assert listed[:7] == ["traces", "label", "cases", "dataset", "run", "gate", "query"]
+    assert listed[:8] == ["traces", "stats", "label", "cases", "dataset", "run", "gate", "query"]
     assert "hello" in listed
 
 
