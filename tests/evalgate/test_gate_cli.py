@@ -210,7 +210,8 @@ def test_the_pass_rate_by_what_traces_stand_for_is_told_beside_the_plain_one(eva
     assert code == 0  # 57 of 81: the weights decide nothing
     assert "cases    57 of 81 passed: 70.4 % (95 % interval" in out
     assert (
-        "weighted 86.4 % (95 % interval 75.5 % to 92.9 %), each case by what its trace stands for; effective n 47.9" in out
+        "weighted 86.4 % (95 % interval 75.5 % to 92.9 %), each case by what its trace stands for; effective n 47.9"
+        in out
     )
     assert "of 80 cases, 1 without a weight. Cases are chosen: a rate of production is evalgate stats" in out
     code, out, _ = evalgate("gate", "--json", "--threshold", "0.7")
