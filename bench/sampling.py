@@ -54,7 +54,7 @@ from collector.retention.expire import Retention, accept
 from collector.retention.settings import Holding, Settings
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
-from schema.failure_rules import FailureRules
+from schema.failure.rules import FailureRules
 from schema.policy import Policy
 from schema.policy.rates import Rates
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from collector.processors.normalise import OnFault
     from schema.batch import SpanBatch
-    from schema.failure_rules import FailureRules
+    from schema.failure.rules import FailureRules
 
 SCHEMA = "normalized/1"
 STATUS = ("unset", "ok", "error")
@@ -203,7 +203,7 @@ def normalize_command(
 
 
 def _rules(policy: Path) -> FailureRules:
-    from schema.failure_rules import FailureRules  # noqa: PLC0415 - only where there is a policy
+    from schema.failure.rules import FailureRules  # noqa: PLC0415 - only where there is a policy
     from schema.policy import read_policy  # noqa: PLC0415 - as above
 
     return FailureRules.of(read_policy(policy).failure)

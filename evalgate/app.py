@@ -98,8 +98,7 @@ def build_app() -> typer.Typer:
     """Return the app with our own commands."""
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
-    selecting = (select_commands, dialect_commands, top_commands, ledger_commands, sample_commands)
-    selecting = (*selecting, stats_commands)
+    selecting = (select_commands, dialect_commands, stats_commands, sample_commands, top_commands, ledger_commands)
     for part in (*selecting, review_commands, dataset_commands, run_commands, gate_commands, erase_commands):
         part.register(app)
     return app

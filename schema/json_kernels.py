@@ -1,7 +1,7 @@
 """Which texts are surely JSON: a kernel that leaves nothing of RFC 8259 out but what is rare, and lets nothing else in.
 
 Rare are numbers with an exponent or of more than 18 characters, escapes by code point, and more than 60 levels: of such
-a text it does not say. Rows and columns are those of `schema.failure_kernels`.
+a text it does not say. Rows and columns are those of `schema.failure.kernels`.
 """
 # ruff: noqa: PLR0917, PLR1714, SIM109 - kernels take their arrays by position; a comparison is cheaper than a set
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schema.compile import inlined, kernel
-from schema.failure_kernels import (
+from schema.failure.kernels import (
     BACKSLASH,
     CLOSE_BRACE,
     CLOSE_BRACKET,
@@ -25,7 +25,7 @@ from schema.failure_kernels import (
 )
 
 if TYPE_CHECKING:
-    from schema.failure_kernels import Bytes, Rows
+    from schema.failure.kernels import Bytes, Rows
 
 COMMA, COLON, MINUS, POINT, ZERO, NINE = 44, 58, 45, 46, 48, 57
 TAB, LINE_FEED, CARRIAGE_RETURN = 9, 10, 13

@@ -24,7 +24,7 @@ from collector.processors.asymmetric_sampler.file import DecisionFile
 from collector.processors.asymmetric_sampler.memory import Memory
 from collector.processors.asymmetric_sampler.sampler import Sampler
 from schema.arrays import truths
-from schema.arrival import arrival
+from schema.sampling.arrival import arrival
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The processor `failure`: marks the spans that are worth a person's time, by the rules of schema/failure_rules.py."""
+"""The processor `failure`: marks the spans that are worth a person's time, by the rules of schema/failure/rules.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from collector.processors.compiled import are_ready
 from schema.component import Context, component
-from schema.failure_rules import FailureRules
+from schema.failure.rules import FailureRules
 from schema.policy.failure import FailurePolicy
 
 if TYPE_CHECKING:

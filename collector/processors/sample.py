@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from collector.rates.file import RatesFile
-from schema.arrival import Arrival, arrival
 from schema.component import Context, component
 from schema.policy import SamplePolicy
 from schema.policy.rates import NONE, Rates
 from schema.sampling import baseline
+from schema.sampling.arrival import Arrival, arrival
 
 if TYPE_CHECKING:
     from collections.abc import Callable

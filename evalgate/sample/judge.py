@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from evalgate.sample.compare import Verdict
-from schema.arrival import arrival
-from schema.failure_names import FEEDBACK
-from schema.failure_rules import FailureRules
+from schema.failure.names import FEEDBACK
+from schema.failure.rules import FailureRules
 from schema.policy.rates import NONE, Rates
 from schema.sampling import baseline
+from schema.sampling.arrival import arrival
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

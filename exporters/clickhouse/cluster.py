@@ -36,6 +36,7 @@ SETTINGS: Final = {
     "distributed_foreground_insert": 1,
     # What a subquery finds is found on all servers, not on each for itself.
     "distributed_product_mode": "global",
+    "prefer_global_in_and_join": 1,
 }
 """Of connections to a cluster."""
 

@@ -19,7 +19,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from schema.component import ComponentConfig
 from schema.condition import ConditionError, parse_condition
-from schema.failure_names import REASONS, USER_RULE
+from schema.failure.names import REASONS, USER_RULE
 from schema.fields import did_you_mean
 
 RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -12,7 +12,7 @@ from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
 from collector.settle import Limits, Settler
 from exporters.clickhouse.insert import insert_batch
-from schema.failure_rules import FailureRules
+from schema.failure.rules import FailureRules
 from schema.policy.failure import FailurePolicy
 from tests.clickhouse.otlp import DAY, NOON, SECOND, attributes, batch_of, logs_record, span, spans_record
 

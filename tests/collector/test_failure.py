@@ -17,11 +17,10 @@ from collector.decode import decode
 from collector.journal import Record
 from collector.processors.failure import with_failures
 from collector.processors.normalise import canonical
-from schema import failure_search
 from schema.anyvalue import dump_json
-from schema.failure import failures
-from schema.failure_names import REASONS
-from schema.failure_tools import reports_error, reports_error_text
+from schema.failure import failures, search
+from schema.failure.names import REASONS
+from schema.failure.tools import reports_error, reports_error_text
 from schema.span import CANONICAL
 
 if TYPE_CHECKING:
@@ -423,7 +422,7 @@ def test_kernels_leave_out_what_a_rule_need_not_read() -> None:
     history = [answered("Error: offline"), said("so be it"), said("and now?", "user")]
     column = pa.array([dump_json(m) for m in (history, history[:1], [said("hello")], [said(" ")])])
     every = np.ones(4, np.bool_)
-    assert failure_search.maybe_answered_tool(column, every).tolist() == [False, True, False, False]
-    blank, refusing = failure_search.first_parts(column, every)
+    assert search.maybe_answered_tool(column, every).tolist() == [False, True, False, False]
+    blank, refusing = search.first_parts(column, every)
     assert blank.tolist() == [False, False, False, True]
     assert not refusing.any()

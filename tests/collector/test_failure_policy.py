@@ -23,8 +23,8 @@ from exporters.clickhouse.insert import insert_batch
 from schema.component import Context
 from schema.condition import ConditionError, parse_condition
 from schema.errors import ConfigError
-from schema.failure_names import REASONS
-from schema.failure_rules import FailureRules
+from schema.failure.names import REASONS
+from schema.failure.rules import FailureRules
 from schema.policy.failure import FailurePolicy
 from tests.clickhouse.otlp import DAY, NOON, SECOND, batch_of, span, spans_record
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.processors.normalise import canonical
-from schema.failure_rules import FailureRules
+from schema.failure.rules import FailureRules
 from schema.policy.failure import FailurePolicy
 from tests.clickhouse.otlp import NOON, SECOND, batch_of, span, spans_record
 

@@ -16,11 +16,11 @@ from collector.decode import decode
 from collector.journal import Record
 from collector.processors.sample import Sample, sample
 from collector.rates.file import RatesFile
-from schema.arrival import Arrival, arrival, read_tracestates
 from schema.component import Context
 from schema.policy import Policy, RateRule, SamplePolicy
 from schema.policy.rates import Rates
 from schema.sampling import RANGE, baseline, randomness, read_tracestate, threshold, weight, with_threshold
+from schema.sampling.arrival import Arrival, arrival, read_tracestates
 from tests.collector.conftest import spans_request
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from exporters.clickhouse.connect import connect
 from exporters.clickhouse.insert import insert_batch
 from exporters.clickhouse.migrate import migrate
 from schema.errors import EvalgateError
-from schema.failure_rules import FailureRules
+from schema.failure.rules import FailureRules
 from schema.policy import Policy
 from schema.policy.rates import NONE, Rates
 from tests.clickhouse.otlp import SECOND, attributes, batch_of, logs_record, span, spans_record

@@ -158,9 +158,9 @@ def assert_same_filled(sources: list[Source]) -> None:
 WARM = """
 from collector.processors.normalise import content_kernels, group_kernels, scalar_kernels, tree_kernels
 from collector.processors.normalise.warm import run_all
-from schema import failure_kernels
+from schema.failure import kernels
 
-modules = (scalar_kernels, tree_kernels, failure_kernels)
+modules = (scalar_kernels, tree_kernels, kernels)
 kernels = [k for m in modules for k in vars(m).values() if hasattr(k, "signatures")]
 kernels = [k for k in kernels if not k.targetoptions.get("forceinline")]
 kernels += [content_kernels.read_contents, group_kernels.group_spans]  # from the cache, what they call comes with them

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schema.condition import Condition, ConditionError, like_to_regex, parse_condition
-from schema.operands import COLUMNS
-from schema.predicates import Matches
+from schema.condition.operands import COLUMNS
+from schema.condition.predicates import Matches
 from tests.clickhouse.otlp import batch_of, span, spans_record
 
 WORDS = (

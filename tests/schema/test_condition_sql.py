@@ -12,7 +12,7 @@ from collector.decode import decode
 from collector.normalize import _record as record_of
 from exporters.clickhouse.insert import insert_batch
 from schema.condition import parse_condition
-from schema.operands import COLUMNS, Column, Kind, plain
+from schema.condition.operands import COLUMNS, Column, Kind, plain
 from tests.clickhouse.otlp import NOON, SECOND, span, spans_record
 from tests.settle.cut import captures, process
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schema.failure_search import surely_json
+from schema.failure.search import surely_json
 
 
 def sure(*texts: str) -> list[bool]:

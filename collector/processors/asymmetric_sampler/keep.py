@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from collector.processors.asymmetric_sampler.decisions import BASELINE
 from schema.arrays import codes
-from schema.arrival import arrival
 from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, Entry, LedgerSignal, State, merged
 from schema.sampling import threshold, with_threshold
+from schema.sampling.arrival import arrival
+from schema.sampling.tracestate import BITS, RANGE
 from schema.subset import subset
-from schema.tracestate import BITS, RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def limits_of(flags: NDArray[np.uint8], rate: NDArray[np.float64]) -> NDArray[np
 def said(trace_id: NDArray[np.uint8], states: pa.Array, limit: NDArray[np.uint64]) -> pa.Array:
     """Return the tracestates with `th`: that of `limit`, or what they say already where that is as high.
 
-    What a sender says of sampling and cannot be (schema/arrival.py) is as if it were not there.
+    What a sender says of sampling and cannot be (schema/sampling/arrival.py) is as if it were not there.
     """
     if not len(states):
         return states

@@ -1,5 +1,5 @@
 -- Spans of a portion, as each INSERT understood them. What reads content gets it only where it could matter: the
--- conditions let through everything of which schema/failure.py could say anything.
+-- conditions let through everything of which schema/failure/ could say anything.
 SELECT 1 /* columns */
 FROM
 (

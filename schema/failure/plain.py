@@ -1,4 +1,4 @@
-"""What `schema.failure_search` answers by kernels, by Arrow alone: slower, and the same."""
+"""What `schema.failure.search` answers by kernels, by Arrow alone: slower, and the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from schema.arrays import truths
-from schema.failure_answers import ASKED_FOR_JSON
+from schema.failure.answers import ASKED_FOR_JSON
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Why a span is worth a person's time: rules over the canonical columns, each raising a reason of `failure_names`.
+"""Why a span is worth a person's time: rules over the canonical columns, each raising a reason of `names`.
 
 Feedback is a matter of the trace, not of a span: the database adds `feedback:<name>` from what it holds. A false alarm
 costs a reviewer as much as a miss costs the user; what is unknown (null) is never a failure.
@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schema import failure_plain
 from schema.arrays import lists_of, truths, valid
-from schema.failure_answers import (
+from schema.failure import plain
+from schema.failure.answers import (
     REFUSAL_BEGINNINGS,
     REFUSAL_BYTES,
     calls_tool,
@@ -25,8 +25,8 @@ from schema.failure_answers import (
     is_refusal,
     only_refuses,
 )
-from schema.failure_names import EMPTY_OUTPUT, FINISH, GUARDRAIL, INVALID_JSON, REFUSED, SPAN_ERROR, TOOL_ERROR
-from schema.failure_tools import MAYBE_ERROR, answers_tool_error, reports_error_text
+from schema.failure.names import EMPTY_OUTPUT, FINISH, GUARDRAIL, INVALID_JSON, REFUSED, SPAN_ERROR, TOOL_ERROR
+from schema.failure.tools import MAYBE_ERROR, answers_tool_error, reports_error_text
 from schema.span import FinishReason, Kind
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ class _Search(Protocol):
 
 def _search(*, compiled: bool) -> _Search:
     if not compiled:
-        return failure_plain
-    from schema import failure_search  # noqa: PLC0415 - numba takes 0.3 s to import
+        return plain
+    from schema.failure import search  # noqa: PLC0415 - numba takes 0.3 s to import
 
-    return failure_search
+    return search
 
 
 def _maybe_error(column: pa.Array, among: Mask) -> Mask:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from schema.failure_tools import parts_of, read_json
+from schema.failure.tools import parts_of, read_json
 
 GUARDRAIL_TRUE: Final = ("triggered", "tripwire_triggered", "tripwireTriggered", "blocked", "flagged", "intervened")
 GUARDRAIL_FALSE: Final = ("passed", "valid", "allowed", "is_safe")

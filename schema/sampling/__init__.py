@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from schema.tracestate import (
+from schema.sampling.tracestate import (
     BITS,
     MAX_MEMBERS,
     MAX_VALUE_CHARS,
@@ -25,7 +25,7 @@ from schema.tracestate import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from schema.arrival import Arrival
+    from schema.sampling.arrival import Arrival
 
 __all__ = [
     "MAX_MEMBERS",

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from schema import failure_kernels as kernels
 from schema import json_kernels
-from schema.failure_answers import ASKED_FOR_JSON
+from schema.failure import kernels
+from schema.failure.answers import ASKED_FOR_JSON
 
 if TYPE_CHECKING:
     import pyarrow as pa

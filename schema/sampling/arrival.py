@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schema.sampling import randomness
-from schema.tracestate import BITS, HEX_DIGITS, MAX_VALUE_CHARS, RANDOM, RANGE, SPACE, THRESHOLD, VALUE
+from schema.sampling.tracestate import BITS, HEX_DIGITS, MAX_VALUE_CHARS, RANDOM, RANGE, SPACE, THRESHOLD, VALUE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schema.arrays import truths
-from schema.failure_names import GUARDRAIL, TOOL_ERROR
-from schema.failure_tools import answered_tool_errors
+from schema.failure.names import GUARDRAIL, TOOL_ERROR
+from schema.failure.tools import answered_tool_errors
 from schema.span import Kind
 
 if TYPE_CHECKING:

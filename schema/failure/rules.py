@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from schema.condition import Condition, parse_condition
 from schema.failure import reason_columns, reason_masks
-from schema.failure_retries import retried
+from schema.failure.retries import retried
 from schema.polarity import of_score
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schema.operands import Kind, plain
+from schema.condition.operands import Kind, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from decimal import Decimal
 
     from schema.batch import SpanBatch
-    from schema.operands import Operand
+    from schema.condition.operands import Operand
 
     Bind = Callable[[object, str], str]
 

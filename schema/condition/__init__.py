@@ -18,10 +18,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from schema.arrays import truths
-from schema.errors import EvalgateError
-from schema.fields import did_you_mean
-from schema.operands import COLUMNS, LATER, MAPS, Attribute, Column, Kind, Length
-from schema.predicates import (
+from schema.condition.operands import COLUMNS, LATER, MAPS, Attribute, Column, Kind, Length
+from schema.condition.predicates import (
     DIGITS,
     Both,
     Compare,
@@ -33,6 +31,8 @@ from schema.predicates import (
     OneOf,
     Unknown,
 )
+from schema.errors import EvalgateError
+from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from schema.batch import SpanBatch
-    from schema.operands import Operand
-    from schema.predicates import Comparison, Predicate, Value
+    from schema.condition.operands import Operand
+    from schema.condition.predicates import Comparison, Predicate, Value
 
 MAX_CHARACTERS: Final = 4096
 MAX_VALUES: Final = 1000
