@@ -16,6 +16,8 @@ from collector.retention.decide import Moment
 from collector.retention.expire import Retention
 from collector.settle import Limits, Settler
 from collector.settle.feedback import resolve_feedback
+from evalgate.app import run
+from evalgate.database import open_tenant
 from evalgate.erase.database import erase
 from exporters.clickhouse.check import look, put_right
 from exporters.clickhouse.connect import Database, connect
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.server
 
 VIEWS = ("traces", "flagged_traces", "settled_spans", "calls", "unpriced_models", "otel_traces", "feedback", "events")
 ENGINES = "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+JOIN = "SELECT count() AS n FROM traces AS t JOIN feedback AS f ON t.trace_id = f.trace_id"
 LEDGER = "SELECT tenant, signal, state, sum(count) AS n FROM ledger GROUP BY tenant, signal, state"
 
 
@@ -183,6 +186,19 @@ def test_retention_removes_on_both_servers_what_nobody_flagged_and_keeps_the_res
         assert removed.traces == 18
         assert (world.ledger()["expired traces"], world.ledger()["stored traces"]) == (36, 64)
         assert Retention(db, "test", lambda: Moment(world.now, quiet_s=0), holders).run().runs == 0
+
+
+def test_a_join_is_made_over_all_servers_and_a_tenant_reads_its_rows(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with connect(pair.dsn()) as db:
+        insert_batch(db, traffic(), "t/commands")
+        assert db.rows("SELECT count() AS n FROM traces AS t JOIN feedback AS f ON t.trace_id = f.trace_id") == [
+            {"n": 2}
+        ]
+    assert run(["ledger", "--dsn", pair.dsn(1)]) == 0, capsys.readouterr().err
+    with open_tenant(pair.dsn(), None, writes=True) as tenant:
+        assert len(tenant.rows("SELECT tenant FROM tenant_traces(tenant = {tenant:String})")) == 40
 
 
 def test_a_server_that_lost_its_tables_gets_them_again(own_pair: Pair) -> None:
