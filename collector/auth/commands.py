@@ -1,4 +1,4 @@
-"""`evalgate keys create|list|revoke` on the key file of a data directory; a collector that runs sees what changed."""
+"""The commands `keys create|list|revoke` on a key file; a collector that runs sees what changed."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def list_(*, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> N
         _emit([_document(k) for k in keys])
         return
     if not keys:
-        typer.echo("No keys. Make one: evalgate keys create --tenant NAME --scope ingest")
+        typer.echo("No keys. Make one: evalgate-collector keys create --tenant NAME --scope ingest")
         return
     typer.echo(f"{'ID':<13} {'TENANT':<16} {'SCOPES':<18} {'CREATED':<11} {'STATE':<22} NAME")
     for k in keys:
@@ -101,7 +101,7 @@ def list_(*, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> N
 
 
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="The 12 characters after eg_; see: evalgate keys list")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The 12 characters after eg_; see: keys list")],
     *,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,

@@ -43,7 +43,7 @@ class AuthConfig(ComponentConfig):
     tenant: str | None = None
     """With mode none: whose everything is. Default: `default`."""
     keys_file: Path | None = None
-    """With mode keys. Default: keys.json in the data directory, which `evalgate keys` writes."""
+    """With mode keys. Default: keys.json in the data directory, which `evalgate-collector keys` writes."""
 
     @field_validator("tenant")
     @classmethod
@@ -119,7 +119,12 @@ class KeyGate:
         self._usable = True
         self._looked_s = monotonic_s()
         if not self._keys:
-            log.warning("there are no keys in %s, so everyone is refused: evalgate keys create", file.path)
+            log.warning(
+                "there are no keys in %s, so everyone is refused; make one: "
+                "evalgate-collector keys create --tenant NAME --scope ingest --data-dir %s",
+                file.path,
+                file.path.parent,
+            )
 
     @property
     def asks_for_keys(self) -> bool:

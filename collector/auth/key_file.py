@@ -4,6 +4,8 @@
                           "expires_unix_s", "revoked_unix_s"}, ...]}; mode 0600, replaced whole
     DATA_DIR/keys.lock    flock(LOCK_EX) while it is changed
 
+What root makes here gets the owner of the folder: a collector that runs as a user of its own must read it.
+
 A revoked key stays in the list: who looks sees when it was revoked, and its id is not used again.
 """
 
@@ -58,7 +60,7 @@ class KeyFile:
         """
         try:
             with self.path.open("rb") as f:
-                if os.fstat(f.fileno()).st_mode & 0o077:
+                if _is_open(os.fstat(f.fileno())):
                     raise ConfigError(
                         f"the key file {self.path} can be read by other users of this machine: chmod 600 {self.path}"
                     )
@@ -106,7 +108,7 @@ class KeyFile:
         with self._changing() as keys:
             key = keys.get(key_id)
             if key is None:
-                raise ConfigError(f"there is no key {key_id[:40]!r}. List them: evalgate keys list")
+                raise ConfigError(f"there is no key {key_id[:40]!r}. List them: evalgate-collector keys list")
             if key.revoked_unix_s is None:
                 keys[key_id] = key = replace(key, revoked_unix_s=now_unix_s)
         return key
@@ -116,7 +118,7 @@ class KeyFile:
         """Lend the keys to be changed; they are written when the block ends well."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the journal, which comes after
-            fd = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = self._lock()
         except OSError as e:
             raise ConfigError(f"the key file {self.path} cannot be changed: {e.strerror}") from None
         try:
@@ -129,6 +131,22 @@ class KeyFile:
         finally:
             os.close(fd)
 
+    def _lock(self) -> int:
+        """Open the file to lock. One that is there stays its owner's: it may be a link that somebody laid."""
+        path = self.path.with_suffix(".lock")
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._hand_over(fd)
+        return fd
+
+    def _hand_over(self, fd: int) -> None:
+        """Give a file that was made just now to the owner of the folder, where root made it."""
+        if os.geteuid() == 0:
+            folder = self.path.parent.stat()
+            os.fchown(fd, folder.st_uid, folder.st_gid)
+
     def _write(self, keys: Mapping[str, Key]) -> None:
         """Replace the file: after a crash it is the old one or the new one."""
         document = {"version": VERSION, "keys": [_entry(k) for k in keys.values()]}
@@ -136,6 +154,7 @@ class KeyFile:
             fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".keys-")  # mode 0600
             try:
                 with os.fdopen(fd, "wb") as f:
+                    self._hand_over(fd)
                     f.write(json.dumps(document, indent=1).encode("utf-8"))
                     f.flush()
                     os.fsync(f.fileno())
@@ -151,6 +170,17 @@ class KeyFile:
                 os.close(folder)
         except OSError as e:
             raise ConfigError(f"the key file {self.path} cannot be written: {e.strerror}") from None
+
+
+def _is_open(file: os.stat_result) -> bool:
+    """Tell whether others than its reader can read a file, or change it.
+
+    One that is somebody else's may be read by a group, as otherwise it could not be read here at all: so Kubernetes
+    shows Secrets (root, with the group of the pod) and systemd credentials (root, with an access list, whose mask is
+    shown in place of the group).
+    """
+    allowed = 0o700 if file.st_uid == os.geteuid() else 0o740
+    return bool(file.st_mode & 0o777 & ~allowed)
 
 
 def _entry(key: Key) -> dict[str, Any]:

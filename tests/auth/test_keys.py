@@ -6,6 +6,8 @@ import base64
 import hmac
 import json
 import logging
+import os
+import shlex
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.app import run
 from collector.auth.gate import RECHECK_S, AuthConfig, KeyGate, OpenGate, bearer, open_gate
 from collector.auth.key import TOKEN, digest, matches, new_key
 from collector.auth.key_file import KeyFile
@@ -260,6 +263,49 @@ def test_a_file_that_others_can_read_is_refused(file: KeyFile, make: Callable[..
     file.path.chmod(0o640)
     with pytest.raises(ConfigError, match="chmod 600"):
         file.read()
+
+
+@pytest.mark.parametrize(("mode", "is_read"), [(0o440, True), (0o444, False), (0o460, False), (0o604, False)])
+def test_a_file_of_a_mount_may_be_read_by_the_group_that_it_is_mounted_for(
+    file: KeyFile, make: Callable[..., str], monkeypatch: pytest.MonkeyPatch, mode: int, *, is_read: bool
+) -> None:
+    make()
+    file.path.chmod(mode)
+    owner = file.path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    if is_read:
+        assert len(file.read()) == 1
+    else:
+        with pytest.raises(ConfigError, match="chmod 600"):
+            file.read()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_makes_is_the_folders_owners_and_nothing_else_is(
+    file: KeyFile, make: Callable[..., str], tmp_path: Path
+) -> None:
+    os.chown(tmp_path, 65532, 65533)
+    make()
+    made = [file.path, tmp_path / "keys.lock"]
+    assert {(p.stat().st_uid, p.stat().st_gid, stat.S_IMODE(p.stat().st_mode)) for p in made} == {(65532, 65533, 0o600)}
+    roots = tmp_path / "of-root"
+    roots.touch()
+    (tmp_path / "keys.lock").unlink()
+    (tmp_path / "keys.lock").symlink_to(roots)
+    make("other")
+    assert roots.stat().st_uid == 0
+    assert file.path.stat().st_uid == 65532
+
+
+def test_without_keys_the_command_is_named_that_makes_one(
+    file: KeyFile, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    KeyGate(file)
+    program, *arguments = shlex.split(caplog.messages[-1].partition("make one: ")[2])
+    assert program == "evalgate-collector"
+    assert run(arguments) == 0
+    gate = KeyGate(file)
+    assert gate.admit(f"Bearer {capsys.readouterr().out.strip()}", None, Scope.INGEST).tenant == "NAME"
 
 
 def test_there_is_a_last_tenant(file: KeyFile, make: Callable[..., str]) -> None:
