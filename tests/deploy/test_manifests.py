@@ -243,6 +243,9 @@ def test_the_unit_is_one_and_leaves_the_collector_little(tmp_path: Path) -> None
     program.touch(mode=0o755)
     unit = tmp_path / "evalgate-collector.service"
     unit.write_text(text.replace(PROGRAM, str(program)))
+    drop_in = tmp_path / "evalgate-collector.service.d"
+    drop_in.mkdir()
+    shutil.copy(DEPLOY / "evalgate-collector-tls.conf", drop_in / "tls.conf")
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)],
         capture_output=True,
@@ -254,6 +257,28 @@ def test_the_unit_is_one_and_leaves_the_collector_little(tmp_path: Path) -> None
         ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)], capture_output=True, check=False
     )
     assert rated.returncode == 0, rated.stdout.decode()
+
+
+def of_unit(name: str, key: str) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", (DEPLOY / name).read_text(), re.MULTILINE)
+
+
+def test_the_unit_starts_with_the_kernels_that_the_script_left() -> None:
+    folder = PROGRAM.removesuffix("/bin/evalgate-collector")
+    assert '> "$target/environment"' in (DEPLOY / "image/install.sh").read_text()
+    assert of_unit("evalgate-collector.service", "EnvironmentFile")[0] == f"-{folder}/environment"
+    assert not any("NUMBA" in said for said in of_unit("evalgate-collector.service", "Environment"))
+
+
+def test_the_certificate_of_the_unit_is_where_the_configuration_looks_for_it() -> None:
+    shown = {said.partition(":")[0] for said in of_unit("evalgate-collector-tls.conf", "LoadCredential")}
+    (said,) = of_unit("evalgate-collector-tls.conf", "Environment")
+    named = dict(variable.split("=%d/") for variable in said.split())
+    assert set(named.values()) == shown
+    environment = {name: f"/run/{file}" for name, file in named.items()}
+    config = loaded((DEPLOY / "gateway.yaml").read_text(), {**ENVIRONMENT, **environment})
+    tls = settings(config.receivers["otlp"]).protocols.http.tls
+    assert {str(tls.cert_file), str(tls.key_file)} == set(environment.values())
 
 
 # The keys of the stock collector that our configurations for it rest on, as its components document them.
