@@ -124,10 +124,7 @@ def migrated(two_servers: tuple[int, int]) -> Iterator[Pair]:
 def pair(migrated: Pair) -> Iterator[Pair]:
     """Return an empty database on both servers, which many tests empty after themselves."""
     yield migrated
-    with connect(migrated.dsn()) as db, db.servers() as servers:
-        for server in servers:
-            for row in server.rows(FILLED):
-                server.command(f"TRUNCATE TABLE `{row['name']}`")
+    empty(migrated)
 
 
 @pytest.fixture
@@ -137,11 +134,19 @@ def own_pair(two_servers: tuple[int, int]) -> Iterator[Pair]:
 
 
 def _made(two_servers: tuple[int, int]) -> Iterator[Pair]:
-    empty = Pair(two_servers, f"t_{uuid.uuid4().hex}")
-    with connect(empty.dsn(), create_database=True) as db:
+    made = Pair(two_servers, f"t_{uuid.uuid4().hex}")
+    with connect(made.dsn(), create_database=True) as db:
         migrate(db)
-    yield empty
-    drop(empty)
+    yield made
+    drop(made)
+
+
+def empty(pair: Pair) -> None:
+    """Remove all rows from both servers."""
+    with connect(pair.dsn()) as db, db.servers() as servers:
+        for server in servers:
+            for row in server.rows(FILLED):
+                server.command(f"TRUNCATE TABLE `{row['name']}`")
 
 
 def drop(pair: Pair) -> None:

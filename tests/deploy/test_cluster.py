@@ -12,8 +12,6 @@ import pyarrow.compute as pc
 import pytest
 
 from collector.normalize import _record as record_of
-from collector.retention.decide import Moment
-from collector.retention.expire import Retention
 from collector.settle import Limits, Settler
 from collector.settle.feedback import resolve_feedback
 from evalgate.app import run
@@ -27,8 +25,7 @@ from exporters.clickhouse.rows import blocks, plain
 from schema.erasure import Erasure
 from schema.errors import ConfigError, Retryable
 from tests.clickhouse.otlp import batch_of, span, spans_record, with_feedback
-from tests.collector.retained import BASELINE, FAILING, World, hold
-from tests.deploy.conftest import Pair, drop
+from tests.deploy.conftest import Pair, drop, empty
 from tests.settle.cut import arrivals, captures, process, requests, store
 
 pytestmark = pytest.mark.server
@@ -36,6 +33,13 @@ pytestmark = pytest.mark.server
 VIEWS = ("traces", "flagged_traces", "settled_spans", "calls", "unpriced_models", "otel_traces", "feedback", "events")
 ENGINES = "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
 JOIN = "SELECT count() AS n FROM traces AS t JOIN feedback AS f ON t.trace_id = f.trace_id"
+CHOSEN = {
+    "otel-genai-openai/tool_error": "logs first",
+    "pydantic-ai/tool_error": "delivered twice",
+    "openlit/anthropic_tool": "children first",
+    "google-adk/error_500": "any order",
+}
+"""Captures by their names, as every view must have something to answer: failures, logs, calls with a price."""
 LEDGER = "SELECT tenant, signal, state, sum(count) AS n FROM ledger GROUP BY tenant, signal, state"
 
 
@@ -56,19 +60,15 @@ def traffic(traces: int = 40) -> Any:
 
 def test_the_same_corpus_gives_the_same_answers_before_and_after_settlement(pair: Pair) -> None:
     """Captures of a few spans, cut into requests of one, some repeated, logs among them."""
-    small = [(id_, bodies) for id_, bodies in captures().items() if 1 < len(requests(bodies, "any order")) < 6]
-    chosen = small[:: len(small) // 5]
-    records = {
-        id_: [record_of(0, *p) for p in requests(bodies, "delivered twice" if n % 3 == 0 else "children first")]
-        for n, (id_, bodies) in enumerate(chosen)
-    }
+    cut = captures()
+    records = {id_: [record_of(0, *p) for p in requests(cut[id_], order)] for id_, order in CHOSEN.items()}
     single = f"{pair.alone(1)[: -len('/default')]}/s_{uuid.uuid4().hex}"
     with connect(single, create_database=True) as one, connect(pair.dsn()) as two:
         migrate(one)
         for db in (one, two):
             store(db, arrivals(records))
         expected = answers(one)
-        assert all(expected[view] for view in VIEWS if view not in ("feedback", "unpriced_models"))
+        assert {view for view in VIEWS if not expected[view]} <= {"feedback", "unpriced_models"}
         assert answers(two) == expected
         outcomes = [Settler(db, process, Limits(quiet_s=0)).settle() for db in (one, two)]
         assert outcomes[0] == outcomes[1]
@@ -117,23 +117,25 @@ def test_while_one_server_takes_nothing_the_batch_waits(pair: Pair) -> None:
         assert db.rows("SELECT count() AS n FROM traces WHERE span_count = 2") == [{"n": 40}]
 
 
-@pytest.mark.parametrize("inserts_since", [0, 4])
-def test_what_one_server_has_already_is_stored_on_the_other_alone(own_pair: Pair, inserts_since: int) -> None:
+def test_what_one_server_has_already_is_stored_on_the_other_alone(own_pair: Pair) -> None:
     """The token is remembered for two INSERTs here: after four, the rows themselves are looked for."""
     batch = traffic()
     (block,) = (b for b in blocks(batch) if b.table == "spans")
     with connect(own_pair.dsn()) as db, db.servers() as servers:
+        of_first = pa.array([_shard(db, i) == 0 for i in block.rows["trace_id"].to_pylist()])
+        assert 0 < pc.sum(of_first).as_py() < 80
         for server in servers:
             server.command("ALTER TABLE spans MODIFY SETTING non_replicated_deduplication_window = 2")
-        of_first = pa.array([_shard(db, i) == 0 for i in block.rows["trace_id"].to_pylist()])
-        servers[0].insert_arrow("spans", plain(block.rows).filter(of_first), f"t/1/{block.day}")
-        for number in range(inserts_since):
-            other = batch_of(spans_record([span(t, 1000 + t + 100 * number) for t in range(1, 41)]))
-            insert_batch(db, other, f"t/{2 + number}")
-        assert 0 < pc.sum(of_first).as_py() < 80
-        insert_batch(db, batch, "t/1", again=True)
-        assert spans(db) == 80 + 40 * inserts_since
-        assert db.rows("SELECT sum(count) AS n FROM ledger WHERE signal = 'traces'") == [{"n": spans(db)}]
+        for inserts_since in (0, 4):
+            token = f"t/{inserts_since}"
+            servers[0].insert_arrow("spans", plain(block.rows).filter(of_first), f"{token}/{block.day}")
+            for number in range(inserts_since):
+                other = batch_of(spans_record([span(t, 1000 + t + 100 * number) for t in range(1, 41)]))
+                insert_batch(db, other, f"o/{number}")
+            insert_batch(db, batch, token, again=True)
+            assert spans(db) == 80 + 40 * inserts_since
+            assert db.rows("SELECT sum(count) AS n FROM ledger WHERE signal = 'traces'") == [{"n": spans(db)}]
+            empty(own_pair)
 
 
 def _shard(db: Database, trace_id: bytes) -> int:
@@ -168,24 +170,6 @@ def test_what_is_erased_is_gone_from_both_servers(pair: Pair) -> None:
         assert db.rows("SELECT state, sum(count) AS n FROM ledger GROUP BY state HAVING n != 0") == [
             {"state": "erased", "n": 80}
         ]
-
-
-def test_retention_removes_on_both_servers_what_nobody_flagged_and_keeps_the_rest(pair: Pair) -> None:
-    with connect(pair.dsn()) as db, db.shards() as holders:
-        world = World(db)
-        world.trace(*range(1, 21), days=8)
-        world.trace(*range(21, 31), days=8, of=FAILING)
-        world.trace(*range(31, 41), days=8, of=BASELINE)
-        world.said(5, days=1)
-        hold(world, [6])
-        world.trace(*range(41, 51), days=1)
-        world.force()
-        removed = Retention(db, "test", lambda: Moment(world.now, quiet_s=0), holders).run()
-        assert world.traces() == {5, 6, *range(21, 51)}
-        assert world.left("spans") == world.left("trace_parts") == world.traces()
-        assert removed.traces == 18
-        assert (world.ledger()["expired traces"], world.ledger()["stored traces"]) == (36, 64)
-        assert Retention(db, "test", lambda: Moment(world.now, quiet_s=0), holders).run().runs == 0
 
 
 def test_a_join_is_made_over_all_servers_and_a_tenant_reads_its_rows(
