@@ -35,11 +35,11 @@ from schema.errors import EvalgateError
 from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
-    from sqlglot import exp
+    from sqlglot import Token, exp
 
     from schema.batch import SpanBatch
     from schema.condition.operands import Operand
@@ -102,6 +102,8 @@ def parse_condition(text: str) -> Condition:
         raise ConditionError(f"the condition has {len(text)} characters; at most {MAX_CHARACTERS}", MAX_CHARACTERS)
     if (broken := next((at for at, c in enumerate(text) if "\ud800" <= c <= "\udfff"), -1)) >= 0:
         raise ConditionError("half a character stands here, which no text can hold", broken)
+    if (nul := text.find("\0")) >= 0:
+        raise ConditionError("a NUL character stands here; take it away", nul)
     reader = _Reader()
     try:
         root = reader.predicate(_parse(text))
@@ -118,6 +120,8 @@ def _parse(text: str) -> exp.Expression:
     except ModuleNotFoundError:
         raise ConditionError("conditions need the collector: pip install 'otel-evalgate[collector]'") from None
     try:
+        if (comment := _comment(text, ClickHouse().tokenize(text))) >= 0:
+            raise ConditionError("a condition has no comments; take it away", comment)
         found = ClickHouse().parse_into(exp.Condition, text)
     except ParseError as e:
         first = e.errors[0] if e.errors else {}
@@ -129,6 +133,17 @@ def _parse(text: str) -> exp.Expression:
     if len(found) != 1 or found[0] is None:
         raise ConditionError("write one condition, such as: span_kind = 'llm' AND duration_ms > 30000")
     return cast("exp.Expression", found[0])
+
+
+def _comment(text: str, tokens: Sequence[Token]) -> int:
+    """Return where the first comment begins, else -1: all that lies between tokens and is no white space."""
+    begins = 0
+    for token in tokens:
+        if (between := text[begins : token.start].lstrip()) != "":
+            return token.start - len(between)
+        begins = token.end + 1
+    behind = text[begins:].lstrip()
+    return len(text) - len(behind) if behind else -1
 
 
 def _offset(text: str, error: dict[str, Any]) -> int:

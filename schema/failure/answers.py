@@ -96,8 +96,13 @@ def is_probe(text: str) -> bool:
 
 
 def guardrail_intervened(text: str) -> bool:
-    """Say whether the JSON output of a guardrail says that it intervened."""
+    """Say whether the output of a guardrail says that it intervened: in JSON, or by a word for it and nothing else.
+
+    The normaliser makes such a word of an object that holds nothing besides.
+    """
     value = read_json(text)
+    if isinstance(value, str):
+        return value.strip().lower() in GUARDRAIL_ACTIONS
     if not isinstance(value, dict):
         return False
     action = value.get("action")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -24,6 +25,7 @@ CHAT: Final = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "ge
 TOOL: Final = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "refund"}
 GUARD: Final = {"openinference.span.kind": "GUARDRAIL"}
 OK: Final = {"code": 1}
+NO_MESSAGES: Final = {"gen_ai.output.messages": "[]"}
 
 
 def answer(*parts: dict[str, Any], reason: str = "stop") -> dict[str, Any]:
@@ -62,6 +64,10 @@ FAILING: Final[list[tuple[list[str], dict[str, Any]]]] = [
     (["refused"], {"attributes": answer(text("I'm sorry, but I can't help with that."))}),
     (["invalid_json"], {"attributes": {**answer(text("Sure: {")), "gen_ai.output.type": "json"}}),
     (["guardrail"], {"attributes": {**GUARD, "output.value": '{"tripwire_triggered": true}'}}),
+    (["guardrail"], {"attributes": {**GUARD, "output.value": '{"action": "blocked"}'}}),
+    (["guardrail"], {"attributes": {**GUARD, "traceloop.entity.output": '{"action": "blocked"}'}}),
+    (["tool_error"], {"attributes": {**TOOL, "gen_ai.tool.call.result": '{"statusCode": 500, "body": "boom"}'}}),
+    (["empty_output"], {"attributes": {**answer(), "gen_ai.input.messages": json.dumps(TOLD[:1])} | NO_MESSAGES}),
     (["feedback:user.feedback"], {"attributes": {**CHAT, "user.feedback": "thumbs_down"}}),
     (
         ["feedback:relevance"],
@@ -82,6 +88,9 @@ FINE: Final[list[dict[str, Any]]] = [
     {"attributes": answer({"type": "tool_call", "name": "refund", "arguments": {}}, reason="tool_call")},
     {"attributes": {**answer(text('{"a": 1}')), "gen_ai.output.type": "json"}},
     {"attributes": {**GUARD, "output.value": '{"tripwire_triggered": false}'}},
+    {"attributes": {**GUARD, "output.value": '{"action": "allowed"}'}},
+    {"attributes": {**TOOL, "gen_ai.tool.call.result": '{"id": 1, "status": "failed", "amount": 30}'}},
+    {"attributes": {**CHAT, "http.response.status_code": 500}},
     {"attributes": {**CHAT, "user.feedback": "thumbs_up"}},
     event("gen_ai.evaluation.result", {"gen_ai.evaluation.name": "relevance", "gen_ai.evaluation.score.value": 0.9}),
 ]
@@ -153,3 +162,26 @@ def test_settlement_agrees_and_lowers_nothing_when_retries_are_ignored(embedded_
     outcome = Settler(embedded_db, process, Limits(quiet_s=0)).settle()
     assert outcome.settled == len(expected), "all name a parent that never came"
     assert reasons(embedded_db) == expected, "what was raised stays, and nothing is raised anew"
+
+
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [
+        ({"openinference.span.kind": "GUARDRAIL"}, "output.value"),
+        ({"traceloop.span.kind": "guardrail"}, "traceloop.entity.output"),
+        ({"langfuse.observation.type": "guardrail"}, "langfuse.observation.output"),
+        ({"mlflow.spanType": '"GUARDRAIL"'}, "mlflow.spanOutputs"),
+    ],
+)
+def test_a_guardrail_that_blocked_is_failing_in_every_dialect(kind: dict[str, Any], output: str) -> None:
+    said = {
+        '{"action": "blocked"}': True,
+        '{"action": "blocked", "reason": "pii"}': True,
+        '{"blocked": true}': True,
+        "blocked": True,
+        '{"action": "allowed"}': False,
+        '{"passed": true}': False,
+    }
+    spans = [span(n, n, attributes={**kind, output: text}) for n, text in enumerate(said, 1)]
+    found = with_failures(canonical(batch_of(spans_record(spans)))).columns["failure_reasons"].to_pylist()
+    assert found == [["guardrail"] if blocked else [] for blocked in said.values()]

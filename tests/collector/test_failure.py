@@ -85,6 +85,10 @@ def test_a_plain_success_has_no_reason() -> None:
         ({"span_kind": "guardrail", "output_text": '{"action": "GUARDRAIL_INTERVENED"}'}, ["guardrail"]),
         ({"span_kind": "guardrail", "output_text": '{"passed": true}'}, []),
         ({"span_kind": "guardrail", "output_text": "fine"}, []),
+        ({"span_kind": "guardrail", "output_text": "blocked"}, ["guardrail"]),
+        ({"span_kind": "guardrail", "output_text": '"DENY"\n'}, ["guardrail"]),
+        ({"span_kind": "guardrail", "output_text": "blocked it? No."}, []),
+        ({"span_kind": "tool", "output_text": "blocked"}, []),
     ],
 )
 def test_each_rule(columns: dict[str, Any], expected: list[str]) -> None:
@@ -263,11 +267,31 @@ def test_a_limit_of_few_tokens_is_meant_to_cut_the_answer_off(params: str | None
         [{"type": "text", "text": "Error: offline"}],
         '{"error": "offline"}',
         {"result": "ToolException: offline"},
+        {"statusCode": 500, "body": "Internal Server Error"},
+        {"status_code": 404, "headers": {"a": "b"}, "body": ""},
+        {"status": 502, "body": "boom"},
+        '{"statusCode": 503, "body": "down"}',
+        '{"status": 503, "body": "down"}',
+        {"status": "failed"},
+        {"status": "FAILED", "message": "no such order", "rows": []},
+        {"status": "error", "tool_use_id": "1", "name": "refund", "content": "offline"},
+        {"type": "text", "text": "Error: offline", "annotations": None},
+        {"tool_call_id": "1", "name": "refund", "content": "Error: offline"},
+        [{"type": "text", "text": "a"}, {"type": "tool_result", "is_error": True, "content": "offline"}],
+        {"error": "timeout", "id": 3},
+        {"error": 404},
+        "Error: offline\nPlease try again.",
+        "Error: invalid arguments\n  city: field required\n\nunits: too short\nPlease fix your mistakes.",
+        "Error: boom\n    at call (index.js:3)\nCaused by: Error: no route\n    at run (index.js:9)",
+        "ValidationError: 2 validation errors for Order\nid\n  Field required\namount\n  Field required",
+        "Error executing tool refund: 2 validation errors\nid\n  Field required\namount\n  Field required",
     ],
 )
 def test_results_that_report_an_error(result: Any) -> None:
     assert reports_error(result)
     assert reports_error_text(json.dumps(result))
+    assert reasons(span_kind="tool", tool_result=result) == ["tool_error"], "what is read first lets it through"
+    assert reasons(span_kind="llm", input_messages=[answered(result)]) == ["tool_error"]
 
 
 @pytest.mark.parametrize(
@@ -289,6 +313,28 @@ def test_results_that_report_an_error(result: Any) -> None:
         ["Error: listed titles"],
         {"orders": [{"status": "error"}]},
         {"error_rate": 0.1},
+        {"title": "Errors in JS", "text": "Error: is a class", "url": "https://mdn"},
+        {"content": "Failed to launch: a history", "score": 0.9},
+        {"result": {"title": "Errors in JS", "text": "Error: is a class"}},
+        [{"type": "document", "text": "Error: is a class", "url": "https://mdn"}],
+        [{"type": "text", "text": "line 0"}, {"type": "text", "text": "Error: a log line"}],
+        [{"type": "build", "id": 1, "status": "failed"}],
+        "Error: see line 3 of the log you asked for\nline 1 ok\nline 2 ok",
+        "Error: see line 3 of the log you asked for\nline 1 ok\nline 2 ok\nline 3 Error\nline 4 ok",
+        "Failed to log in: 3\nlogged in: 17\nlocked: 0",
+        {"text": "Error: one\nline 1 ok\nline 2 ok"},
+        {"error": "none", "x": 1},
+        {"error": " No error. "},
+        {"error": "N/A", "rows": [1]},
+        {"mean": 3.2, "error": 0.1},
+        {"id": 1, "status": "failed", "amount": 30},
+        {"type": "payment", "status": "failed"},
+        {"name": "nightly", "status": "error"},
+        {"statusCode": 200, "body": "Internal Server Error"},
+        {"status_code": 404, "body": "gone", "checked_at": "2026-01-01", "link": "a"},
+        {"statusCode": 500, "orders": 3},
+        {"status": 500, "name": "warehouse"},
+        {"status": True, "body": "x"},
         None,
         7,
         [],
@@ -296,6 +342,8 @@ def test_results_that_report_an_error(result: Any) -> None:
 )
 def test_results_that_only_speak_of_errors(result: Any) -> None:
     assert not reports_error(result)
+    assert not reports_error_text(json.dumps(result))
+    assert reasons(span_kind="tool", tool_result=result) == []
 
 
 def test_a_tool_message_that_reports_an_error_counts_where_it_is_answered_and_not_in_the_history() -> None:
@@ -333,7 +381,7 @@ hostile = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["error", "status", "content", "text", "result", "output", "parts", "role", "type", "response"]
+                ["error", "status", "content", "text", "result", "output", "parts", "role", "type", "response", "body"]
             ),
             inner,
             max_size=4,

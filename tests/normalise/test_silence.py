@@ -15,6 +15,7 @@ CALL = {
     "gen_ai.response.finish_reasons": ["stop"],
     "gen_ai.usage.output_tokens": 1,
 }
+ASKED = {"gen_ai.input.messages": '[{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]'}
 NOTHING = [{"role": "assistant", "parts": []}]
 
 
@@ -32,6 +33,8 @@ def messages(*parts: dict[str, Any]) -> dict[str, Any]:
         {"gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": ""},
         {"llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": ""},
         {"ai.operationId": "ai.generateText.doGenerate", "ai.response.text": ""},
+        {**ASKED, "gen_ai.output.messages": "[]"},
+        {**ASKED, "gen_ai.output.messages": " [ ] ", "gen_ai.response.finish_reasons": []},
     ],
 )
 def test_an_empty_answer(values: dict[str, Any]) -> None:
@@ -48,6 +51,8 @@ def test_an_empty_answer(values: dict[str, Any]) -> None:
         messages(),
         messages({"type": "text"}),
         {"gen_ai.output.messages": "[]"},
+        {"gen_ai.output.messages": "[]", "gen_ai.input.messages": "[]"},
+        {**ASKED, **messages()},
         {"gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.finish_reason": "stop"},
         {"llm.output_messages.0.message.role": "assistant"},
         {"gen_ai.prompt.0.content": ""},
@@ -58,6 +63,14 @@ def test_an_answer_that_was_not_captured(values: dict[str, Any]) -> None:
     found = only(span("chat", {**CALL, **values}))
     assert found["output_messages"] is None
     assert found["failure_reasons"] == []
+
+
+def test_a_list_without_messages_says_nothing_of_a_call_that_may_not_have_ended() -> None:
+    call = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "m", **ASKED, "gen_ai.output.messages": "[]"}
+    assert only(span("chat", call))["failure_reasons"] == []
+    assert only(span("chat", {**call, "gen_ai.usage.output_tokens": 0}))["failure_reasons"] == ["empty_output"]
+    stopped_for_a_tool = {**call, "gen_ai.response.finish_reasons": ["tool_calls"]}
+    assert only(span("chat", stopped_for_a_tool))["failure_reasons"] == []
 
 
 def test_an_empty_text_beside_a_call_of_a_tool_is_no_empty_answer() -> None:

@@ -20,6 +20,7 @@ UNKNOWN_COLUMN = "span_kind = 'llm' AND servce_name = 'x'"
         ("span_attributes['retry.count'] > 2", {"span_attributes"}),
         ("resource_attributes['host'] IS NOT NULL", {"resource_attributes"}),
         ("30000 < duration_ms", {"duration_ms"}),
+        ("name = '-- /* it''s # no comment */' AND\n\t output_text LIKE '{# %' ", {"name", "output_text"}),
     ],
 )
 def test_what_is_understood(text: str, columns: set[str]) -> None:
@@ -39,6 +40,14 @@ def test_what_is_understood(text: str, columns: set[str]) -> None:
         ("error; error", 0, "write one condition"),
         ("name = 'x' AND sleep(3)", 15, "cannot hold 'sleep(3)'"),
         ("name IN (SELECT name FROM spans)", 0, "cannot hold"),
+        ("duration_ms > 5 -- c", 16, "no comments"),
+        ("duration_ms > 5 /* c */ AND error", 16, "no comments"),
+        ("# c\nerror", 0, "no comments"),
+        ("error #! x", 6, "no comments"),
+        ("-- error", 0, "no comments"),
+        ("name = 'it''s' AND {# c #} error", 19, "no comments"),
+        ("name = 'a\0b'", 9, "NUL character"),
+        ("error\0", 5, "NUL character"),
         ("error = NULL", 0, "IS NULL"),
         ("error IS TRUE", 0, "IS goes with NULL"),
         ("error > true", 0, "= and != only"),

@@ -2,7 +2,8 @@
 
 Converters drop empty texts, so such an answer looks like one that was not captured. Here the attributes are asked: a
 text of an answer that is there and is "". A message without parts, or with parts without content, is what senders write
-that withhold content, and says nothing.
+that withhold content, and says nothing. So is a list without messages, unless the question was written down: then
+content is captured, and a call that ended was answered by nothing.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ def said_nothing(
     own = own[attributes.type[own] == STRING]
     empty = own[np.array(plain)[attributes.key[own]] & (attributes.length[own] == 0)]
     found = set(attributes.owner[empty].tolist())
+    ended = valid(columns["input_messages"]) & (valid(columns["finish_reasons"]) | valid(columns["output_tokens"]))
     for row in own[np.array(told)[attributes.key[own]]].tolist():
-        if _has_an_empty_text(read_value(attributes.value(row))):
-            found.add(int(attributes.owner[row]))
+        messages, owner = read_value(attributes.value(row)), int(attributes.owner[row])
+        if _has_an_empty_text(messages) or (messages == [] and ended[owner]):
+            found.add(owner)
     return sorted(found)
 
 
