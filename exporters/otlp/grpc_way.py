@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from exporters.otlp.answers import MAX_ANSWER_BYTES, retry_info
+from exporters.otlp.remedies import UNTRUSTED, key_remedy
 from schema.errors import ConfigError, Permanent, Retryable
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ MENDABLE: Final = frozenset(
     {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED}
 )
 """As `exporters.otlp.http_way.MENDABLE`."""
+KEYLESS: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+DISTRUST: Final = "CERTIFICATE_VERIFY_FAILED"
+"""How gRPC says it, within the details of UNAVAILABLE."""
 MAX_METADATA_BYTES: Final = 16 << 10
 DETAILS: Final = "grpc-status-details-bin"
 
@@ -79,6 +83,10 @@ class GrpcWay:
     def _fault(self, error: Any) -> Retryable | Permanent:
         code: grpc.StatusCode = error.code()
         what = f"{self._where} answered {code.name}"
+        if code in KEYLESS:
+            what = f"{what}: {key_remedy(dict(self._metadata))}"
+        elif code is grpc.StatusCode.UNAVAILABLE and DISTRUST in (error.details() or ""):
+            what = f"{self._where} {UNTRUSTED}"
         trailers = error.trailing_metadata() or ()
         after_s = next((retry_info(value) for key, value in trailers if key == DETAILS), None)
         said_when = code is grpc.StatusCode.RESOURCE_EXHAUSTED and after_s is not None

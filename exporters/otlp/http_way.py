@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from isal import igzip
 
 from exporters.otlp.answers import MAX_ANSWER_BYTES, seconds_of
+from exporters.otlp.remedies import UNTRUSTED, key_remedy
 from schema.errors import ConfigError, Permanent, Retryable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ RETRYABLE: Final = frozenset({429, 502, 503, 504})
 MENDABLE: Final = frozenset({401, 403, 404, 405, 407, 408})
 """No fault of a request: wrong address or key. They are tried again although the specification would not, as whoever
 runs the collector can put them right."""
+KEYLESS: Final = frozenset({401, 403})
 
 
 class HttpWay:
@@ -57,6 +59,9 @@ class HttpWay:
             )
             answer = connection.getresponse()
             said = answer.read(MAX_ANSWER_BYTES)
+        except ssl.SSLCertVerificationError as e:
+            connection.close()
+            raise Retryable(f"{self._where} {UNTRUSTED} ({e.verify_message})") from None
         except (OSError, HTTPException) as e:
             connection.close()
             raise Retryable(f"{self._where} cannot be reached or gave no answer: {type(e).__name__}") from None
@@ -68,7 +73,10 @@ class HttpWay:
             connection.close()
         if answer.status // 100 == 2:
             return said
-        raise _fault(f"{self._where} answered {answer.status}", answer.status, answer.getheader("Retry-After"))
+        what = f"{self._where} answered {answer.status}"
+        if answer.status in KEYLESS:
+            what = f"{what}: {key_remedy(self._headers)}"
+        raise _fault(what, answer.status, answer.getheader("Retry-After"))
 
     def close(self) -> None:
         """Close the connection."""

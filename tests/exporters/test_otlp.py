@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 import threading
 from concurrent import futures
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+import trustme
 from google.rpc import status_pb2
 from google.rpc.error_details_pb2 import RetryInfo
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -61,7 +63,9 @@ class Backend:
 
 
 @contextmanager
-def backend(*answers: tuple[int, dict[str, str], bytes], endless: bool = False) -> Iterator[Backend]:
+def backend(
+    *answers: tuple[int, dict[str, str], bytes], endless: bool = False, tls: trustme.LeafCert | None = None
+) -> Iterator[Backend]:
     one = Backend(list(answers), endless=endless)
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,6 +96,12 @@ def backend(*answers: tuple[int, dict[str, str], bytes], endless: bool = False) 
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         one.url = f"http://127.0.0.1:{server.server_port}"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it would print a refused handshake
+            one.url = f"https://localhost:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -162,6 +172,43 @@ def test_an_answer_says_whether_and_when_to_try_again(
         send(exporter(server.url), [request(1)])
     assert getattr(caught.value, "after_s", None) == after_s
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "remedy"),
+    [
+        ({}, "put a key for it into exporters.otlp.headers.authorization"),
+        ({"Authorization": "Bearer unset"}, "holds no key: set the variable it is made of, such as EVALGATE_KEY"),
+        ({"authorization": "Bearer "}, "holds no key"),
+        ({"authorization": "Bearer eg_k1"}, "the key in exporters.otlp.headers.authorization is not one that may"),
+    ],
+)
+def test_who_is_not_let_in_is_told_where_the_key_belongs(headers: dict[str, str], remedy: str) -> None:
+    for status in (401, 403):
+        with backend((status, {}, b"")) as server, pytest.raises(Retryable, match=remedy) as caught:
+            send(exporter(server.url, headers=headers), [request(1)])
+        assert "k1" not in str(caught.value)
+    for code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        with grpc_backend((code, None)) as server, pytest.raises(Retryable, match=remedy) as caught:
+            send(exporter(server.url, protocol="grpc", headers=headers), [request(1)])
+        assert "k1" not in str(caught.value)
+
+
+def test_a_certificate_of_ones_own_authority_is_taken_once_that_is_named(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = ca.issue_cert("localhost")
+    trusting = {"ca_file": str(tmp_path / "ca.pem")}
+    with backend(tls=issued) as server:
+        with pytest.raises(Retryable, match=r"was reached, but .* exporters.otlp.tls.ca_file"):
+            send(exporter(server.url), [request(1)])
+        send(exporter(server.url, tls=trusting), [request(1)])
+    assert len(server.got) == 1
+    with grpc_backend(tls=issued) as server:
+        with pytest.raises(Retryable, match=r"was reached, but .* exporters.otlp.tls.ca_file"):
+            send(exporter(server.url, protocol="grpc"), [request(1)])
+        send(exporter(server.url, protocol="grpc", tls=trusting), [request(1)])
+    assert len(server.got) == 1
 
 
 def test_a_date_says_when_too() -> None:
@@ -260,7 +307,9 @@ def test_a_missing_file_of_tls_is_told_before_anything_is_sent(tmp_path: Path) -
 
 
 @contextmanager
-def grpc_backend(*faults: tuple[grpc.StatusCode, bytes | None], answer: bytes = b"") -> Iterator[Backend]:
+def grpc_backend(
+    *faults: tuple[grpc.StatusCode, bytes | None], answer: bytes = b"", tls: trustme.LeafCert | None = None
+) -> Iterator[Backend]:
     one, left = Backend(), list(faults)
 
     def handle(body: bytes, context: grpc.ServicerContext) -> bytes:
@@ -277,9 +326,13 @@ def grpc_backend(*faults: tuple[grpc.StatusCode, bytes | None], answer: bytes = 
     server = grpc.server(futures.ThreadPoolExecutor(2))
     methods: Any = {"Export": grpc.unary_unary_rpc_method_handler(handle)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if tls is None:
+        one.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    else:
+        pair = (tls.private_key_pem.bytes(), tls.cert_chain_pems[0].bytes())
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+        one.url = f"https://localhost:{port}"
     server.start()
-    one.url = f"http://127.0.0.1:{port}"
     try:
         yield one
     finally:
