@@ -179,14 +179,15 @@ def arrow(
     known = {**parameters, "tenant": database.tenant}
     limit = {"max_result_bytes": max_bytes, "result_overflow_mode": "throw"}
     bound = {name: value for name, value in known.items() if f"{{{name}:" in statement}
+    text = database.as_sent(statement)
     try:
         try:
-            answer = database.opened.raw(statement, parameters=bound, settings={**FORMAT, **limit}, form="ArrowStream")
+            answer = database.opened.raw(text, parameters=bound, settings={**FORMAT, **limit}, form="ArrowStream")
         except Retryable as e:
             if getattr(e.__cause__, "code", None) != ACCESS_DENIED:
                 raise
             # Readers of a running collector have its limits, and may set none of their own.
-            answer = database.opened.raw(statement, parameters=bound, settings=FORMAT, form="ArrowStream")
+            answer = database.opened.raw(text, parameters=bound, settings=FORMAT, form="ArrowStream")
     except EvalgateError as e:
         if getattr(e.__cause__, "code", None) in TOO_LARGE_CODES:
             raise TooLarge(str(e)) from e

@@ -10,6 +10,7 @@ import typer
 
 from evalgate.database import open_tenant, sql
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
+from evalgate.select.where import LATEST_UNIX_S
 from evalgate.terminal import Terminal, one_line
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def find_unmapped(rows: Iterable[Mapping[str, Any]]) -> list[Unmapped]:
 
 def read_unmapped(database: TenantDatabase, since: datetime | None) -> list[Unmapped]:
     """Read the attribute keys of the database and return those that no rule read."""
-    since_ns = int(since.timestamp()) * 10**9 if since else 0
-    parameters = {"since_ns": since_ns, "limit": MAX_KEYS}
+    since_s = min(max(int(since.timestamp()), 0), LATEST_UNIX_S) if since else 0
+    parameters = {"since_s": since_s, "limit": MAX_KEYS}
     return find_unmapped(database.rows(sql("evalgate.select", "attribute_keys"), parameters))
 
 

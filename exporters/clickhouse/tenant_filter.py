@@ -16,13 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from exporters.clickhouse.cluster import LOCAL_SUFFIX
 from schema.identity import check_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 TABLES: Final = """
-SELECT name, engine, toUInt8(name IN (
+SELECT database, name, engine, toUInt8(name IN (
     SELECT table FROM system.columns WHERE database = currentDatabase() AND name = 'tenant'
 )) AS has_tenant
 FROM system.tables
@@ -50,8 +51,12 @@ class TenantFilter:
     """What goes with each statement."""
 
 
-def tenant_filter(rows: Callable[[str], Iterable[Mapping[str, Any]]], tenant: str) -> TenantFilter:
+def tenant_filter(
+    rows: Callable[[str], Iterable[Mapping[str, Any]]], tenant: str, *, is_cluster: bool = False
+) -> TenantFilter:
     """Return the filter of a tenant; `rows` asks the database for what tables it has now.
+
+    On a cluster the tables with the rows are in a database beside it, and known there by their whole names.
 
     Raises:
         ValueError: that is no name of a tenant.
@@ -61,6 +66,10 @@ def tenant_filter(rows: Callable[[str], Iterable[Mapping[str, Any]]], tenant: st
     found = list(rows(TABLES))
     filtered = {t["name"] for t in found if t["engine"].endswith(ENGINE) and t["has_tenant"]}
     views = {t["name"] for t in found if t["engine"] == "View"}
+    if is_cluster:
+        beside = rows(TABLES.replace("currentDatabase()", f"concat(currentDatabase(), '{LOCAL_SUFFIX}')"))
+        with_rows = [t for t in beside if t["engine"].endswith(ENGINE) and t["has_tenant"]]
+        filtered |= {f"{t['database']}.{t['name']}" for t in with_rows}
     conditions = ", ".join(f"'{name}': 'tenant = \\'{tenant}\\''" for name in sorted(filtered))
     return TenantFilter(
         tables=frozenset(filtered | views),

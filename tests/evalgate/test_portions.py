@@ -50,6 +50,8 @@ def test_halves_of_a_portion_are_its_slices() -> None:
 class Answering:
     """A database that refuses, and then answers."""
 
+    cluster = ""
+
     def __init__(self, *codes: int) -> None:
         self.codes = list(codes)
         self.asked: list[Mapping[str, Any]] = []

@@ -8,7 +8,7 @@ SELECT
     toUnixTimestamp64Nano(max(received_at)) AS last_seen_unix_ns
 FROM tenant_spans(tenant = {tenant:String})
 ARRAY JOIN mapKeys(span_attributes) AS key
-WHERE received_at >= fromUnixTimestamp64Nano({since_ns:Int64})
+WHERE received_at >= toDateTime({since_s:UInt32}, 'UTC')
 GROUP BY scope_name, scope_version, key
 ORDER BY spans DESC, key
 LIMIT {limit:UInt32}
