@@ -13,7 +13,7 @@ import typer
 
 from collector.journal_folders import emit
 from collector.retention.opening import AsJson, ConfigFile, Dsn, Tenant, actor, opened, progress, settings_of
-from collector.retention.picture import count_of
+from collector.retention.picture import LOOSE, count_of
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,11 +22,27 @@ if TYPE_CHECKING:
 
     from collector.retention.log import Entry
     from collector.retention.settings import Settings
-    from collector.retention.survey import Share
+    from collector.retention.survey import Due, Share
 
 NOT_DONE = 1
 _DAYS = "Whole days, for all tenants without their own; else as in the file, or in force."
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why: it stays in the record.")]
+
+
+def said_reason(text: str) -> str:
+    """Return a reason that says something.
+
+    Raises:
+        ConfigError: it is empty.
+
+    """
+    if not text.strip():
+        raise ConfigError("--reason is empty: say why, it stays in the record")
+    return text.strip()
+
+
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why: it stays in the record.", callback=said_reason)
+]
 FlaggedDays = Annotated[int | None, typer.Option("--flagged-days", min=1, max=36_500, metavar="N", help=_DAYS)]
 OtherDays = Annotated[int | None, typer.Option("--other-days", min=1, max=36_500, metavar="N", help=_DAYS)]
 Traces = Annotated[list[str], typer.Argument(metavar="TRACE…", help="Ids, as `evalgate traces` shows them.")]
@@ -82,7 +98,8 @@ def plan(
                 "today": today.isoformat(),
                 "settings": settings.document(),
                 "in_force": in_force.document() if in_force else None,
-                "removed_at_once_by_the_change": sooner,
+                "removed_at_once_by_the_change": sooner.traces,
+                "records_removed_at_once_by_the_change": sooner.records,
                 "late_failures": late,
                 "bytes_per_span": ratio,
                 "shares": [_share(s, settings, today, ratio) for s in shares],
@@ -92,14 +109,14 @@ def plan(
     typer.echo(_heading(entries, in_force, asked))
     for line in picture(lines(shares, settings, today), today, ratio):
         typer.echo(line)
-    stored = sum(s.spans for s in shares if s.traces)
-    typer.echo(f"Stored: {sum(s.traces for s in shares)} traces, {stored} spans, {about(stored, ratio)}.")
+    traces, stored = sum(s.traces for s in shares), sum(s.spans for s in shares)
+    typer.echo(f"Stored: {count_of(traces, 'trace')}, {count_of(stored, 'span')}, {about(stored, ratio)}.")
     if late:
         typer.echo(f"{late} traces of the last 30 days were found to fail after they had gone: keep others longer.")
     if asked is not None and sooner:
         typer.echo(
-            f"{sooner} of these traces are kept by the settings in force. A start with these times is refused until "
-            f"you say so: evalgate retention accept {_options(config, flagged_days, other_days)} --reason WHY"
+            f"{sooner.words()} would go at once, kept by the settings in force. A start with these times is refused "
+            f"until you say so: evalgate retention accept {_options(config, flagged_days, other_days)} --reason WHY"
         )
 
 
@@ -120,34 +137,37 @@ def apply(
     from collector.retention import log  # noqa: PLC0415 - as above
     from collector.retention.expire import Retention, moment_of  # noqa: PLC0415 - as above
     from collector.retention.settings import Settings  # noqa: PLC0415 - as above
-    from collector.retention.survey import newly_due, survey  # noqa: PLC0415 - as above
+    from collector.retention.survey import Due, newly_due, survey  # noqa: PLC0415 - as above
 
     with opened(dsn, config) as db, db.shards() as holders, progress("removing") as step:
 
-        def due_traces() -> int:
+        def due_now() -> Due:
             in_force = log.in_force(log.read(db)) or Settings()
             today = moment_of(db, quiet_s=0).today
             return newly_due(survey(db, today), today, Settings(), in_force)
 
         if not yes:
-            due, has_settings = due_traces(), log.in_force(log.read(db)) is not None
-            emit({"removed": False, "due_traces": due}) if as_json else typer.echo(_due(due, is_in_force=has_settings))
+            due, has_settings = due_now(), log.in_force(log.read(db)) is not None
+            if as_json:
+                emit({"removed": False, "due_traces": due.traces, "due_records": due.records})
+            else:
+                typer.echo(_due(due, is_in_force=has_settings))
             raise typer.Exit(NOT_DONE if due else 0)
         one = Retention(
             db, actor(), lambda: moment_of(db, quiet_s=quiet_s), holders, step=lambda word, n, of: step(n, of, word)
         )
         removed = one.run()
-        waiting = 0 if removed.runs else due_traces()
+        waiting = Due(0, 0) if removed.runs else due_now()
     if as_json:
         done = {"removed": True, "traces": removed.traces, "rows": dict(removed.rows), "finished": removed.finished}
-        emit({**done, "waiting_traces": waiting})
+        emit({**done, "waiting_traces": waiting.traces, "waiting_records": waiting.records})
         return
     rows = ", ".join(f"{n} {_SIGNALS.get(signal, signal)}" for signal, n in sorted(removed.rows.items()))
     if removed.runs:
         typer.echo(f"Removed: {count_of(removed.traces, 'trace')}{f' ({rows})' if rows else ''}.")
     elif waiting:
         typer.echo(
-            f"{count_of(waiting, 'trace')} wait: rows came into their days within the last {quiet_s:.0f} s, or a hold "
+            f"{waiting.words()} wait: rows came into their days within the last {quiet_s:.0f} s, or a hold "
             "or feedback came meanwhile. Run this again later, or with a shorter --quiet-s"
         )
     else:
@@ -276,12 +296,12 @@ def _heading(entries: Sequence[Entry], in_force: Settings | None, asked: Setting
     return _clean(f"In force: {in_force.words()} (since {_time(last[-1].at)}, {last[-1].actor}).")
 
 
-def _due(due: int, *, is_in_force: bool) -> str:
+def _due(due: Due, *, is_in_force: bool) -> str:
     if not is_in_force:
         return "No settings are in force: nothing is due."
     if not due:
         return "Nothing is due."
-    return f"{count_of(due, 'trace')} due. Nothing was changed; to remove what is due: evalgate retention apply --yes"
+    return f"{due.words()} due. Nothing was changed; to remove what is due: evalgate retention apply --yes"
 
 
 def _share(share: Share, settings: Settings, today: date, ratio: float | None) -> dict[str, Any]:
@@ -293,7 +313,8 @@ def _share(share: Share, settings: Settings, today: date, ratio: float | None) -
         "last_received": share.last_day.isoformat(),
         "goes_on": None if goes is None else max(goes, today).isoformat(),
         "traces": share.traces,
-        "spans" if share.traces else "log_records": share.spans,
+        **({} if share.kind in LOOSE else {"spans": share.spans}),
+        **({"log_records": share.records} if share.records else {}),
         "bytes": round(share.spans * ratio) if is_counted and ratio is not None else None,
     }
 

@@ -44,8 +44,8 @@ def propose(
         before = old or Settings()
         if settings.is_shorter_than(before):
             counting()
-            if traces := newly_due(survey(db, day := today()), day, before, settings):
-                raise refusal(where, shortened(before, settings), traces)
+            if due := newly_due(survey(db, day := today()), day, before, settings):
+                raise refusal(where, shortened(before, settings), due)
         after, body = log.last_number(entries), settings.document()
         if log.append(db, "settings", after=after, actor=actor, reason="as configured", body=body):
             return

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from collector.retention.survey import HELD, TRACELESS
+from collector.retention.survey import GONE, HELD, TRACELESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collector.retention.settings import Settings
     from collector.retention.survey import Share
 
+LOOSE: Final = (TRACELESS, GONE)
+"""Classes of log records and feedback, not of traces."""
 MOST_DAYS: Final = 14
 BAR_CELLS: Final = 24
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
@@ -41,10 +43,8 @@ def lines(shares: Sequence[Share], settings: Settings, today: date) -> list[Line
         goes = None if goes is None else max(goes, today)
         line = found.setdefault((goes is None, goes or today, share.kind), Line(goes, share.kind))
         line.traces += share.traces
-        if share.kind == TRACELESS:
-            line.records += share.spans
-        else:
-            line.spans += share.spans
+        line.spans += share.spans
+        line.records += share.records
         line.last_day = max(line.last_day or share.last_day, share.last_day)
     return [found[key] for key in sorted(found)]
 
@@ -61,9 +61,10 @@ def picture(found: Sequence[Line], today: date, bytes_per_span: float | None) ->
         yield f"{'GOES ON':<12}{'CLASS':<10}{'LAST RECEIVED':<15}{'TRACES':>10}{'SPANS':>12}{'SIZE':>11}"
     for line in shown:
         when = "now" if line.goes_on == today else str(line.goes_on)
-        count = "-" if line.kind == TRACELESS else str(line.traces)
-        members = f"{line.records} log" if line.kind == TRACELESS else str(line.spans)
-        size = "-" if line.kind == TRACELESS else about(line.spans, bytes_per_span)
+        is_loose = line.kind in LOOSE
+        count = "-" if is_loose else str(line.traces)
+        members = f"{line.records} log" if is_loose else str(line.spans)
+        size = "-" if is_loose else about(line.spans, bytes_per_span)
         bar = "█" * -(-(line.traces or line.records) * BAR_CELLS // largest) if largest else ""
         row = f"{when:<12}{line.kind:<10}{line.last_day!s:<15}{count:>10}{members:>12}{size:>11}  {bar}"
         yield row.rstrip()
@@ -76,7 +77,7 @@ def picture(found: Sequence[Line], today: date, bytes_per_span: float | None) ->
     for line in found:
         if line.goes_on is None:
             why = "held: evalgate hold list" if line.kind == HELD else "kept for ever"
-            yield f"never: {count_of(line.traces, 'trace')}, {count_of(line.spans, 'span')} ({why})"
+            yield f"never: {_what(line.traces, line.spans, line.records)} ({why})"
     if going:
         yield _summary(going, today, bytes_per_span)
 
@@ -89,10 +90,14 @@ def _summary(going: Sequence[Line], today: date, bytes_per_span: float | None) -
     first = min(by_day)
     traces, spans = sum(line.traces for line in by_day[first]), sum(line.spans for line in by_day[first])
     when = "now, with the next pass" if first == today else f"on {first}"
-    what = f"{count_of(traces, 'trace')}, {count_of(spans, 'span')}, {about(spans, bytes_per_span)}"
-    if records := sum(line.records for line in by_day[first]):
-        what += f", {count_of(records, 'log record')} of no trace"
+    what = _what(traces, spans, sum(line.records for line in by_day[first]), about(spans, bytes_per_span))
     return f"The first go {when}: {what}."
+
+
+def _what(traces: int, spans: int, records: int, size: str = "") -> str:
+    told = [count_of(traces, "trace"), count_of(spans, "span"), *([size] if size else [])]
+    loose = [f"{count_of(records, 'record')} without a trace"] if records else []
+    return ", ".join([*(told if traces or not records else []), *loose])
 
 
 def count_of(number: int, noun: str) -> str:

@@ -70,7 +70,7 @@ def test_a_plan_says_what_goes_when_and_changes_nothing(world: World, kept_dsn: 
     assert "The first go now, with the next pass: 2 traces, 4 spans" in told
     other = run(None, "retention", "plan", "--config", str(config)).stdout
     assert "Asked for: flagged 90 days, others 3 days." in other
-    assert "1 of these traces are kept by the settings in force" in other
+    assert "1 trace would go at once, kept by the settings in force." in other
     document = json.loads(run(None, "retention", "plan", "--config", str(config), "--json").stdout)
     assert document["removed_at_once_by_the_change"] == 1
     planned = {(s["class"], s["last_received"], s["goes_on"]): s["traces"] for s in document["shares"]}
@@ -178,6 +178,38 @@ def test_a_hold_of_what_a_run_decided_to_remove_is_refused(
         run(kept_dsn, "hold", "add", name(1), "--reason", "x")
 
 
+def test_what_is_decided_has_a_reason(world: World, kept_dsn: str) -> None:
+    world.trace(1, days=1)
+    for arguments in (("hold", "add", name(1)), ("retention", "accept", "--other-days", "3")):
+        for empty in ("", " \t"):
+            with pytest.raises(ConfigError, match="--reason is empty: say why"):
+                run(kept_dsn, *arguments, "--reason", empty)
+    run(kept_dsn, "hold", "add", name(1), "--reason", " court ")
+    with pytest.raises(ConfigError, match="--reason is empty: say why"):
+        run(kept_dsn, "hold", "release", name(1), "--reason", "")
+    assert [(r["held"], r["reason"]) for r in world.db.rows("SELECT held, reason FROM holds")] == [(True, "court")]
+    assert [e.kind for e in log.read(world.db)] == ["hold"]
+
+
+def test_feedback_whose_trace_has_gone_counts_as_no_trace(world: World, kept_dsn: str) -> None:
+    world.trace(1, 2, days=9)
+    world.trace(3, days=4)
+    world.expire()
+    world.said(1, days=8)
+    world.logs(2, days=8)
+    told = run(kept_dsn, "retention", "plan").stdout
+    assert "Stored: 1 trace, 2 spans" in told
+    assert any(line.split()[1:3] == ["no", "spans"] and "1 log" in line for line in told.splitlines())
+    assert "The first go now, with the next pass: 1 record without a trace." in told
+    shares = json.loads(run(kept_dsn, "retention", "plan", "--json").stdout)["shares"]
+    assert {(s["class"], s["traces"], s.get("spans"), s.get("log_records")) for s in shares} == {
+        ("other", 1, 2, None),
+        ("no spans", 0, None, 1),
+    }
+    asked = run(kept_dsn, "retention", "apply")
+    assert (asked.exit_code, "1 log record or feedback without a trace due" in asked.stdout) == (1, True)
+
+
 def test_where_there_is_no_database_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EVALGATE_DSN", raising=False)
@@ -190,7 +222,8 @@ def day(days: int) -> str:
 
 
 def share(kind: str, days: int, traces: int = 1) -> Share:
-    return Share("default", TODAY - timedelta(days=days), kind, traces, 5)
+    spans, records = (0, 5) if kind == TRACELESS else (5, 0)
+    return Share("default", TODAY - timedelta(days=days), kind, traces, spans, records)
 
 
 def test_a_picture_has_a_line_for_each_day_and_class_and_sums_up_what_is_far() -> None:

@@ -20,11 +20,11 @@ from collector.retention import log
 from collector.retention.decide import Moment
 from collector.retention.force import propose
 from collector.retention.settings import Holding, Settings
-from collector.retention.survey import HELD, OTHER, TRACELESS, bytes_per_span, late_failures, survey
+from collector.retention.survey import GONE, HELD, OTHER, TRACELESS, bytes_per_span, late_failures, survey
 from collector.workers.whole import together
 from schema.component import Context
 from schema.errors import ConfigError
-from tests.collector.retained import BASELINE, FAILING, NOW, TODAY, WEEK, World, emptied, hold
+from tests.collector.retained import BASELINE, FAILING, NOW, TODAY, WEEK, World, emptied, hold, name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ def test_shorter_is_refused_where_something_would_go_with_the_line_and_what_to_d
     told = str(refused.value)
     assert "file.yaml:7: extensions.retention.other_days: other_days 7, where 30 are in force" in told
     assert "extensions.retention.tenants.acme.other_days: other_days 7, where 60 are in force" in told
-    assert "3 traces that are kept now would go at once" in told
+    assert "3 traces, kept now, would go at once" in told
     assert "evalgate retention accept --config FILE --reason" in told
     assert log.read(embedded.db) == before
     embedded.expire(None)
@@ -110,7 +110,7 @@ def test_shorter_is_refused_where_something_would_go_with_the_line_and_what_to_d
 
 def test_retention_over_a_database_that_kept_everything_is_refused_once(embedded: World) -> None:
     embedded.trace(1, days=20)
-    with pytest.raises(ConfigError, match="nothing was removed before: 1 traces"):
+    with pytest.raises(ConfigError, match="nothing was removed before: 1 trace, kept now"):
         propose_(embedded, WEEK)
     log.append_last(embedded.db, "settings", actor="me", reason="yes", body=WEEK.document())
     propose_(embedded, WEEK)
@@ -127,7 +127,7 @@ def test_a_survey_counts_by_day_and_class(db: Database) -> None:
     world.trace(5, days=1)
     world.logs(0, 0, 0, days=2)
     day = TODAY - timedelta(days=3)
-    found = {(s.last_day, s.kind): (s.traces, s.spans, s.goes_on(WEEK)) for s in survey(db, TODAY)}
+    found = {(s.last_day, s.kind): (s.traces, s.spans or s.records, s.goes_on(WEEK)) for s in survey(db, TODAY)}
     assert found == {
         (day, OTHER): (2, 4, day + timedelta(days=8)),
         (day, "flagged"): (1, 5, day + timedelta(days=91)),
@@ -136,6 +136,28 @@ def test_a_survey_counts_by_day_and_class(db: Database) -> None:
         (TODAY - timedelta(days=2), TRACELESS): (0, 3, TODAY + timedelta(days=6)),
     }
     assert (bytes_per_span([db]) or 0) > 0
+
+
+def test_feedback_whose_trace_has_gone_is_no_trace_and_goes_by_what_it_says(embedded: World) -> None:
+    embedded.trace(1, 2, 3, days=9)
+    embedded.trace(4, days=3)
+    embedded.expire()
+    embedded.said(1, days=0)
+    embedded.said(2, days=3, polarity="positive")
+    embedded.logs(3, 3, days=3)
+    embedded.said(4, days=0)
+    found = sorted((s.kind, s.traces, s.spans, s.records, s.goes_on(WEEK)) for s in survey(embedded.db, TODAY))
+    assert found == [
+        ("flagged", 1, 2, 0, TODAY + timedelta(days=91)),
+        (GONE, 0, 0, 1, TODAY + timedelta(days=91)),
+        (GONE, 0, 0, 3, TODAY + timedelta(days=5)),
+    ]
+    times = Settings(Holding(90, 1))
+    with pytest.raises(ConfigError, match="3 log records or feedback without a trace, kept now, would go"):
+        propose_(embedded, times)
+    embedded.expire(times)
+    assert {r["trace_id"] for r in embedded.db.rows("SELECT trace_id FROM feedback")} == {name(1), name(4)}
+    assert [(s.kind, s.records) for s in survey(embedded.db, embedded.now.date())] == [("flagged", 0), (GONE, 1)]
 
 
 def test_what_a_survey_says_is_what_goes(embedded: World) -> None:
@@ -205,7 +227,7 @@ def test_a_start_that_would_remove_is_refused_and_nothing_began(embedded: World,
 
     async def run() -> None:
         one = extension(kept_dsn, tmp_path)
-        with pytest.raises(ConfigError, match="1 traces that are kept now would go"):
+        with pytest.raises(ConfigError, match="1 trace, kept now, would go"):
             await one.start()
         await one.shutdown()
 

@@ -4,6 +4,8 @@
         id,
         t_last_day AS last_day,
         t_spans AS spans,
+        -- Feedback is a log record, too, for the most part.
+        greatest(t_logs, t_feedback) AS records,
         t_failing OR t_baseline AS flagged,
         (tenant, lower(hex(id))) IN (SELECT tenant, trace_id FROM annotations_latest)
             OR (tenant, lower(hex(id))) IN (SELECT tenant, trace_id FROM cases) AS reviewed,
@@ -24,6 +26,8 @@
             id,
             max(day) AS t_last_day,
             sum(span_count) AS t_spans,
+            sum(log_count) AS t_logs,
+            sum(feedback_count) AS t_feedback,
             max(failing) AS t_failing,
             max(baseline) AS t_baseline,
             max(baseline_rate) AS t_baseline_rate,
