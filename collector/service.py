@@ -224,7 +224,8 @@ class Service:
             return None
         name, settings = sampler
         most = plan.max_wait_bytes(settings, journal.options.max_bytes)
-        return Forwarding(name, settings, most, self._config.policy.version)
+        policy = self._config.policy
+        return Forwarding(name, settings, most, policy.version, policy.sample.trust)
 
     async def _deliver(self, lanes: Lanes, accounting: Accounting) -> None:
         await accounting.survey()

@@ -14,6 +14,7 @@ from collector.processors.asymmetric_sampler.file import DecisionFile
 from collector.processors.asymmetric_sampler.memory import Memory
 from collector.processors.asymmetric_sampler.sampler import Sampler
 from schema.errors import ConfigError
+from schema.sampling.arrival import DEFAULT_TRUST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collector.journal import Journal
     from collector.processors.asymmetric_sampler import AsymmetricSamplerConfig
     from schema.component import Processor
+    from schema.sampling import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Forwarding:
     settings: AsymmetricSamplerConfig
     max_wait_bytes: int
     policy_version: str
+    trust: Trust = DEFAULT_TRUST
+    """What of incoming tracestates is believed: as the processor `sample` has it."""
     fs: Fs = field(default_factory=Fs)
     clocks: Clocks = Clocks()
 
@@ -97,7 +101,7 @@ class Forwarding:
             name: replace(
                 lane,
                 processors=processors if processors is not None else lane.processors,
-                sampler=Sampler(memory, settings.max_traces, hold.is_early, hold.moved),
+                sampler=Sampler(memory, settings.max_traces, hold.is_early, hold.moved, self.trust),
             )
             for name, lane in lanes.items()
         }

@@ -19,7 +19,7 @@ from schema.failure.names import FEEDBACK
 from schema.failure.rules import FailureRules
 from schema.policy.rates import NONE, Rates
 from schema.sampling import baseline
-from schema.sampling.arrival import arrival
+from schema.sampling.arrival import DEFAULT_TRUST, arrival
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from schema.batch import SpanBatch
     from schema.policy import Policy
     from schema.policy.rates import Raised
+    from schema.sampling import Trust
 
 Said = Mapping[bytes, frozenset[str]]
 """Trace id -> the reasons that feedback raises."""
@@ -45,11 +46,12 @@ class Judge:
     raised: Raised
     said: Said
     """Of all traces."""
+    trust: Trust = DEFAULT_TRUST
 
     @classmethod
     def of(cls, policy: Policy, said: Said = NOTHING_SAID, raised: Raised = NONE) -> Judge:
         """Make a policy ready."""
-        return cls(FailureRules.of(policy.failure), Rates.of(policy.sample), raised, said)
+        return cls(FailureRules.of(policy.failure), Rates.of(policy.sample), raised, said, policy.sample.trust)
 
     def __call__(
         self, ids: NDArray[Any], frozen: NDArray[np.float64], *, raw: SpanBatch, revised: SpanBatch
@@ -74,7 +76,7 @@ class Judge:
         self, batch: SpanBatch, rows: NDArray[np.intp], n: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return of each trace whether it is in the baseline, and the part of those that arrived that is."""
-        came = arrival(batch.trace_id, batch.trace_state)
+        came = arrival(batch.trace_id, batch.trace_state, self.trust)
         kept, rates = baseline(came, self.rates.of_batch(batch, self.raised))
         of_arrived = rates if came.rate is None else rates / np.nan_to_num(came.rate, nan=1.0)
         sampled, part = np.zeros(n), np.zeros(n)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from evalgate.stats.strata import overall
 
 if TYPE_CHECKING:
     from evalgate.stats.read import Group, Labelled
+
+LARGE_PART: Final = 0.1
+UNLIKE: Final = 2
+"""Times the mean weight of the others: few traces that all count for the same carry much each, and are no news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,18 @@ class Population:
     rate_0: int
     arrival_rate: float
     """The least that samplers before us let through."""
+    heaviest_weight: float
+    """How many traces the one stands for that stands for most."""
+    heaviest_trace_id: str
     first_unix_s: int
     last_unix_s: int
+
+    @property
+    def leans_on_one(self) -> bool:
+        """Whether one trace, unlike the others, carries a tenth of all figures or more."""
+        others = (self.traces - self.heaviest_weight) / (self.stored - 1) if self.stored > 1 else 0.0
+        is_unlike = self.heaviest_weight > max(1.0, UNLIKE * others)
+        return is_unlike and self.heaviest_weight >= LARGE_PART * self.traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,8 @@ def population(group: Group) -> Population:
         apart=int(row["apart"]),
         rate_0=int(row["rate_0"]),
         arrival_rate=1 / max(float(row["unseen_event"]), 1.0),
+        heaviest_weight=float(row["heaviest_weight"]),
+        heaviest_trace_id=str(row["heaviest_trace_id"]),
         first_unix_s=int(row["first_unix_s"]),
         last_unix_s=int(row["last_unix_s"]),
     )

@@ -54,6 +54,11 @@ def population_notes(p: Population) -> list[str]:
         notes.append(
             f"samplers before us let through {share(p.arrival_rate)} at the least; figures count the rest, too"
         )
+    if p.leans_on_one:
+        notes.append(
+            f"one trace alone stands for {count(p.heaviest_weight)} of about {count(p.traces)}, and figures lean on "
+            f"it. Without it: --where 'trace_id != {p.heaviest_trace_id}'"
+        )
     if p.apart:
         notes.append(
             f"{count_of(p.apart, 'trace')} kept for a person, not by chance, stand for nothing and do not count"

@@ -140,7 +140,10 @@ def _left_out(view: View) -> str:
 
 
 def _sampling(view: View) -> str:
-    parts = [f"{count_of(n, 'span')} with a tracestate that is {fault}" for fault, n in view.unbelieved_spans.items()]
+    parts = [
+        f"{count_of(n, 'span')} with a tracestate that is {fault.replace('_', ' ')}"
+        for fault, n in view.unbelieved_spans.items()
+    ]
     if view.raised_rates:
         parts.insert(0, f"{count_of(view.raised_rates, 'rate')} above what is set (evalgate sample rates)")
     return ", ".join(parts)

@@ -13,13 +13,14 @@ rate of its spans. docs/sampling.md has every setting for people who write this.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, field_validator
 
 from schema.component import ComponentConfig
 from schema.condition import ConditionError, parse_condition
 from schema.policy.failure import RULE_NAME
+from schema.sampling.tracestate import MIN_ARRIVAL_RATE, Trust
 
 MAX_RULES: Final = 100
 """A rule costs time for every span (docs/sampling.md says how much)."""
@@ -74,6 +75,15 @@ class SamplePolicy(ComponentConfig):
     """In any order: of those that hold, the highest rate counts."""
     target_per_day: Annotated[FiniteFloat, Field(gt=0)] | None = None
     """So many sampled traces a day are wanted of each tenant and rule: rates rise above what is set to reach it."""
+    tracestate: Literal["believe", "ignore"] = "believe"
+    """Whether what samplers before us say counts. Ignored, nothing that a caller sends changes a weight."""
+    min_arrival_rate: Annotated[Rate, Field(gt=0)] = MIN_ARRIVAL_RATE
+    """Who says that samplers before us let through less is not believed: a trace counts for 1 / that at most."""
+
+    @property
+    def trust(self) -> Trust:
+        """What of tracestates is believed."""
+        return Trust(self.tracestate == "believe", self.min_arrival_rate)
 
     @field_validator("rules")
     @classmethod

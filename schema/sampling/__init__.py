@@ -18,8 +18,10 @@ from schema.sampling.tracestate import (
     MAX_VALUE_CHARS,
     RANGE,
     TraceState,
+    Trust,
     read_tracestate,
     with_threshold,
+    without_sampling,
 )
 
 if TYPE_CHECKING:
@@ -32,12 +34,14 @@ __all__ = [
     "MAX_VALUE_CHARS",
     "RANGE",
     "TraceState",
+    "Trust",
     "baseline",
     "randomness",
     "read_tracestate",
     "threshold",
     "weight",
     "with_threshold",
+    "without_sampling",
 ]
 
 LOW_56: Final = np.uint64(RANGE - 1)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schema.sampling import randomness
-from schema.sampling.tracestate import BITS, HEX_DIGITS, MAX_VALUE_CHARS, RANDOM, RANGE, SPACE, THRESHOLD, VALUE
+from schema.sampling.tracestate import BITS, HEX_DIGITS, MAX_VALUE_CHARS, RANDOM, RANGE, SPACE, THRESHOLD, VALUE, Trust
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OURS: Final = r"(?:^|,)[ \t]*ot(?:(?P<equals>=)(?P<value>[^,]*)|[ \t]*(?:,|$))"
 """The first member `ot`."""
 MEMBER: Final = r"(?:^|,)[ \t]*ot(?:=|[ \t]*(?:,|$))"
+DEFAULT_TRUST: Final = Trust()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,18 @@ class Arrival:
     """Where the member `ot` does not follow the specification. None: nowhere."""
     inconsistent: NDArray[np.bool_] | None = None
     """Where a threshold is said that the trace does not reach: whoever wrote it did not sample by it. None: nowhere."""
+    too_small: NDArray[np.bool_] | None = None
+    """Where a threshold says a smaller rate than is believed. None: nowhere."""
 
 
-def arrival(trace_id: NDArray[np.uint8], trace_state: pa.Array | None = None) -> Arrival:
+def arrival(trace_id: NDArray[np.uint8], trace_state: pa.Array | None = None, trust: Trust = DEFAULT_TRUST) -> Arrival:
     """Return R of spans, and what samplers before us said of them.
 
-    `trace_id` is bytes [n, 16], `trace_state` the n headers. A threshold that a trace does not reach is erased.
+    `trace_id` is bytes [n, 16], `trace_state` the n headers. A threshold that a trace does not reach is erased, and
+    so is one of a rate too small to be believed.
     """
     values = randomness(trace_id)
-    if trace_state is None or _all_empty(trace_state):
+    if trace_state is None or not trust.reads or _all_empty(trace_state):
         return Arrival(values)
     encoded = pc.fill_null(trace_state.cast(pa.string()), "").dictionary_encode()
     which, said = encoded.indices.to_numpy(), read_tracestates(encoded.dictionary)
@@ -51,8 +55,14 @@ def arrival(trace_id: NDArray[np.uint8], trace_state: pa.Array | None = None) ->
         return Arrival(values, malformed=malformed)
     told, limit = said.has_threshold[which], said.threshold[which]
     inconsistent = told & (values < limit)
-    rate = np.where(told & ~inconsistent, np.ldexp((np.uint64(RANGE) - limit).astype(np.float64), -BITS), np.nan)
-    return Arrival(values, rate, malformed, inconsistent if inconsistent.any() else None)
+    too_small = told & ~inconsistent & (limit > np.uint64(trust.max_threshold))
+    believed = told & ~inconsistent & ~too_small
+    rate = np.where(believed, np.ldexp((np.uint64(RANGE) - limit).astype(np.float64), -BITS), np.nan)
+    return Arrival(values, rate, malformed, _where(inconsistent), _where(too_small))
+
+
+def _where(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    return mask if mask.any() else None
 
 
 def _all_empty(texts: pa.Array) -> bool:

@@ -30,6 +30,27 @@ VALUE: Final = r"[a-z][a-z0-9]*:[A-Za-z0-9._-]*(?:;[a-z][a-z0-9]*:[A-Za-z0-9._-]
 RANDOM: Final = r"[0-9a-f]{14}"
 THRESHOLD: Final = r"[0-9a-f]{1,14}"
 
+MIN_ARRIVAL_RATE: Final = 1e-4
+"""One trace in ten thousand: ten times rarer than head samplers are set to where traces are of models. Callers of an
+application choose its tracestate, and a trace that arrived at a rate counts for 1 / rate."""
+SLACK: Final = 0.01
+"""Samplers write thresholds of few digits: one that is set to the smallest rate may say a little less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What of a tracestate is believed."""
+
+    reads: bool = True
+    """Whether anything is."""
+    min_rate: float = MIN_ARRIVAL_RATE
+    """The smallest rate that a threshold may say."""
+
+    @property
+    def max_threshold(self) -> int:
+        """The highest threshold that is believed."""
+        return RANGE - round(self.min_rate * (1 - SLACK) * RANGE)
+
 
 @dataclass(frozen=True, slots=True)
 class TraceState:
@@ -63,6 +84,12 @@ def read_tracestate(text: str) -> TraceState:
         if found:
             said[name] = int(found[0].ljust(HEX_DIGITS, "0"), 16)
     return TraceState(said.get("rv"), said.get("th"))
+
+
+def without_sampling(text: str) -> str:
+    """Return a tracestate without its member `ot`."""
+    members = [member.strip(SPACE) for member in text.split(",")]
+    return ",".join(m for m in members if m and m.partition("=")[0] != "ot")
 
 
 def with_threshold(text: str, limit: int | None) -> str:

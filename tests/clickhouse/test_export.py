@@ -270,6 +270,14 @@ def test_sample_rate_is_a_whole_number_and_right_in_sum(dsn: str) -> None:
     assert query(dsn, "SELECT DISTINCT SampleRate AS rate FROM otel_traces") == [{"rate": 25}]
 
 
+def test_a_sample_rate_that_cannot_be_is_not_believed(dsn: str) -> None:
+    said = ["4", "10000", "10001", "99999999999999999999", "x"]
+    spans = [span(n, 1, attributes={"SampleRate": rate}) for n, rate in enumerate(said, 1)]
+    export(dsn, (batch_of(spans_record(spans)), "t1"))
+    rows = query(dsn, "SELECT SampleRate AS rate FROM otel_traces ORDER BY TraceId")
+    assert [r["rate"] for r in rows] == [4, 10_000, 1, 1, 1]
+
+
 def test_feedback_that_is_not_negative_or_names_no_trace_is_kept_and_flags_nothing(dsn: str) -> None:
     whole = f"{1:032x}"
     mild = [{"trace_id": whole, "polarity": polarity} for polarity in ("positive", "unknown", None)]

@@ -19,7 +19,18 @@ from collector.rates.file import RatesFile
 from schema.component import Context
 from schema.policy import Policy, RateRule, SamplePolicy
 from schema.policy.rates import Rates
-from schema.sampling import RANGE, baseline, randomness, read_tracestate, threshold, weight, with_threshold
+from schema.sampling import (
+    RANGE,
+    TraceState,
+    Trust,
+    baseline,
+    randomness,
+    read_tracestate,
+    threshold,
+    weight,
+    with_threshold,
+    without_sampling,
+)
 from schema.sampling.arrival import Arrival, arrival, read_tracestates
 from tests.collector.conftest import spans_request
 
@@ -127,6 +138,60 @@ def test_a_threshold_that_a_trace_does_not_reach_was_not_what_kept_it() -> None:
     assert came.rate.tolist() == pytest.approx([np.nan, 0.5], nan_ok=True)
 
 
+STATES = ["ot=th:ffffffffffffff", "ot=rv:ffffffffffffff;th:fffffffffffff8", "ot=th:c;rv:ffffffffffffff", ""]
+"""What two strangers say, what a sampler says, and nothing."""
+
+
+def test_a_rate_that_is_too_small_is_not_believed() -> None:
+    last = b"\xff" * 16
+    came = arrival(ids(last, bytes(16), bytes(16), last), pa.array(STATES))
+    assert came.too_small is not None
+    assert came.too_small.tolist() == [True, True, False, False]
+    assert came.inconsistent is None, "each is counted once"
+    assert came.rate is not None
+    assert came.rate.tolist() == pytest.approx([np.nan, np.nan, 0.25, np.nan], nan_ok=True)
+    assert came.randomness.tolist() == [RANGE - 1] * 4, "R is another matter: it raises no weight"
+
+
+@given(st.floats(1e-6, 1), st.integers(3, 14))
+def test_a_sampler_at_the_smallest_rate_is_believed_however_few_digits_it_writes(rate: float, digits: int) -> None:
+    """Source of the digits: the OpenTelemetry Collector's samplers write 4 behind leading fs, unless told otherwise."""
+    whole = f"{threshold(rate):014x}"
+    said = whole[: len(whole) - len(whole.lstrip("f")) + digits]
+    came = arrival(ids(b"\xff" * 16), pa.array([f"ot=th:{said}"]), Trust(min_rate=rate))
+    assert came.too_small is None
+    assert came.rate is not None
+    assert came.rate[0] >= rate * 0.98
+    less = f"ot=th:{threshold(rate * 0.9):014x}"
+    assert arrival(ids(b"\xff" * 16), pa.array([less]), Trust(min_rate=rate)).too_small is not None
+
+
+def test_a_tracestate_may_be_ignored_altogether() -> None:
+    came = arrival(ids(*[bytes(16)] * 4, bytes(16)), pa.array([*STATES, "ot=?"]), Trust(reads=False))
+    assert (came.rate, came.malformed, came.inconsistent, came.too_small) == (None, None, None, None)
+    assert came.randomness.tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "arrived", "faults"),
+    [
+        ({}, [None, None, 0.25, None], {"too_small": 2}),
+        ({"min_arrival_rate": 0.5}, [None, None, None, None], {"too_small": 3}),
+        ({"min_arrival_rate": 1e-17}, [2.0**-56, 8 * 2.0**-56, 0.25, None], {}),
+        ({"tracestate": "ignore"}, None, {}),
+    ],
+)
+def test_the_settings_say_which_tracestates_count(
+    settings: dict[str, object], arrived: list[float | None] | None, faults: dict[str, int]
+) -> None:
+    policy = Policy(sample=SamplePolicy.model_validate(settings))
+    processor = sample(policy.sample, Context("sample", Path(), policy=policy))
+    assert isinstance(processor, Sample)
+    batch = processor(batch_of(RANGE - 1, 2, 3, 4, states=STATES))
+    assert (batch.columns["arrival_rate"].to_pylist() if "arrival_rate" in batch.columns else None) == arrived
+    assert processor.tracestate_faults == faults
+
+
 @pytest.mark.parametrize(
     ("text", "malformed"),
     [
@@ -187,6 +252,7 @@ def test_a_written_threshold_is_read_again_and_all_else_stays(text: str, limit: 
     erased = with_threshold(text, None)
     assert (read_tracestate(erased).threshold, read_tracestate(erased).randomness) == (None, before.randomness)
     assert others(erased)[: 32 - 1] == others(text)[: 32 - 1]
+    assert (read_tracestate(without_sampling(text)), others(without_sampling(text))) == (TraceState(), others(text))
 
 
 def others(text: str) -> list[str]:

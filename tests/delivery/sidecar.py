@@ -15,7 +15,7 @@ from collector.delivery.forwarding import Clocks, Forwarding
 from collector.journal import Journal, JournalOptions, ReaderOptions
 from collector.journal.fs import Fs
 from collector.processors.asymmetric_sampler import AsymmetricSamplerConfig
-from schema.sampling import read_tracestate
+from schema.sampling import Trust, read_tracestate
 from tests.clickhouse.otlp import spans_record
 from tests.delivery.fakes import Scripted
 
@@ -137,6 +137,7 @@ async def sidecar(
     batch_records: int = 4,
     max_wait_bytes: int = 64 * MIB,
     not_required: Sequence[str] = (),
+    trust: Trust | None = None,
 ) -> AsyncIterator[Sidecar]:
     """Run a sidecar; leaving it without `drain` is a crash, but that everything appended is durable."""
     exporters = exporters or {"out": Scripted()}
@@ -164,7 +165,7 @@ async def sidecar(
         for n, e in exporters.items()
     }
     clocks = Clocks(clock.now_s, clock.now_unix_ns)
-    forwarding = Forwarding(NAME, config, max_wait_bytes, policy, fs=NoSync(), clocks=clocks)
+    forwarding = Forwarding(NAME, config, max_wait_bytes, policy, trust or Trust(), fs=NoSync(), clocks=clocks)
     ahead, following = await forwarding.over(journal, lanes)
     clock.hold = ahead.hold
     together = Lanes(following, next(iter(following)))

@@ -115,6 +115,21 @@ def test_what_was_thinned_is_said(
         assert words in text
 
 
+def test_a_trace_that_carries_a_tenth_of_all_weight_is_named(
+    database: TenantDatabase, dsn: str, capsys: pytest.CaptureFixture[str], project: Path
+) -> None:
+    store(database, [*(One(n) for n in range(1, 91)), One(0xBAD, failing=True, arrival=0.1)])
+    assert run(["stats", *SINCE, "--dsn", dsn]) == 0
+    note = f"--where 'trace_id != {0xBAD:032x}'"
+    text = capsys.readouterr().out
+    assert f"note one trace alone stands for 10 of about 100, and figures lean on it. Without it: {note}" in squeezed(
+        text
+    )
+    assert run(["stats", *SINCE, "--dsn", dsn, "--where", f"trace_id != {0xBAD:032x}", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)["groups"][0]["traces"]
+    assert (document["traces"], document["heaviest_weight"]) == (90, 1)
+
+
 def test_low_volume_is_said_and_no_rate_is(
     database: TenantDatabase, dsn: str, capsys: pytest.CaptureFixture[str], project: Path
 ) -> None:

@@ -174,6 +174,29 @@ def test_where_everything_is_stored_numbers_are_exact(database: TenantDatabase) 
     assert figure.high - figure.low == pytest.approx(0.1177, abs=0.002)  # 2 * 1.96 * sqrt(0.1 * 0.9 / 100)
 
 
+@pytest.mark.parametrize(
+    ("arrivals", "leans"),
+    [
+        ([1.0] * 89 + [0.1], True),
+        ([1.0] * 99 + [0.1], False),  # 10 of 109
+        ([0.1] * 5, False),  # each a fifth, as of any five
+        ([1.0] * 3, False),
+        ([1e-4], True),
+        ([1.0], False),
+        ([1e-4, 1e-4, *[1.0] * 50], True),
+    ],
+)
+def test_one_trace_that_outweighs_the_others_is_known(
+    database: TenantDatabase, arrivals: list[float], *, leans: bool
+) -> None:
+    store(database, [One(n, arrival=arrival, session=f"s{n % 2}") for n, arrival in enumerate(arrivals, 1)])
+    (group,) = read_groups(database, parse_where([]), None)
+    people = population(group)
+    assert people.leans_on_one is leans
+    assert people.heaviest_weight == pytest.approx(1 / min(arrivals))
+    assert arrivals[int(people.heaviest_trace_id, 16) - 1] == min(arrivals)
+
+
 def test_each_group_has_its_own(database: TenantDatabase) -> None:
     store(database, MIXED)
     groups = {

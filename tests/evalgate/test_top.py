@@ -120,8 +120,8 @@ def test_rates_that_rose_and_tracestates_that_are_not_believed_are_told_where_th
     assert "sampling" not in said()
     rates = [{"tenant": "acme", "rule": "", "rate": 0.5}]
     assert said(baseline_rates=rates)["sampling"] == "1 rate above what is set (evalgate sample rates)"
-    text = said(tracestate_faults={"malformed": 3})["sampling"]
-    assert text == "3 spans with a tracestate that is malformed"
+    text = said(tracestate_faults={"malformed": 3, "too_small": 1})["sampling"]
+    assert text == "3 spans with a tracestate that is malformed, 1 span with a tracestate that is too small"
 
 
 def test_a_collector_without_spans_says_where_to_send_them() -> None:

@@ -76,9 +76,11 @@ def test_the_version_names_what_the_settings_say_and_nothing_else(tmp_path: Path
             ("'acme'", "'b'"),
             ("ignore", "count"),
             ("sample:", "sample:\n  target_per_day: 5"),
+            ("sample:", "sample:\n  tracestate: ignore"),
+            ("sample:", "sample:\n  min_arrival_rate: 1e-3"),
         ]
     }
-    assert len(others | {version}) == 5
+    assert len(others | {version}) == 7
 
 
 def test_the_version_of_the_default_policy_stays() -> None:
@@ -95,6 +97,8 @@ def test_the_version_of_the_default_policy_stays() -> None:
             "1.5",
             "p.yaml:4: sample.baseline_rate: a rate is a part of all traces, from 0 to 1: 0.1 is one in ten",
         ),
+        ("baseline_rate: 0.2", "min_arrival_rate: 0", "p.yaml:4: sample.min_arrival_rate: "),
+        ("baseline_rate: 0.2", "tracestate: false", "p.yaml:4: sample.tracestate: "),
         ("0.2", ".nan", "p.yaml:4: sample.baseline_rate: a rate is a part of all traces"),
         ("0.2", "10%", "p.yaml:4: sample.baseline_rate: a rate is a part of all traces"),
         ("0.2", "true", "p.yaml:4: sample.baseline_rate: a rate is a part of all traces"),

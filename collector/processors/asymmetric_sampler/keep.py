@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from collector.processors.asymmetric_sampler.decisions import BASELINE
 from schema.arrays import codes
 from schema.ledger import FEEDBACK_SCOPE, MINUTE_NS, Entry, LedgerSignal, State, merged
-from schema.sampling import threshold, with_threshold
-from schema.sampling.arrival import arrival
+from schema.sampling import threshold, with_threshold, without_sampling
+from schema.sampling.arrival import DEFAULT_TRUST, arrival
 from schema.sampling.tracestate import BITS, RANGE
 from schema.subset import subset
 
@@ -27,18 +27,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from schema.batch import SpanBatch
+    from schema.sampling import Trust
 
 UNCHANGED: Final = -1
 UNFLAGGED: Final = "unflagged"
 """The ledger's reason: neither failing nor in the baseline, as far as was known in time."""
 
 
-def only(batch: SpanBatch, spans: NDArray[np.bool_], logs: NDArray[np.bool_], limit: NDArray[np.uint64]) -> SpanBatch:
+def only(
+    batch: SpanBatch,
+    spans: NDArray[np.bool_],
+    logs: NDArray[np.bool_],
+    limit: NDArray[np.uint64],
+    trust: Trust = DEFAULT_TRUST,
+) -> SpanBatch:
     """Return the marked rows; `limit` is the threshold that each span of the batch says from now on."""
     kept = subset(batch, spans, logs)
     return replace(
         kept,
-        trace_state=said(kept.trace_id, kept.trace_state, limit[spans]),
+        trace_state=said(kept.trace_id, kept.trace_state, limit[spans], trust),
         booked=merged((*batch.booked, *_left_out(batch, ~spans, ~logs))),
     )
 
@@ -52,20 +59,25 @@ def limits_of(flags: NDArray[np.uint8], rate: NDArray[np.float64]) -> NDArray[np
     return limit
 
 
-def said(trace_id: NDArray[np.uint8], states: pa.Array, limit: NDArray[np.uint64]) -> pa.Array:
+def said(
+    trace_id: NDArray[np.uint8], states: pa.Array, limit: NDArray[np.uint64], trust: Trust = DEFAULT_TRUST
+) -> pa.Array:
     """Return the tracestates with `th`: that of `limit`, or what they say already where that is as high.
 
-    What a sender says of sampling and cannot be (schema/sampling/arrival.py) is as if it were not there.
+    What a sender says of sampling and is not believed (schema/sampling/arrival.py) is as if it were not there. Where no
+    tracestate is read, nothing of its member `ot` goes on: who believes us must not draw with another's `rv`.
     """
     if not len(states):
         return states
-    rate = arrival(trace_id, states).rate
+    rate = arrival(trace_id, states, trust).rate
     own = limit.astype(np.int64)
     if rate is not None:
         told = ~np.isnan(rate)
         before = RANGE - np.ldexp(np.where(told, rate, 1.0), BITS).astype(np.int64)
         own[told & (before >= own)] = UNCHANGED
     which, texts = codes(states)
+    if not trust.reads:
+        texts = [without_sampling(text) for text in texts]
     pairs, row = np.unique(np.stack((which, own)), axis=1, return_inverse=True)
     distinct = [texts[w] if t == UNCHANGED else with_threshold(texts[w], t) for w, t in pairs.T.tolist()]
     return pa.array(distinct, states.type).take(pa.array(row.reshape(-1)))

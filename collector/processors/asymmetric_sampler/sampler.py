@@ -10,6 +10,7 @@ from collector.processors.asymmetric_sampler.counts import SamplerCounts
 from collector.processors.asymmetric_sampler.decisions import EARLY, FAILING, Recent, facts
 from collector.processors.asymmetric_sampler.keep import limits_of, only
 from collector.processors.asymmetric_sampler.keys import trace_keys
+from schema.sampling.arrival import DEFAULT_TRUST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from collector.processors.asymmetric_sampler.memory import Memory
     from schema.batch import SpanBatch
+    from schema.sampling import Trust
 
 
 class Sampler:
@@ -29,11 +31,13 @@ class Sampler:
         max_traces: int,
         is_early: Callable[[NDArray[np.uint64]], NDArray[np.bool_]],
         moved: Callable[[], None] = lambda: None,
+        trust: Trust = DEFAULT_TRUST,
     ) -> None:
         """`is_early` says of sequences of the journal whether those records are released before they are due."""
         self._memory = memory
         self._is_early = is_early
         self.moved = moved
+        self._trust = trust
         self._left_out = Recent.empty(max_traces)
         self.counts = SamplerCounts()
 
@@ -60,7 +64,7 @@ class Sampler:
         log_kept |= no_log_trace | early_records[batch.logs.origin]
         self._count(keys[kept & ~no_trace], flags[kept & ~no_trace], keys[~kept])
         self._count(log_keys[log_kept & ~no_log_trace], log_flags[log_kept & ~no_log_trace], log_keys[~log_kept])
-        return only(batch, kept, log_kept, limits_of(flags, rate))
+        return only(batch, kept, log_kept, limits_of(flags, rate), self._trust)
 
     def _keep_early(self, keys: NDArray[np.uint64], sequence: NDArray[np.uint64]) -> None:
         """Remember the traces that were not kept yet, as far as there is room that nothing else needs."""

@@ -20,6 +20,8 @@ SELECT
     sum(b_rate_0) AS rate_0,
     sum(b_sampled) AS sampled,
     sum(b_late) AS late,
+    max(b_heaviest_w) AS heaviest_weight,
+    argMax(b_heaviest, b_heaviest_w) AS heaviest_trace_id,
     min(b_first) AS first_unix_s,
     max(b_last) AS last_unix_s,
     sum(b_cost) AS cost,
@@ -50,6 +52,8 @@ FROM
         countIf(is_rate_0) AS b_rate_0,
         countIf(w > 0 AND is_sampled) AS b_sampled,
         countIf(w > unseen_event_w * 1.0001 AND is_failing) AS b_late,
+        max(w) AS b_heaviest_w,
+        argMax(trace_id, w) AS b_heaviest,
         min(started_unix_s) AS b_first,
         max(started_unix_s) AS b_last,
         sum(w * ifNull(cost, 0.)) AS b_cost,
@@ -58,6 +62,7 @@ FROM
     FROM
     (
         SELECT
+            trace_id,
             ifNull(toString(/* group */), '') AS group_name,
             sipHash64(session_key) AS session,
             toUnixTimestamp(start_time) AS started_unix_s,

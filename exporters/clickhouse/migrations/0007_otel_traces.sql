@@ -2,9 +2,12 @@
 -- Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, traces table.
 --
 -- SampleRate is how many spans this one stands for: those that samplers before us left out (as the sender says in the
--- attribute SampleRate, or in `ot=th` of the tracestate) times those that retention took. HyperDX takes whole numbers
--- alone and counts every other as 1: it reads greatest(toUInt64OrZero(toString(SampleRate)), 1). So a rate of 6.67 is 6
--- for a third of the traces and 7 for the rest, by a hash of the trace id: sums over many are right.
+-- attribute SampleRate, or in `ot=th` of the tracestate) times those that retention took. An attribute above
+-- 10,000 is not believed; of a tracestate the processor sample says what is (min_arrival_rate).
+--
+-- HyperDX takes whole numbers alone and counts every other as 1: it reads greatest(toUInt64OrZero(toString(SampleRate)),
+-- 1). So a rate of 6.67 is 6 for a third of the traces and 7 for the rest, by a hash of the trace id: sums over many are
+-- right.
 CREATE OR REPLACE VIEW otel_traces AS
 SELECT
     start_time AS Timestamp,
@@ -30,7 +33,15 @@ SELECT
     links.trace_state AS `Links.TraceState`,
     links.attributes AS `Links.Attributes`,
     toUInt64(least(
-        greatest(toFloat64(toUInt64OrZero(span_attributes['SampleRate'])), 1. / ifNull(arrival_rate, 1.), 1.)
+        greatest(
+            if(
+                toUInt64OrZero(span_attributes['SampleRate']) <= 10000,
+                toFloat64(toUInt64OrZero(span_attributes['SampleRate'])),
+                0.
+            ),
+            1. / ifNull(arrival_rate, 1.),
+            1.
+        )
             * sample_weight
         + cityHash64(trace_id) % 1048576 / 1048576,
         1e15
