@@ -56,6 +56,10 @@ batches, which costs a span 0.7 µs (measured)."""
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
+QUIET: Final = ("urllib3.connectionpool", "clickhouse_connect.driver._backend.http_sync")
+"""Loggers that tell of each failed attempt what our own line, right behind theirs, tells with what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listeners:
     """What a command is told, with the service, on its way."""
@@ -181,3 +185,6 @@ def log_to_stderr(config: Config, *, prefix: str = "") -> None:
         stream=sys.stderr,
         format=f"%(asctime)s %(levelname)s {prefix}%(name)s: %(message)s",
     )
+    if not log.isEnabledFor(logging.DEBUG):
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.ERROR)

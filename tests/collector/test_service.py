@@ -443,7 +443,19 @@ def test_a_second_signal_ends_the_draining(tmp_path: Path) -> None:
         assert up.process.poll() is None
         up.process.send_signal(signal.SIGTERM)
         assert up.wait() == 0
-    assert "1 requests stay in the journal" in up.err.read_text()
+    said = up.err.read_text()
+    assert said.count("1 requests stay in the journal") == 1
+    assert "127.0.0.1:9/default cannot be reached" in said
+    assert "urllib3" not in said
+    assert "clickhouse_connect" not in said
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        path.write_text(path.read_text().replace('http: {endpoint: "127.0.0.1:0"}', f"http: {{endpoint: '{address}'}}"))
+        second = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert second.returncode == 2
+    assert "stay in the journal" not in second.stderr
+    assert address in second.stderr.splitlines()[-1]
 
 
 def _is_ready(up: Running) -> bool:
