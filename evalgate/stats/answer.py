@@ -44,6 +44,10 @@ METHOD: Final = (
 NOTHING: Final = (
     "No traces since {start:%Y-%m-%d %H:%M} UTC. Look further back: --since 30d. What there is: evalgate traces"
 )
+NONE_MEETS: Final = (
+    "No traces since {start:%Y-%m-%d %H:%M} UTC that meet --where. Check the condition, leave it out, or look further "
+    "back: --since 30d. What there is: evalgate traces"
+)
 WEEK: Final = timedelta(weeks=1)
 SHORTEST: Final = timedelta(hours=1)
 """Less than that is not blown up to a week."""
@@ -120,7 +124,7 @@ def print_stats(terminal: Terminal, answer: Answer, of: str, limit: int) -> None
     """
     groups = answer.groups
     if not groups:
-        terminal.say(NOTHING.format(start=answer.window.start))
+        terminal.say(nothing_found(answer.window))
         return
     if answer.by in (None, BY_REASON):
         whole = population(groups[0])
@@ -144,6 +148,11 @@ def print_stats(terminal: Terminal, answer: Answer, of: str, limit: int) -> None
     terminal.say(METHOD)
 
 
+def nothing_found(window: Window) -> str:
+    """Return what to do where no trace is in a window: its time is to blame, or its conditions."""
+    return (NONE_MEETS if window.is_filtered else NOTHING).format(start=window.start)
+
+
 def group_figures(groups: Sequence[Group], of: str, least: Least) -> list[Figure]:
     """Return one rate of each group: failing, thumbs_down, or the name of a reason.
 
@@ -155,7 +164,7 @@ def group_figures(groups: Sequence[Group], of: str, least: Least) -> list[Figure
     known = sorted({m.removeprefix(REASON) for g in groups for m in g.sums if m.startswith(REASON)})
     if measure.startswith(REASON) and of not in known:
         names = (FAILING, THUMBS_DOWN, *known)
-        raise BadInput(f"--of {of!r}: no trace has that. There are {', '.join(names[:12])}.{did_you_mean(of, names)}")
+        raise BadInput(f"--of {of!r}: no trace has that.{did_you_mean(of, names)}")
     return [figure_of(g.name, g.of(measure), least) for g in groups]
 
 
@@ -198,7 +207,7 @@ def modes_json(answer: Answer, week: Week | None) -> dict[str, Any]:
 def print_week(terminal: Terminal, answer: Answer, week: Week | None) -> None:
     """Print a line for each mode."""
     if week is None:
-        terminal.say(NOTHING.format(start=answer.window.start))
+        terminal.say(nothing_found(answer.window))
         return
     print_modes(terminal, week.yields, week.traffic, week.enough)
     if answer.labels and not answer.labels.modes:

@@ -124,6 +124,8 @@ class Window:
     where: Where
     start: datetime
     end: datetime
+    is_filtered: bool = False
+    """By conditions of the person who asks, besides the time."""
 
 
 def read_window(where: Sequence[str], since: str, until: str | None, now: datetime) -> Window:
@@ -147,4 +149,4 @@ def read_window(where: Sequence[str], since: str, until: str | None, now: dateti
     conditions = started_since(parse_where(where), start)
     if until is not None:
         conditions = conditions.and_("start_time", "<", end.isoformat())
-    return Window(conditions, start, end)
+    return Window(conditions, start, end, is_filtered=bool(where))

@@ -72,4 +72,7 @@ def _why(sums: Sums, found: Rates, least: Least) -> str:
     if weight < MIN_GREATEST * greatest:
         return f"one trace that was not kept may stand for {greatest:.3g} of {weight:.3g}"
     rare = "with it" if float(sums.event_weight[0]) * 2 <= weight else "without it"
-    return f"only {float(found.sessions[0]):.2g} sessions {rare}, {least.events:g} are needed"
+    seen = f"{float(found.sessions[0]):.2g}"
+    return (
+        f"only {seen} {'session or trace' if seen == '1' else 'sessions or traces'} {rare}, {least.events:g} are needed"
+    )

@@ -59,5 +59,5 @@ def group_expression(name: str | None) -> str:
     if name in (None, BY_REASON):
         return "''"
     if name not in GROUPS:
-        raise BadInput(f"--by {name!r} is none of {', '.join(GROUPS)}, reason.{did_you_mean(str(name), GROUPS)}")
+        raise BadInput(f"--by {name!r} is nothing to group by.{did_you_mean(str(name), (*GROUPS, BY_REASON))}")
     return GROUPS[name]

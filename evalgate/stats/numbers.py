@@ -6,6 +6,10 @@ import math
 from typing import Final
 
 MAX_DECIMALS: Final = 12
+MOST_OF_INTERVAL: Final = 5
+"""Decimals that tell the ends of an interval apart."""
+TINY: Final = 1e-5
+"""An interval below it is told as that: nobody reads more zeros."""
 
 
 def share(rate: float, decimals: int = 0) -> str:
@@ -19,8 +23,16 @@ def share(rate: float, decimals: int = 0) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Return an interval: "2.9 to 4.0 %"; with as many decimals as tell its ends apart."""
-    decimals = 0 if high <= low else min(MAX_DECIMALS, math.ceil(-math.log10((high - low) * 100)))
+    """Return an interval: "2.9 to 4.0 %"; with as many decimals as tell its ends apart.
+
+    Ends below 0.001 % are 0, and an interval that ends there is "below 0.001 %".
+    """
+    if high < TINY:
+        return "below 0.001 %"
+    if low > 1 - TINY:
+        return "above 99.999 %"
+    decimals = 0 if high <= low else min(MOST_OF_INTERVAL, math.ceil(-math.log10((high - low) * 100)))
+    low, high = (0.0 if low < TINY else low), (1.0 if high > 1 - TINY else high)
     return f"{share(low, decimals).removesuffix(' %')} to {share(high, decimals)}"
 
 

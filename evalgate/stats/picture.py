@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from evalgate.stats.figure import WORD
-from evalgate.stats.numbers import interval, share
+from evalgate.stats.numbers import TINY, interval, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def said(figure: Figure) -> tuple[str, str]:
     if figure.rate is not None:
         return share(figure.rate), interval(figure.low, figure.high)
     if figure.events == 0 and figure.traces > 0:
-        return WORD, f"below {share(figure.high)}"
+        return WORD, interval(0.0, figure.high) if figure.high < TINY else f"below {share(figure.high)}"
     return WORD, interval(figure.low, figure.high)
 
 
