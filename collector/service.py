@@ -363,6 +363,9 @@ class Service:
         Until the delivery ends, requests are answered that they should try again. `hurry` set: do not wait for the
         delivery any longer.
         """
+        if self.state == "stopped":
+            return
+        has_run = self.state != "starting"
         self.state = "stopping"
         deadline_s = self._config.service.shutdown_timeout_s if drain_s is None else drain_s
         await self._admission.close()
@@ -385,7 +388,7 @@ class Service:
             await release(f"exporter {exporter_id}", exporter)
         if self._journal is not None:
             await self._journal.close()
-            if self.left_records:
+            if has_run and self.left_records:  # a start that failed has an error to tell, and changed nothing here
                 log.warning("%d requests stay in the journal; the next start delivers them", self.left_records)
         self.state = "stopped"
 
