@@ -25,15 +25,16 @@ def share(rate: float, decimals: int = 0) -> str:
 def interval(low: float, high: float) -> str:
     """Return an interval: "2.9 to 4.0 %"; with as many decimals as tell its ends apart.
 
-    Ends below 0.001 % are 0, and an interval that ends there is "below 0.001 %".
+    An end below 0.001 % is told as that, and an interval that ends there is "below 0.001 %".
     """
     if high < TINY:
         return "below 0.001 %"
     if low > 1 - TINY:
         return "above 99.999 %"
     decimals = 0 if high <= low else min(MOST_OF_INTERVAL, math.ceil(-math.log10((high - low) * 100)))
-    low, high = (0.0 if low < TINY else low), (1.0 if high > 1 - TINY else high)
-    return f"{share(low, decimals).removesuffix(' %')} to {share(high, decimals)}"
+    first = "<0.001" if 0 < low < TINY else share(low, decimals).removesuffix(" %")
+    last = ">99.999 %" if 1 - TINY < high < 1 else share(high, decimals)
+    return f"{first} to {last}"
 
 
 def _decimals(rate: float) -> int:
