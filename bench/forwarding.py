@@ -69,7 +69,7 @@ def measure(kind: Kind, spans: int, traces: int, rounds: int, folder: Path) -> d
         return round(best_cpu_us(work, rounds) / n, 3)
 
     memory = Memory(DecisionFile(folder, Fs()), SALT, max_traces=traces, policy="bench")
-    memory.load(0)
+    memory.load(0, mark=0)
     memory.observe(strangers(traces))
     raw = decode(records)
     full = processed(raw)

@@ -73,7 +73,7 @@ class Sidecar:
         """Begin with what the file says, as after a crash."""
         file = DecisionFile(self._folder, Fs())
         self._memory = Memory(file, SALT, max_traces=MAX_TRACES, policy="bench")
-        self._memory.load(self._read)
+        self._memory.load(self._read, mark=0)
         self._memory.free_before = lambda: self._waiting[0].batch.origins.sequence[0] if self._waiting else self._read
         self._sampler = Sampler(self._memory, MAX_TRACES, lambda sequence: np.zeros(len(sequence), np.bool_))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from collector.delivery.hold import Hold, Waiting
@@ -66,10 +67,14 @@ class Forwarding:
         memory = Memory(file, journal.id, max_traces=settings.max_traces, policy=self.policy_version)
         reader = journal.reader(self.name)
         read_before = reader.position.sequence
+        readers = [reader, *(journal.reader(name) for name in lanes)]
+        mark = max(r.marked for r in readers)
         try:
-            await asyncio.to_thread(memory.load, read_before)
+            await asyncio.to_thread(partial(memory.load, read_before, mark=mark))
         except OSError as e:
             raise ConfigError(f"the file of decisions in {directory} cannot be used: {e.strerror or e}") from None
+        for one in readers:
+            one.mark = lambda: memory.mark
         hold = Hold(
             {name: journal.reader(name) for name in lanes},
             frozenset(name for name, lane in lanes.items() if lane.required),

@@ -3,12 +3,14 @@
 A file `<name of the reader, percent-encoded>.cursor` for each:
 
     EGCUR2 <crc32c> {"journal": id, "reader": name, "next": n, "segment": s, "offset": o,
-                     "cut": last or null, "attempts": a, "skipped_records": r, "skipped_members": m}
+                     "cut": last or null, "attempts": a, "skipped_records": r, "skipped_members": m, "mark": k}
 
 Every record before sequence `next` is confirmed by this reader: stored, or quarantined. `segment` and `offset` say
 where `next` lies. `cut` is the last sequence of the batch that begins at `next`; it is on disk before that batch is
 handed out for the first time, so that a replay cuts the same batch and the database recognises its token. `attempts` is
-how many times it was handed out, counted before each time, so that one that ended the process counts too.
+how many times it was handed out, counted before each time, so that one that ended the process counts too. `mark` is a
+number of whoever keeps a file of its own beside the journal: that file held at least so much when the cursor was
+written.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ class Cursor:
     skipped_records: int = 0
     """That this reader went without, because it was too far behind."""
     skipped_members: int = 0
+    mark: int = 0
+    """What else was durable by then (`Reader.mark`); it only rises."""
 
 
 def path_of(directory: Path, reader: str) -> Path:

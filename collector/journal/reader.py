@@ -101,6 +101,8 @@ class Reader:
         self._skips: deque[Skip] = deque(maxlen=RECENT_SKIPS)
         self._held_at: int | None = None
         self._held_for_good = True
+        self.mark: Callable[[], int] = lambda: 0
+        """Asked before each cursor is written: a number to keep in it, `Cursor.mark`."""
 
     def hold(self, before: int, *, is_final: bool = False) -> None:
         """Hand out no batch with a sequence of `before` or later, until this is called again.
@@ -121,6 +123,11 @@ class Reader:
     def position(self) -> Position:
         """Where the first record lies that this reader has not confirmed."""
         return Position(self._cursor.next, self._cursor.segment, self._cursor.offset)
+
+    @property
+    def marked(self) -> int:
+        """The mark in its cursor."""
+        return self._cursor.mark
 
     @property
     def lag_bytes(self) -> int:
@@ -315,6 +322,7 @@ class Reader:
         )
 
     async def _store(self, cursor: Cursor) -> None:
+        cursor = replace(cursor, mark=max(cursor.mark, self.mark()))
         store = partial(cursors.store, self._fs, self._directory, cursor)
         await asyncio.to_thread(self._reserve.spend_for, store)
         self._cursor = cursor

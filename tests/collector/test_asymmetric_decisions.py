@@ -100,9 +100,11 @@ def test_keys_are_of_the_trace_and_its_tenant() -> None:
 # -- the file ----------------------------------------------------------------------------------------------------
 
 
-def memory(folder: Path, *, fs: Fs | None = None, policy: str = "p1", read_before: int = 0, most: int = 100) -> Memory:
+def memory(
+    folder: Path, *, fs: Fs | None = None, policy: str = "p1", read_before: int = 0, most: int = 100, mark: int = 0
+) -> Memory:
     one = Memory(DecisionFile(folder, fs or Fs()), b"journal", max_traces=most, policy=policy)
-    one.load(read_before)
+    one.load(read_before, mark=mark)
     return one
 
 
@@ -116,11 +118,11 @@ def test_what_is_saved_is_there_after_a_restart_with_the_policy_that_decided(tmp
     one.save()
     one.observe(found([(2, FAILING, 0.5), (3, BASELINE, 0.1)], 9, policy=one.policy))
     one.save()
-    again = memory(tmp_path, policy="p2", read_before=10)
+    again = memory(tmp_path, policy="p2", read_before=10, mark=one.mark)
     assert known(again) == {1: (FAILING, 0.0), 2: (FAILING | BASELINE, 0.5), 3: (BASELINE, 0.1)}
     again.observe(found([(1, EARLY, 0.0), (4, FAILING, 0.0)], 11, policy=again.policy))
     again.save()
-    third = memory(tmp_path, policy="p2", read_before=12)
+    third = memory(tmp_path, policy="p2", read_before=12, mark=again.mark)
     assert third.status()["by_policy"] == {"p1": 3, "p2": 1}
     assert third.forgotten_through == -1
 
@@ -139,9 +141,56 @@ def test_a_torn_end_costs_what_was_not_confirmed(tmp_path: Path, cut: int, room:
         one.save()
     path = tmp_path / "decisions"
     path.write_bytes(path.read_bytes()[: one.status()["file_bytes"] - cut] + bytes(room))
-    again = memory(tmp_path, read_before=2)
+    again = memory(tmp_path, read_before=2, mark=one.mark - 1)
     assert known(again) == {1: (FAILING, 0.0)}
     assert again.forgotten_through == -1
+    assert not (tmp_path / "decisions.bad").exists()
+
+
+@pytest.mark.parametrize("room", [0, 1000])
+@pytest.mark.parametrize("cut", [0, 5, 20])
+def test_an_end_that_was_confirmed_and_is_gone_is_no_torn_one(tmp_path: Path, cut: int, room: int) -> None:
+    one = memory(tmp_path)
+    ends = []
+    for key in (1, 2):
+        one.observe(found([(key, FAILING, 0.0)], key))
+        one.save()
+        ends.append(one.status()["file_bytes"])
+    path = tmp_path / "decisions"
+    path.write_bytes(path.read_bytes()[: ends[1] - cut if cut else ends[0]] + bytes(room))
+    again = memory(tmp_path, read_before=3, mark=one.mark)
+    assert known(again) == {1: (FAILING, 0.0)}
+    assert again.forgotten_through == 2
+    assert (tmp_path / "decisions.bad").exists()
+    assert memory(tmp_path, read_before=3, mark=again.mark).forgotten_through == 2
+
+
+def test_numbers_go_on_through_rewrites_restarts_and_losses(tmp_path: Path) -> None:
+    """A crash between a rewrite and the next confirmation is no loss, and no later file is taken for an older one."""
+    one = memory(tmp_path)
+    confirmed = one.mark
+    for sequence in range(150):
+        one.observe(found([(sequence * 1000 + i, FAILING, 0.0) for i in range(300)], sequence))
+        one.save()
+        assert one.mark > confirmed
+        confirmed = one.mark
+    again = memory(tmp_path, read_before=150, mark=confirmed)
+    assert again.mark > confirmed
+    third = memory(tmp_path, read_before=150, mark=confirmed)
+    assert third.mark > again.mark
+    assert not (tmp_path / "decisions.bad").exists()
+    (tmp_path / "decisions").unlink()
+    assert memory(tmp_path, read_before=150, mark=third.mark).mark > third.mark
+
+
+def test_up_to_where_it_forgot_is_known_after_a_restart_but_of_nothing_that_is_read_again(tmp_path: Path) -> None:
+    one = memory(tmp_path, most=2)
+    for key in range(1, 6):
+        one.observe(found([(key, FAILING, 0.0)], key))
+        one.save()
+    assert one.forgotten_through == 3
+    assert memory(tmp_path, most=2, read_before=6, mark=one.mark).forgotten_through == 3
+    assert memory(tmp_path, most=2, read_before=3, mark=one.mark).forgotten_through == 2
 
 
 def test_damage_in_the_middle_is_told_and_what_waits_counts_as_undecided(
@@ -155,7 +204,7 @@ def test_damage_in_the_middle_is_told_and_what_waits_counts_as_undecided(
     data = bytearray(path.read_bytes())
     data[one.status()["file_bytes"] // 2] ^= 1
     path.write_bytes(data)
-    again = memory(tmp_path, read_before=9)
+    again = memory(tmp_path, read_before=9, mark=one.mark - 2)  # what stands behind says it, though no cursor does
     assert 3 not in known(again)
     assert again.forgotten_through == 8
     assert "decisions.bad" in caplog.text
@@ -193,7 +242,7 @@ def test_a_full_disk_loses_nothing_that_is_saved_later(tmp_path: Path) -> None:
                 with pytest.raises(OSError, match="no space"):
                     one.save()
         one.save()
-    assert sorted(known(memory(tmp_path, read_before=4))) == [1, 2, 3]
+    assert sorted(known(memory(tmp_path, read_before=4, mark=one.mark))) == [1, 2, 3]
     assert not (tmp_path / "decisions.bad").exists()
 
 

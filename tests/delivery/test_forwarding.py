@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from collector.journal.cursor import path_of
 from collector.processors.asymmetric_sampler.decisions import EARLY, FACT
+from collector.processors.asymmetric_sampler.file import HEAD, MAGIC
 from schema.errors import Retryable
 from schema.sampling import threshold
 from tests.clickhouse.otlp import span
@@ -371,7 +375,9 @@ def test_a_restart_flips_no_decision_also_under_another_policy(tmp_path: Path) -
     assert sorted(spans_of(first)) == [(1, 1), (10, 3)]
 
 
-def test_without_its_file_a_sidecar_keeps_what_waits(tmp_path: Path) -> None:
+def test_without_its_file_a_sidecar_keeps_what_waits_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clock, out = Clock(), Scripted()
 
     async def main() -> None:
@@ -386,6 +392,104 @@ def test_without_its_file_a_sidecar_keeps_what_waits(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert spans_of(out) == [(1, 1), (2, 2)]
+    assert "decisions is gone" in caplog.text
+
+
+def decisions_at(data: bytes) -> list[int]:
+    """Return where each frame of a file of decisions begins, and where the last ends."""
+    places = [len(MAGIC)]
+    while data[places[-1] : places[-1] + HEAD.size].strip(b"\0"):
+        places.append(places[-1] + HEAD.size + HEAD.unpack_from(data, places[-1])[1])
+    return places
+
+
+def last_frame(data: bytes) -> bytes:
+    at = decisions_at(data)[-2] + HEAD.size + 3
+    return data[:at] + b"garbage" + data[at + 7 :]
+
+
+def between_frames(data: bytes) -> bytes:
+    return data[: decisions_at(data)[-2]]
+
+
+def a_length(data: bytes) -> bytes:
+    at = decisions_at(data)[2] + 4
+    return data[:at] + b"\xff\xff\xff\x7f" + data[at + 4 :]
+
+
+def zeroed_head(data: bytes) -> bytes:
+    at = decisions_at(data)[2]
+    return data[:at] + bytes(HEAD.size) + data[at + HEAD.size :]
+
+
+def an_older_copy(data: bytes) -> bytes:
+    end = decisions_at(data)[3]
+    return data[:end] + bytes(len(data) - end)
+
+
+DAMAGES = (last_frame, between_frames, a_length, zeroed_head, an_older_copy)
+
+
+@pytest.mark.parametrize("starts", [1, 2])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_lost_decisions_is_told_and_what_waits_is_kept_also_over_a_second_restart(
+    tmp_path: Path, damage: Callable[[bytes], bytes], starts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, out = Clock(), Scripted()
+
+    async def main() -> None:
+        async with sidecar(tmp_path, exporters={"out": Gated()}, clock=clock) as one:
+            for t in range(1, 6):
+                await one.send(span(t, t, name="fails"), span(10 + t, 10 + t))
+                await one.decided()
+            clock.pass_s(WAIT_S)
+        path = tmp_path / "decisions"
+        damaged = damage(path.read_bytes())
+        path.write_bytes(damaged)
+        for _ in range(starts - 1):
+            async with sidecar(tmp_path, exporters={"out": Gated()}, clock=clock):
+                pass
+        async with sidecar(tmp_path, exporters={"out": out}, clock=clock) as one:
+            await one.pass_s()
+            assert one.progress().sampled_out_spans == 0
+            await one.send(span(30, 30), span(31, 31))
+            await one.pass_s()
+            assert one.progress().sampled_out_spans == 1  # what comes behind the damage is decided as ever
+        assert (tmp_path / "decisions.bad").read_bytes() == damaged
+
+    asyncio.run(main())
+    assert traces_of(out) == [*range(1, 6), *range(11, 16), 30]
+    assert caplog.text.count("decisions.bad") == 1
+
+
+def test_a_decision_that_a_crash_tore_is_taken_again_and_nothing_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The crash lies between the write of a frame and the confirmation of its batch."""
+    clock, out = Clock(), Scripted()
+    path = tmp_path / "decisions"
+    cursors = [path_of(tmp_path, name) for name in ("out", NAME)]
+
+    async def main() -> None:
+        async with sidecar(tmp_path, clock=clock) as one:
+            await one.send(span(1, 1, name="fails"), span(2, 2))
+            await one.decided()
+            await until(lambda: all(p.exists() for p in cursors))
+            before = {p: p.read_bytes() for p in cursors}
+            await one.send(span(3, 3, name="fails"), span(4, 4))
+            await one.decided()
+        for cursor, data in before.items():
+            cursor.write_bytes(data)
+        path.write_bytes(last_frame(path.read_bytes()))
+        async with sidecar(tmp_path, exporters={"out": out}, clock=clock) as one:
+            await one.decided()
+            await one.pass_s()
+            assert one.counts()["early_keeps"] == 0
+
+    asyncio.run(main())
+    assert traces_of(out) == [1, 3]
+    assert "decisions" not in caplog.text
+    assert not path.with_name("decisions.bad").exists()
 
 
 def test_early_keeps_are_remembered_over_a_restart(tmp_path: Path) -> None:
@@ -404,6 +508,25 @@ def test_early_keeps_are_remembered_over_a_restart(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert spans_of(out) == [(1, 2)]
+
+
+def test_an_early_keep_that_the_file_lost_is_told_though_the_look_ahead_wrote_nothing_since(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+
+    async def main() -> None:
+        async with sidecar(tmp_path, clock=clock, max_wait_bytes=1) as one:
+            await one.send(span(1, 1))
+            await one.decided()
+            await one.settled()
+        path = tmp_path / "decisions"
+        path.write_bytes(between_frames(path.read_bytes()))
+        async with sidecar(tmp_path, clock=clock):
+            pass
+
+    asyncio.run(main())
+    assert "decisions.bad" in caplog.text
 
 
 def test_a_clean_end_leaves_what_waits_to_the_next_start(tmp_path: Path) -> None:

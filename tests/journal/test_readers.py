@@ -165,6 +165,27 @@ def test_attempts_are_counted_before_a_batch_is_handed_out(options: JournalOptio
     go(work())
 
 
+def test_a_mark_is_kept_with_each_cursor_and_only_rises(options: JournalOptions) -> None:
+    async def reopened(mark: int | None = None) -> int:
+        journal = await Journal.open(with_readers(options, "one"))
+        reader = journal.reader("one")
+        before = reader.marked
+        if mark is not None:
+            reader.mark = lambda: mark
+        await put(journal, BODY)
+        await reader.confirm(await take(reader))
+        await journal.close()
+        return before
+
+    async def work() -> None:
+        assert await reopened(7) == 0
+        assert await reopened(3) == 7
+        assert await reopened() == 7
+        assert await reopened() == 7
+
+    go(work())
+
+
 def test_a_dead_tee_is_skipped_for_itself_alone_and_counted(options: JournalOptions) -> None:
     lag_bytes = 400_000
 

@@ -41,25 +41,27 @@ class Memory:
         self.free_before: Callable[[], int] = lambda: 0
         """The first sequence that some required lane has not delivered: who was last seen before may go."""
 
-    def load(self, read_before: int) -> None:
+    def load(self, read_before: int, *, mark: int) -> None:
         """Read the file; `read_before` is the first sequence that the look-ahead has not confirmed.
 
-        What is missing of the file cannot be known again: all that was read by then is kept early. Raises OSError.
+        `mark` is the highest that a cursor of the journal has. What is missing of the file cannot be known again: all
+        that was read by then is kept early, also when it still waits after the next restart. Raises OSError.
         """
-        versions, rows, is_whole = self._file.load()
+        stored = self._file.load(mark)
+        versions = stored.versions
         with self._lock:
             self._versions = versions
             if self._policy not in versions:
                 versions.append(self._policy)
             self.policy = versions.index(self._policy)
-            self._decisions.add(rows)
+            self._decisions.add(stored.rows)
             if read_before:
                 # Something of them may wait up to there: when they were last seen is saved only with what changes.
                 seen = self._decisions.rows["last"]
                 np.maximum(seen, np.uint64(read_before - 1), out=seen)
-            if not is_whole and read_before:
-                self._decisions.forgotten_through = max(self._decisions.forgotten_through, read_before - 1)
-        self._file.rewrite(versions, self._decisions.rows)
+            forgotten_through = min(stored.forgotten_through, read_before - 1) if stored.is_whole else read_before - 1
+            self._decisions.forgotten_through = max(self._decisions.forgotten_through, forgotten_through)
+        self._file.rewrite(versions, self._decisions.rows, self.forgotten_through)
 
     def fits(self, found: NDArray[np.void]) -> bool:
         """Say whether these facts have room without forgetting what waits."""
@@ -90,19 +92,25 @@ class Memory:
         """The last sequence of which not every decision is known any more; -1 where all are."""
         return self._decisions.forgotten_through
 
+    @property
+    def mark(self) -> int:
+        """What a cursor must keep, written when `save` has returned: the number of the last durable frame."""
+        return self._file.number
+
     def save(self) -> None:
         """Return when all that was observed is on the medium. Raises OSError; call again."""
         with self._saving:
             with self._lock:
                 pending, self._pending = self._pending, []
+                forgotten_through = self.forgotten_through
             if not pending:
                 return
             rows = np.concatenate(pending)
             try:
-                if not self._file.append(self._versions, rows):
+                if not self._file.append(self._versions, rows, forgotten_through):
                     with self._lock:
-                        everything = self._decisions.rows.copy()
-                    self._file.rewrite(self._versions, everything)
+                        everything, forgotten_through = self._decisions.rows.copy(), self.forgotten_through
+                    self._file.rewrite(self._versions, everything, forgotten_through)
             except OSError:
                 with self._lock:
                     self._pending.insert(0, rows)
