@@ -37,7 +37,7 @@ def spans(result: Result) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "body", [CHAT, gzip.compress(CHAT), JSON_BODY.read_bytes(), gzip.compress(JSON_BODY.read_bytes())]
+    "body", [CHAT, gzip.compress(CHAT, mtime=0), JSON_BODY.read_bytes(), gzip.compress(JSON_BODY.read_bytes(), mtime=0)]
 )
 def test_the_content_tells_what_a_body_is(tmp_path: Path, body: bytes) -> None:
     dump = tmp_path / "dump.bin"
