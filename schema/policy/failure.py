@@ -12,44 +12,18 @@ docs/failing.md has every reason and every setting for people who write this.
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from schema.component import ComponentConfig
-from schema.condition import ConditionError, parse_condition
 from schema.failure.names import REASONS, USER_RULE
 from schema.fields import did_you_mean
-
-RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-MAX_RULES: Final = 100
-"""A rule costs time for every span (docs/failing.md says how much)."""
+from schema.policy.rule import MAX_RULES, Rule
 
 
-class FailureRule(ComponentConfig):
+class FailureRule(Rule):
     """A condition of the user's own on a span; the trace fails with the reason `rule:<name>`."""
-
-    name: str
-    when: str
-
-    @field_validator("name")
-    @classmethod
-    def _is_a_word(cls, name: str) -> str:
-        if not RULE_NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} is no name of a rule: lower-case letters, digits and _, a letter first, 64 at most"
-            )
-        return name
-
-    @field_validator("when")
-    @classmethod
-    def _is_understood(cls, when: str) -> str:
-        try:
-            parse_condition(when)
-        except ConditionError as e:
-            raise ValueError(str(e)) from None
-        return when
 
     @property
     def reason(self) -> str:

@@ -13,17 +13,13 @@ rate of its spans. docs/sampling.md has every setting for people who write this.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, FiniteFloat, field_validator
 
 from schema.component import ComponentConfig
-from schema.condition import ConditionError, parse_condition
-from schema.policy.failure import RULE_NAME
+from schema.policy.rule import MAX_RULES, Rule
 from schema.sampling.tracestate import MIN_ARRIVAL_RATE, Trust
-
-MAX_RULES: Final = 100
-"""A rule costs time for every span (docs/sampling.md says how much)."""
 
 
 def _as_rate(value: object) -> float:
@@ -40,30 +36,10 @@ def _as_rate(value: object) -> float:
 Rate = Annotated[float, BeforeValidator(_as_rate)]
 
 
-class RateRule(ComponentConfig):
+class RateRule(Rule):
     """The rate of the spans for which a condition holds."""
 
-    name: str
-    when: str
     rate: Rate
-
-    @field_validator("name")
-    @classmethod
-    def _is_a_word(cls, name: str) -> str:
-        if not RULE_NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} is no name of a rule: lower-case letters, digits and _, a letter first, 64 at most"
-            )
-        return name
-
-    @field_validator("when")
-    @classmethod
-    def _is_understood(cls, when: str) -> str:
-        try:
-            parse_condition(when)
-        except ConditionError as e:
-            raise ValueError(str(e)) from None
-        return when
 
 
 class SamplePolicy(ComponentConfig):
