@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from evalgate.dataset.store import Dataset
 from evalgate.errors import BadInput
+from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.run.engine import Settings, new_run_id, run_dataset
-from evalgate.run.rules import RuleEvaluator
 from evalgate.run.store import load_run, save_run
 from schema.case import parse_case
 from schema.evaluator import EvaluatorError, EvaluatorSpec, Score, parse_evaluator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalgate.errors import BadInput
-from evalgate.run.evaluators import load_evaluator, load_evaluators
+from evalgate.evaluators.load import load_evaluator, load_evaluators
 from schema.evaluator import parse_evaluator
 from tests.evalgate.builders import WINDOW
 

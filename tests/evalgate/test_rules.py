@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evalgate.run.rules import RuleEvaluator, check
+from evalgate.evaluators.rules import RuleEvaluator, check
 from schema.case import Case, CaseInput
 from schema.evaluator import EvaluatorError, Score, parse_evaluator, parse_rule
 from schema.run import Output

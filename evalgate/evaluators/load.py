@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from evalgate.errors import BadInput
+from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.files import read_text
-from evalgate.run.rules import RuleEvaluator
 from schema.evaluator import Evaluator, parse_evaluator
 
 EVALUATORS = Path("evals/evaluators")

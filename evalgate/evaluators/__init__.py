@@ -1,0 +1,1 @@
+"""Evaluators: read from files, and what they do with an output."""
