@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup ## walk the whole loop on this terminal: spans in, failures labelled, a red gate, a green gate
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/evalgate demo
 
 test: setup ## run the tests
 	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile

@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalgate.dataset import commands as dataset_commands
+from evalgate.demo import commands as demo_commands
 from evalgate.erase import commands as erase_commands
 from evalgate.gate import commands as gate_commands
 from evalgate.ledger import commands as ledger_commands
@@ -99,7 +100,8 @@ def build_app() -> typer.Typer:
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
     selecting = (select_commands, dialect_commands, stats_commands, sample_commands, top_commands, ledger_commands)
-    for part in (*selecting, review_commands, dataset_commands, run_commands, gate_commands, erase_commands):
+    gating = (dataset_commands, run_commands, gate_commands)
+    for part in (*selecting, review_commands, *gating, erase_commands, demo_commands):
         part.register(app)
     return app
 

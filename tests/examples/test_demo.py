@@ -11,10 +11,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
-import examples.demo
-
-DEMO = Path(examples.demo.__file__)
-ROOT = DEMO.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ("-c", "from evalgate.cli import main; main()", "demo")
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
@@ -26,7 +24,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complet
     """Run the demo with its temporary folders in a folder of ours."""
     folder = tmp_path_factory.mktemp("demo")
     result = subprocess.run(
-        [sys.executable, str(DEMO)],
+        [sys.executable, *DEMO],
         env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "120"},
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -67,7 +65,7 @@ def test_the_demo_leaves_nothing_behind(walked: tuple[subprocess.CompletedProces
 @pytest.mark.parametrize("reached", ["evalgate up --grpc-port", "evalgate traces --flagged"])
 def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, reached: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, str(DEMO)],
+        [sys.executable, *DEMO],
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -79,14 +77,14 @@ def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, reach
         assert any(reached in line for line in process.stdout)
         process.terminate()
         process.stdout.read()
-        assert process.wait() == 143
+        assert process.wait() == 2
     assert list(tmp_path.iterdir()) == []
     assert processes_in(tmp_path) == []
 
 
 @pytest.mark.timeout(60)
 def test_a_broken_promise_is_loud(tmp_path: Path) -> None:
-    """Without the commands on hand nothing can be promised: the demo says which one failed, and exits 1."""
+    """Without the commands on hand nothing can be promised: the demo says which one failed, and exits 2."""
     broken = tmp_path / "bin"
     broken.mkdir()
     (broken / "evalgate").write_text("#!/bin/sh\necho no database for you\nexit 2\n")
@@ -94,8 +92,7 @@ def test_a_broken_promise_is_loud(tmp_path: Path) -> None:
     (broken / "python").symlink_to(sys.executable)
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.executable = {str(broken / 'python')!r}\n"
-        "sys.argv = ['demo']\n"
-        "import examples.demo; examples.demo.main()"
+        "from evalgate.app import run; sys.exit(run(['demo']))"
     )
     result = subprocess.run(
         [sys.executable, "-c", script],
@@ -105,6 +102,6 @@ def test_a_broken_promise_is_loud(tmp_path: Path) -> None:
         timeout=50,
         check=False,
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "no database for you" in result.stdout
     assert [p.name for p in tmp_path.iterdir()] == ["bin"]

@@ -1,0 +1,1 @@
+"""The whole loop, walked on a terminal in a minute."""
