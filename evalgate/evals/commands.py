@@ -1,0 +1,18 @@
+"""The group `evalgate evals`. Each room adds its commands in `register`, with one line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evalgate.options import new_app
+
+if TYPE_CHECKING:
+    import typer
+
+HELP = "Evaluators: what they are, how far they agree with people, what they cover."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = new_app(HELP)
+    app.add_typer(group, name="evals")
