@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LEVEL: Final = 0.95
 GRID: Final = 2000
-"""Points of a rate's distribution: its quantiles agree with scipy's to 0.00001."""
+"""Points of a rate's distribution: its quantiles agree with scipy's to 0.00002."""
 QUANTILES: Final = 240
 """Of each rate; MCC is looked at in every pair of them."""
 MOST_LABELS: Final = 20_000
@@ -94,15 +94,21 @@ class Confusion:
         return wilson_interval(self.tn, self.negatives)
 
     def mcc_interval(self, level: float = LEVEL) -> tuple[float, float] | None:
-        """Return a two-sided interval of MCC at the labels' share of bad ones; None where a class has no label."""
+        """Return a two-sided interval of MCC at the labels' share of bad ones; None where a class has no label.
+
+        As with shares, nothing seen to the contrary leaves an end open: of a perfect table the upper one is 1.
+        """
         tail = (1 - level) / 2
         found = mcc_quantiles(self.tp, self.fn, self.tn, self.fp, (tail, 1 - tail))
-        return (found[0], found[1]) if found else None
+        if found is None:
+            return None
+        low, high = found
+        return (low if self.tp or self.tn else -1.0), (high if self.fp or self.fn else 1.0)
 
     def mcc_lower_bound(self, level: float = LEVEL) -> float | None:
-        """Return the one-sided lower bound of MCC at the labels' share of bad ones; None where a class has no label."""
-        found = mcc_quantiles(self.tp, self.fn, self.tn, self.fp, (1 - level,))
-        return found[0] if found else None
+        """Return the one-sided lower bound of MCC; the interval of twice the tail has it, too."""
+        interval = self.mcc_interval(2 * level - 1)
+        return interval[0] if interval else None
 
 
 def mcc_quantiles(tp: float, fn: float, tn: float, fp: float, at: Sequence[float]) -> list[float] | None:
@@ -362,8 +368,7 @@ def _earned(measurement: Measurement | None, policy: PermissionPolicy) -> Grant:
 
 
 def _bounds(found: Confusion, policy: PermissionPolicy) -> tuple[float | None, float | None]:
-    ends = mcc_quantiles(found.tp, found.fn, found.tn, found.fp, (1 - policy.level, policy.level))
-    return (ends[0], ends[1]) if ends else (None, None)
+    return found.mcc_interval(2 * policy.level - 1) or (None, None)
 
 
 def further_labels(found: Confusion, policy: PermissionPolicy = DEFAULT_POLICY) -> int | None:
