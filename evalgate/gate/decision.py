@@ -17,7 +17,7 @@ from schema.statistics import wilson_interval
 
 if TYPE_CHECKING:
     from schema.alignment import Grant, Permission
-    from schema.evaluator import Evidence, EvalType, Score
+    from schema.evaluator import EvalType, Evidence, Score
     from schema.run import Result
     from schema.statistics import Corrected, WeightedShare
 

@@ -1,4 +1,4 @@
-"""What is asked of a run: `policy:` of `evals/gate.yaml`. Every default is a number that docs/gate.md gives reasons for.
+"""What is asked of a run: `policy:` of `evals/gate.yaml`. docs/gate.md gives the reason of each default.
 
 policy:
   threshold: 0.8

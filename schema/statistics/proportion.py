@@ -1,4 +1,4 @@
-"""The few statistics that a gate prints. Pure Python: a gate must not need a numeric library."""
+"""Shares: their intervals, plain, of cases that come in clusters, and weighted. Pure Python."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
 Z_95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
-
-MIN_DISCORDANT = 5
-"""With fewer discordant pairs no exact one-sided McNemar test can reach p < 0.05 (4 give 0.0625, 5 give 0.031)."""
 
 MIN_EFFECTIVE_N = 30.0
 """Below it no weighted rate is told. NCHS Data Presentation Standards, Vital Health Stat 2:175, 2017."""
@@ -36,6 +33,25 @@ def wilson_interval(passed: float, total: float, z: float = Z_95) -> tuple[float
     low = 0.0 if passed == 0 else max(0.0, (centre - spread) / scale)
     high = 1.0 if passed == total else min(1.0, (centre + spread) / scale)
     return low, high
+
+
+def effective_n(clusters: Iterable[tuple[int, int]]) -> float:
+    """Return how many independent cases (passed, total) of clusters are worth; as many as there are, if each is one.
+
+    n / the design effect: the variance of the share over clusters / that of as many independent cases, never below
+    what clusters of copies would be worth (Kish, Survey Sampling, 1965: (Σm)² / Σm²). Where all passed or all failed,
+    nothing is known of the variance, and it is that.
+    """
+    sizes = [(passed, total) for passed, total in clusters if total]
+    n = sum(total for _, total in sizes)
+    if all(total == 1 for _, total in sizes):
+        return float(n)
+    copies = n * n / sum(total * total for _, total in sizes)
+    rate = sum(passed for passed, _ in sizes) / n
+    if rate in (0.0, 1.0) or len(sizes) == 1:
+        return copies
+    between = sum((passed - rate * total) ** 2 for passed, total in sizes) * len(sizes) / (len(sizes) - 1)
+    return max(copies, min(float(n), n * n * rate * (1 - rate) / between)) if between else float(n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +98,3 @@ def weighted_share(judged: Iterable[tuple[bool, float | None]]) -> WeightedShare
 
 def _through_odds(share: float, odds: float) -> float:
     return odds * share / (odds * share + 1 - share) if share < 1 else 1.0
-
-
-def mcnemar_p(broken: int, repaired: int) -> float:
-    """Return the exact one-sided p of McNemar's test: how likely so many broken pairs are if nothing changed.
-
-    `broken` pairs passed before and fail now, `repaired` the reverse. Source: Q. McNemar, Psychometrika 12 (1947),
-    with the binomial in place of the chi-square approximation.
-    """
-    pairs = broken + repaired
-    if pairs == 0:
-        return 1.0
-    return sum(math.comb(pairs, k) for k in range(broken, pairs + 1)) / (1 << pairs)
