@@ -2,11 +2,12 @@
 
     {"case_id": "case-1f0c...", "content_hash": "<sha256>",
      "input": {"messages": [{"role", "parts"}...], "text": "..."},
-     "observed": {"output": "...", "tool_calls": [{"name", "arguments"}...]},
-     "expected": {"output": "..." or null},
-     "verdict": "bad", "failure_mode": "policy_hallucination", "feature": null, "tags": [],
+     "observed": {"output": "...", "tool_calls": [{"name", "arguments", "result"?, "error"?}...],
+                  "finish_reason"?, "input_tokens"?, "output_tokens"?, "duration_ms"?},
+     "expected": {"output": "..." or null, "tool_calls"?: [{"name", "arguments"}...]},
+     "verdict": "bad", "failure_mode": "policy_hallucination", "feature": null, "tags": [], "cluster"?: "...",
      "provenance": {"trace_id", "span_id", "annotation_id", "annotator", "labelled_at", "service", "start_time",
-                    "sample_weight"}}
+                    "sample_weight", "run_id"?}}
 
 `verdict` is a person's word on the observed output. Session and user stay in the trace; a case is a file that is
 committed and read by many. A case may be written by hand: `{"input": "Where is my parcel?"}` is one.
@@ -41,7 +42,11 @@ class Observed:
 
     output: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
-    """{name, arguments}, in the order of the calls."""
+    """{name, arguments, result?, error?}, in the order of the calls. A call without a result cannot be replayed."""
+    finish_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    duration_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class Provenance:
     """ISO 8601, UTC: when the trace began."""
     sample_weight: float | None = None
     """1 / the probability with which the trace was kept for review."""
+    run_id: str | None = None
+    """The run whose failing output this case observed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +76,14 @@ class Case:
     input: CaseInput
     observed: Observed = Observed()
     expected_output: str | None = None
+    expected_tool_calls: tuple[Mapping[str, Any], ...] | None = None
+    """{name, arguments}, in the order that is right; None: nobody says, () : none is right."""
     verdict: Verdict | None = None
     failure_mode: str | None = None
     feature: str | None = None
     tags: tuple[str, ...] = ()
+    cluster: str | None = None
+    """What it shares with the cases it is not independent of: a session, named by a hash, or a template."""
     provenance: Provenance = field(default_factory=Provenance)
 
     @property
@@ -81,7 +92,7 @@ class Case:
         return content_hash(
             {
                 "input": _input_json(self.input),
-                "expected": {"output": self.expected_output},
+                "expected": _expected_json(self),
                 "verdict": self.verdict,
                 "failure_mode": self.failure_mode,
             }
@@ -103,13 +114,14 @@ def case_to_json(case: Case) -> dict[str, Any]:
     return {
         "case_id": case.case_id,
         "input": _input_json(case.input),
-        "observed": {"output": case.observed.output, "tool_calls": [dict(c) for c in case.observed.tool_calls]},
-        "expected": {"output": case.expected_output},
+        "observed": _observed_json(case.observed),
+        "expected": _expected_json(case),
         "verdict": case.verdict,
         "failure_mode": case.failure_mode,
         "feature": case.feature,
         "tags": list(case.tags),
-        "provenance": asdict(case.provenance),
+        **({"cluster": case.cluster} if case.cluster else {}),
+        "provenance": provenance_to_json(case.provenance),
         "content_hash": case.content_hash,
     }
 
@@ -132,12 +144,21 @@ def parse_case(value: Any) -> Case:
     case = Case(
         case_id=case_id or "case-" + short_hash(_input_json(asked)),
         input=asked,
-        observed=Observed(observed.optional_text("output"), observed.objects("tool_calls")),
+        observed=Observed(
+            output=observed.optional_text("output"),
+            tool_calls=observed.objects("tool_calls"),
+            finish_reason=observed.optional_text("finish_reason"),
+            input_tokens=observed.optional_int("input_tokens"),
+            output_tokens=observed.optional_int("output_tokens"),
+            duration_ms=observed.optional_number("duration_ms"),
+        ),
         expected_output=expected.optional_text("output"),
+        expected_tool_calls=None if expected.any("tool_calls") is None else expected.objects("tool_calls"),
         verdict=Verdict(spelled) if spelled else None,
         failure_mode=failure_mode_of(fields.optional_text("failure_mode")),
         feature=fields.optional_text("feature"),
         tags=fields.texts("tags"),
+        cluster=fields.optional_text("cluster"),
         provenance=parse_provenance(provenance),
     )
     for part in (fields, observed, expected, provenance):
@@ -156,13 +177,41 @@ def parse_provenance(fields: Fields) -> Provenance:
         service=fields.optional_text("service"),
         start_time=fields.optional_text("start_time"),
         sample_weight=fields.optional_number("sample_weight"),
+        run_id=fields.optional_text("run_id"),
     )
+
+
+def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
+    """Return the JSON object of where a case came from; a run is named only where there was one."""
+    values = asdict(provenance)
+    if provenance.run_id is None:
+        del values["run_id"]
+    return values
 
 
 def message_text(message: Mapping[str, Any]) -> str:
     """Return the text parts of a canonical message, joined by newlines."""
     parts = message.get("parts") or ()
     return "\n".join(str(p["content"]) for p in parts if p.get("type") == "text" and p.get("content") is not None)
+
+
+def _observed_json(observed: Observed) -> dict[str, Any]:
+    known = {
+        "finish_reason": observed.finish_reason,
+        "input_tokens": observed.input_tokens,
+        "output_tokens": observed.output_tokens,
+        "duration_ms": observed.duration_ms,
+    }
+    return {
+        "output": observed.output,
+        "tool_calls": [dict(c) for c in observed.tool_calls],
+        **{name: value for name, value in known.items() if value is not None},
+    }
+
+
+def _expected_json(case: Case) -> dict[str, Any]:
+    calls = case.expected_tool_calls
+    return {"output": case.expected_output, **({} if calls is None else {"tool_calls": [dict(c) for c in calls]})}
 
 
 def _input_json(asked: CaseInput) -> dict[str, Any]:

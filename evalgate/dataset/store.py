@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from schema.case import Case
+    from schema.run import SetAside
 
 DATASETS = Path("evals/datasets")
 META_SCHEMA = "evalgate/dataset/1"
@@ -37,6 +38,8 @@ class Dataset:
     name: str
     path: Path
     cases: tuple[Case, ...]
+    set_aside: tuple[SetAside, ...] = ()
+    """Lines that are no case, where the reader was asked to go on."""
 
     @property
     def version(self) -> str:

@@ -15,9 +15,9 @@ from evalgate.errors import BadInput
 from evalgate.evaluators.load import EVALUATORS, load_evaluators
 from evalgate.gate.decide import percent, weighted_words
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
-from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, Settings, run_dataset
+from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, Kept, Settings, run_dataset
 from evalgate.run.store import save_run
-from evalgate.run.target import load_target
+from evalgate.run.targets.load import load_target
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.run import summarise
 from schema.statistics import weighted_share
@@ -52,15 +52,19 @@ def run(
         raise BadInput(f"the dataset {cases.path} has no cases. Add some: evalgate dataset build --name {cases.name}")
     judges = load_evaluators(evaluators)
     with contextlib.redirect_stdout(sys.stderr):  # what a target prints is not our result
-        goal = load_target(target)
+        goal = load_target(target, cases.cases)
         with terminal.progress(f"running {cases.name}", len(cases.cases)) as step:
+
+            def tell(_: Kept) -> None:
+                step()
+
             done = run_dataset(
                 cases,
                 goal,
                 judges,
                 target_name=name or target,
                 settings=Settings(concurrency, timeout_s),
-                step=step,
+                step=tell,
             )
     path = save_run(replace(done, target=name or target))
     summary = summarise(done)

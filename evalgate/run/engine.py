@@ -1,24 +1,42 @@
-"""Send every case of a dataset to a target and have the evaluators judge the outputs."""
+"""Send every case of a dataset to a target and have the evaluators judge the outputs.
+
+    (case, attempt) ──▶ target, again where something broke on the way ──▶ evaluators ──▶ Attempt ──▶ kept at once
+
+An attempt is tried again only where infrastructure broke: a timeout, a refused connection, "too many requests". An
+answer is never asked for anew, whatever the evaluators say of it: failures would be re-rolled until they pass.
+"""
 
 from __future__ import annotations
 
-import queue
+import random
 import secrets
-import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from evalgate.run.targets.answer import Busy, TargetAnswer
+from evalgate.run.work import in_threads
 from schema.case import case_to_json
 from schema.evaluator import EvaluatorError, Score
-from schema.run import DatasetUsed, ErrorKind, EvaluatorUsed, Output, Result, Run, RunError
+from schema.run import (
+    Attempt,
+    DatasetUsed,
+    ErrorKind,
+    EvaluatorUsed,
+    Output,
+    Result,
+    Run,
+    RunError,
+    RunSettings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from evalgate.dataset.store import Dataset
-    from evalgate.run.target import Target
+    from evalgate.run.targets.answer import Target
+    from schema.alignment import Measurement
     from schema.case import Case
     from schema.evaluator import Evaluator
 
@@ -26,6 +44,11 @@ DEFAULT_TIMEOUT_S = 60.0
 """Long enough for an agent of several model calls."""
 DEFAULT_CONCURRENCY = 4
 """Polite to a provider's rate limit."""
+DEFAULT_RETRIES = 2
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+WITHHELD = ("observed", "expected", "verdict", "failure_mode", "tags", "provenance", "content_hash", "cluster")
+"""What a target is not told: the answer, and what people said of the last one."""
 
 
 def _now() -> datetime:
@@ -43,6 +66,41 @@ class Settings:
 
     concurrency: int = DEFAULT_CONCURRENCY
     timeout_s: float = DEFAULT_TIMEOUT_S
+    repeats: int = 1
+    retries: int = DEFAULT_RETRIES
+    replay: bool = False
+
+
+class Outputs:
+    """Where outputs are kept between runs: this one keeps none."""
+
+    def get(self, request: Mapping[str, Any]) -> tuple[Output, float] | None:  # noqa: ARG002 - the seam
+        """Return the output for a request, and what it took in ms."""
+        return None
+
+    def put(self, request: Mapping[str, Any], output: Output, duration_ms: float) -> None:
+        """Keep an output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run touches of the world, so that tests can put something else there."""
+
+    now: Callable[[], datetime] = _now
+    clock: Callable[[], float] = time.perf_counter
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+    outputs: Outputs = field(default_factory=Outputs)
+    admit: Callable[[], RunError | None] = lambda: None
+    """Called before each try: waits for the rate limit; an error: the budget is spent, do not try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An attempt of a case, as it ends."""
+
+    case: Case
+    attempt: Attempt
 
 
 def run_dataset(
@@ -52,97 +110,182 @@ def run_dataset(
     *,
     target_name: str,
     settings: Settings = Settings(),
-    step: Callable[[], None] = lambda: None,
-    now: Callable[[], datetime] = _now,
+    step: Callable[[Kept], None] = lambda _: None,
+    around: Surroundings = Surroundings(),
     run_id: str | None = None,
+    started_at: str | None = None,
+    done: Mapping[tuple[str, int], Attempt] | None = None,
+    used: Sequence[EvaluatorUsed] | None = None,
+    recorded: RunSettings | None = None,
 ) -> Run:
-    """Return the run; results are in the order of the dataset. `step` is called after each case, from any thread."""
-    started = now()
+    """Return the run; results are in the order of the dataset.
 
-    def one(case: Case) -> Result:
-        result = run_case(case, target, evaluators, settings.timeout_s)
-        step()
-        return result
+    `step` is called in this thread after each attempt, as it ends. `done` are attempts of an earlier, unfinished run,
+    by case and number: they are taken as they are. An interruption is raised once; what was kept is kept.
+    """
+    began = around.now()
+    attempts = dict(done or {})
+    jobs = [
+        (case, number)
+        for number in range(1, settings.repeats + 1)
+        for case in dataset.cases
+        if (case.case_id, number) not in attempts
+    ]
 
-    results = _map(one, dataset.cases, settings.concurrency)
+    def work(job: tuple[Case, int]) -> Attempt:
+        case, number = job
+        return run_attempt(case, number, target, evaluators, settings=settings, around=around)
+
+    for (case, number), attempt in in_threads(work, jobs, settings.concurrency):
+        attempts[case.case_id, number] = attempt
+        step(Kept(case, attempt))
     return Run(
-        run_id=run_id or new_run_id(started),
-        started_at=started.isoformat(timespec="milliseconds"),
-        finished_at=now().isoformat(timespec="milliseconds"),
+        run_id=run_id or new_run_id(began),
+        started_at=started_at or began.isoformat(timespec="milliseconds"),
+        finished_at=around.now().isoformat(timespec="milliseconds"),
         dataset=DatasetUsed(dataset.name, dataset.version, str(dataset.path)),
         target=target_name,
-        evaluators=tuple(
-            EvaluatorUsed(
-                e.spec.id,
-                e.spec.version,
-                e.spec.failure_mode,
-                e.spec.mcc_score,
-                e.spec.threshold,
-                e.spec.coverage_target,
-            )
-            for e in evaluators
+        evaluators=tuple(used if used is not None else [evaluator_used(e) for e in evaluators]),
+        results=tuple(
+            result_of(case, [attempts[case.case_id, n] for n in range(1, settings.repeats + 1)])
+            for case in dataset.cases
         ),
-        results=results,
+        settings=recorded
+        or RunSettings(settings.repeats, settings.concurrency, settings.timeout_s, replay=settings.replay),
+        cost_usd=_total(a.output.cost_usd for a in attempts.values() if a.output and not a.cached),
+        judge_cost_usd=_total(a.judge_cost_usd for a in attempts.values()),
+        set_aside=dataset.set_aside,
     )
 
 
-def run_case(case: Case, target: Target, evaluators: Sequence[Evaluator], timeout_s: float) -> Result:
-    """Run one case and judge it by every evaluator that applies."""
-    began = time.perf_counter()
-    answer = target(case_to_json(case), timeout_s)
-    duration_ms = round((time.perf_counter() - began) * 1000, 3)
-    output = answer if isinstance(answer, Output) else None
-    error = answer if isinstance(answer, RunError) else None
+def run_attempt(
+    case: Case,
+    number: int,
+    target: Target,
+    evaluators: Sequence[Evaluator],
+    *,
+    settings: Settings,
+    around: Surroundings,
+) -> Attempt:
+    """Ask the target once, again where something broke on the way, and have every evaluator judge that applies."""
+    request = request_of(case, replay=settings.replay)
+    kept = around.outputs.get(request) if number == 1 else None
+    notes: list[str] = []
+    if kept is not None:
+        answer, duration_ms = TargetAnswer(kept[0]), kept[1]
+    else:
+        began = around.clock()
+        answer = _ask(request, target, settings, around, notes)
+        duration_ms = round((around.clock() - began) * 1000, 3)
+    output = answer.output
+    if kept is None and output is not None and number == 1 and not answer.notes:
+        around.outputs.put(request, output, duration_ms)
     scores: list[Score] = []
+    error = answer.error
     if output is not None:
-        for evaluator in evaluators:
-            if evaluator.spec.applies(case):
-                verdict = evaluator(case, output)
-                if isinstance(verdict, EvaluatorError):
-                    error = error or RunError(ErrorKind.EVALUATOR, f"{verdict.evaluator}: {verdict.message}")
-                else:
-                    scores.append(verdict)
+        scores, error = judge(case, output, evaluators)
+    return Attempt(
+        number=number,
+        output=output,
+        scores=tuple(scores),
+        error=error,
+        duration_ms=duration_ms,
+        cached=kept is not None,
+        judge_cost_usd=_total(s.cost_usd for s in scores),
+        notes=(*notes, *answer.notes),
+    )
+
+
+def judge(case: Case, output: Output, evaluators: Sequence[Evaluator]) -> tuple[list[Score], RunError | None]:
+    """Return what each evaluator that applies says of an output, and the first error of one."""
+    scores: list[Score] = []
+    error = None
+    for evaluator in evaluators:
+        if evaluator.spec.applies(case):
+            verdict = evaluator(case, output)
+            if isinstance(verdict, EvaluatorError):
+                error = error or RunError(ErrorKind.EVALUATOR, f"{verdict.evaluator}: {verdict.message}")
+            else:
+                scores.append(verdict)
+    return scores, error
+
+
+def request_of(case: Case, *, replay: bool) -> dict[str, Any]:
+    """Return what a target is told of a case: what was asked, never what a right answer is.
+
+    With `replay` also what the tools answered in production.
+    """
+    request = {k: v for k, v in case_to_json(case).items() if k not in WITHHELD}
+    if replay:
+        request["replay"] = [dict(c) for c in case.observed.tool_calls]
+    return request
+
+
+def evaluator_used(evaluator: Evaluator, measurement: Measurement | None = None) -> EvaluatorUsed:
+    """Return what a run notes of an evaluator."""
+    spec = evaluator.spec
+    return EvaluatorUsed(
+        id=spec.id,
+        version=spec.version,
+        failure_mode=spec.failure_mode,
+        eval_type=spec.eval_type,
+        evidence=spec.evidence,
+        generated=spec.generated is not None,
+        mcc_score=spec.mcc_score,
+        threshold=spec.threshold,
+        pass_at=getattr(spec.body, "pass_at", None),
+        coverage_target=spec.coverage_target,
+        must_not_break=spec.must_not_break,
+        measurement=measurement,
+    )
+
+
+def result_of(case: Case, attempts: Sequence[Attempt]) -> Result:
+    """Return the result that these attempts make."""
     return Result(
         case_id=case.case_id,
         content_hash=case.content_hash,
         failure_mode=case.failure_mode,
+        feature=case.feature,
+        cluster=case.cluster,
         provenance=case.provenance,
         input_text=case.input.text,
-        output=output.text if output else None,
-        tool_calls=output.tool_calls if output else (),
-        scores=tuple(scores),
-        error=error,
-        duration_ms=duration_ms,
+        observed_output=case.observed.output,
+        expected_output=case.expected_output,
+        attempts=tuple(attempts),
     )
 
 
-def _map(function: Callable[[Case], Result], cases: Sequence[Case], workers: int) -> tuple[Result, ...]:
-    """Return the result of each case, in order, from a few threads.
+def _ask(
+    request: Mapping[str, Any], target: Target, settings: Settings, around: Surroundings, notes: list[str]
+) -> TargetAnswer:
+    """Return the answer, or the error of the last try."""
+    tries = 1
+    while True:
+        if spent := around.admit():
+            return TargetAnswer(error=spent)
+        answer = target(request, settings.timeout_s)
+        if not isinstance(answer, Busy):
+            return answer if isinstance(answer, TargetAnswer) else TargetAnswer.of(answer)
+        if tries > settings.retries:
+            again = f" (tried {tries} times)" if tries > 1 else ""
+            return TargetAnswer(error=RunError(answer.error.kind, answer.error.message + again))
+        notes.append(f"tried again: {answer.error.message}")
+        around.sleep(_wait_s(tries, answer.retry_after_s, around.random()))
+        tries += 1
 
-    The threads are daemons: whoever interrupts a run waits for no target. (An executor would wait at exit.)
+
+def _wait_s(tries: int, retry_after_s: float | None, lot: float) -> float:
+    """Return how long to wait after so many tries: what the other side asks for, else twice as long each time.
+
+    `lot` (0 to 1) spreads clients that were refused together.
     """
-    waiting: queue.SimpleQueue[tuple[int, Case]] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
-    for item in enumerate(cases):
-        waiting.put(item)
+    if retry_after_s is not None:
+        return min(max(retry_after_s, 0.0), LONGEST_WAIT_S)
+    return min(FIRST_WAIT_S * 2.0 ** (tries - 1), LONGEST_WAIT_S) * (0.5 + 0.5 * lot)
 
-    def work() -> None:
-        while True:
-            try:
-                number, case = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                done.put((number, function(case)))
-            except BaseException as e:  # noqa: BLE001 - raised again in the calling thread
-                done.put((number, e))
 
-    for n in range(min(workers, len(cases))):
-        threading.Thread(target=work, name=f"evalgate-run-{n}", daemon=True).start()
-    results: dict[int, Result] = {}
-    while len(results) < len(cases):
-        number, result = done.get()
-        if isinstance(result, BaseException):
-            raise result
-        results[number] = result
-    return tuple(results[n] for n in range(len(cases)))
+def _total(costs: Any) -> float | None:
+    """Return the sum of what is known; None where nothing is."""
+    known = [c for c in costs if c is not None]
+    return sum(known) if known else None

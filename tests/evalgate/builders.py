@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from schema.case import Provenance
 from schema.evaluator import Score
-from schema.run import DatasetUsed, ErrorKind, EvaluatorUsed, Result, Run, RunError
+from schema.run import Attempt, DatasetUsed, ErrorKind, EvaluatorUsed, Output, Result, Run, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -21,6 +21,24 @@ rule: {type: not_contains, text: 90 days}
 """
 
 
+def attempt(
+    number: int = 1,
+    *,
+    passed: bool | None = True,
+    evaluator: str = "e",
+    error: ErrorKind | None = None,
+    score: float | None = None,
+    output: str = "said",
+    tool_calls: Sequence[Mapping[str, Any]] = (),
+    cost_usd: float | None = None,
+) -> Attempt:
+    """Return an attempt with one score, none (passed=None), or an error."""
+    if error:
+        return Attempt(number, None, error=RunError(error, "broke"), duration_ms=1.0)
+    scores = () if passed is None else (Score(evaluator, float(passed) if score is None else score, passed, "because"),)
+    return Attempt(number, Output(output, tuple(tool_calls), cost_usd=cost_usd), scores, duration_ms=1.0)
+
+
 def result(
     case_id: str,
     *,
@@ -28,23 +46,26 @@ def result(
     evaluator: str = "e",
     error: ErrorKind | None = None,
     content_hash: str = "h",
-    failure_mode: str = "m",
+    failure_mode: str | None = "m",
+    feature: str | None = None,
+    cluster: str | None = None,
     trace_id: str | None = None,
     sample_weight: float | None = None,
+    score: float | None = None,
+    attempts: Sequence[Attempt] = (),
 ) -> Result:
-    """Return a result with one score, none (passed=None), or an error."""
-    scores = () if passed is None or error else (Score(evaluator, float(passed), passed, "because"),)
+    """Return a result: of these attempts, else of one with one score, none (passed=None), or an error."""
     return Result(
         case_id=case_id,
         content_hash=content_hash,
         failure_mode=failure_mode,
+        feature=feature,
+        cluster=cluster,
         provenance=Provenance(trace_id=trace_id, sample_weight=sample_weight),
         input_text="asked",
-        output="said",
-        tool_calls=(),
-        scores=scores,
-        error=RunError(error, "broke") if error else None,
-        duration_ms=1.0,
+        observed_output=None,
+        expected_output=None,
+        attempts=tuple(attempts) or (attempt(passed=passed, evaluator=evaluator, error=error, score=score),),
     )
 
 

@@ -41,9 +41,7 @@ def answering(case: Mapping[str, Any], timeout_s: float) -> Output | RunError:
 
 
 def test_each_case_is_judged_by_what_applies_to_it() -> None:
-    run = run_dataset(
-        dataset("m", "m", "other"), answering, [RuleEvaluator(SHORT)], target_name="t", now=lambda: AT, run_id="r"
-    )
+    run = run_dataset(dataset("m", "m", "other"), answering, [RuleEvaluator(SHORT)], target_name="t", run_id="r")
     assert [r.passed for r in run.results] == [True, False, None]
     assert [len(r.scores) for r in run.results] == [1, 1, 0]
     assert run.run_id == "r"
@@ -151,7 +149,7 @@ def test_latest_is_the_last_run(project: Path) -> None:
         ("{", "is not JSON"),
         ("[]", "must be an object"),
         ("{}", "its schema is None"),
-        ('{"schema": "evalgate/run/1"}', "lacks 'run_id'"),
+        ('{"schema": "evalgate/run/2"}', "lacks 'run_id'"),
     ],
 )
 def test_a_file_that_is_no_run_is_refused(project: Path, content: str, words: str) -> None:

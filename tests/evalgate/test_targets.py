@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.errors import BadInput
-from evalgate.run.target import load_target, to_output
+from evalgate.run.targets.answer import to_output
+from evalgate.run.targets.load import load_target
 from schema.run import ErrorKind, Output, RunError
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def test_outputs_from_a_file(project: Path) -> None:
     target = load_target("file:o.jsonl")
     assert target(CASE, 1) == Output("x")
     assert target({"case_id": "case-2"}, 1) == RunError(ErrorKind.TARGET, "rate limit")
-    assert target({"case_id": "case-3"}, 1) == RunError(ErrorKind.TARGET, "o.jsonl has no line for case-3")
+    assert target({"case_id": "case-3"}, 1) == RunError(ErrorKind.TARGET, "o.jsonl has no output for case-3")
 
 
 @pytest.mark.parametrize(
