@@ -52,7 +52,7 @@ class RuleEvaluator:
     def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:
         """Judge one output; an error inside the rule is a value."""
         try:
-            finding = check(self.spec.rule, case, output)
+            finding = check(self.spec.body, case, output)
         except (ValueError, TypeError, RecursionError, KeyError) as e:
             return EvaluatorError(self.spec.id, one_line(f"{type(e).__name__}: {e}", 300))
         return Score(self.spec.id, 1.0 if finding.holds else 0.0, finding.holds, one_line(finding.reason, 300))

@@ -123,9 +123,8 @@ def test_which_cases_an_evaluator_judges(
     feature: str | None,
     applies: bool,  # noqa: FBT001 - the expectation
 ) -> None:
-    spec = parse_evaluator(
-        {"id": "e", "failure_mode": "m", "applies_to": applies_to, "rule": {"type": "max_chars", "limit": 1}}
-    )
+    said = {} if applies_to is None else {"applies_to": applies_to}
+    spec = parse_evaluator({"id": "e", "failure_mode": "m", "rule": {"type": "max_chars", "limit": 1}, **said})
     assert spec.applies(Case("c", CaseInput((), "?"), failure_mode=mode, feature=feature)) is applies
 
 
