@@ -1,0 +1,136 @@
+"""The one place that talks HTTP: a request's body in, what came back out.
+
+The openai SDK sends it, over one pool of connections for all threads; its own retries are off (ours know the budget
+and the rate limit) and it parses nothing (a server may answer with anything). Redirects are not followed: they would
+take content and key to where nobody has allowed it. To loopback nothing goes through a proxy.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from evalgate.errors import BadInput
+from evalgate.model.chat import ModelErrorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openai import OpenAI
+
+    from evalgate.model.settings import ModelSettings
+
+MAX_ANSWER_BYTES = 8 << 20
+"""Far above the longest answer of any model."""
+NO_KEY = "none"
+"""Servers on one's own machine ask for no key, and the SDK insists on one."""
+MISSING_EXTRA = "models need the openai package: pip install 'otel-evalgate[judge]'"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What the endpoint answered, whatever the status."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in small letters."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nothing that one could read came back."""
+
+    kind: ModelErrorKind
+    message: str
+    was_sent: bool = True
+    """Whether the endpoint may have received the request."""
+
+
+class Transport(Protocol):
+    """Sends one request of chat completions. Never raises for a request. Safe from many threads."""
+
+    def __call__(self, body: Mapping[str, Any], timeout_s: float) -> HttpAnswer | NoAnswer:
+        """Send it once."""
+
+
+def require_extra() -> None:
+    """Say so at once where the SDK is not installed.
+
+    Raises:
+        BadInput: naming the extra.
+
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("openai", "genai_prices")):
+        raise BadInput(MISSING_EXTRA)
+
+
+class SdkTransport:
+    """The openai SDK; it is imported with the first request that is really sent (half a second)."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._settings = settings
+        self._client: OpenAI | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, body: Mapping[str, Any], timeout_s: float) -> HttpAnswer | NoAnswer:
+        """Send it once."""
+        client = self._open()
+        import openai  # noqa: PLC0415 - see the class
+
+        ends = time.monotonic() + timeout_s
+        try:
+            with client.chat.completions.with_streaming_response.create(**body, timeout=timeout_s) as response:
+                data = bytearray()
+                for piece in response.iter_bytes():
+                    data += piece
+                    if len(data) > MAX_ANSWER_BYTES:
+                        return NoAnswer(
+                            ModelErrorKind.MALFORMED, f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MiB"
+                        )
+                    if time.monotonic() > ends:
+                        return NoAnswer(ModelErrorKind.TIMEOUT, f"no whole answer within {timeout_s:g} s")
+                return HttpAnswer(response.status_code, _lower(response.headers), bytes(data))
+        except openai.APITimeoutError as e:
+            return NoAnswer(
+                ModelErrorKind.TIMEOUT, f"no answer within {timeout_s:.3g} s", was_sent=not _before_sending(e)
+            )
+        except openai.APIConnectionError as e:
+            return NoAnswer(ModelErrorKind.CONNECTION, _cause(e), was_sent=not _before_sending(e))
+        except openai.APIStatusError as e:
+            return HttpAnswer(e.status_code, _lower(e.response.headers), e.response.content[:MAX_ANSWER_BYTES])
+        except Exception as e:  # noqa: BLE001 - the HTTP library's own, while the answer is read; it becomes a value
+            slow = "timeout" in type(e).__name__.lower()
+            return NoAnswer(ModelErrorKind.TIMEOUT if slow else ModelErrorKind.CONNECTION, _cause(e))
+
+    def _open(self) -> OpenAI:
+        with self._lock:
+            if self._client is None:
+                require_extra()
+                import openai  # noqa: PLC0415 - see the class
+
+                settings = self._settings
+                self._client = openai.OpenAI(
+                    api_key=settings.key.reveal() if settings.key else NO_KEY,
+                    base_url=settings.base_url,
+                    max_retries=0,
+                    http_client=openai.DefaultHttpxClient(follow_redirects=False, trust_env=not settings.is_loopback),
+                )
+            return self._client
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _before_sending(error: BaseException) -> bool:
+    """Return whether no connection was made: ConnectError, ConnectTimeout, PoolTimeout of the HTTP library."""
+    return type(error.__cause__).__name__ in {"ConnectError", "ConnectTimeout", "PoolTimeout"}
+
+
+def _cause(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}"
