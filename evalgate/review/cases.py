@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.files import to_json_line
-from evalgate.select.reading import final_output, tool_calls, user_input
+from evalgate.select.reading import final_output, finish_reason, tool_calls, user_input
 from evalgate.select.traces import iso_time
 from schema.case import Case, CaseInput, Observed, Provenance, case_id_of, case_to_json, parse_case
 
@@ -61,12 +62,13 @@ def make_case(trace: Trace, annotation: Annotation) -> Case | None:
     return Case(
         case_id=case_id_of(label.trace_id, label.span_id),
         input=CaseInput(messages, text),
-        observed=Observed(final_output(trace, label.span_id), tool_calls(trace, label.span_id)),
+        observed=_observed(trace, label.span_id),
         expected_output=label.corrected_output,
         verdict=label.verdict,
         failure_mode=label.failure_mode,
         feature=trace.row.feature,
         tags=tuple(sorted(span_tags)),
+        cluster=cluster_of(trace.row.session_id) if trace.row.session_id else None,
         provenance=Provenance(
             trace_id=label.trace_id,
             span_id=label.span_id or None,
@@ -77,6 +79,24 @@ def make_case(trace: Trace, annotation: Annotation) -> Case | None:
             start_time=iso_time(trace.row.start_unix_ns),
             sample_weight=trace.row.sample_weight or None,
         ),
+    )
+
+
+def cluster_of(session_id: str) -> str:
+    """Return what cases of one session share. The session itself stays in the trace."""
+    return "session-" + hashlib.sha256(f"cluster:{session_id}".encode()).hexdigest()[:12]
+
+
+def _observed(trace: Trace, span_id: str) -> Observed:
+    span = next((s for s in trace.spans if s.span_id == span_id), None) if span_id else None
+    whole = span or trace.row
+    return Observed(
+        output=final_output(trace, span_id),
+        tool_calls=tool_calls(trace, span_id),
+        finish_reason=finish_reason(trace, span_id),
+        input_tokens=whole.input_tokens,
+        output_tokens=whole.output_tokens,
+        duration_ms=round(whole.duration_ms, 3),
     )
 
 

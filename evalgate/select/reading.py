@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 from schema.case import message_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from evalgate.select.traces import Span, Trace
 
 SPEAKING = ("agent", "workflow", "llm")
 """Kinds of span whose input a user may have written."""
+MAX_RESULT_CHARS = 64 * 1024
+"""Of one tool result in a case: a page that a retriever found fits."""
+MAX_RESULTS_CHARS = 512 * 1024
+"""Of all of them in one case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +91,21 @@ def final_output(trace: Trace, span_id: str = "") -> str | None:
 
 
 def tool_calls(trace: Trace, span_id: str = "") -> tuple[dict[str, Any], ...]:
-    """Return {name, arguments} of every tool call below the given span (or of the trace), in order.
+    """Return {name, arguments, result?, error?} of every tool call below the given span (or of the trace), in order.
 
-    From the tools' own spans where there are any, else from what the models asked for.
+    From the tools' own spans where there are any, else from what the models asked for and were told. Results are what
+    a run can replay; one that is too large to keep is left out and named in `omitted`.
     """
     inside = _below(trace, span_id) if span_id else trace.spans
-    ran = tuple({"name": s.tool_name or s.name, "arguments": s.tool_arguments} for s in inside if s.kind == "tool")
-    return ran or tuple(
-        {"name": p.get("name"), "arguments": p.get("arguments")}
-        for s in inside
-        if s.kind == "llm" and s.counted
-        for m in s.output_messages
-        for p in m["parts"]
-        if p.get("type") == "tool_call"
-    )
+    ran = [_ran(s) for s in inside if s.kind == "tool"]
+    return _bounded(ran or _asked(inside))
+
+
+def finish_reason(trace: Trace, span_id: str = "") -> str | None:
+    """Return why the model stopped that spoke last; None where nobody recorded it."""
+    inside = _below(trace, span_id) if span_id else trace.spans
+    reasons = [s.finish_reasons[-1] for s in inside if s.kind == "llm" and s.finish_reasons]
+    return reasons[-1] if reasons else None
 
 
 def conversation(trace: Trace) -> list[Line]:
@@ -164,6 +169,47 @@ def _tool_input(span: Span) -> str | None:
     if span.tool_arguments is None:
         return span.input_text
     return f"{span.tool_name or span.name}({_text(span.tool_arguments)})"
+
+
+def _ran(span: Span) -> dict[str, Any]:
+    call: dict[str, Any] = {"name": span.tool_name or span.name, "arguments": span.tool_arguments}
+    if span.tool_result is not None:
+        call["result"] = span.tool_result
+    if span.error:
+        call["error"] = span.problem
+    return call
+
+
+def _asked(spans: Iterable[Span]) -> list[dict[str, Any]]:
+    models = [s for s in spans if s.kind == "llm" and s.counted]
+    told = {
+        p["id"]: p["response"]
+        for s in models
+        for m in s.input_messages
+        for p in m["parts"]
+        if p.get("type") == "tool_call_response" and isinstance(p.get("id"), str) and p.get("response") is not None
+    }
+    calls = []
+    for s in models:
+        for p in (p for m in s.output_messages for p in m["parts"] if p.get("type") == "tool_call"):
+            call = {"name": p.get("name"), "arguments": p.get("arguments")}
+            known = isinstance(p.get("id"), str) and p["id"] in told
+            calls.append(call | {"result": told[p["id"]]} if known else call)
+    return calls
+
+
+def _bounded(calls: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Leave out what would make a case too large for a file that people read."""
+    left = MAX_RESULTS_CHARS
+    kept = []
+    for call in calls:
+        size = len(_text(call.get("result")))
+        if size > min(MAX_RESULT_CHARS, left):
+            call = {k: v for k, v in call.items() if k != "result"} | {"omitted": f"a result of {size} characters"}  # noqa: PLW2901 - one call, cut
+        else:
+            left -= size
+        kept.append(call)
+    return tuple(kept)
 
 
 def _below(trace: Trace, span_id: str) -> list[Span]:

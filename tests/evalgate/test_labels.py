@@ -46,7 +46,9 @@ def test_a_label_makes_a_quarantined_case_with_its_provenance(traffic: Traffic) 
     assert (case.verdict, case.failure_mode, case.feature) == (Verdict.BAD, "policy_hallucination", "refunds")
     assert [message_text(m) for m in case.input.messages] == ["Can I return my shoes?"]
     assert case.observed.output == "You have 90 days."
-    assert case.observed.tool_calls == ({"name": "policy", "arguments": {"q": 1}},)
+    (call,) = case.observed.tool_calls
+    assert (call["name"], call["arguments"], call["result"]) == ("policy", {"q": 1}, "timeout")
+    assert case.observed.duration_ms is not None
     assert case.expected_output == "You have 30 days."
     assert (case.provenance.trace_id, case.provenance.annotator) == (A, "ann")
     assert (case.provenance.service, case.provenance.sample_weight) == ("shop", 1.0)

@@ -157,7 +157,8 @@ def test_what_a_trace_says(shop: Traffic) -> None:
     assert speaker.kind == "agent"
     assert user_input(trace) == ((message("user", "Can I return my shoes?"),), "Can I return my shoes?")
     assert final_output(trace) == "You have 90 days."
-    assert tool_calls(trace) == ({"name": "policy", "arguments": {"q": 1}},)
+    call = {"name": "policy", "arguments": {"q": 1}, "result": "timeout", "error": "Timeout"}
+    assert tool_calls(trace) == (call,)
     assert [(line.role, line.text) for line in conversation(trace)] == [
         ("system", "You are kind."),
         ("user", "Can I return my shoes?"),
