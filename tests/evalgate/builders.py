@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from schema.case import Provenance
 from schema.evaluator import Score
+from schema.hashing import short_hash
 from schema.run import Attempt, DatasetUsed, ErrorKind, EvaluatorUsed, Output, Result, Run, RunError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def result(
     passed: bool | None = True,
     evaluator: str = "e",
     error: ErrorKind | None = None,
-    content_hash: str = "h",
+    content_hash: str | None = None,
     failure_mode: str | None = "m",
     feature: str | None = None,
     cluster: str | None = None,
@@ -57,7 +58,7 @@ def result(
     """Return a result: of these attempts, else of one with one score, none (passed=None), or an error."""
     return Result(
         case_id=case_id,
-        content_hash=content_hash,
+        content_hash=content_hash or f"hash of {case_id}",
         failure_mode=failure_mode,
         feature=feature,
         cluster=cluster,
@@ -69,16 +70,21 @@ def result(
     )
 
 
-def run_of(results: Iterable[Result], evaluators: Sequence[EvaluatorUsed] | None = None, version: str = "v1") -> Run:
-    """Return a run of these results, by default judged by one evaluator named "e"."""
+def run_of(
+    results: Iterable[Result], evaluators: Sequence[EvaluatorUsed] | None = None, version: str | None = None
+) -> Run:
+    """Return a run of these results, by default judged by one evaluator named "e"; the version is that of the cases."""
+    rows = tuple(results)
     return Run(
         run_id="r1",
         started_at="2026-11-20T09:00:00+00:00",
         finished_at="2026-11-20T09:00:01+00:00",
-        dataset=DatasetUsed("d", version, "evals/datasets/d.jsonl"),
+        dataset=DatasetUsed(
+            "d", version or short_hash(sorted((r.case_id, r.content_hash) for r in rows)), "evals/datasets/d.jsonl"
+        ),
         target="python:t:f",
         evaluators=tuple(evaluators or (EvaluatorUsed("e", "ev1", "m"),)),
-        results=tuple(results),
+        results=rows,
     )
 
 
