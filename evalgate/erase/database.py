@@ -25,6 +25,8 @@ BY_ID: Final = ("spans", "events", "span_revisions", "settlements", "trace_parts
 """Tables whose trace_id is FixedString(16). The view otel_traces and all others read from these."""
 BY_HEX: Final = ("feedback", "annotations", "holds")
 BY_CASE: Final = ("case_events",)
+BY_TENANT: Final = ("issue_events",)
+"""Tables that say nothing of one trace: they go with their tenant."""
 OF_HEX: Final = "trace_id IN {ids:Array(String)}"
 OF_CASE: Final = (
     "case_id IN (SELECT case_id FROM case_events "
@@ -35,8 +37,9 @@ TABLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(BY_ID, OF_ID),
     **dict.fromkeys(BY_HEX, OF_HEX),
     **dict.fromkeys(BY_CASE, OF_CASE),
+    **dict.fromkeys(BY_TENANT, ""),
 }
-"""Every table with content, to the condition on its rows; names are ours alone."""
+"""Every table with content, to the condition on its rows, "" where none is of a trace; names are ours alone."""
 COUNTED: Final = {"spans": "traces", "events": "logs"}
 """Tables whose rows the ledger counts, to its signal."""
 
@@ -59,6 +62,8 @@ def targets(erasure: Erasure, trace_ids: Sequence[str], table: str) -> Iterator[
     tenant = erasure.tenant or ""
     if erasure.is_whole_tenant:
         yield Target(table, OF_TENANT, {"tenant": tenant})
+        return
+    if table in BY_TENANT:
         return
     for i in range(0, len(trace_ids), IDS_AT_A_TIME):
         ids = list(trace_ids[i : i + IDS_AT_A_TIME])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.files import read_jsonl
+from evalgate.issues.numbers import open_issues
 from evalgate.review.cases import (
     CaseEvent,
     by_id,
@@ -113,7 +114,7 @@ def draft(
 
 
 def save(database: TenantDatabase, drafts: Sequence[Draft]) -> Saved:
-    """Save labels and their cases. Saving the same again changes nothing, and repairs what was cut short."""
+    """Save labels, their cases and issues. Saving the same again changes nothing, and repairs what was cut short."""
     drafts = _in_time(drafts)
     fresh = [d for d in drafts if not d.repeated]
     database.insert_rows("annotations", [_row(d.annotation, undone=0) for d in fresh])
@@ -124,6 +125,9 @@ def save(database: TenantDatabase, drafts: Sequence[Draft]) -> Saved:
     for annotator in sorted({c.provenance.annotator or "" for c in cases}):
         own = [c for c in cases if (c.provenance.annotator or "") == annotator]
         record(database, own, CaseEvent.CREATED, actor=annotator, reason="labelled")
+    modes = {d.annotation.label.failure_mode: d.annotation.label.annotator for d in drafts}
+    for annotator in sorted(set(modes.values())):
+        open_issues(database, [m for m, who in modes.items() if m and who == annotator], actor=annotator)
     without_case = sum(d.case is None for d in drafts)
     return Saved(len(fresh), len(drafts) - len(fresh), tuple(c.case_id for c in cases), without_case)
 

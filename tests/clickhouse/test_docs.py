@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schema.md").read_text("utf-8")
 QUERIES = re.findall(r"```sql\n(.+?)```", PAGE, re.DOTALL)
-WORKFLOW = {"annotations_latest", "cases", "span_revisions", "held_traces", "retention_log", "retention_counts"}
+WORKFLOW = {
+    "annotations_latest",
+    "cases",
+    "issues",
+    "span_revisions",
+    "held_traces",
+    "retention_log",
+    "retention_counts",
+}
 
 
 @pytest.fixture

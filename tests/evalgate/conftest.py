@@ -46,7 +46,7 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
 def opened(dsn: str) -> Iterator[Database]:
     """Lend the database, empty."""
     with connect(dsn) as db:
-        for table in ("spans", "trace_parts", "feedback", "annotations", "case_events"):
+        for table in ("spans", "trace_parts", "feedback", "annotations", "case_events", "issue_events"):
             db.command(f"TRUNCATE TABLE {table}")
         yield db
 

@@ -21,3 +21,7 @@ SELECT * FROM annotations_latest WHERE tenant = {tenant:String};
 CREATE OR REPLACE VIEW tenant_cases AS SELECT * FROM cases WHERE tenant = {tenant:String};
 
 CREATE OR REPLACE VIEW tenant_case_events AS SELECT * FROM case_events WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_issue_events AS SELECT * FROM issue_events WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_issues AS SELECT * FROM issues WHERE tenant = {tenant:String};

@@ -1,0 +1,1 @@
+"""Alignment: evaluators measured against what people said, and what that permits them."""

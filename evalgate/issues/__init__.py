@@ -1,0 +1,1 @@
+"""Issues: failure modes that people have named, counted and numbered."""

@@ -1,0 +1,57 @@
+"""The numbers of issues: given once, at the first label of a failure mode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from evalgate.database import sql
+from schema.errors import Retryable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from evalgate.database import TenantDatabase
+
+MAX_TRIES: Final = 100
+
+
+def issue_numbers(database: TenantDatabase) -> dict[str, int]:
+    """Return the number of each failure mode that has one."""
+    return {str(r["failure_mode"]): int(r["number"]) for r in database.rows(sql(__package__, "numbers"))}
+
+
+def open_issues(database: TenantDatabase, modes: Iterable[str], *, actor: str) -> dict[str, int]:
+    """Give each of these failure modes a number, unless it has one; return the numbers of all, {} when asked for none.
+
+    Two who label at once never give two modes one number, nor one mode two: a number is stored once, whoever comes
+    second reads what the first wrote, and tries the next.
+
+    Raises:
+        Retryable: others open issues all the time.
+
+    """
+    wanted = sorted(set(modes))
+    if not wanted:
+        return {}
+    known = issue_numbers(database)
+    for mode in wanted:
+        tries = 0
+        while mode not in known:
+            tries += 1
+            if tries > MAX_TRIES:
+                raise Retryable("others open issues all the time; try again")
+            _append(database, max(known.values(), default=0) + 1, mode, actor)
+            known = issue_numbers(database)
+    return known
+
+
+def _append(database: TenantDatabase, number: int, mode: str, actor: str) -> None:
+    """Write the number, or nothing where somebody has it."""
+    import pyarrow as pa  # noqa: PLC0415 - the gate must not need it
+
+    row = {"tenant": database.tenant, "number": number, "event": "opened", "failure_mode": mode, "actor": actor}
+    types = [(name, pa.uint32() if name == "number" else pa.string()) for name in row]
+    opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
+    opened.insert_arrow(
+        "issue_events", pa.Table.from_pylist([row], pa.schema(types)), f"issue/{database.tenant}/{number}"
+    )

@@ -1,0 +1,153 @@
+"""Issues: numbered once, counted by what is labelled, kept in a snapshot for those without a database."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from evalgate.database import TenantDatabase
+from evalgate.errors import BadInput
+from evalgate.issues.numbers import issue_numbers, open_issues
+from evalgate.issues.read import join, list_issues
+from evalgate.issues.store import issues_of_cases, read_issues, with_standing, write_issues
+from evalgate.review.labels import draft, save, undo
+from schema.case import Case, CaseInput, Provenance
+from schema.issue import Issue, IssueStatus, issue_to_json, parse_issue
+from schema.verdict import Label, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.evalgate.traffic import Traffic
+
+A, B, C = ("0a" * 16, "0b" * 16, "0c" * 16)
+NINE = "2026-11-20T09:0"
+
+
+def say(database: TenantDatabase, trace_id: str, mode: str | None, verdict: Verdict = Verdict.BAD) -> None:
+    save(database, [draft(database, Label(trace_id, "", verdict, mode, annotator="ann"))])
+
+
+def test_labels_open_issues_that_count_traces_and_know_when(traffic: Traffic) -> None:
+    db = traffic.database
+    for trace_id in (A, B, C):
+        traffic.refund(trace_id)
+    say(db, B, "tone")
+    say(db, A, "policy")
+    say(db, C, "tone", Verdict.PARTIAL)
+    say(db, C, "tone", Verdict.PARTIAL)
+    tone, policy = list_issues(db)
+    assert (tone.id, tone.failure_mode, tone.occurrences, len(tone.cases)) == (1, "tone", 2, 2)
+    assert (policy.id, policy.failure_mode, policy.occurrences) == (2, "policy", 1)
+    assert (tone.first_seen, tone.last_seen) == (f"{NINE}2:00.000000+00:00", f"{NINE}3:00.000000+00:00")
+    say(db, B, None, Verdict.GOOD)
+    assert [i.occurrences for i in list_issues(db)] == [1, 1], "what one says later counts"
+    undo(db, 3, "ann")
+    tone, policy = list_issues(db)
+    assert (tone.occurrences, tone.first_seen, tone.is_active) == (1, f"{NINE}2:00.000000+00:00", True)
+    assert (policy.occurrences, policy.is_active, policy.cases) == (0, False, ()), "its number stays"
+    say(db, A, "tools")
+    assert issue_numbers(db) == {"tone": 1, "policy": 2, "tools": 3}
+    assert issue_numbers(TenantDatabase(db.opened, "other")) == {}
+    assert open_issues(TenantDatabase(db.opened, "other"), ["x"], actor="a") == {"x": 1}
+
+
+def test_two_modes_never_get_one_number_nor_one_mode_two(database: TenantDatabase) -> None:
+    """All read the same state before anyone writes."""
+    opening = [["a", "b"], ["b", "a"], ["c", "a"], ["d", "c"]]
+    barrier = Barrier(len(opening))
+
+    class Together(TenantDatabase):
+        def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+            found = super().rows(sql, parameters)
+            if not barrier.broken and not found:
+                barrier.wait(timeout=30)
+            return found
+
+    with ThreadPoolExecutor(len(opening)) as pool:
+        tasks = [pool.submit(open_issues, Together(database.opened, "default"), modes, actor="x") for modes in opening]
+        for task in tasks:
+            task.result(timeout=60)
+    numbers = issue_numbers(database)
+    assert sorted(numbers) == ["a", "b", "c", "d"]
+    assert sorted(numbers.values()) == [1, 2, 3, 4]
+    (written,) = database.opened.rows("SELECT count() AS n FROM issue_events")
+    assert written["n"] == 4
+
+
+def test_labels_older_than_issues_get_their_number_when_issues_are_listed(traffic: Traffic) -> None:
+    traffic.refund(A)
+    say(traffic.database, A, "tone")
+    traffic.database.opened.command("TRUNCATE TABLE issue_events")
+    assert [(i.id, i.failure_mode) for i in list_issues(traffic.database, actor="x")] == [(1, "tone")]
+
+
+def test_a_trace_that_expired_was_seen_when_its_case_says_or_else_when_it_was_labelled() -> None:
+    case = Case("case-1", CaseInput((), "q"), failure_mode="tone", provenance=Provenance(trace_id=A, start_time=NINE))
+    gone = {"failure_mode": "tone", "labelled_unix_us": 1_800_000_000_000_000, "start_unix_ns": 0}
+    (issue,) = join({"tone": 7}, [{**gone, "trace_id": A}, {**gone, "trace_id": B}], [case])
+    assert issue.id == 7
+    assert issue.first_seen == NINE
+    assert issue.last_seen is not None
+    assert issue.last_seen.startswith("2027-01-15T08:00:00")
+
+
+FULL = Issue(3, "tone", IssueStatus.COVERED, NINE, NINE, 2, ("case-1",), ("polite",))
+
+
+def test_a_snapshot_is_read_as_it_was_written_and_only_written_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "evals" / "issues.jsonl"
+    assert read_issues(path) == ()
+    assert write_issues([FULL, Issue(1, "policy")], path)
+    assert [i.id for i in read_issues(path)] == [1, 3]
+    assert read_issues(path)[1] == FULL
+    assert not write_issues(read_issues(path), path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": 0}, "'id' must be a whole number from 1 on"),
+        ({"status": "gone"}, "must be open, covered or fixed"),
+        ({"occurrences": -1}, "must be a count"),
+        ({"colour": 1}, "unknown field"),
+        ({"failure_mode": " "}, "lacks 'failure_mode'"),
+    ],
+)
+def test_a_wrong_issue_is_refused_in_words(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_issue({**issue_to_json(FULL), **change})
+
+
+def test_a_snapshot_with_an_issue_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "issues.jsonl"
+    write_issues([FULL, replace(FULL, id=4)], path)
+    with pytest.raises(BadInput, match="line 2: issue 3 \\(tone\\) stands twice"):
+        read_issues(path)
+    path.write_text("{", "utf-8")
+    with pytest.raises(BadInput, match="line 1: this is not JSON"):
+        read_issues(path)
+
+
+def test_what_is_read_anew_keeps_its_standing() -> None:
+    fresh = [Issue(3, "tone", occurrences=9), Issue(4, "new")]
+    kept, new = with_standing(fresh, [FULL, Issue(4, "renamed", IssueStatus.FIXED)])
+    assert (kept.status, kept.evaluators, kept.occurrences) == (IssueStatus.COVERED, ("polite",), 9)
+    assert new.status is IssueStatus.OPEN
+
+
+def test_files_alone_give_issues_that_keep_their_ids() -> None:
+    def case(name: str, mode: str | None, at: str | None = None) -> Case:
+        return Case(name, CaseInput((), name), failure_mode=mode, provenance=Provenance(start_time=at))
+
+    cases = [case("c1", "tone", "2026-11-21"), case("c2", "tools"), case("c3", None), case("c4", "a")]
+    issues = issues_of_cases(cases, [FULL])
+    assert [(i.id, i.failure_mode, i.occurrences) for i in issues] == [(3, "tone", 2), (4, "a", 1), (5, "tools", 1)]
+    assert issues[0].cases == ("c1", "case-1")
+    assert (issues[0].first_seen, issues[0].last_seen) == (NINE, "2026-11-21")
+    assert issues_of_cases(cases, issues) == issues
