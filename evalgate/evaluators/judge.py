@@ -1,0 +1,124 @@
+"""A judge: a model that is asked how good an output is, by criteria in words.
+
+What cannot be read as a verdict is asked for once more and is then an error, never a guess; so are a refusal, an
+answer that was cut, and a model that does not answer. A judge that is asked `repeats` times needs every verdict: a
+mean of those that happened to come would be another judge's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from evalgate.evaluators.prompt import VERDICT_SCHEMA, judge_prompt
+from evalgate.evaluators.verdict import Verdict, parse_verdict
+from evalgate.model.chat import ModelError
+from evalgate.terminal import one_line
+from schema.evaluator import EvaluatorError, Judge, Score
+
+if TYPE_CHECKING:
+    from evalgate.evaluators.prompt import JudgePrompt
+    from evalgate.model.chat import ChatModel, Completion
+    from schema.case import Case
+    from schema.evaluator import EvaluatorSpec
+    from schema.run import Output
+
+REASON_CHARS = 1000
+SHOWN_CHARS = 120
+"""Of an answer that is no verdict."""
+ROUNDED = 9
+"""Digits of a mean: three times 0.8 is 0.8, also in floats."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeEvaluator:
+    """Judges by asking a model. Safe from many threads."""
+
+    spec: EvaluatorSpec
+    model: ChatModel
+    is_swapped: bool = False
+    """The new response stands before the original one: to measure what the order does."""
+    is_fresh: bool = False
+    """No verdict comes from the cache: to measure how steady the judge is."""
+
+    @property
+    def judge(self) -> Judge:
+        """What the file says of the judge."""
+        assert isinstance(self.spec.body, Judge)  # noqa: S101 - whoever made it looked
+        return self.spec.body
+
+    def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:
+        """Judge one output."""
+        judge = self.judge
+        try:
+            prompt = judge_prompt(judge, case, output, is_swapped=self.is_swapped)
+        except (TypeError, ValueError, RecursionError) as e:
+            return self._error(f"the case cannot be shown to a judge: {one_line(str(e), SHOWN_CHARS)}")
+        verdicts: list[Verdict] = []
+        calls: list[Completion] = []
+        for number in range(judge.repeats):
+            verdict = self._ask(prompt, calls, is_fresh=self.is_fresh or number > 0)
+            if isinstance(verdict, EvaluatorError):
+                return verdict
+            verdicts.append(verdict)
+        scores = tuple(v.score for v in verdicts)
+        mean = round(fmean(scores), ROUNDED)
+        return Score(
+            evaluator=self.spec.id,
+            score=mean,
+            passed=mean >= judge.pass_at,
+            reason=_reason(verdicts, mean, prompt.data.cut),
+            cost_usd=_cost(calls),
+            cached=all(c.cached for c in calls),
+            repeats=scores if len(scores) > 1 else (),
+        )
+
+    def _ask(self, prompt: JudgePrompt, calls: list[Completion], *, is_fresh: bool) -> Verdict | EvaluatorError:
+        """Return one verdict; an answer that is none is asked for once more, round the cache."""
+        said = ""
+        for fresh in (is_fresh, True):
+            answer = self.model.complete(
+                prompt.messages,
+                temperature=0.0,
+                max_tokens=self.judge.max_output_tokens,
+                json_schema=VERDICT_SCHEMA,
+                fresh=fresh,
+            )
+            if isinstance(answer, ModelError):
+                return self._error(f"{answer.kind}: {answer.message}")
+            calls.append(answer)
+            if answer.refusal:
+                return self._error(f"the judge refused: {one_line(answer.refusal, SHOWN_CHARS)}")
+            try:
+                return parse_verdict(answer.text)
+            except ValueError as e:
+                if answer.finish_reason == "length":
+                    return self._error(
+                        f"the judge's answer was cut at {self.judge.max_output_tokens} tokens; "
+                        "raise max_output_tokens of the judge"
+                    )
+                said = f"the judge's answer is no verdict, twice: {e}: {one_line(answer.text, SHOWN_CHARS)!r}"
+        return self._error(said)
+
+    def _error(self, message: str) -> EvaluatorError:
+        return EvaluatorError(self.spec.id, message)
+
+
+def _reason(verdicts: list[Verdict], mean: float, cut: tuple[str, ...]) -> str:
+    """Return the reasoning of the verdict that is nearest the mean, and what one must know of it."""
+    nearest = min(verdicts, key=lambda v: abs(v.score - mean))
+    notes = []
+    if len(verdicts) > 1:
+        scores = sorted(v.score for v in verdicts)
+        notes.append(f"mean of {len(scores)} verdicts from {scores[0]:g} to {scores[-1]:g}")
+    if cut:
+        notes.append(f"the judge did not see {' and '.join(cut)}")
+    told = f" ({'; '.join(notes)})" if notes else ""
+    return one_line(nearest.reasoning, REASON_CHARS) + told
+
+
+def _cost(calls: list[Completion]) -> float | None:
+    costs = [c.cost_usd for c in calls]
+    known = [c for c in costs if c is not None]
+    return sum(known) if len(known) == len(costs) else None
