@@ -150,6 +150,7 @@ class OpenAIModel:
             asked["response_format"] = {"type": "json_schema", "json_schema": named}
         if tools:
             asked["tools"] = [{"type": "function", "function": dict(t)} for t in tools]
+        asked = _whole(asked)
         key = content_hash({"base_url": self._settings.base_url, "request": asked})
         if self._cache is not None and not fresh and (known := self._cached(key)) is not None:
             return known
@@ -168,7 +169,7 @@ class OpenAIModel:
     def _ask(self, asked: Mapping[str, Any], timeout_s: float | None) -> Completion | ModelError:
         """Try until there is an answer, a fault that stays, or no time is left."""
         price = self._prices.of(self._name)
-        tokens = estimate_tokens(len(json.dumps(asked, ensure_ascii=False).encode("utf-8", "surrogatepass")))
+        tokens = estimate_tokens(len(json.dumps(asked, ensure_ascii=False).encode("utf-8")))
         most_out = int(asked.get("max_tokens") or DEFAULT_OUTPUT_TOKENS)
         estimate_usd = price.cost_usd(tokens, most_out) if price else None
         ends = math.inf if timeout_s is None else self._clock.monotonic() + timeout_s
@@ -297,6 +298,17 @@ def _cost(price: Price | None, answer: Completion) -> float | None:
 
 def _tokens(answer: Completion) -> int | None:
     return None if answer.input_tokens is None else answer.input_tokens + (answer.output_tokens or 0)
+
+
+def _whole(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the request without lone surrogates, which no endpoint can be sent."""
+    text = json.dumps(asked, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        whole: dict[str, Any] = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return whole
+    return asked
 
 
 def _to_json(answer: Completion) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,7 +22,6 @@ DEFAULT_ATTEMPT_TIMEOUT_S = 60.0
 """Of one attempt; a judge's answer is short."""
 DEFAULT_DEADLINE_S = 180.0
 """Of a call with all its attempts, from its first turn on."""
-NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 
 
 class Secret:
@@ -56,7 +54,7 @@ class ModelSettings:
     attempt_timeout_s: float = DEFAULT_ATTEMPT_TIMEOUT_S
     deadline_s: float = DEFAULT_DEADLINE_S
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    prices: Mapping[str, Price] = NO_PRICES
+    prices: Mapping[str, Price] = field(default_factory=dict)
     """By model; "*" is for all."""
     allow_insecure_url: bool = False
 
