@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .model import Model, Request, Response
 
 Outcome = Literal["fine", "policy_hallucination", "tool_loop", "unhandled_tool_error", "provider_error", "cut_short"]
-SECONDS_PER_TOKEN: Final = 0.001
+SECONDS_PER_TOKEN: Final = 0.0003
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,25 @@ _INCIDENTS: Final = (
     (Line("What are your opening hours?", "provider_error", "down", "never answers", provider_errors=2),),
     (Line("Send me your return policy in full, everything", "cut_short"),),
 )
-"""What goes wrong; each happens once, and everything else is plain."""
+"""What goes wrong; each happens once."""
+
+_FURNITURE: Final = ("armchair", "bench", "bookcase", "desk", "lamp", "mirror", "rug", "sideboard", "sofa", "stool")
+_WINDOW_QUESTIONS: Final = (
+    "How long can I return the {}?",
+    "How many days do I have to send the {} back for a return?",
+    "Can I still return a {} that came five weeks ago?",
+)
+_WINDOWS: Final = tuple(
+    (Line(question.format(item), "policy_hallucination", "down" if n % 3 else None),)
+    for n, (item, question) in enumerate((i, q) for i in _FURNITURE for q in _WINDOW_QUESTIONS)
+)
+"""What goes wrong most: everybody asks how long they have."""
 
 
-def plan(seed: str, plain_visits: int = 48) -> tuple[Visit, ...]:
+def plan(seed: str, plain_visits: int = 220) -> tuple[Visit, ...]:
     """Return the visits of a seed, in the order in which they happen."""
     rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
-    stories = [*_INCIDENTS, *(rng.choice(_PLAIN) for _ in range(plain_visits))]
+    stories = [*_INCIDENTS, *_WINDOWS, *(rng.choice(_PLAIN) for _ in range(plain_visits))]
     rng.shuffle(stories)
     return tuple(
         Visit(
