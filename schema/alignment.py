@@ -11,6 +11,7 @@ stand beside the matrix. One measurement is one line of `evals/alignment/<evalua
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -111,19 +112,22 @@ class Confusion:
         return interval[0] if interval else None
 
 
-def mcc_quantiles(tp: float, fn: float, tn: float, fp: float, at: Sequence[float]) -> list[float] | None:
+def mcc_quantiles(
+    tp: float, fn: float, tn: float, fp: float, at: Sequence[float], *, share: float | None = None
+) -> list[float] | None:
     """Return quantiles of what MCC may be, given these counts; None where a class has none.
 
-    TPR ~ Beta(tp + ½, fn + ½) and TNR ~ Beta(tn + ½, fp + ½), Jeffreys' prior, independent, the share of bad ones that
-    of the labels. So a perfect table of ten is no certainty: its 95 % lower bound is 0.57. How often the bound holds is
-    in docs/alignment.md; bench/alignment.py counts it. No randomness: quantiles of both rates, each pair of them.
+    TPR ~ Beta(tp + ½, fn + ½) and TNR ~ Beta(tn + ½, fp + ½), Jeffreys' prior, independent; `share`: of bad ones, by
+    default that of the labels. So a perfect table of ten is no certainty: its 95 % lower bound is 0.57. How often the
+    bound holds is in docs/alignment.md; bench/alignment.py counts it. No randomness: quantiles of both rates, each
+    pair of them.
     """
     import numpy as np  # noqa: PLC0415 - 0.1 s, and most who read measurements need no bound
 
     positives, negatives = tp + fn, tn + fp
     if positives <= 0 or negatives <= 0:
         return None
-    share = positives / (positives + negatives)
+    share = positives / (positives + negatives) if share is None else share
     tpr = _beta_quantiles(tp, fn)[:, None]
     fpr = 1 - _beta_quantiles(tn, fp)[None, :]
     flagged = share * tpr + (1 - share) * fpr
@@ -147,6 +151,45 @@ def _beta_quantiles(successes: float, failures: float) -> Floats:
     ranks = (np.arange(QUANTILES) + 0.5) / QUANTILES
     angles = np.interp(ranks, below, edges)
     return np.asarray(np.sin(angles) ** 2, np.float64)
+
+
+def mcc_at(tpr: float, tnr: float, share: float) -> float | None:
+    """Return the MCC of these rates where `share` of the cases is bad; None where it is undefined."""
+    flagged = share * tpr + (1 - share) * (1 - tnr)
+    spread = flagged * (1 - flagged)
+    return (tpr + tnr - 1) * math.sqrt(share * (1 - share) / spread) if spread > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Agreement on new labels against that on earlier ones."""
+
+    earlier_mcc: float
+    new_mcc: float
+    """At the earlier labels' share of bad ones: MCC moves with that share, also where the evaluator does not."""
+    new_n: int
+    probability: float
+    """That the evaluator agrees less on cases like the new ones."""
+    is_alarm: bool
+
+
+def drop_of(earlier: Confusion, new: Confusion, level: float = LEVEL) -> Drop | None:
+    """Compare two matrices of different cases; None where either says nothing of a class.
+
+    It is an alarm where MCC is lower with a probability of at least `level`: what chance explains is none.
+    """
+    if not (earlier.positives and earlier.negatives and new.positives and new.negatives):
+        return None
+    share = earlier.positives / earlier.n
+    ranks = [(i + 0.5) / QUANTILES for i in range(QUANTILES)]
+    before = mcc_quantiles(earlier.tp, earlier.fn, earlier.tn, earlier.fp, ranks)
+    after = mcc_quantiles(new.tp, new.fn, new.tn, new.fp, ranks, share=share)
+    if before is None or after is None:
+        return None
+    lower = sum(bisect_left(after, x) for x in before) / QUANTILES**2
+    was = earlier.mcc or 0.0  # the same verdict of every case: worth as much as a coin
+    now = mcc_at(new.tpr or 0.0, new.tnr or 0.0, share) or 0.0
+    return Drop(was, now, new.n, lower, is_alarm=now < was and lower >= level)
 
 
 class Split(StrEnum):

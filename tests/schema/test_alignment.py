@@ -19,8 +19,10 @@ from schema.alignment import (
     Reason,
     Split,
     _beta_quantiles,
+    drop_of,
     further_labels,
     grant,
+    mcc_at,
     mcc_quantiles,
     measurement_to_json,
     parse_measurement,
@@ -275,3 +277,49 @@ def test_a_wrong_line_is_refused_in_words(change: dict[str, object], words: str)
     value = measurement_to_json(measured(1, 2, 3, 4))
     with pytest.raises(ValueError, match=words):
         parse_measurement({**value, **change})
+
+
+def test_a_drop_is_an_alarm_when_chance_does_not_explain_it() -> None:
+    earlier = Confusion(19, 1, 1, 19)
+    clear, small, none = (drop_of(earlier, Confusion(*c)) for c in ((9, 7, 7, 9), (2, 0, 1, 3), (9, 1, 1, 9)))
+    assert clear is not None
+    assert small is not None
+    assert none is not None
+    assert clear.is_alarm
+    assert [clear.earlier_mcc, clear.new_mcc, clear.new_n] == pytest.approx([0.9, 0.125, 32])
+    assert not small.is_alarm, "one of six: MCC fell from 0.9 to 0.7, and may yet be 0.9"
+    assert small.new_mcc < 0.75
+    assert not none.is_alarm
+
+
+def test_a_drop_of_mcc_that_comes_from_fewer_bad_cases_is_none() -> None:
+    rare = Confusion(9, 20, 1, 180)
+    assert (rare.mcc or 1) < 0.5
+    drop = drop_of(Confusion(90, 10, 10, 90), rare)
+    assert drop is not None
+    assert drop.new_mcc == pytest.approx(0.8)
+    assert not drop.is_alarm
+
+
+def test_new_labels_of_one_class_say_nothing_of_a_drop() -> None:
+    assert drop_of(Confusion(19, 1, 1, 19), Confusion(0, 0, 5, 0)) is None
+    constant = drop_of(Confusion(19, 1, 1, 19), Confusion(0, 0, 12, 12))
+    assert constant is not None
+    assert constant.is_alarm
+
+
+def test_false_alarms_are_as_rare_as_the_level_says() -> None:
+    """Both matrices come from one evaluator (TPR = TNR = 0.85); chance alone makes them differ."""
+    random = np.random.default_rng(11)
+    alarms = 0
+    for _ in range(150):
+        tp, tn, new_tp, new_tn = (int(x) for x in random.binomial([20, 20, 10, 10], 0.85))
+        drop = drop_of(Confusion(tp, 20 - tn, 20 - tp, tn), Confusion(new_tp, 10 - new_tn, 10 - new_tp, new_tn))
+        alarms += drop is not None and drop.is_alarm
+    assert alarms / 150 < 0.09
+
+
+def test_mcc_at_a_share_is_that_of_a_matrix_with_it() -> None:
+    found = Confusion(9, 20, 1, 180)
+    assert mcc_at(0.9, 0.9, 10 / 210) == pytest.approx(found.mcc)
+    assert mcc_at(0.0, 1.0, 0.5) is None
