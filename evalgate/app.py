@@ -23,6 +23,7 @@ from evalgate.erase import commands as erase_commands
 from evalgate.evals import commands as evals_commands
 from evalgate.gate import commands as gate_commands
 from evalgate.ledger import commands as ledger_commands
+from evalgate.model import commands as model_commands
 from evalgate.options import new_app
 from evalgate.review import commands as review_commands
 from evalgate.run import commands as run_commands
@@ -44,7 +45,21 @@ CODES = (0, 1, 2)
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
-ORDER = ("up", "traces", "stats", "label", "cases", "dataset", "evals", "run", "gate", "query", "top", "ledger")
+ORDER = (
+    "up",
+    "traces",
+    "stats",
+    "label",
+    "cases",
+    "dataset",
+    "evals",
+    "model",
+    "run",
+    "gate",
+    "query",
+    "top",
+    "ledger",
+)
 """How the help lists the commands: as one needs them; others follow."""
 HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
 
@@ -101,7 +116,7 @@ def build_app() -> typer.Typer:
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
     selecting = (select_commands, dialect_commands, stats_commands, sample_commands, top_commands, ledger_commands)
-    gating = (dataset_commands, evals_commands, run_commands, gate_commands)
+    gating = (dataset_commands, evals_commands, model_commands, run_commands, gate_commands)
     for part in (*selecting, review_commands, *gating, erase_commands, demo_commands):
         part.register(app)
     return app

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalgate.errors import BadInput
+from evalgate.files import strict_json
 from evalgate.model.chat import ModelErrorKind
 
 if TYPE_CHECKING:
@@ -105,6 +106,16 @@ class SdkTransport:
         except Exception as e:  # noqa: BLE001 - the HTTP library's own, while the answer is read; it becomes a value
             slow = "timeout" in type(e).__name__.lower()
             return NoAnswer(ModelErrorKind.TIMEOUT if slow else ModelErrorKind.CONNECTION, _cause(e))
+
+    def list_models(self, timeout_s: float = 10.0) -> tuple[str, ...]:
+        """Return the names of the models that the endpoint says it has, sorted; none where it does not say."""
+        client = self._open()
+        try:
+            raw = client.models.with_raw_response.list(timeout=timeout_s)
+            value = strict_json(raw.content.decode("utf-8"))
+            return tuple(sorted({str(m["id"]) for m in value["data"]}))
+        except Exception:  # noqa: BLE001 - a hint for people; the call that matters tells what is wrong
+            return ()
 
     def _open(self) -> OpenAI:
         with self._lock:
