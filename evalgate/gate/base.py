@@ -84,6 +84,11 @@ def verdict_of(attempts: Collection[bool | None]) -> Verdict | None:
     return Verdict(2 * passed > len(judged), passed / len(judged), len(judged))
 
 
+def cluster_key(case: BaseCase | Result) -> str:
+    """Return what a case shares with others: its cluster, else its content, so that a copy of a case adds nothing."""
+    return f"cluster {case.cluster}" if case.cluster is not None else f"content {case.content_hash}"
+
+
 def base_of(run: Run, accepted_at: str | None = None) -> Base:
     """Return the base that a run makes. Cases without a verdict are left out: there is nothing to compare with."""
     return Base(

@@ -68,11 +68,14 @@ class Check:
     value: float | None = None
     threshold: float | None = None
     interval: tuple[float, float] | None = None
+    """Of `value`."""
+    level: float = 0.95
+    """Of the interval. Paired checks have 1 - 2 alpha, so that each end is one of a one-sided test at alpha."""
     n: int | None = None
     """Cases it looked at."""
     p_value: float | None = None
     p_adjusted: float | None = None
-    """By Holm, over the blocking statistical checks of this decision."""
+    """Over the checks of this kind: by Holm for those that block, by Benjamini and Hochberg for those that are told."""
     minimum_detectable_effect: float | None = None
     """The least drop, as a share or in points of score, that so many cases show with the policy's power."""
     cases_to_settle: int | None = None

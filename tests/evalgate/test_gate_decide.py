@@ -9,18 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalgate.gate.baseline import read_baselines, write_baseline
-from evalgate.gate.decide import Policy, Role, Status, accept, decide, percent
+from evalgate.figures import percent
+from evalgate.gate.base import base_of
+from evalgate.gate.decide import decide
+from evalgate.gate.decision import CheckStatus, Status
+from evalgate.gate.policy import GatePolicy
+from schema.alignment import Permission
 from schema.run import ErrorKind, EvaluatorUsed
 from tests.evalgate.builders import result, run_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from evalgate.gate.decide import Decision
+    from evalgate.gate.decision import Check, Decision
     from schema.run import Result, Run
 
-POLICY = Policy()
+POLICY = GatePolicy()
 
 
 def mixed(passed: int, failed: int) -> list[Result]:
@@ -43,7 +45,7 @@ def mixed(passed: int, failed: int) -> list[Result]:
 def test_a_pass_rate_equal_to_the_threshold_is_enough(
     passed: int, failed: int, threshold: float, status: Status
 ) -> None:
-    decision = decide(run_of(mixed(passed, failed)), None, Policy(threshold=threshold))
+    decision = decide(run_of(mixed(passed, failed)), None, GatePolicy(threshold=threshold))
     assert decision.status is status
     assert len(decision.failing) == failed
 
@@ -52,7 +54,7 @@ def test_a_pass_rate_equal_to_the_threshold_is_enough(
 def test_the_threshold_compares_exactly(total: int, mille: int) -> None:
     passed = total * mille // 1000
     threshold = mille / 1000
-    decision = decide(run_of(mixed(passed, total - passed)), None, Policy(threshold=threshold))
+    decision = decide(run_of(mixed(passed, total - passed)), None, GatePolicy(threshold=threshold))
     assert (decision.status is Status.PASS) == (passed * 1000 >= mille * total)
 
 
@@ -75,20 +77,20 @@ def test_any_error_is_an_error_even_beside_failures() -> None:
 
 def test_allowed_errors_leave_the_denominator() -> None:
     results = [*mixed(4, 1), result("x", error=ErrorKind.TARGET)]
-    decision = decide(run_of(results), None, Policy(allow_errors=1))
+    decision = decide(run_of(results), None, GatePolicy(allow_errors=1))
     assert decision.status is Status.PASS
     assert decision.judged_cases == 5
     assert decision.case_pass_rate == 0.8
 
 
 def test_nothing_but_errors_is_an_error_whatever_is_allowed() -> None:
-    decision = decide(run_of([result("x", error=ErrorKind.TARGET)]), None, Policy(allow_errors=9))
+    decision = decide(run_of([result("x", error=ErrorKind.TARGET)]), None, GatePolicy(allow_errors=9))
     assert decision.status is Status.ERROR
     assert "no case of 1 was judged" in decision.sentence
 
 
 def test_cases_without_an_evaluator_prove_nothing() -> None:
-    decision = decide(run_of([result("x", passed=None)]), None, Policy(threshold=0))
+    decision = decide(run_of([result("x", passed=None)]), None, GatePolicy(threshold=0))
     assert decision.status is Status.ERROR
     assert [r.case_id for r in decision.unscored] == ["x"]
 
@@ -96,23 +98,23 @@ def test_cases_without_an_evaluator_prove_nothing() -> None:
 @pytest.mark.parametrize(
     ("mcc", "role", "status"),
     [
-        (None, Role.BLOCK, Status.FAIL),
-        (0.6, Role.BLOCK, Status.FAIL),
-        (0.59, Role.MONITOR, Status.PASS),
-        (0.4, Role.MONITOR, Status.PASS),
-        (0.39, Role.SKIP, Status.PASS),
-        (-1.0, Role.SKIP, Status.PASS),
+        (None, Permission.BLOCK, Status.FAIL),
+        (0.6, Permission.BLOCK, Status.FAIL),
+        (0.59, Permission.MONITOR, Status.PASS),
+        (0.4, Permission.MONITOR, Status.PASS),
+        (0.39, Permission.SKIP, Status.PASS),
+        (-1.0, Permission.SKIP, Status.PASS),
     ],
 )
-def test_agreement_with_people_is_the_permission_to_block(mcc: float | None, role: Role, status: Status) -> None:
+def test_agreement_with_people_is_the_permission_to_block(mcc: float | None, role: Permission, status: Status) -> None:
     evaluators = (EvaluatorUsed("e", "1", "m", mcc_score=mcc), EvaluatorUsed("good", "1", "m"))
     results = [result("a", passed=False), result("b", evaluator="good")]
     decision = decide(run_of(results, evaluators), None, POLICY)
     assert decision.eval_results[0].role is role
     assert decision.status is status
     skipped = decision.eval_results[0].skipped
-    assert skipped == ("low_mcc" if role is Role.SKIP else None)
-    assert len(decision.watched) == (1 if role is Role.MONITOR else 0)
+    assert skipped == ("low_mcc" if role is Permission.SKIP else None)
+    assert len(decision.watched) == (1 if role is Permission.MONITOR else 0)
 
 
 def test_evaluators_that_may_not_block_alone_are_no_proof() -> None:
@@ -139,9 +141,14 @@ def test_skipped_evaluators_are_in_no_denominator() -> None:
     assert decision.status is Status.PASS
 
 
+def check(decision: Decision, name: str) -> Check:
+    """Return one check by its id."""
+    return next(c for c in decision.checks if c.id == name)
+
+
 def compared(before: list[Result], after: list[Result], *, threshold: float = 0.0) -> Decision:
     """Judge `after` against `before`; the threshold alone lets everything pass."""
-    return decide(run_of(after), accept(run_of(before), "then"), Policy(threshold=threshold))
+    return decide(run_of(after), base_of(run_of(before)), GatePolicy(threshold=threshold))
 
 
 def test_one_case_that_passed_before_fails_the_gate_above_any_threshold() -> None:
@@ -149,7 +156,8 @@ def test_one_case_that_passed_before_fails_the_gate_above_any_threshold() -> Non
     assert decision.status is Status.FAIL
     assert decision.comparison is not None
     assert decision.comparison.regressions == ("p8",)
-    assert decision.comparison.inconclusive
+    assert check(decision, "paired:cases").status is CheckStatus.INCONCLUSIVE
+    assert check(decision, "must_not_break").cases == ("p8",)
     assert [f.regression for f in decision.failing] == [True]
     assert "1 case that passed before fails now" in decision.sentence
 
@@ -162,18 +170,18 @@ def test_a_known_failure_is_no_regression() -> None:
     assert not any(f.regression for f in decision.failing)
 
 
-def test_five_broken_cases_are_conclusive() -> None:
-    decision = compared(mixed(10, 0), [result(f"p{i}", passed=i >= 5) for i in range(10)])
-    assert decision.comparison is not None
-    assert not decision.comparison.inconclusive
-    assert decision.comparison.p_value == pytest.approx(1 / 32)
+def test_five_broken_cases_are_surer_than_chance() -> None:
+    found = check(compared(mixed(10, 0), [result(f"p{i}", passed=i >= 5) for i in range(10)]), "paired:cases")
+    assert found.status is CheckStatus.FAIL
+    assert found.p_value == pytest.approx(1 / 32)
+    assert found.value == -0.5
 
 
 def test_repaired_cases_count_for_the_other_side() -> None:
     decision = compared(mixed(0, 2), [result("f0"), result("f1", passed=False)])
     assert decision.comparison is not None
     assert decision.comparison.repaired == ("f0",)
-    assert decision.comparison.p_value == 1.0
+    assert check(decision, "paired:cases").p_value == 1.0
 
 
 def test_reworded_and_new_cases_are_not_compared() -> None:
@@ -186,9 +194,9 @@ def test_reworded_and_new_cases_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize("after", [[result("a")], [result("a"), result("b", passed=None)]])
-def test_a_case_that_loses_its_verdict_fails_the_gate(after: list[Result]) -> None:
+def test_a_case_that_loses_its_verdict_is_an_error(after: list[Result]) -> None:
     decision = compared([result("a"), result("b", passed=False)], after)
-    assert decision.status is Status.FAIL
+    assert decision.status is Status.ERROR
     assert decision.comparison is not None
     assert decision.comparison.disappeared == ("b",)
     assert "1 case judged before has no verdict now" in decision.sentence
@@ -196,7 +204,7 @@ def test_a_case_that_loses_its_verdict_fails_the_gate(after: list[Result]) -> No
 
 def test_an_error_is_neither_regression_nor_disappearance() -> None:
     after = [result("a"), result("b", error=ErrorKind.TARGET)]
-    decision = decide(run_of(after), accept(run_of([result("a"), result("b")]), "then"), Policy(allow_errors=1))
+    decision = decide(run_of(after), base_of(run_of([result("a"), result("b")])), GatePolicy(allow_errors=1))
     assert decision.status is Status.PASS
     assert decision.comparison is not None
     assert decision.comparison.disappeared == ()
@@ -204,19 +212,11 @@ def test_an_error_is_neither_regression_nor_disappearance() -> None:
 
 
 def test_a_changed_evaluator_is_told() -> None:
-    before = accept(run_of([result("a")]), "then")
+    before = base_of(run_of([result("a")]))
     after: Run = replace(run_of([result("a")]), evaluators=(EvaluatorUsed("e", "other", "m"),))
     decision = decide(after, before, POLICY)
     assert decision.comparison is not None
     assert decision.comparison.evaluators_changed == ("e",)
-
-
-def test_baselines_of_several_datasets_live_in_one_file(tmp_path: Path) -> None:
-    path = tmp_path / "baseline.json"
-    first, second = accept(run_of([result("a")]), "1"), accept(run_of([result("b", passed=False)], version="v2"), "2")
-    write_baseline(path, "first", first)
-    write_baseline(path, "second", second)
-    assert read_baselines(path) == {"first": first, "second": second}
 
 
 @given(st.lists(st.sampled_from([True, False, None, *ErrorKind]), max_size=10), st.floats(0, 1), st.integers(0, 10))
@@ -227,7 +227,7 @@ def test_green_always_means_that_a_blocking_evaluator_judged_something(
         result(f"c{i}", error=v) if isinstance(v, ErrorKind) else result(f"c{i}", passed=v)
         for i, v in enumerate(verdicts)
     ]
-    decision = decide(run_of(results), None, Policy(threshold, allowed))
+    decision = decide(run_of(results), None, GatePolicy(threshold=threshold, allow_errors=allowed))
     if decision.status is Status.PASS:
         assert decision.judged_cases > 0
         assert sum(isinstance(v, ErrorKind) for v in verdicts) <= allowed

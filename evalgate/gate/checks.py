@@ -1,0 +1,296 @@
+"""Checks of policy: what is asked whatever the statistics say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING
+
+from evalgate.figures import percent
+from evalgate.gate.base import cluster_key
+from evalgate.gate.decision import Check, CheckStatus
+from evalgate.gate.paired import regressed
+from evalgate.gate.policy import MustNotBreak, RateRule
+from evalgate.terminal import count_of
+from schema.evaluator import EvalType, Evidence
+from schema.statistics import effective_n, wilson_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from evalgate.gate.base import Verdict
+    from evalgate.gate.decision import Comparison, EvalResult
+    from evalgate.gate.paired import Pairs
+    from evalgate.gate.policy import GatePolicy, GroupPolicy
+    from schema.run import Result, Run
+
+
+def data_checks(run: Run, judged: int, policy: GatePolicy) -> list[Check]:
+    """Return why nothing can be said of the run; none of these is ever green."""
+    total = len(run.results)
+    if not total:
+        add = f"Add some: evalgate dataset build --name {run.dataset.name}"
+        return [_error("data:cases", f"the run has no cases, so nothing was proved. {add}")]
+    checks = []
+    if not run.complete:
+        checks.append(
+            _error("data:complete", "the run was stopped before its end. Go on with it: evalgate run --resume")
+        )
+    errors = [r for r in run.results if r.error is not None]
+    if len(errors) > policy.allow_errors:
+        kinds = Counter(r.error.kind for r in errors if r.error)
+        words = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        sentence = (
+            f"{count_of(len(errors), 'case')} of {total} could not be judged ({words}). "
+            f"Fix the cause and run again, or allow them: --allow-errors {len(errors)}"
+        )
+        checks.append(_error("data:errors", sentence, [r.case_id for r in errors]))
+    aside = run.set_aside
+    if len(aside) > policy.allow_set_aside:
+        lines = ", ".join(str(a.line) for a in aside[:3]) + (", ..." if len(aside) > 3 else "")
+        sentence = (
+            f"{count_of(len(aside), 'line')} of the dataset could not be run (line {lines}: {aside[0].reason}). "
+            f"Mend them, or allow them in evals/gate.yaml: allow_set_aside: {len(aside)}"
+        )
+        checks.append(_error("data:set_aside", sentence, [a.case_id for a in aside if a.case_id]))
+    if not judged:
+        sentence = (
+            f"no case of {total} was judged by an evaluator that may block. "
+            "Write one for their failure modes in evals/evaluators, or give one 'applies_to: all'"
+        )
+        checks.append(_error("data:judged", sentence))
+    return checks
+
+
+def loss_checks(comparison: Comparison) -> list[Check]:
+    """Return what the base had and the run lacks. A gate that a deletion can turn green is none."""
+    checks = [
+        Check(
+            id=f"missing:{e}",
+            evidence=Evidence.INTEGRITY,
+            status=CheckStatus.ERROR,
+            blocking=True,
+            sentence=f"{e} judged cases of the base and judges none now. "
+            "Bring it back, or accept the run without it: evalgate baseline accept",
+            evaluator=e,
+        )
+        for e in comparison.evaluators_missing
+    ]
+    if gone := comparison.disappeared:
+        verb = "has" if len(gone) == 1 else "have"
+        sentence = (
+            f"{count_of(len(gone), 'case')} judged before {verb} no verdict now, or not by every evaluator. "
+            "Meant so? Accept it: evalgate baseline accept"
+        )
+        checks.append(_error("vanished:cases", sentence, gone))
+    return checks
+
+
+def _error(name: str, sentence: str, cases: Sequence[str] = ()) -> Check:
+    return Check(
+        id=name,
+        evidence=Evidence.INTEGRITY,
+        status=CheckStatus.ERROR,
+        blocking=True,
+        sentence=sentence,
+        cases=tuple(cases),
+    )
+
+
+def rate_checks(results: Sequence[EvalResult], failed: Mapping[str, Sequence[str]], policy: GatePolicy) -> list[Check]:
+    """Return the pass rate of each evaluator beside its threshold; `failed` are the cases each one failed."""
+    checks = []
+    for r in results:
+        blocking = r.role == "block"
+        check = partial(
+            Check, id=f"rate:{r.evaluator}", evidence=r.evidence, evaluator=r.evaluator, failure_mode=r.failure_mode
+        )
+        if r.skipped:
+            words = "agrees too little with people" if r.skipped == "low_mcc" else "judged no case"
+            checks.append(
+                check(
+                    status=CheckStatus.SKIPPED,
+                    blocking=False,
+                    sentence=f"{r.evaluator} {words}",
+                    skipped_reason=r.skipped,
+                )
+            )
+            continue
+        status = _rate_status(r.passed_count, r.sample_count, r.threshold, r.interval, policy)
+        rates = f"{percent(r.pass_rate)}, needs {percent(r.threshold)}"
+        checks.append(
+            check(
+                status=status,
+                blocking=blocking,
+                sentence=f"{r.evaluator} passed {r.passed_count} of {r.sample_count} ({rates})",
+                value=r.pass_rate,
+                threshold=r.threshold,
+                interval=r.interval,
+                n=r.sample_count,
+                corrected=r.corrected,
+                cases=tuple(failed.get(r.evaluator, ())),
+            )
+        )
+    return checks
+
+
+def _rate_status(
+    passed: int, total: int, threshold: float, interval: tuple[float, float] | None, policy: GatePolicy
+) -> CheckStatus:
+    """Compare as exact fractions: 4 of 5 reaches 0.8."""
+    if policy.rate_rule is RateRule.POINT or interval is None:
+        reached = Fraction(passed, total) >= Fraction(str(threshold))
+        return CheckStatus.PASS if reached else CheckStatus.FAIL
+    if interval[1] < threshold:
+        return CheckStatus.FAIL
+    return CheckStatus.PASS if interval[0] >= threshold else CheckStatus.INCONCLUSIVE
+
+
+def group_checks(
+    run: Run,
+    verdicts: Mapping[str, Verdict],
+    by_evaluator: Mapping[str, Mapping[str, Verdict]],
+    results: Sequence[EvalResult],
+    policy: GatePolicy,
+) -> list[Check]:
+    """Return the pass rate of each group beside its threshold."""
+    roles = {r.evaluator: r for r in results}
+    checks = []
+    for group in policy.groups:
+        rows = [r for r in run.results if _belongs(r, group)]
+        given = verdicts if group.evaluator is None else by_evaluator.get(group.evaluator, {})
+        judged = [(r, given[r.case_id]) for r in rows if r.case_id in given]
+        passed, n = sum(v.passed for _, v in judged), len(judged)
+        result = roles.get(group.evaluator or "")
+        blocking = group.evaluator is None or result is None or result.role == "block"
+        check = partial(
+            Check,
+            id=f"group:{group.name}",
+            evidence=result.evidence if result else Evidence.OUTCOME,
+            blocking=blocking,
+            evaluator=group.evaluator,
+            failure_mode=group.failure_mode,
+            threshold=group.threshold,
+            n=n,
+        )
+        if n < group.min_cases:
+            sentence = f"{group.name}: {count_of(n, 'judged case')}, at least {group.min_cases} are asked for"
+            status = CheckStatus.ERROR if blocking else CheckStatus.SKIPPED
+            checks.append(check(status=status, sentence=sentence, skipped_reason="too_few_cases"))
+            continue
+        worth = effective_n(_clusters(judged))
+        interval = wilson_interval(passed / n * worth, worth)
+        rates = f"{percent(passed / n)}, needs {percent(group.threshold)}"
+        checks.append(
+            check(
+                status=_rate_status(passed, n, group.threshold, interval, policy),
+                sentence=f"{group.name} passed {passed} of {n} ({rates})",
+                value=passed / n,
+                interval=interval,
+                cases=tuple(r.case_id for r, v in judged if not v.passed),
+            )
+        )
+    return checks
+
+
+def _belongs(result: Result, group: GroupPolicy) -> bool:
+    if group.feature is not None and result.feature != group.feature:
+        return False
+    return group.failure_mode is None or result.failure_mode == group.failure_mode
+
+
+def _clusters(judged: Sequence[tuple[Result, Verdict]]) -> list[tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for result, verdict in judged:
+        passed, total = found.get(cluster_key(result), (0, 0))
+        found[cluster_key(result)] = (passed + verdict.passed, total + 1)
+    return list(found.values())
+
+
+def worth_of(results: Sequence[Result], verdicts: Mapping[str, Verdict]) -> float:
+    """Return how many independent cases those with a verdict are worth."""
+    return effective_n(_clusters([(r, verdicts[r.case_id]) for r in results if r.case_id in verdicts]))
+
+
+def flaky_check(verdicts: Mapping[str, Verdict], policy: GatePolicy) -> list[Check]:
+    """Return how many repeated cases disagree with themselves; none where nothing was repeated."""
+    repeated = {i: v for i, v in verdicts.items() if v.attempts > 1}
+    if not repeated:
+        return []
+    flaky = tuple(i for i, v in repeated.items() if v.flaky)
+    share = len(flaky) / len(repeated)
+    many = len(flaky) > 1 and Fraction(len(flaky), len(repeated)) > Fraction(str(policy.max_flaky))
+    sentence = (
+        f"{count_of(len(flaky), 'case')} of {len(repeated)} repeated ones disagree with themselves ({percent(share)}, "
+        f"at most {percent(policy.max_flaky)})"
+    )
+    return [
+        Check(
+            id="flaky",
+            evidence=Evidence.OUTCOME,
+            status=CheckStatus.FAIL if many else CheckStatus.PASS,
+            blocking=True,
+            sentence=sentence,
+            value=share,
+            threshold=policy.max_flaky,
+            interval=wilson_interval(len(flaky), len(repeated)),
+            n=len(repeated),
+            cases=flaky,
+        )
+    ]
+
+
+def must_not_break_check(run: Run, pairs: Pairs, results: Sequence[EvalResult], policy: GatePolicy) -> list[Check]:
+    """Return which protected cases passed in the base and fail now. A case whose attempts disagree is none of them."""
+    if policy.must_not_break is MustNotBreak.NONE:
+        return []
+    blocking = [r for r in results if r.role == "block" and not r.skipped]
+    named_cases, named_modes = set(policy.must_not_break_cases), set(policy.must_not_break_modes)
+    marked = {e.id for e in run.evaluators if e.must_not_break}
+    if policy.must_not_break is MustNotBreak.ALL:
+        marked |= {r.evaluator for r in blocking if r.eval_type is EvalType.RULE}
+    always = [r.evaluator for r in blocking if r.evaluator in marked]
+    every = [r.evaluator for r in blocking]
+    modes = {r.case_id: r.failure_mode for r in run.results}
+    named = [i for i in pairs.same if i in named_cases or modes[i] in named_modes]
+    looked_at = {i for i in pairs.same if pairs.verdicts(i, always)} | {i for i in named if pairs.verdicts(i, every)}
+    absent = sorted(named_cases - modes.keys())
+    sure, unsure = _broken(pairs, always, every, named)
+    if absent:
+        return [
+            _error("must_not_break", f"{count_of(len(absent), 'case')} that must not break is not in the run", absent)
+        ]
+    if not looked_at:
+        return []
+    verb = "fails" if len(sure) == 1 else "fail"
+    sentence = (
+        f"{count_of(len(sure), 'case')} that passed before {verb} now"
+        if sure
+        else (f"none of {count_of(len(looked_at), 'case')} that passed before fails now")
+    )
+    if unsure:
+        sentence += f"; {count_of(len(unsure), 'case')} with attempts that disagree left out"
+    evidence = {r.evidence for r in blocking if r.evaluator in (always or every)}
+    return [
+        Check(
+            id="must_not_break",
+            evidence=evidence.pop() if len(evidence) == 1 else Evidence.OUTCOME,
+            status=CheckStatus.FAIL if sure else CheckStatus.PASS,
+            blocking=True,
+            sentence=sentence,
+            value=float(len(sure)),
+            threshold=0.0,
+            n=len(looked_at),
+            cases=tuple(sure),
+        )
+    ]
+
+
+def _broken(
+    pairs: Pairs, always: Collection[str], every: Collection[str], named: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    sure, unsure = regressed(pairs, pairs.same, always)
+    more_sure, more_unsure = regressed(pairs, named, every)
+    found = dict.fromkeys([*sure, *more_sure])
+    return list(found), [i for i in dict.fromkeys([*unsure, *more_unsure]) if i not in found]
