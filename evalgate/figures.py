@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from evalgate.terminal import count_of
+
+if TYPE_CHECKING:
+    from schema.statistics import WeightedShare
+
 
 def percent(rate: float | None) -> str:
     """Return a rate: 80 %, 33.3 %; never rounded up to 100 % or down to 0 %."""
@@ -21,3 +28,16 @@ def points(change: float) -> str:
     if float(text) == 0:
         text = "0" if change == 0 else "<+0.1" if change > 0 else ">-0.1"
     return f"{text} points"
+
+
+def weighted_words(share: WeightedShare | None) -> str | None:
+    """Return what is to be said of a weighted pass rate; None where it says no more than the plain one."""
+    if share is None or share.equal:
+        return None
+    told = "insufficient data" if share.rate is None else percent(share.rate)
+    interval = f"95 % interval {percent(share.low)} to {percent(share.high)}"
+    without = f", {share.unweighted} without a weight" if share.unweighted else ""
+    return (
+        f"{told} ({interval}), each case by what its trace stands for; effective n {share.effective_n:.3g} of "
+        f"{count_of(share.counted, 'case')}{without}. Cases are chosen: a rate of production is evalgate stats"
+    )

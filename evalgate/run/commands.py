@@ -13,7 +13,7 @@ import typer
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.evaluators.load import EVALUATORS, load_evaluators
-from evalgate.gate.decide import percent, weighted_words
+from evalgate.figures import percent, weighted_words
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
 from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, Kept, Settings, run_dataset
 from evalgate.run.store import save_run
