@@ -1,8 +1,8 @@
 """Changes of the same cases between two runs: tests and intervals. A drop is positive, what was minus what is.
 
 The one test is the sign flip: if nothing changed, then and now are interchangeable, so each cluster's sum of drops
-might as well have the other sign. Of independent verdicts that is McNemar's exact test; of clusters its generalisation; of
-scores the permutation test of paired differences. It assumes no distribution and holds at any n.
+might as well have the other sign. Of independent verdicts that is McNemar's exact test, of clusters its
+generalisation, of scores the permutation test of paired differences. It assumes no distribution and holds at any n.
 """
 
 from __future__ import annotations

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-PRECISION = 1e-4
-MOST_COUNTED = 3_000
+PRECISION = 5e-4
+NEGLIGIBLE = 1e-7
+"""Counts of changed verdicts that are less likely are left out."""
+MOST_COUNTED = 2_000
 """Cases; beyond, the normal approximation is as good and takes no time."""
 MOST_CASES = 1_000_000
 """Nobody is told to collect more."""
@@ -29,57 +31,77 @@ def mcnemar_power(n: int, noise: float, drop: float, *, alpha: float, least_drop
 
     It shows it where p < alpha and the drop that is seen is larger than `least_drop`.
     """
-    broken, repaired = noise / 2 + drop, noise / 2
-    if n <= 0 or broken + repaired > 1 + 1e-12:
-        return 0.0
-    if n > MOST_COUNTED:
-        return _normal_power(n, noise, drop, alpha, least_drop)
-    import numpy as np  # noqa: PLC0415 - see the package
-
-    logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
-    pairs_chance = _binomial(n, min(1.0, broken + repaired), logs)
-    total = 0.0
-    for pairs in np.flatnonzero(pairs_chance > 1e-9):
-        m = int(pairs)
-        if m == 0:
-            continue
-        tail = np.cumsum(_binomial(m, 0.5, logs)[::-1])[::-1]
-        shows = (tail < alpha) & (2 * np.arange(m + 1) - m > least_drop * n + 1e-9)
-        if shows.any():
-            total += pairs_chance[m] * float(_binomial(m, broken / (broken + repaired), logs)[shows].sum())
-    return min(1.0, float(total))
+    return _Counted(n, alpha, least_drop).power(noise, drop) if n > 0 else 0.0
 
 
-def _binomial(n: int, share: float, logs: Floats) -> Floats:
-    """Return the chance of 0 to n successes."""
-    import numpy as np  # noqa: PLC0415 - see the package
+class _Counted:
+    """The test of n cases: what it takes to show a drop, found once for each count of changed verdicts."""
 
-    k = np.arange(n + 1)
-    if share <= 0 or share >= 1:
-        return np.asarray(k == (n if share >= 1 else 0), np.float64)
-    return np.asarray(
-        np.exp(logs[n] - logs[k] - logs[n - k] + k * math.log(share) + (n - k) * math.log1p(-share)), np.float64
-    )
+    def __init__(self, n: int, alpha: float, least_drop: float) -> None:
+        import numpy as np  # noqa: PLC0415 - see the package
 
+        self.n, self.alpha, self.least_drop = n, alpha, least_drop
+        self._logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, min(n, MOST_COUNTED) + 1)))))
+        self._needed: dict[int, int] = {}
 
-def _normal_power(n: int, noise: float, drop: float, alpha: float, least_drop: float) -> float:
-    moved = noise + drop
-    under, over = math.sqrt(moved / n), math.sqrt(max(1e-12, moved - drop * drop) / n)
-    needed = max(NormalDist().inv_cdf(1 - alpha) * under, least_drop)
-    return 1 - NormalDist().cdf((needed - drop) / over)
+    def power(self, noise: float, drop: float) -> float:
+        broken, repaired = noise / 2 + drop, noise / 2
+        if broken + repaired > 1 + 1e-12:
+            return 0.0
+        if self.n > MOST_COUNTED:
+            return self._normal_power(noise, drop)
+        changed_chance = self._binomial(self.n, min(1.0, broken + repaired))
+        total = 0.0
+        for changed in (changed_chance > NEGLIGIBLE).nonzero()[0]:
+            m = int(changed)
+            if m and (least := self._least_broken(m)) <= m:
+                total += changed_chance[m] * float(self._binomial(m, broken / (broken + repaired))[least:].sum())
+        return min(1.0, float(total))
+
+    def _least_broken(self, changed: int) -> int:
+        """Return how many of so many changed verdicts must be broken ones to show a drop; more than all: none do."""
+        if changed not in self._needed:
+            tail = self._binomial(changed, 0.5)[::-1].cumsum()[::-1]
+            least = changed + 1 - int((tail < self.alpha).sum())
+            self._needed[changed] = max(least, math.floor((changed + self.least_drop * self.n) / 2 + 1e-9) + 1)
+        return self._needed[changed]
+
+    def _binomial(self, n: int, share: float) -> Floats:
+        """Return the chance of 0 to n successes."""
+        import numpy as np  # noqa: PLC0415 - see the package
+
+        k = np.arange(n + 1)
+        if share <= 0 or share >= 1:
+            return np.asarray(k == (n if share >= 1 else 0), np.float64)
+        logs = self._logs
+        return np.asarray(
+            np.exp(logs[n] - logs[k] - logs[n - k] + k * math.log(share) + (n - k) * math.log1p(-share)), np.float64
+        )
+
+    def _normal_power(self, noise: float, drop: float) -> float:
+        changed = noise + drop
+        under, over = math.sqrt(changed / self.n), math.sqrt(max(1e-12, changed - drop * drop) / self.n)
+        needed = max(NormalDist().inv_cdf(1 - self.alpha) * under, self.least_drop)
+        return 1 - NormalDist().cdf((needed - drop) / over)
 
 
 def minimum_detectable_drop(
     n: int, noise: float, *, alpha: float, power: float, least_drop: float = 0.0
 ) -> float | None:
     """Return the least drop of the share that passes which n cases show with this power; None: not even the largest."""
-    low, high = 0.0, 1 - noise
-    if mcnemar_power(n, noise, high, alpha=alpha, least_drop=least_drop) < power:
+    if n <= 0:
         return None
+    test = _Counted(n, alpha, least_drop)
+    low, high = 0.0, 1 - noise
+    if test.power(noise, high) < power:
+        return None
+    near = (NormalDist().inv_cdf(1 - alpha) + NormalDist().inv_cdf(power)) * math.sqrt(max(noise, 4 / n) / n)
+    for guess in (near, 2 * near + least_drop):  # where it mostly lies, so that few steps are needed
+        if low < guess < high:
+            low, high = (low, guess) if test.power(noise, guess) >= power else (guess, high)
     while high - low > PRECISION:
         middle = (low + high) / 2
-        enough = mcnemar_power(n, noise, middle, alpha=alpha, least_drop=least_drop) >= power
-        low, high = (low, middle) if enough else (middle, high)
+        low, high = (low, middle) if test.power(noise, middle) >= power else (middle, high)
     return high
 
 
