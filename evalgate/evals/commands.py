@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalgate.align import commands as align_commands
+from evalgate.generate import commands as generate_commands
 from evalgate.options import new_app
 
 if TYPE_CHECKING:
@@ -15,4 +17,6 @@ HELP = "Evaluators: what they are, how far they agree with people, what they cov
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = new_app(HELP)
+    generate_commands.register(group)
+    align_commands.register(group)
     app.add_typer(group, name="evals")

@@ -1,0 +1,1 @@
+"""Evaluators generated from judgements: rules first, else a judge whose criteria are optimised."""

@@ -1,0 +1,125 @@
+"""What evaluators are generated from: cases that people labelled, bad ones of one failure mode against good ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from evalgate.generate.clusters import cluster
+from schema.hashing import short_hash
+from schema.run import observed_output
+from schema.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from schema.case import Case
+    from schema.run import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled case, and what is judged of it."""
+
+    case: Case
+    output: Output
+    """What the application did in production."""
+    bad: bool
+    """Whether a person found this failure mode in it."""
+    cluster: str
+    """Examples of one cluster are not independent: they are never torn between training and test."""
+    comment: str = ""
+    """The annotator's reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The examples of one failure mode, by case id, and what could not be used."""
+
+    failure_mode: str
+    items: tuple[Example, ...]
+    left_out: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Reason to number of cases."""
+
+    @property
+    def bad(self) -> int:
+        """How many show the failure."""
+        return sum(e.bad for e in self.items)
+
+    @property
+    def good(self) -> int:
+        """How many do not."""
+        return len(self.items) - self.bad
+
+    @property
+    def data_version(self) -> str:
+        """Hash of what was judged and of the labels; the order does not matter."""
+        return data_version(self.items)
+
+
+def data_version(examples: Iterable[Example]) -> str:
+    """Return the hash of cases with their labels and outputs."""
+    return short_hash(sorted((e.case.case_id, e.case.content_hash, e.output.text, e.bad) for e in examples))
+
+
+def choose_examples(
+    cases: Iterable[Case],
+    failure_mode: str,
+    *,
+    comments: Mapping[str, str] = MappingProxyType({}),
+    other_modes: bool = False,
+) -> Examples:
+    """Return the examples of a failure mode: its bad cases, and the good ones.
+
+    Partial verdicts stay out, and so do bad cases of other modes unless `other_modes` takes them as good ones. The same
+    answer to the same question that is labelled both ways says nothing and stays out. `comments`: case id to reason.
+    """
+    left_out: Counter[str] = Counter()
+    kept: list[tuple[Case, Output, bool]] = []
+    for case in sorted(cases, key=lambda c: c.case_id):
+        output = observed_output(case)
+        if case.verdict is None:
+            left_out["no verdict"] += 1
+        elif case.verdict is Verdict.PARTIAL:
+            left_out["partial"] += 1
+        elif output is None:
+            left_out["nothing observed"] += 1
+        elif case.verdict is Verdict.GOOD:
+            kept.append((case, output, False))
+        elif case.failure_mode == failure_mode:
+            kept.append((case, output, True))
+        elif other_modes:
+            kept.append((case, output, False))
+        else:
+            left_out["another failure mode"] += 1
+    labels: dict[tuple[str | None, str, str], set[bool]] = {}
+    for case, output, bad in kept:
+        labels.setdefault(_said(case, output), set()).add(bad)
+    agreed = [k for k in kept if len(labels[_said(k[0], k[1])]) == 1]
+    left_out["labelled both ways"] = len(kept) - len(agreed)
+    names = cluster([k[0] for k in agreed])
+    items = tuple(
+        Example(case, output, bad, name, comments.get(case.case_id, ""))
+        for (case, output, bad), name in zip(agreed, names, strict=True)
+    )
+    return Examples(failure_mode, items, MappingProxyType({k: n for k, n in left_out.items() if n}))
+
+
+def modes_of(cases: Iterable[Case]) -> list[tuple[str, int]]:
+    """Return the failure modes that cases were labelled with, the frequent ones first."""
+    count = Counter(c.failure_mode for c in cases if c.verdict is Verdict.BAD and c.failure_mode)
+    return sorted(count.items(), key=lambda item: (-item[1], item[0]))
+
+
+def clusters_of(examples: Sequence[Example]) -> dict[str, list[int]]:
+    """Return cluster to the places of its examples."""
+    found: dict[str, list[int]] = {}
+    for place, example in enumerate(examples):
+        found.setdefault(example.cluster, []).append(place)
+    return found
+
+
+def _said(case: Case, output: Output) -> tuple[str | None, str, str]:
+    return case.input.text, output.text, repr([(c.get("name"), c.get("arguments")) for c in output.tool_calls])

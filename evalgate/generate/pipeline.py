@@ -1,0 +1,218 @@
+"""Generate the evaluator of one failure mode: split, search a rule, else optimise a judge, measure once, write.
+
+examples ─▶ split ─▶ rule search ──promising──▶ test ──holds──────────────┐
+              │           └─no, or it fails the test─▶ judge ─▶ test ──▶ permission ─▶ files
+              └─ test: looked at once by each method, by nothing that chooses within it
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from evalgate.align.labelled import Chosen, Labelled
+from evalgate.align.store import append_measurement
+from evalgate.evaluators.load import load_evaluator
+from evalgate.evaluators.rules import RuleEvaluator
+from evalgate.files import to_json_line, write_atomic
+from evalgate.generate.measure import confusion_of, judge_all
+from evalgate.generate.outcome import Before, Measured, Outcome, RuleAttempt
+from evalgate.generate.request import Method, Request, build_spec
+from evalgate.generate.rule import considered, find_rule
+from evalgate.generate.split import Split, split_examples
+from evalgate.generate.write import earlier, hand_edits, known_parts, write_evaluator
+from schema.alignment import DEFAULT_POLICY, Measurement, Permission, grant
+from schema.alignment import Split as MeasuredOn
+from schema.evaluator import RULE_TYPES, EvalType, Score
+from schema.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evalgate.generate.examples import Example, Examples
+    from evalgate.generate.judging import JudgeTools
+    from evalgate.generate.outcome import JudgeAttempt
+    from schema.alignment import Confusion
+    from schema.evaluator import EvaluatorSpec
+
+LEAST_FOR_RULE = 6
+"""Labels of each class without which nothing can be held out: three to search in, three to test."""
+LEAST_FOR_JUDGE = 10
+"""One or two to learn from, four to choose by, four to test."""
+
+
+def generate(
+    examples: Examples,
+    request: Request,
+    judges: JudgeTools | None = None,
+    *,
+    step: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Return what was generated; files are written unless the request says otherwise.
+
+    `judges` None: there is no model, so rules alone are tried. `step` is called after each shuffle of the labels.
+
+    Raises:
+        BadInput: a file that is there cannot be read, or no place can be written.
+
+    """
+    place = request.place
+    split = split_examples(examples.failure_mode, examples.items, known=known_parts(place), seed=request.seed)
+    outcome = Outcome(
+        examples,
+        split,
+        place,
+        missing_bad=max(0, LEAST_FOR_RULE - examples.bad),
+        missing_good=max(0, LEAST_FOR_RULE - examples.good),
+        remarks=tuple(_remarks(examples)),
+    )
+    if outcome.missing_bad or outcome.missing_good:
+        return replace(outcome, not_written="there are too few labels to hold any out")
+    before = earlier(place, lambda path: load_evaluator(path).spec)
+    why_by_hand = hand_edits(place, before) if before else None
+    if before is not None and why_by_hand and not request.force and not request.dry_run:
+        reason = f"{place.file} is there, and {why_by_hand}; replace it: --force, or look first: --dry-run"
+        return replace(outcome, before=Before(before, None, why_by_hand), not_written=reason)
+    rule = _try_rule(examples, split, request, before, step) if request.method is not Method.JUDGE else None
+    judge, why_no_judge = _try_judge(examples, split, request, before, judges, rule)
+    chosen = _choose(rule, judge)
+    outcome = replace(outcome, rule=rule, judge=judge, remarks=(*outcome.remarks, *why_no_judge))
+    if before is not None:
+        outcome = replace(outcome, before=Before(before, _measure_before(before, split, judges, request), why_by_hand))
+    if chosen is None:
+        return replace(outcome, not_written="nothing was found that agrees with the labels")
+    measurement = _measurement(chosen, examples, request, judge)
+    permission = grant(measurement, deterministic_by_hand=False)
+    outcome = replace(outcome, chosen=chosen, grant=permission)
+    if why := _why_not_write(outcome, request):
+        return replace(outcome, not_written=why)
+    write_evaluator(place, chosen.spec, split, before)
+    append_measurement(measurement, place.alignment)
+    return replace(outcome, written=True)
+
+
+def _remarks(examples: Examples) -> list[str]:
+    found = []
+    clusters = len({e.cluster for e in examples.items})
+    if examples.items and clusters < len(examples.items) / 2:
+        found.append(
+            f"{len(examples.items)} examples are only {clusters} different questions or sessions; "
+            "labels of other traffic would tell more"
+        )
+    return found
+
+
+def _try_rule(
+    examples: Examples, split: Split, request: Request, before: EvaluatorSpec | None, step: Callable[[], None]
+) -> RuleAttempt:
+    found = find_rule(split.search, shuffles=request.shuffles, seed=request.seed, step=step)
+    if found is None:
+        return RuleAttempt(None, rejected="no simple property divides the examples at all")
+    log = "".join(to_json_line(line) + "\n" for line in considered(found, split.search))
+    write_atomic(request.place.work / "considered.jsonl", log)
+    if not found.is_promising:
+        return RuleAttempt(found, rejected=found.why_not)
+    spec = build_spec(found.rule, f"Fails an output that {found.words}.", examples, request, before)
+    evaluator = RuleEvaluator(spec)
+    again = [j.verdict for j in judge_all(evaluator, split.search)]
+    if [isinstance(v, Score) and not v.passed for v in again] != found.fires:
+        # The search computes for thousands of rules at once what an evaluator computes for one: they must agree.
+        return RuleAttempt(found, rejected="the evaluator does not see what the search saw; please report this")
+    measured = Measured(spec, tuple(judge_all(evaluator, split.test)))
+    measured = _with_mcc(measured)
+    if measured.mcc < DEFAULT_POLICY.monitor_at:
+        reason = f"it failed the untouched test: MCC {measured.mcc:.2f}"
+        return RuleAttempt(found, measured, rejected=reason)
+    return RuleAttempt(found, measured)
+
+
+def _try_judge(  # noqa: PLR0917 - what one attempt needs
+    examples: Examples,
+    split: Split,
+    request: Request,
+    before: EvaluatorSpec | None,
+    judges: JudgeTools | None,
+    rule: RuleAttempt | None,
+) -> tuple[JudgeAttempt | None, list[str]]:
+    """Return the attempt, or why there was none."""
+    if request.method is Method.RULE or (rule is not None and rule.rejected is None):
+        return None, []
+    if judges is None:
+        return None, ["no model is set, so no judge was tried; name one: --judge-model, or EVALGATE_JUDGE_MODEL"]
+    lacking = [max(0, LEAST_FOR_JUDGE - n) for n in (examples.bad, examples.good)]
+    if any(lacking):
+        return None, [f"a judge needs {lacking[0]} more bad and {lacking[1]} more good labels"]
+    from evalgate.generate.judging import optimise_judge  # noqa: PLC0415 - loads gepa
+
+    attempt = optimise_judge(
+        examples, split, judges, lambda body, words: build_spec(body, words, examples, request, before)
+    )
+    if attempt.measured is not None:
+        attempt = replace(attempt, measured=_with_mcc(attempt.measured))
+        assert attempt.measured is not None  # noqa: S101 - for the type checker
+        if attempt.measured.mcc < DEFAULT_POLICY.monitor_at:
+            attempt = replace(attempt, rejected=f"it failed the untouched test: MCC {attempt.measured.mcc:.2f}")
+    return attempt, []
+
+
+def _choose(rule: RuleAttempt | None, judge: JudgeAttempt | None) -> Measured | None:
+    """Return the evaluator to keep: the rule that held out, else the judge that did."""
+    for attempt in (rule, judge):
+        if attempt is not None and attempt.rejected is None and attempt.measured is not None:
+            return attempt.measured
+    return None
+
+
+def _with_mcc(measured: Measured) -> Measured:
+    """Return it with the test's MCC in its file: for readers, it grants nothing."""
+    mcc = measured.confusion.mcc
+    return replace(measured, spec=replace(measured.spec, mcc_score=None if mcc is None else round(mcc, 4)))
+
+
+def _measure_before(
+    before: EvaluatorSpec, split: Split, judges: JudgeTools | None, request: Request
+) -> Confusion | None:
+    """Return what the evaluator before says of the same test; None where no model can be asked."""
+    if isinstance(before.body, RULE_TYPES):
+        return confusion_of(judge_all(load_evaluator(request.place.file), split.test))
+    if judges is None or before.eval_type is not EvalType.LLM_JUDGE:
+        return None
+    return confusion_of(judge_all(judges.evaluator(before), split.test, workers=judges.workers))
+
+
+def _measurement(chosen: Measured, examples: Examples, request: Request, judge: JudgeAttempt | None) -> Measurement:
+    is_judge = chosen.spec.eval_type is EvalType.LLM_JUDGE
+    labelled = [e.case.provenance.labelled_at for e in examples.items]
+    return Measurement(
+        evaluator=chosen.spec.id,
+        version=chosen.spec.version,
+        data_version=Chosen(tuple(_labelled(j.example) for j in chosen.judged)).data_version,
+        split=MeasuredOn.TEST,
+        at=request.at.isoformat(timespec="seconds"),
+        confusion=chosen.confusion,
+        model=judge.model if is_judge and judge else None,
+        labelled_until=max((at for at in labelled if at), default=None),
+        left_out=len(examples.items) - len(chosen.judged),
+    )
+
+
+def _labelled(example: Example) -> Labelled:
+    return Labelled(example.case, example.output, Verdict.BAD if example.bad else Verdict.GOOD)
+
+
+def _why_not_write(outcome: Outcome, request: Request) -> str | None:
+    if request.dry_run:
+        return "this is a dry run"
+    if outcome.grant is not None and outcome.grant.permission is Permission.SKIP:
+        return "a gate would skip it: it agrees too little with the labels"
+    before, chosen = outcome.before, outcome.chosen
+    if before is None or request.force or chosen is None:
+        return None
+    if before.spec.version == chosen.spec.version:
+        return None
+    if before.confusion is not None and (before.confusion.mcc or 0.0) > chosen.mcc + 1e-9:
+        return (
+            f"the one before agrees better on the same test (MCC {before.confusion.mcc or 0.0:.2f}, "
+            f"the new one {chosen.mcc:.2f}); replace it all the same: --force"
+        )
+    return None

@@ -1,0 +1,166 @@
+"""What a generation did, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evalgate.terminal import count_of, one_line
+from schema.alignment import Permission
+from schema.evaluator import EvaluatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evalgate.generate.measure import Judged
+    from evalgate.generate.outcome import JudgeAttempt, Measured, Outcome, RuleAttempt
+    from evalgate.terminal import Terminal
+    from schema.alignment import Confusion
+
+EXAMPLES = 3
+"""Of each kind that are shown."""
+SHOWN_CHARS = 110
+
+
+def show(outcome: Outcome, terminal: Terminal) -> None:
+    """Print it."""
+    examples, split = outcome.examples, outcome.split
+    clusters = len({e.cluster for e in examples.items})
+    left = ", ".join(f"{n} {reason}" for reason, n in examples.left_out.items())
+    terminal.say(
+        f"{examples.failure_mode}: {examples.bad} bad and {count_of(examples.good, 'good example')} "
+        f"in {count_of(clusters, 'cluster')}{f' (left out: {left})' if left else ''}"
+    )
+    if outcome.missing_bad or outcome.missing_good:
+        wanted = [
+            f"{n} more {label}" for n, label in ((outcome.missing_bad, "bad"), (outcome.missing_good, "good")) if n
+        ]
+        terminal.say(f"Too few to hold any out: label {' and '.join(wanted)} (evalgate label), then try again.")
+        return
+    parts = (("to learn from", split.train), ("to choose by", split.validation), ("untouched, to test", split.test))
+    terminal.say("split    " + ", ".join(f"{len(p)} {name} ({sum(e.bad for e in p)} bad)" for name, p in parts))
+    for remark in outcome.remarks:
+        terminal.say(f"note     {remark}")
+    if outcome.rule is not None:
+        _show_rule(outcome.rule, terminal)
+    if outcome.judge is not None:
+        _show_judge(outcome.judge, terminal)
+    if outcome.before is not None:
+        before = outcome.before
+        told = _matrix(before.confusion) if before.confusion else "not measured again: that would take its model"
+        terminal.say(f"before   version {before.spec.version} on the same test: {told}")
+    _show_end(outcome, terminal)
+
+
+def _show_rule(attempt: RuleAttempt, terminal: Terminal) -> None:
+    found = attempt.found
+    terminal.say()
+    if found is None:
+        terminal.say(f"Rule: none; {attempt.rejected}")
+        return
+    terminal.say(
+        f"Rule: searched {found.candidates.considered} candidates, {len(found.candidates.atoms)} of them different"
+    )
+    terminal.say(f"  fails an output that {found.words}")
+    if found.equals:
+        terminal.say(f"  the same of these examples: {one_line('; '.join(found.equals), 200)}")
+    terminal.say(
+        f"  agreement  MCC {found.mcc:.2f} where it was found, {found.held_out:.2f} where it had not looked "
+        "(cross-validation)"
+    )
+    terminal.say(
+        f"  chance     with shuffled labels {found.chance.median:.2f} is found; p = {found.chance.p_value:.3g} "
+        f"({count_of(len(found.chance.by_chance), 'shuffle')})"
+    )
+    if attempt.measured is not None:
+        _show_test(attempt.measured, terminal)
+    if attempt.rejected:
+        terminal.say(f"  not used: {attempt.rejected}")
+
+
+def _show_judge(attempt: JudgeAttempt, terminal: Terminal) -> None:
+    terminal.say()
+    reflecting = (
+        "" if attempt.reflection_model == attempt.model else f", criteria written by {attempt.reflection_model}"
+    )
+    terminal.say(f"Judge: {attempt.model}{reflecting}; {count_of(len(attempt.candidates), 'set')} of criteria measured")
+    if attempt.chosen is not None:
+        first, best = attempt.candidates[0], attempt.candidates[attempt.chosen]
+        terminal.say(f"  validation {_matrix(first.validation)}: the criteria it began with")
+        if best is not first:
+            terminal.say(f"  validation {_matrix(best.validation)}: the best ones")
+        terminal.say("  criteria")
+        for line in best.criteria.splitlines():
+            terminal.say(f"    {line}")
+    if attempt.measured is not None:
+        _show_test(attempt.measured, terminal)
+    price = f"${attempt.cost_usd:.4f}" + (f" and {attempt.unpriced} of unknown price" if attempt.unpriced else "")
+    known = f", {attempt.known} answers known from before" if attempt.known else ""
+    terminal.say(f"  cost       {count_of(attempt.calls, 'call')}, {price}{known}")
+    if attempt.errors or attempt.bad_proposals:
+        terminal.say(
+            f"  faults     {count_of(attempt.errors, 'verdict')} that the judge did not give, "
+            f"{attempt.bad_proposals} of {count_of(attempt.proposals, 'proposal')} that were no criteria"
+        )
+    terminal.say(f"  ended      {attempt.stopped}")
+    if attempt.can_go_on:
+        terminal.say("  the same command goes on from here; what was answered is not asked again")
+    if attempt.rejected:
+        terminal.say(f"  not used: {attempt.rejected}")
+
+
+def _show_test(measured: Measured, terminal: Terminal) -> None:
+    terminal.say(f"  test       {_matrix(measured.confusion)}")
+    for word, judged in _notable(measured):
+        case = judged.example.case
+        terminal.say(f'  {word:<10} {case.case_id}: "{one_line(judged.example.output.text, SHOWN_CHARS)}"')
+
+
+def _notable(measured: Measured) -> Iterator[tuple[str, Judged]]:
+    """Yield what to look at: all kinds of mistakes first, then what it caught."""
+    groups: dict[str, list[Judged]] = {"misses": [], "false alarm": [], "no verdict": [], "catches": []}
+    for j in measured.judged:
+        if isinstance(j.verdict, EvaluatorError):
+            groups["no verdict"].append(j)
+        elif j.example.bad:
+            groups["catches" if j.is_right else "misses"].append(j)
+        elif not j.is_right:
+            groups["false alarm"].append(j)
+    for word in ("catches", "misses", "false alarm", "no verdict"):
+        for j in groups[word][:EXAMPLES]:
+            yield word, j
+
+
+def _matrix(confusion: Confusion) -> str:
+    caught = f"catches {confusion.tp} of {confusion.positives} bad"
+    alarms = f"{confusion.fp} of {confusion.negatives} good raise a false alarm"
+    errors = f", {count_of(confusion.errors, 'error')}" if confusion.errors else ""
+    if confusion.mcc is None:
+        return f"{caught}, {alarms}{errors}, MCC undefined"
+    interval = confusion.mcc_interval(0.9)
+    told = f" (90 % interval {interval[0]:.2f} to {interval[1]:.2f})" if interval else ""
+    return f"{caught}, {alarms}{errors}, MCC {confusion.mcc:.2f}{told}"
+
+
+def _show_end(outcome: Outcome, terminal: Terminal) -> None:
+    terminal.say()
+    grant = outcome.grant
+    if grant is not None and outcome.chosen is not None:
+        lacks = ""
+        if grant.permission is not Permission.BLOCK and grant.further_labels:
+            lacks = f"; {count_of(grant.further_labels, 'further label')} in its test would let it block"
+        told = {
+            Permission.BLOCK: "it may block a release",
+            Permission.MONITOR: "it is run and told, and blocks nothing",
+            Permission.SKIP: "a gate skips it",
+        }[grant.permission]
+        terminal.say(f"permission {grant.permission}: {told} ({grant.reason}, {count_of(grant.n, 'label')}){lacks}")
+    if outcome.written:
+        place = outcome.place
+        terminal.say(
+            f"written    {place.file}, {place.split}, {place.alignment}/{place.evaluator_id}.jsonl; commit them"
+        )
+        terminal.say(f"next       evalgate evals show {place.evaluator_id}")
+    else:
+        terminal.say(f"Nothing was written: {outcome.not_written}.")
+        if outcome.chosen is None and outcome.rule is not None:
+            terminal.say(f"What was tried, and why it lost: {outcome.place.work}/considered.jsonl")
