@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test faults image bench lint format lock clean
+.PHONY: help setup demo test faults thorough image bench lint format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: setup ## run the tests
 
 faults: setup ## run every fault of docs/reliability.md: kills, power cuts, bad disks, hostile input; under 40 minutes
 	@$(BIN)/python tests/faults/run.py
+
+thorough: setup ## run what takes long and finds little that the tests do not: about ten minutes
+	@$(BIN)/python -m pytest --faults -m thorough --numprocesses=logical --maxprocesses=8 --dist=loadfile
 
 image: setup ## make what the container image holds in a clean folder, and try it: a few minutes, no container engine
 	@$(BIN)/python -m pytest tests/deploy/test_image.py

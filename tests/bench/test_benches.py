@@ -34,6 +34,7 @@ def smoke(script: str, *options: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 def test_embedded_runs_and_every_span_is_visible() -> None:
     found = smoke("embedded.py", "--kind", "small")
     (one,) = found["visible"]
@@ -45,6 +46,7 @@ def test_embedded_runs_and_every_span_is_visible() -> None:
     assert "| small | evalgate | 2048 |" in embedded.markdown(found)
 
 
+@pytest.mark.thorough
 def test_stages_runs_and_draws(tmp_path: Path) -> None:
     found = smoke("stages.py", "--kind", "small", "--picture", str(tmp_path))
     assert [kind["kind"] for kind in found["kinds"]] == ["small"]
@@ -58,6 +60,7 @@ def test_stages_runs_and_draws(tmp_path: Path) -> None:
     assert (tmp_path / "stages.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.thorough
 def test_growth_runs_and_draws(tmp_path: Path) -> None:
     found = smoke("growth.py", "--picture", str(tmp_path))
     curves = {p["curve"] for p in found["points"]}
@@ -67,6 +70,7 @@ def test_growth_runs_and_draws(tmp_path: Path) -> None:
     assert (tmp_path / "growth.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.thorough
 def test_sampling_runs_and_draws_and_ours_misses_no_failing_trace(tmp_path: Path) -> None:
     found = smoke("sampling.py", "--picture", str(tmp_path))
     ways = {w["way"]: w for w in found["ways"]}
@@ -89,6 +93,7 @@ def test_sampling_runs_and_draws_and_ours_misses_no_failing_trace(tmp_path: Path
     assert (tmp_path / "sampling.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.thorough
 def test_intervals_run_and_draw_and_ours_hold_the_truth(tmp_path: Path) -> None:
     found = smoke("intervals.py", "--picture", str(tmp_path))
     assert {p["policy"] for p in found["points"]} == {*intervals.POLICIES, intervals.LABELS}
@@ -102,6 +107,7 @@ def test_intervals_run_and_draw_and_ours_hold_the_truth(tmp_path: Path) -> None:
     assert (tmp_path / "intervals.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.thorough
 def test_start_runs() -> None:
     found = smoke("start.py")
     (one,) = found["starts"]
@@ -211,6 +217,7 @@ def test_limits_are_of_the_bytes_that_were_given() -> None:
     assert send_us(3 << 20, rounds=1) > 0
 
 
+@pytest.mark.thorough
 def test_forwarding_runs_and_a_remembered_trace_takes_few_bytes() -> None:
     found = smoke("forwarding.py")
     # 27 bytes for one that is kept and 8 for one left out, and for a moment the table before a change beside it.

@@ -127,6 +127,7 @@ def test_ingest_runs_and_delivers_everything() -> None:
     assert one["problems"] == []
 
 
+@pytest.mark.thorough
 def test_latency_runs_and_delivers_everything() -> None:
     command = [sys.executable, str(BENCH / "latency.py"), "--smoke", "--kind", "small", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

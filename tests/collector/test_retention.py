@@ -66,6 +66,7 @@ def test_what_is_flagged_reviewed_or_held_outlives_the_rest(embedded: World) -> 
     assert embedded.expire().runs == 0, "there is nothing left to do"
 
 
+@pytest.mark.thorough
 def test_tenants_have_holding_times_of_their_own(embedded: World) -> None:
     for tenant in ("default", "acme", "globex"):
         embedded.trace(1, days=10, tenant=tenant)

@@ -82,7 +82,7 @@ def check(world: World) -> None:
     assert [r["w"] for r in world.db.rows(weights)] == [10, 1, 1]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [PLACES[0], *(pytest.param(p, marks=pytest.mark.thorough) for p in PLACES[1:])])
 def test_killed_anywhere_and_begun_again_it_ends_the_same(
     embedded: World, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +129,7 @@ def test_two_at_once_remove_and_count_once(db: Database, monkeypatch: pytest.Mon
     check(world)
 
 
+@pytest.mark.thorough
 def test_the_other_helps_to_the_end(embedded: World, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(embedded)
     embedded.force()
@@ -139,6 +140,7 @@ def test_the_other_helps_to_the_end(embedded: World, monkeypatch: pytest.MonkeyP
     check(embedded)
 
 
+@pytest.mark.thorough
 def test_a_hold_that_comes_while_it_decides_holds(embedded: World, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(embedded)
     embedded.force()
@@ -166,6 +168,7 @@ class Between:
         return getattr(self.db, name)
 
 
+@pytest.mark.thorough
 def test_a_thumbs_down_that_comes_while_it_decides_keeps_the_trace(embedded: World) -> None:
     fill(embedded)
     embedded.force()

@@ -273,7 +273,14 @@ def test_grpc_is_shared_too_and_each_worker_takes_its_part(tmp_path: Path, click
 
 
 @pytest.mark.server
-@pytest.mark.parametrize(("before", "after"), [(3, 1), (3, 2), (1, 2)])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (3, 1),
+        pytest.param(3, 2, marks=pytest.mark.thorough),
+        pytest.param(1, 2, marks=pytest.mark.thorough),
+    ],
+)
 def test_what_another_number_of_workers_left_is_delivered(
     tmp_path: Path, clickhouse_server: str, before: int, after: int
 ) -> None:

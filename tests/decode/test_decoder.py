@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from collector.decode import columns, decoder, kernels
 from collector.decode.decoder import LIBRARY_BYTES, Decoder
 from tests.decode.oracle import record
@@ -17,8 +19,6 @@ from tests.decode.test_span_batch import BODIES, record_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pytest
 
     from collector.journal.record import Record
     from schema.batch import SpanBatch
@@ -126,6 +126,7 @@ def test_without_numba_the_library_decodes() -> None:
     assert "no compiled kernels" in done.stderr
 
 
+@pytest.mark.thorough
 def test_without_a_folder_to_cache_in_the_kernels_are_compiled_for_this_process() -> None:
     """A read-only installation, and no home."""
     done = run_python("", NUMBA_CACHE_LOCATOR_CLASSES="IPythonCacheLocator")

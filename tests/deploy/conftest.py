@@ -7,7 +7,6 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from tests.tools.fetch_chserver import library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 CLUSTER = "evalgate"
 # With the server's own stand-in for Keeper, replicas can be made, and not filled.
@@ -46,20 +46,6 @@ FILLED = """
 SELECT name FROM system.tables
 WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND total_rows > 0 AND name != 'migrations'
 """
-
-
-SLOW = {Path(__file__).with_name(name) for name in ("test_image.py", "test_collectors.py")}
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, but with --faults or where it is named."""
-    named = {Path(a.partition("::")[0]).resolve() for a in config.args}
-    if config.getoption("--faults"):
-        return
-    left_out = [item for item in items if item.path in SLOW - named]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
 
 
 @dataclass(frozen=True, slots=True)

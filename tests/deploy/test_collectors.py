@@ -26,7 +26,7 @@ from tests.fixtures_clickhouse import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.thorough, pytest.mark.server]
 DEADLINE_S: Final = 90.0
 CONFIG: Final = """
 receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}}}

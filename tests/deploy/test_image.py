@@ -64,7 +64,7 @@ exec unshare --user --map-user={uid} --map-group={uid} \\
     {image}/bin/evalgate-collector run --config {config}
 """
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,6 @@ def reconcile(collector: Collector, booked: Counter[Any], mix: Mix, quiet: Mix, 
         assert evalgate(["ledger", "reconcile", *asked]) == code
 
 
-@pytest.mark.quick
 def test_what_is_received_is_accounted_for(
     launch: Launch, store: str, record_property: Callable[[str, object], None]
 ) -> None:

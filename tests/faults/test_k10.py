@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.faults.harness import Launch
 
 
-@pytest.mark.quick
 def test_a_few_kills(launch: Launch, record_property: Callable[[str, object], None]) -> None:
     record_property("figure", kill_again_and_again([launch()], kills=4, seed=10))
 

@@ -80,6 +80,7 @@ def sums(spans: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.thorough
 def test_every_capture_in_pieces_is_settled_to_what_it_is_in_one(embedded_db: Database) -> None:
     """Every order is tried on a sixth of the captures: a tenant costs a pass 50 ms."""
     orders = list(ORDERS)
