@@ -190,16 +190,14 @@ class OpenAIModel:
                 return ModelError(ModelErrorKind.BUDGET, reservation.message, attempts)
             attempts += 1
             try:
-                began = self._clock.monotonic()
                 reply = self._transport(dialect.body(asked), min(left_s, self._settings.attempt_timeout_s))
-                latency_ms = (self._clock.monotonic() - began) * 1000
                 if isinstance(reply, NoAnswer):
                     fault = Fault(reply.kind, self._scrubbed(reply.message), may_retry=True)
                     reservation.lose() if reply.was_sent else reservation.release()
                 else:
                     answer = read_answer(reply)
                     if isinstance(answer, Completion):
-                        done = replace(answer, cost_usd=_cost(price, answer), latency_ms=round(latency_ms, 1))
+                        done = replace(answer, cost_usd=_cost(price, answer), latency_ms=reply.latency_ms)
                         reservation.spend(done.cost_usd)
                         self._rate.correct(tokens + most_out, _tokens(done))
                         self._learn(dialect)

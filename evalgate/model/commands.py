@@ -9,6 +9,7 @@ import typer
 
 from evalgate.errors import BadInput
 from evalgate.model.options import ModelOptions, Models, open_from_options, with_model_options
+from evalgate.model.retry import RetryPolicy
 from evalgate.options import Json, new_app
 from evalgate.terminal import Terminal
 
@@ -21,6 +22,8 @@ STRUCTURED = {
     "none": "not supported; the form is asked for in words",
 }
 UNUSABLE = 1
+PATIENCE = 2
+"""Attempts: somebody waits for the answer."""
 SHOWN_MODELS = 20
 
 
@@ -38,18 +41,18 @@ def check(*, models: ModelOptions, json: Json = False) -> None:
     from evalgate.model.check import check_model  # noqa: PLC0415 - evaluators, only here
 
     terminal = Terminal()
-    opened = open_from_options(models)
+    opened = open_from_options(models, retry=RetryPolicy(attempts=PATIENCE))
     try:
         model = opened.chat()
     except BadInput as e:
         if models.judge_model:
             raise
-        raise BadInput(f"{e}{_offered(opened)}") from None
+        raise BadInput(_with_offer(str(e), opened)) from None
     with terminal.progress(f"asking {model.name}", 1) as step:
         checked = check_model(model)
         step()
     if not checked.answers:
-        raise BadInput(f"{checked.error}{_offered(opened)}")
+        raise BadInput(_with_offer(str(checked.error), opened))
     if json:
         terminal.emit({"url": opened.settings.base_url, **asdict(checked), "is_usable": checked.is_usable})
     else:
@@ -80,20 +83,21 @@ def _show(terminal: Terminal, opened: Models, checked: Checked) -> None:
         for name, score in (("right answer", checked.right), ("wrong answer", checked.wrong))
         if score
     ]
-    terminal.table(("", ""), rows)
+    terminal.table(("asked", "found"), rows)
     if checked.is_usable:
         terminal.say("it can judge. How well, its agreement with people says: evalgate evals align")
     else:
         terminal.say(f"it cannot judge: {checked.error or 'it does not tell a right answer from a wrong one'}")
 
 
-def _offered(opened: Models) -> str:
-    """Return a sentence with the models that the endpoint has, where it says so."""
+def _with_offer(message: str, opened: Models) -> str:
+    """Return the message, and the models that the endpoint has, where it says so."""
     from evalgate.model.transport import SdkTransport, require_extra  # noqa: PLC0415 - only after an error
 
     require_extra()
     if opened.settings.key is None and not opened.settings.is_loopback:
-        return ""
+        return message
     names = SdkTransport(opened.settings).list_models()
     more = f" and {len(names) - SHOWN_MODELS} more" if len(names) > SHOWN_MODELS else ""
-    return f". The endpoint has: {', '.join(names[:SHOWN_MODELS])}{more}" if names else ""
+    end = "" if message.endswith((".", "?")) else "."
+    return f"{message}{end} The endpoint has: {', '.join(names[:SHOWN_MODELS])}{more}" if names else message

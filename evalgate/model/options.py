@@ -26,6 +26,7 @@ from evalgate.model.budget import Budget
 from evalgate.model.cache import CACHE, ModelCache
 from evalgate.model.price import parse_price
 from evalgate.model.rate import RateLimit
+from evalgate.model.retry import RetryPolicy
 from evalgate.model.settings import OPENAI_URL, ModelSettings, Secret, check_url, read_key
 from evalgate.terminal import count_of
 
@@ -141,7 +142,13 @@ def spent(budget: Budget) -> str:
     return ", ".join(words)
 
 
-def open_from_options(options: ModelOptions, environ: Mapping[str, str] = os.environ, cache: Path = CACHE) -> Models:
+def open_from_options(
+    options: ModelOptions,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    cache: Path = CACHE,
+    retry: RetryPolicy | None = None,
+) -> Models:
     """Return the models that the options name.
 
     Raises:
@@ -158,8 +165,9 @@ def open_from_options(options: ModelOptions, environ: Mapping[str, str] = os.env
         prices = {"*": parse_price(options.judge_price)} if options.judge_price is not None else {}
     except ValueError as e:
         raise BadInput(f"--judge-price: {e}") from None
+    model = options.judge_model or None
     return Models(
-        ModelSettings(base_url=url, model=options.judge_model or None, key=key, prices=prices),
+        ModelSettings(base_url=url, model=model, key=key, prices=prices, retry=retry or RetryPolicy()),
         Budget(options.max_calls, options.max_usd, allow_unpriced=options.allow_unpriced),
         RateLimit(options.rpm, options.tpm),
         None if options.no_cache else ModelCache(cache),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,7 @@ MAX_ANSWER_BYTES = 8 << 20
 """Far above the longest answer of any model."""
 NO_KEY = "none"
 """Servers on one's own machine ask for no key, and the SDK insists on one."""
+NOT_CONNECTED = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 MISSING_EXTRA = "models need the openai package: pip install 'otel-evalgate[judge]'"
 
 
@@ -39,6 +41,7 @@ class HttpAnswer:
     headers: Mapping[str, str]
     """Names in small letters."""
     body: bytes
+    latency_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ class SdkTransport:
         client = self._open()
         import openai  # noqa: PLC0415 - see the class
 
-        ends = time.monotonic() + timeout_s
+        began = time.monotonic()
+        ends = began + timeout_s
         try:
             with client.chat.completions.with_streaming_response.create(**body, timeout=timeout_s) as response:
                 data = bytearray()
@@ -94,7 +98,8 @@ class SdkTransport:
                         )
                     if time.monotonic() > ends:
                         return NoAnswer(ModelErrorKind.TIMEOUT, f"no whole answer within {timeout_s:g} s")
-                return HttpAnswer(response.status_code, _lower(response.headers), bytes(data))
+                latency_ms = round((time.monotonic() - began) * 1000, 1)
+                return HttpAnswer(response.status_code, _lower(response.headers), bytes(data), latency_ms)
         except openai.APITimeoutError as e:
             return NoAnswer(
                 ModelErrorKind.TIMEOUT, f"no answer within {timeout_s:.3g} s", was_sent=not _before_sending(e)
@@ -124,11 +129,18 @@ class SdkTransport:
                 import openai  # noqa: PLC0415 - see the class
 
                 settings = self._settings
+                is_plain = settings.is_loopback and settings.base_url.startswith("http:")
+                pool = openai.DefaultHttpxClient(
+                    follow_redirects=False,
+                    trust_env=not settings.is_loopback,
+                    verify=not is_plain,  # without TLS no certificates are read, which takes 0.1 s
+                )
+                weakref.finalize(self, pool.close)  # whoever lets go of the last model closes its connections
                 self._client = openai.OpenAI(
                     api_key=settings.key.reveal() if settings.key else NO_KEY,
                     base_url=settings.base_url,
                     max_retries=0,
-                    http_client=openai.DefaultHttpxClient(follow_redirects=False, trust_env=not settings.is_loopback),
+                    http_client=pool,
                 )
             return self._client
 
@@ -138,10 +150,11 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _before_sending(error: BaseException) -> bool:
-    """Return whether no connection was made: ConnectError, ConnectTimeout, PoolTimeout of the HTTP library."""
-    return type(error.__cause__).__name__ in {"ConnectError", "ConnectTimeout", "PoolTimeout"}
+    """Return whether no connection was made, by the name of the HTTP library's error."""
+    return type(error.__cause__).__name__ in NOT_CONNECTED
 
 
 def _cause(error: BaseException) -> str:
     cause = error.__cause__ or error
-    return f"{type(cause).__name__}: {cause}"
+    hint = ". Does a server run there? See --judge-url" if _before_sending(error) else ""
+    return f"{type(cause).__name__}: {cause}{hint}"
