@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from evalgate.errors import BadInput
@@ -55,9 +54,9 @@ class Report:
     notes: tuple[str, ...] = ()
     """Our own sentences, beside the decision's."""
     base: Base | None = None
-    lines: Mapping[str, int] = MappingProxyType({})
+    lines: Mapping[str, int] = field(default_factory=dict)
     """Case to its line in the dataset's file, where it can be told."""
-    chains: Mapping[str, Chain] = MappingProxyType({})
+    chains: Mapping[str, Chain] = field(default_factory=dict)
     """Case to what it rests on, where that was recorded."""
     sources: Sources = Sources()
 
@@ -93,8 +92,8 @@ def gather(
         decision=decision,
         notes=tuple(notes),
         base=base,
-        lines=MappingProxyType(case_lines(dataset, named)),
-        chains=MappingProxyType(_chains(chains, named)),
+        lines=case_lines(dataset, named),
+        chains=_chains(chains, named),
         sources=Sources(
             run=source(Path(run_path)),
             dataset=source(dataset),
@@ -154,10 +153,10 @@ def show_command(result: Result) -> str | None:
     return f"evalgate traces show {trace}" if trace and set(trace) <= set("0123456789abcdefABCDEF") else None
 
 
-def back_commands(report: Report, failing: Failing) -> list[str]:
+def back_commands(report: Report, failing: Failing, *, with_issue: bool = True) -> list[str]:
     """Return the commands that lead back from a failing case: to its trace, its issue, its chain."""
     commands = [c] if (c := show_command(failing.result)) else []
-    if failing.issue is not None:
+    if with_issue and failing.issue is not None:
         commands.append(f"evalgate issues show {failing.issue}")
     if failing.result.case_id in report.chains:
         commands.append(f"evalgate provenance show {shlex.quote(line(failing.result.case_id))}")

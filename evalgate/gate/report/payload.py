@@ -39,7 +39,7 @@ def error_payload(message: str) -> dict[str, Any]:
         "status": Status.ERROR,
         "exit_code": 2,
         "deployment_blocked": True,
-        "blocking_reason": message,
+        "blocking_reason": cut(message, BLOCK_CHARS),
     }
     return {**payload, "checksum": checksum(payload)}
 
@@ -67,7 +67,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "dataset": asdict(run.dataset),
         "suite_pass_rate": decision.suite_pass_rate,
         "case_pass_rate": decision.case_pass_rate,
-        "case_pass_rate_interval_95": _pair(decision.case_interval),
+        "case_pass_rate_interval_95": decision.case_interval,
         "case_pass_rate_weighted": weighted_json(decision.weighted),
         "cases": {
             "total": len(run.results),
@@ -80,37 +80,29 @@ def report_json(report: Report) -> dict[str, Any]:
             "repeated": decision.repeated,
             "flaky": len(decision.flaky),
         },
-        "evidence": [{**asdict(e), "checks": list(e.checks)} for e in decision.evidence],
+        "evidence": [asdict(e) for e in decision.evidence],
         "checks": [check_json(c) for c in decision.checks],
         "eval_results": [_eval_json(e) for e in decision.eval_results],
         "failing_cases": [_failing_json(report, f) for f in decision.failing],
         "watched_cases": [_failing_json(report, f) for f in decision.watched],
         "errors": [
-            {"case_id": r.case_id, "kind": r.error.kind, "message": cut(r.error.message, BLOCK_CHARS)}
-            for r in decision.errors
-            if r.error
+            {"case_id": r.case_id, "kind": r.error.kind, "message": r.error.message} for r in decision.errors if r.error
         ],
         "unscored_cases": [r.case_id for r in decision.unscored],
         "flaky_cases": list(decision.flaky),
-        "set_aside": [{**asdict(s), "reason": cut(s.reason, BLOCK_CHARS)} for s in run.set_aside],
+        "set_aside": [asdict(s) for s in run.set_aside],
         "comparison": _comparison_json(decision),
         "missing_permission": list(decision.missing_permission),
         "notes": [*unscored_notes(decision), *report.notes],
         "sources": _sources_json(report),
     }
-    return {**payload, "checksum": checksum(payload)}
+    bounded: dict[str, Any] = _bounded(payload)
+    return {**bounded, "checksum": checksum(bounded)}
 
 
 def check_json(check: Check) -> dict[str, Any]:
     """Return one check."""
-    corrected = None if check.corrected is None else asdict(check.corrected)
-    return {
-        **asdict(check),
-        "interval": _pair(check.interval),
-        "corrected": None if corrected is None else {k: _plain(v) for k, v in corrected.items()},
-        "cases": list(check.cases),
-        "stops": check.stops,
-    }
+    return {**asdict(check), "stops": check.stops}
 
 
 def unscored_notes(decision: Decision) -> list[str]:
@@ -129,7 +121,7 @@ def _eval_json(e: EvalResult) -> dict[str, Any]:
         "eval_type": e.eval_type,
         "evidence": e.evidence,
         "role": e.role,
-        "permission": {k: _plain(v) for k, v in asdict(e.grant).items()},
+        "permission": asdict(e.grant),
         "mcc_score": e.mcc_score,
         "sample_count": e.sample_count,
     }
@@ -138,8 +130,8 @@ def _eval_json(e: EvalResult) -> dict[str, Any]:
     return {
         **common,
         "pass_rate": e.pass_rate,
-        "pass_rate_interval_95": _pair(e.interval),
-        "pass_rate_corrected": None if e.corrected is None else {k: _plain(v) for k, v in asdict(e.corrected).items()},
+        "pass_rate_interval_95": e.interval,
+        "pass_rate_corrected": None if e.corrected is None else asdict(e.corrected),
         "passed": e.passed,
         "threshold": e.threshold,
         "mean_score": e.mean_score,
@@ -157,9 +149,7 @@ def _failing_json(report: Report, f: Failing) -> dict[str, Any]:
         "regression": f.regression,
         "flaky": f.flaky,
         "line": report.lines.get(f.result.case_id),
-        "reasons": [
-            {"evaluator": s.evaluator, "score": s.score, "reason": cut(s.reason, BLOCK_CHARS)} for s in f.scores
-        ],
+        "reasons": [{"evaluator": s.evaluator, "score": s.score, "reason": s.reason} for s in f.scores],
         "trace_id": f.result.provenance.trace_id,
         "annotation_id": f.result.provenance.annotation_id,
         "chain": None
@@ -210,9 +200,14 @@ def _source(found: Any) -> dict[str, str] | None:
     return None if found is None else asdict(found)
 
 
-def _pair(ends: tuple[float, float] | None) -> list[float] | None:
-    return None if ends is None else list(ends)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _bounded(value: Any) -> Any:
+    """Return a value as JSON has it, with its texts cut: names and reasons are content, and can be of any length."""
+    match value:
+        case str():
+            return cut(str(value), BLOCK_CHARS)
+        case dict():
+            return {k: _bounded(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_bounded(v) for v in value]
+        case _:
+            return value

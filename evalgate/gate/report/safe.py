@@ -41,7 +41,7 @@ def line(text: str, limit: int = LINE_CHARS) -> str:
 
 def block(text: str, limit: int = BLOCK_CHARS) -> str:
     """Return content on its own lines, cut, with what could act shown as its code."""
-    return clean(cut(text.replace("\r\n", "\n"), limit))
+    return clean(cut(text, limit).replace("\r\n", "\n"))
 
 
 def data(text: str, limit: int = LINE_CHARS) -> str:

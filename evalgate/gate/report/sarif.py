@@ -102,11 +102,11 @@ def _results(report: Report, rules: dict[str, int]) -> Iterator[dict[str, Any]]:
 def _result(report: Report, rules: dict[str, int], f: Failing, s: Score, level: str) -> dict[str, Any]:
     r = f.result
     standing = f"{known}. " if (known := words.standing(f)) else ""
-    commands = "".join(f"\nSee: {c}" for c in back_commands(report, f))
-    told: dict[str, Any] = {
+    told = "".join(f"\nSee: {c}" for c in back_commands(report, f))
+    found: dict[str, Any] = {
         "ruleId": line(s.evaluator),
         "level": level,
-        "message": {"text": _message(f"{r.case_id}: {standing}{cut(s.reason, 1000)}") + commands},
+        "message": {"text": _message(f"{r.case_id}: {standing}{cut(s.reason, 1000)}{told}")},
         "locations": [
             {
                 "physicalLocation": {
@@ -125,10 +125,10 @@ def _result(report: Report, rules: dict[str, int], f: Failing, s: Score, level: 
         },
     }
     if s.evaluator in rules:
-        told["ruleIndex"] = rules[s.evaluator]
+        found["ruleIndex"] = rules[s.evaluator]
     if report.decision.comparison is not None:
-        told["baselineState"] = "new" if f.regression or f.known is False else "unchanged"
-    return told
+        found["baselineState"] = "new" if f.regression or f.known is False else "unchanged"
+    return found
 
 
 def _notification(message: str, status: Status) -> dict[str, Any]:

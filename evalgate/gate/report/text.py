@@ -132,7 +132,8 @@ def _print_failing(terminal: Terminal, report: Report, width: int | None) -> Non
             break
         new = sum(f.regression for f in rows)
         told = f"{count_of(len(rows), 'case')}" + (f", {count_of(new, 'regression')}" if new else "")
-        terminal.say(f"{line(words.group_name(issue, mode))} ({told})", style="bold")
+        see = f": evalgate issues show {issue}" if issue is not None else ""
+        terminal.say(f"{line(words.group_name(issue, mode))} ({told}){see}", style="bold")
         for f in rows[:left]:
             _print_case(terminal, report, f, width)
         left -= len(rows)
@@ -150,7 +151,7 @@ def _print_case(terminal: Terminal, report: Report, f: Failing, width: int | Non
     for name, content in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
         if content:
             _tell(terminal, name, line(content, CONTENT_CHARS), width)
-    for command in back_commands(report, f):
+    for command in back_commands(report, f, with_issue=False):  # the group names it
         terminal.say(f"    see    {command}")
     if not r.provenance.trace_id:
         terminal.say(f"    from   {line(place(report, r.case_id))}")

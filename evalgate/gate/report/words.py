@@ -93,13 +93,14 @@ def figures(check: Check) -> list[str]:
     if check.status is CheckStatus.INCONCLUSIVE and check.cases_to_settle is not None:
         told.append(f"{count_of(check.cases_to_settle, 'case')} would settle it")
     if check.corrected is not None:
-        told.append(f"{percent(check.corrected.rate)} with the judge's own errors taken out")
+        ends = interval((check.corrected.low, check.corrected.high))
+        told.append(f"{percent(check.corrected.rate)} ({ends}) with the judge's own errors taken out")
     if check.issue is not None:
         told.append(f"issue {check.issue}")
     if check.status is CheckStatus.FAIL and check.known is not None:
         told.append("known open issue" if check.known else "new regression")
     if check.status is CheckStatus.FAIL and not check.blocking:
-        told.append("watched only, does not block")
+        told.append("does not block")
     return told
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalgate.gate.decision import Status
 from evalgate.gate.report import words
 from evalgate.gate.report.html.differences import differences
-from evalgate.gate.report.html.pictures import paired_picture, rates_picture, score_pictures
+from evalgate.gate.report.html.pictures import TITLES, paired_picture, rates_picture, score_pictures
 from evalgate.gate.report.model import back_commands, place, show_command
 from evalgate.gate.report.payload import unscored_notes
 from evalgate.gate.report.safe import block, line
@@ -31,6 +31,8 @@ CONTENT_BUDGET_CHARS: Final = 12_000_000
 LEAST_CHARS: Final = 600
 MOST_CHARS: Final = 20_000
 MOST_CASES: Final = 2000
+MANY_CASES: Final = 100
+"""From here on a browser lays out a case only when it comes into sight."""
 MOST_LOW: Final = 20
 MOST_ERRORS: Final = 200
 MOST_TOOLS: Final = 50
@@ -55,8 +57,8 @@ def html(report: Report) -> str:
         for s in report.run.set_aside[:MOST_ERRORS]
     ]
     notes = [line(n, 1000) for n in [*unscored_notes(decision), *decision.missing_permission, *report.notes]]
-    parts = [("evidence", "Evidence"), ("checks", "Checks"), ("scores", "Scores")]
-    parts += [(c["anchor"], c["title"]) for c in cases]
+    parts = [("evidence", "Evidence"), ("checks", "Checks"), *((c["anchor"], c["title"]) for c in cases)]
+    parts += [("scores", "Scores")]
     return _render(
         status=str(decision.status),
         verdict=words.VERDICTS[decision.status],
@@ -67,6 +69,7 @@ def html(report: Report) -> str:
         pictures=_pictures(report),
         rows=[_row(e) for e in decision.eval_results],
         cases=cases,
+        are_many=sum(len(g["cases"]) for c in cases for g in c["groups"]) > MANY_CASES,
         errors=errors,
         more_errors=max(0, len(decision.errors) - MOST_ERRORS),
         notes=notes,
@@ -89,10 +92,10 @@ def _render(**values: Any) -> str:
     nothing: dict[str, Any] = dict.fromkeys(
         ("facts", "parts", "kinds", "pictures", "rows", "cases", "errors", "notes", "sources"), ()
     )
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     template = environment.from_string(here.joinpath("page.html").read_text("utf-8"))
     return template.render(
-        **{**nothing, "more_errors": 0, **values},
+        **{**nothing, "more_errors": 0, "are_many": False, **values},
         css=Markup(css),  # noqa: S704 - ours, from a file of this package
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         version=version("otel-evalgate"),
@@ -168,9 +171,11 @@ def _pictures(report: Report) -> list[dict[str, Any]]:
     from markupsafe import Markup  # noqa: PLC0415 - as above
 
     run, decision = report.run, report.decision
-    titled = [("Pass rates, their 95 % intervals, and what they need", rates_picture(decision.eval_results))]
-    titled += [("Each case before and now", paired_picture(run, report.base))]
-    titled += [("How scores are spread", svg) for svg in score_pictures(run, decision.eval_results)]
+    titled = [
+        (TITLES["rates"], rates_picture(decision.eval_results)),
+        (TITLES["paired"], paired_picture(run, report.base)),
+    ]
+    titled += score_pictures(run, decision.eval_results)
     return [{"title": title, "svg": Markup(svg)} for title, svg in titled if svg]  # noqa: S704 - text in it is escaped
 
 

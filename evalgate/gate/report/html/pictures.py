@@ -24,22 +24,27 @@ if TYPE_CHECKING:
 BINS: Final = 10
 MOST_PICTURES: Final = 8
 MOST_ROWS: Final = 40
-NAME_CHARS: Final = 26
+NAME_CHARS: Final = 40
+TITLES: Final = {
+    "rates": "Pass rates, their 95 % intervals, and what they need",
+    "paired": "Each case before and now",
+}
 
 
-def score_pictures(run: Run, results: Sequence[EvalResult]) -> list[str]:
-    """Return histograms: of the cases' mean scores, and of each evaluator that gives more than 0 and 1."""
+def score_pictures(run: Run, results: Sequence[EvalResult]) -> list[tuple[str, str]]:
+    """Return histograms with their titles: of the cases, and of each evaluator that gives more than 0 and 1."""
     pass_at = {e.id: e.pass_at for e in run.evaluators}
     ids = count(1)
     pictures = []
     means = [m for r in run.results if (m := r.mean_score) is not None]
     if means:
-        pictures.append(histogram(means, "Mean score of each case", None, f"scores-{next(ids)}"))
+        title = "Mean score of each case"
+        pictures.append((title, histogram(means, title, None, f"scores-{next(ids)}")))
     for e in results:
         scores = [s for r in run.results if (s := r.score_of(e.evaluator)) is not None]
         if any(0 < s < 1 for s in scores) and len(pictures) < MOST_PICTURES:
             title = f"Scores of {line(e.evaluator, NAME_CHARS)}"
-            pictures.append(histogram(scores, title, pass_at.get(e.evaluator), f"scores-{next(ids)}"))
+            pictures.append((title, histogram(scores, title, pass_at.get(e.evaluator), f"scores-{next(ids)}")))
     return pictures
 
 
@@ -74,7 +79,7 @@ def rates_picture(results: Iterable[EvalResult]) -> str | None:
     if not rows:
         return None
     shown = sorted(rows, key=lambda e: (e.passed is not False, e.pass_rate or 0))[:MOST_ROWS]
-    left, wide, top, step = 190, 300, 26, 26
+    left, wide, top, step = 20, 300, 26, 40
     bottom = top + step * len(shown)
     parts = [
         f'<line class="grid" x1="{left + s * wide:g}" y1="{top - 6}" x2="{left + s * wide:g}" y2="{bottom}"/>'
@@ -83,11 +88,11 @@ def rates_picture(results: Iterable[EvalResult]) -> str | None:
     parts += [_text(left + s * wide, top - 10, percent(s), "middle") for s in (0, 0.5, 1)]
     told = []
     for number, e in enumerate(shown):
-        y = top + step * number + step / 2
+        y = top + step * number + 28
         low, high = e.interval or (0.0, 1.0)
         state = "good" if e.passed else "bad"
         rate = e.pass_rate or 0.0
-        parts.append(_text(left - 12, y + 4, line(e.evaluator, NAME_CHARS), "end"))
+        parts.append(_text(left + 4, y - 12, line(e.evaluator, NAME_CHARS), "start"))
         ends = f'x1="{left + low * wide:.1f}" y1="{y}" x2="{left + high * wide:.1f}" y2="{y}"'
         parts.append(f'<line class="range {state}" {ends}/>')
         at = left + e.threshold * wide
@@ -95,9 +100,7 @@ def rates_picture(results: Iterable[EvalResult]) -> str | None:
         parts.append(_dot(left + rate * wide, y, state, passed=bool(e.passed)))
         told.append(f"{e.evaluator} {percent(rate)}, {interval((low, high))}, needs {percent(e.threshold)}")
     more = f" {len(rows) - len(shown)} more are in the table." if len(rows) > len(shown) else ""
-    return _svg(
-        "rates", (left + wide + 30, bottom + 8), "Pass rates and what they need", f"{'; '.join(told)}.{more}", parts
-    )
+    return _svg("rates", (left * 2 + wide, bottom + 8), TITLES["rates"], f"{'; '.join(told)}.{more}", parts)
 
 
 def paired_picture(run: Run, base: Base | None) -> str | None:
@@ -107,7 +110,7 @@ def paired_picture(run: Run, base: Base | None) -> str | None:
     pairs = Counter(_pairs(run.results, base))
     if not pairs:
         return None
-    size, left, top = 260, 44, 14
+    size, left, top = 230, 62, 26
     bottom = top + size
     parts = [
         f'<rect class="frame" x="{left}" y="{top}" width="{size}" height="{size}"/>',
@@ -121,16 +124,16 @@ def paired_picture(run: Run, base: Base | None) -> str | None:
         parts.append(f'<circle class="dot {state}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>')
         if n > 1:
             parts.append(_text(x, y + 4, str(n), "middle", "count"))
-    parts += [_text(left + s * size, bottom + 26, f"{s:g}", "middle") for s in (0, 0.5, 1)]
-    parts += [_text(left - 24, bottom - s * size + 4, f"{s:g}", "end") for s in (0, 0.5, 1)]
-    parts.append(_text(left + size / 2, bottom + 44, "score before", "middle"))
-    parts.append(_text(left + 6, top + 16, "now better", "start"))
-    parts.append(_text(left + size - 6, bottom - 8, "now worse", "end"))
+    parts += [_text(left + s * size, bottom + 34, f"{s:g}", "middle") for s in (0, 0.5, 1)]
+    parts += [_text(left - 26, bottom - s * size + 4, f"{s:g}", "end") for s in (0, 0.5, 1)]
+    parts.append(_text(left + size / 2, bottom + 52, "score before", "middle"))
+    parts.append(_text(left + 22, top + 24, "now better", "start"))
+    parts.append(_text(left + size - 26, bottom - 16, "now worse", "end"))
     worse = sum(n for (b, a), n in pairs.items() if a < b)
     better = sum(n for (b, a), n in pairs.items() if a > b)
     total = sum(pairs.values())
     told = f"{count_of(total, 'case')} in both: {better} better, {worse} worse, {total - better - worse} the same."
-    return _svg("paired", (left + size + 24, bottom + 52), "Each case before and now", told, parts)
+    return _svg("paired", (left + size + 28, bottom + 60), TITLES["paired"], told, parts)
 
 
 def _pairs(results: Iterable[Result], base: Base) -> Iterator[tuple[float, float]]:

@@ -1,0 +1,93 @@
+"""A real Chromium for tests, driven by Playwright. Debian's, or whatever $EVALGATE_TEST_CHROMIUM names.
+
+    chromium   one browser for the whole run
+    page       a fresh page in it, that may reach files and nothing else; what it says and asks for is on `seen`
+
+Where there is none the test is skipped, and with CI=true it fails: tests/tools/fetch_chromium.sh installs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Dialog, Page, Request
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a page did that a report must not do."""
+
+    said: list[str] = field(default_factory=list)
+    """Console messages, errors and violations of its policy."""
+    asked: list[str] = field(default_factory=list)
+    """Addresses of requests other than the page itself."""
+    dialogs: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A page and what it did."""
+
+    page: Page
+    seen: Seen
+
+
+def find_chromium() -> str | None:
+    """Return the path of a browser, None where there is none."""
+    named = os.environ.get("EVALGATE_TEST_CHROMIUM")
+    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Start the browser once."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = find_chromium()
+    if path is None:
+        message = "there is no Chromium: tests/tools/fetch_chromium.sh installs Debian's"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium: Browser) -> Iterator[Opened]:
+    """Lend a fresh page, 1 000 pixels wide, that notes what it does."""
+    context = chromium.new_context(viewport={"width": 1000, "height": 800})
+    page = context.new_page()
+    seen = Seen()
+    page.on("console", lambda message: seen.said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: seen.said.append(str(error)))
+    page.on("dialog", lambda dialog: _dismiss(seen, dialog))
+    page.on("request", lambda request: _note(seen, request))
+    yield Opened(page, seen)
+    context.close()
+
+
+def _dismiss(seen: Seen, dialog: Dialog) -> None:
+    seen.dialogs.append(dialog.message)
+    dialog.dismiss()
+
+
+def _note(seen: Seen, request: Request) -> None:
+    if not _is_page(request.url):
+        seen.asked.append(request.url)
+
+
+def _is_page(url: str) -> bool:
+    return url.startswith("file://") and url.partition("#")[0].endswith(".html")
