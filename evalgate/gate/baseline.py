@@ -1,102 +1,169 @@
-"""The accepted state: which cases passed, per dataset. A file that is committed and changes only on purpose.
+"""The accepted state: what each case of each dataset came to. A file that is committed and changes only on purpose.
 
-{"schema": "evalgate/baseline/1",
- "datasets": {"refunds": {"version", "run_id", "accepted_at", "evaluators": {id: version},
-                          "cases": {case_id: {"content_hash", "passed"}}}}}
+{"schema": "evalgate/baseline/2",
+ "checksum": "sha256:…",                     over the canonical JSON of everything else
+ "datasets": {"refunds": {"base": {…},       evalgate.gate.base
+                          "source": {"commit", "dirty", "evalgate", "by", "reason", "run_sha256"}}}}
+
+A file that was edited by hand fails its checksum, and a gate that is given one says nothing: exit 2. The checksum tells
+accidents and quick edits; against somebody who can compute one stands the review of the commit.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
-from evalgate.files import read_json, to_json, write_atomic
+from evalgate.files import read_text, strict_json, to_json, write_atomic
+from evalgate.gate.base import base_to_json, parse_base
 from schema.fields import Fields, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from evalgate.gate.base import Base
+
 BASELINE = Path("evals/baseline.json")
-SCHEMA = "evalgate/baseline/1"
+SCHEMA = "evalgate/baseline/2"
+MAX_BASELINE_BYTES = 256 * 1024 * 1024
+PREFIX = "sha256:"
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedCase:
-    """A case that had a verdict."""
+class Source:
+    """Where an accepted state comes from."""
 
-    content_hash: str
-    passed: bool
+    commit: str | None
+    """The commit it was accepted at; None: no repository, or nothing committed."""
+    dirty: bool | None
+    """Whether files had been changed and not committed; None: nobody could tell."""
+    evalgate: str
+    """The version that wrote it."""
+    by: str | None
+    reason: str | None
+    run_sha256: str
+    """Of the run file it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """The accepted run of one dataset."""
+class Accepted:
+    """The accepted state of one dataset."""
 
-    version: str
-    run_id: str
-    accepted_at: str
-    evaluators: Mapping[str, str]
-    """Id to version."""
-    cases: Mapping[str, AcceptedCase]
+    base: Base
+    source: Source
 
 
-def read_baselines(path: Path) -> dict[str, Baseline]:
-    """Return the baseline of each dataset.
+def read_baselines(path: Path) -> dict[str, Accepted]:
+    """Return the accepted state of each dataset.
 
     Raises:
-        BadInput: the file is no baseline.
+        BadInput: the file is no baseline, or is not as it was written.
+
+    """
+    if path.is_file() and path.stat().st_size > MAX_BASELINE_BYTES:
+        raise BadInput(f"{path} is larger than {MAX_BASELINE_BYTES} bytes: that is no baseline")
+    return parse_baselines(read_text(path), str(path))
+
+
+def parse_baselines(text: str, where: str) -> dict[str, Accepted]:
+    """Return the accepted state of each dataset from the text of a file.
+
+    Raises:
+        BadInput: the text is no baseline, or is not as it was written.
 
     """
     try:
-        fields = Fields(read_json(path), "a baseline")
+        document = strict_json(text)
+        fields = Fields(document, "a baseline")
         if (spoken := fields.any("schema")) != SCHEMA:
             raise Malformed(f"its schema is {spoken!r}, not {SCHEMA!r}")
+        stated = fields.text("checksum")
         found = {name: _parse(value) for name, value in fields.mapping("datasets").items()}
         fields.close()
     except ValueError as e:
-        raise BadInput(f"{path} is not a baseline: {e}. Write one: evalgate gate --write-baseline") from None
+        raise BadInput(f"{where} is not a baseline: {e}. Write one: evalgate baseline accept") from None
+    if stated != (actual := checksum_of(document)):
+        raise BadInput(
+            f"{where} is not as it was written: its checksum is {actual}, the file says {stated}. "
+            f"Get the committed one back: git checkout -- {where}, or accept a run anew: evalgate baseline accept"
+        )
     return found
 
 
-def write_baseline(path: Path, dataset: str, baseline: Baseline) -> None:
-    """Make this the accepted state of one dataset; those of others stay."""
-    baselines = {**(read_baselines(path) if path.exists() else {}), dataset: baseline}
-    write_atomic(path, to_json({"schema": SCHEMA, "datasets": {n: _json(b) for n, b in sorted(baselines.items())}}))
+def checksum_of(document: Mapping[str, Any]) -> str:
+    """Return the checksum of a baseline document: SHA-256 over its JSON without `checksum`, keys sorted, no spaces."""
+    rest = {k: v for k, v in document.items() if k != "checksum"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return PREFIX + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _json(baseline: Baseline) -> dict[str, Any]:
+def write_baselines(path: Path, accepted: Mapping[str, Accepted]) -> None:
+    """Write the accepted states, durably and in one step; datasets that are not named stay as they are.
+
+    Raises:
+        BadInput: the file there is no baseline or was edited, or the place cannot be written.
+
+    """
+    known = read_baselines(path) if path.exists() else {}
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "datasets": {name: _json(a) for name, a in sorted({**known, **accepted}.items())},
+    }
+    write_atomic(path, to_json({"schema": SCHEMA, "checksum": checksum_of(document), **document}))
+
+
+def remove_from_baseline(path: Path, dataset: str) -> None:
+    """Forget the accepted state of one dataset.
+
+    Raises:
+        BadInput: there is none, or the file is no baseline.
+
+    """
+    known = read_baselines(path)
+    if dataset not in known:
+        raise BadInput(
+            f"{path} has nothing for the dataset {dataset!r}. It has: {', '.join(sorted(known)) or 'nothing'}"
+        )
+    rest = {n: a for n, a in known.items() if n != dataset}
+    document = {"schema": SCHEMA, "datasets": {n: _json(a) for n, a in sorted(rest.items())}}
+    write_atomic(path, to_json({"schema": SCHEMA, "checksum": checksum_of(document), **document}))
+
+
+def _json(accepted: Accepted) -> dict[str, Any]:
+    source = accepted.source
     return {
-        "version": baseline.version,
-        "run_id": baseline.run_id,
-        "accepted_at": baseline.accepted_at,
-        "evaluators": dict(sorted(baseline.evaluators.items())),
-        "cases": {i: {"content_hash": c.content_hash, "passed": c.passed} for i, c in sorted(baseline.cases.items())},
+        "base": base_to_json(accepted.base),
+        "source": {
+            "commit": source.commit,
+            "dirty": source.dirty,
+            "evalgate": source.evalgate,
+            "by": source.by,
+            "reason": source.reason,
+            "run_sha256": source.run_sha256,
+        },
     }
 
 
-def _parse(value: Any) -> Baseline:
+def _parse(value: Any) -> Accepted:
     fields = Fields(value, "a dataset's baseline")
-    evaluators = fields.mapping("evaluators")
-    if not all(isinstance(v, str) for v in evaluators.values()):
-        raise Malformed("'evaluators' must give a version for each id")
-    baseline = Baseline(
-        version=fields.text("version"),
-        run_id=fields.text("run_id"),
-        accepted_at=fields.text("accepted_at"),
-        evaluators=evaluators,
-        cases={i: _case(c) for i, c in fields.mapping("cases").items()},
+    source = Fields(fields.mapping("source"), "'source'")
+    accepted = Accepted(
+        base=parse_base(fields.any("base")),
+        source=Source(
+            commit=source.optional_text("commit"),
+            dirty=source.optional_bool("dirty"),
+            evalgate=source.text("evalgate"),
+            by=source.optional_text("by"),
+            reason=source.optional_text("reason"),
+            run_sha256=source.text("run_sha256"),
+        ),
     )
+    source.close()
     fields.close()
-    return baseline
-
-
-def _case(value: Any) -> AcceptedCase:
-    fields = Fields(value, "a baseline's case")
-    passed = fields.optional_bool("passed")
-    if passed is None:
-        raise Malformed("a baseline's case lacks 'passed'")
-    case = AcceptedCase(fields.text("content_hash"), passed)
-    fields.close()
-    return case
+    if accepted.base.accepted_at is None:
+        raise Malformed("'accepted_at' is missing: nobody accepted it")
+    return accepted

@@ -1,151 +1,132 @@
-"""`evalgate gate`."""
+"""`evalgate gate`: two gates behind one command, told apart by `--report`."""
 
 from __future__ import annotations
 
-import os
-import sys
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalgate.dataset.store import load
 from evalgate.errors import BadInput
-from evalgate.files import to_json, write_atomic
-from evalgate.gate.baseline import BASELINE, read_baselines, write_baseline
-from evalgate.gate.decide import DEFAULT_THRESHOLD, Policy, Status, accept, decide
-from evalgate.gate.report import print_report, report_json, summary_markdown, workflow_commands
+from evalgate.gate import accept, flags
+from evalgate.gate.compatible.checks import DEFAULT_REGRESSION_THRESHOLD
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
-from evalgate.run.store import LATEST, load_run
-from evalgate.terminal import Terminal, one_line, safe_json
-
-if TYPE_CHECKING:
-    from evalgate.gate.baseline import Baseline
-    from evalgate.gate.decide import Decision
-    from schema.run import Run
-
-
-class Format(StrEnum):
-    """How the report is printed."""
-
-    HUMAN = "human"
-    JSON = "json"
-    GITHUB = "github"
+from evalgate.terminal import Terminal
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("gate")(gate)
+    """Add the command, and what accepts a state for it to compare with."""
+    app.command("gate", cls=flags.GroupedCommand)(gate)
+    accept.register(app)
 
 
 def gate(
     *,
-    run: Annotated[str, typer.Option("--run", help="A run: 'latest', its id, or a .json file.")] = LATEST,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            help=f"The accepted state to compare with.  [default: {BASELINE}, if it is there]", show_default=False
-        ),
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Least pass rate of an evaluator that names none.")
-    ] = DEFAULT_THRESHOLD,
-    allow_errors: Annotated[int, typer.Option(min=0, help="How many cases may break without a verdict.")] = 0,
-    accept_run: Annotated[
-        bool, typer.Option("--write-baseline", help="Make this run the accepted state. The verdict stays what it is.")
-    ] = False,
-    report_format: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.HUMAN,
-    json_output: Annotated[
-        str | None, typer.Option(help="Also write the report as JSON to this file; '-' is stdout.")
-    ] = None,
+    command: flags.Command = None,
+    run: flags.Run = None,
+    results: flags.Results = None,
+    timeout_s: flags.TimeoutS = None,
+    config: flags.Config = None,
+    base: flags.Base = None,
+    allow_errors: flags.AllowErrors = None,
+    inconclusive: flags.OnInconclusive = None,
+    report_format: flags.ReportFormat = None,
+    output: flags.Output = None,
+    threshold: flags.Threshold = None,
+    baseline: flags.Baseline = None,
+    json_output: flags.JsonOutput = None,
     json: Json = False,
+    report: flags.Report = None,
+    dimension_threshold: flags.DimensionThreshold = None,
+    metric_threshold: flags.MetricThreshold = None,
+    min_confidence: flags.MinConfidence = None,
+    regression_threshold: flags.RegressionThreshold = None,
 ) -> None:
-    """May a run ship? Exit 0 yes, 1 no, 2 cannot tell. Needs files only, no database and no network."""
-    terminal = Terminal()
-    machine = json or report_format is Format.JSON or json_output == "-"
-    try:
-        path, done = load_run(run)
-        accepted, notes = _baseline(baseline, done.dataset.name, writing=accept_run)
-    except BadInput as e:
-        _report_error(terminal, str(e), json_output, machine=machine)
-        raise
-    notes += _staleness(done)
-    decision = decide(done, accepted, Policy(threshold, allow_errors))
-    if accept_run:
-        notes.append(_accept(done, decision, baseline or BASELINE))
-    payload = report_json(done, str(path), decision, notes)
-    if machine:
-        terminal.emit(payload)
-    else:
-        commands = workflow_commands(done, decision) if report_format is Format.GITHUB else ()
-        print_report(terminal, done, decision, notes, commands)
-    _append_summary(summary_markdown(done, decision))
-    if json_output not in (None, "-"):
-        write_atomic(Path(str(json_output)), to_json(payload))
-    if decision.status is Status.ERROR:
-        terminal.note(f"evalgate: {one_line(decision.sentence)}")
-    raise typer.Exit(decision.exit_code)
+    """May a change ship? Exit 0 yes, 1 no, 2 cannot tell. Needs files only: no database, no account.
 
-
-def _baseline(path: Path | None, dataset: str, *, writing: bool) -> tuple[Baseline | None, list[str]]:
-    """Return the baseline of the dataset, if there is one, and what to say of it."""
-    if path is None and not BASELINE.exists():
-        return None, []
-    path = path or BASELINE
-    if not path.exists():
-        if writing:
-            return None, []
-        raise BadInput(f"there is no baseline {path}. Accept the present run as one: evalgate gate --write-baseline")
-    found = read_baselines(path).get(dataset)
-    return found, [] if found else [f"{path} has nothing for the dataset {dataset!r}"]
-
-
-def _staleness(run: Run) -> list[str]:
-    """Return a note where the dataset says something else now than when it was run."""
-    try:
-        now = load(run.dataset.path)
-    except BadInput:
-        return []  # the run may come from another machine; it stands for itself
-    if now.version == run.dataset.version:
-        return []
-    return [f"{run.dataset.path} is at version {now.version} now, the run is of {run.dataset.version}: run it again"]
-
-
-def _accept(run: Run, decision: Decision, path: Path) -> str:
-    """Write the baseline, unless nothing is known; return what to say."""
-    if decision.status is Status.ERROR:
-        return "the baseline was not written: a run with this verdict proves nothing"
-    write_baseline(path, run.dataset.name, accept(run, datetime.now(UTC).isoformat(timespec="seconds")))
-    return f"this run is the accepted state now ({path}); commit it"
-
-
-def _append_summary(markdown: str) -> None:
-    """Append to the step summary of a CI job, where there is one."""
-    target = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not target:
-        return
-    try:
-        with Path(target).open("a", encoding="utf-8") as file:
-            file.write(markdown)
-    except OSError as e:
-        sys.stderr.write(f"evalgate: the step summary was not written: {e.strerror or e}\n")
-
-
-def _report_error(terminal: Terminal, message: str, json_output: str | None, *, machine: bool) -> None:
-    """Leave a report of an error too: a missing artefact explains nothing."""
-    payload: dict[str, Any] = {
-        "schema": "evalgate/gate/1",
-        "status": Status.ERROR,
-        "exit_code": 2,
-        "deployment_blocked": True,
-        "blocking_reason": message,
+    Without options it does what evals/gate.yaml says, or judges the latest run against evals/baseline.json.
+    `evalgate init` writes a first evals/gate.yaml; `evalgate baseline accept` accepts a run. With --report it is the
+    gate of evaly's reports, whose recorded behaviour rules: there, a missing metric counts as 0 and nothing to check
+    passes. Our own gate refuses both.
+    """
+    compatible = {
+        "--dimension-threshold": dimension_threshold,
+        "--metric-threshold": metric_threshold,
+        "--min-confidence": min_confidence,
+        "--regression-threshold": regression_threshold,
     }
-    if machine:
-        terminal.out.write(safe_json(payload) + "\n")
+    if report is None:
+        if names := flags.given(compatible):
+            raise BadInput(f"{', '.join(names)} needs --report: it is for reports of evaly. See: evalgate gate --help")
     else:
-        terminal.say(f"GATE ERROR: {one_line(message)}", style="bold yellow")
-    if json_output not in (None, "-"):
-        write_atomic(Path(str(json_output)), to_json(payload))
-    _append_summary(f"## ⚠️ GATE ERROR\n\n```text\n{one_line(message).replace('`', chr(39))}\n```\n")
+        ours = {
+            "COMMAND": command,
+            "--run": run,
+            "--results": results,
+            "--timeout-s": timeout_s,
+            "--config": config,
+            "--base": base,
+            "--allow-errors": allow_errors,
+            "--inconclusive": inconclusive,
+            "--format": report_format,
+            "--output": output,
+        }
+        if names := flags.given(ours):
+            raise BadInput(f"{', '.join(names)} cannot go with --report, which checks a report of evaly and no run")
+        raise typer.Exit(
+            _compatible(
+                report,
+                json_output="-" if json else json_output,
+                threshold=threshold,
+                dimension_threshold=dimension_threshold,
+                metric_threshold=metric_threshold,
+                min_confidence=min_confidence,
+                baseline=baseline,
+                regression_threshold=regression_threshold,
+            )
+        )
+    from evalgate.gate.local import Call, gate_project  # noqa: PLC0415 - each mode loads what it needs
+
+    call = Call(
+        command=tuple(command or ()),
+        run=run,
+        results=results,
+        timeout_s=timeout_s,
+        config=config,
+        base=base,
+        baseline=None if baseline is None else Path(baseline),
+        threshold=threshold,
+        allow_errors=allow_errors,
+        inconclusive=inconclusive,
+        shown="json" if json else report_format or "text",
+        outputs=tuple(output or ()),
+        json_output=json_output,
+    )
+    raise typer.Exit(gate_project(call, Terminal()))
+
+
+def _compatible(
+    report: str,
+    *,
+    json_output: str | None,
+    threshold: float | None,
+    dimension_threshold: list[str] | None,
+    metric_threshold: list[str] | None,
+    min_confidence: float | None,
+    baseline: str | None,
+    regression_threshold: float | None,
+) -> int:
+    from evalgate.gate.compatible.gate import Call, gate_report  # noqa: PLC0415 - each mode loads what it needs
+
+    return gate_report(
+        Call(
+            report=report,
+            threshold=threshold,
+            dimension_thresholds=dimension_threshold or (),
+            metric_thresholds=metric_threshold or (),
+            min_confidence=min_confidence,
+            baseline=baseline,
+            regression_threshold=DEFAULT_REGRESSION_THRESHOLD if regression_threshold is None else regression_threshold,
+            json_output=json_output,
+        ),
+        Terminal(),
+    )

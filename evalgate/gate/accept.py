@@ -1,0 +1,265 @@
+"""`evalgate baseline`: accept a run on purpose, show what was accepted, verify the file."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalgate.errors import BadInput
+from evalgate.gate.base import base_of
+from evalgate.gate.baseline import (
+    BASELINE,
+    Accepted,
+    Source,
+    checksum_of,
+    read_baselines,
+    remove_from_baseline,
+    write_baselines,
+)
+from evalgate.gate.git import tree_of, user_of
+from evalgate.options import Json, new_app
+from evalgate.run.store import LATEST, load_run
+from evalgate.terminal import Terminal, count_of, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalgate.gate.base import Base
+    from evalgate.gate.git import Tree
+    from schema.run import Run
+
+LISTED = 10
+"""So many names stand in a message."""
+OWN_FILES = (Path(".evalgate"),)
+"""What we write ourselves does not make a tree dirty; nor does the baseline that is being written."""
+
+File = Annotated[Path, typer.Option("--baseline", metavar="PATH", help="The file.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = new_app("The accepted state that gates compare with: evals/baseline.json, a file that you commit.")
+    group.command("accept")(accept)
+    group.command("show")(show)
+    group.command("verify")(verify)
+    group.command("remove")(remove)
+    app.add_typer(group, name="baseline")
+
+
+def accept(
+    *,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", help="A run: 'latest', its id, or a .json file; may be repeated.  [default: latest]"),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who accepts.  [default: git's user.name]", show_default=False)] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for those who read the file later.")] = None,
+    accept_regressions: Annotated[
+        bool, typer.Option("--accept-regressions", help="Accept also what was better before, or was there.")
+    ] = False,
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="Accept with changes that are not committed; the file says so.")
+    ] = False,
+    no_git: Annotated[bool, typer.Option("--no-git", help="Accept without a repository; the file says so.")] = False,
+    allow_errors: Annotated[int, typer.Option(min=0, help="How many cases may have no verdict.")] = 0,
+    baseline: File = BASELINE,
+    json: Json = False,
+) -> None:
+    """Make a run the accepted state of its dataset. Other datasets stay as they are. Commit the file."""
+    terminal = Terminal()
+    tree = _tree(baseline, allow_dirty=allow_dirty, no_git=no_git)
+    known = read_baselines(baseline) if baseline.exists() else {}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    who = by or user_of(Path.cwd())
+    accepted: dict[str, Accepted] = {}
+    for reference in run or [LATEST]:
+        path, found = load_run(reference)
+        name = found.dataset.name
+        if name in accepted:
+            raise BadInput(f"two of these runs are of the dataset {name!r}: accept one of them")
+        _refuse_without_verdicts(found, allow_errors)
+        losses = losses_of(found, known[name].base) if name in known else []
+        if losses and not accept_regressions:
+            raise BadInput(
+                f"accepting {found.run_id} would accept what got worse in {name!r}: {_listed(losses)}. "
+                "Repair it, or accept it on purpose: --accept-regressions"
+            )
+        accepted[name] = Accepted(base_of(found, now), _source(path, tree, who, _reason(reason, losses)))
+    write_baselines(baseline, accepted)
+    if json:
+        terminal.emit({"path": str(baseline), "datasets": {n: _row(a) for n, a in accepted.items()}})
+        return
+    for name, a in accepted.items():
+        passed = sum(c.passed is True for c in a.base.cases.values())
+        terminal.say(
+            f"{name} version {a.base.version}: {passed} of {count_of(len(a.base.cases), 'case')} pass in the accepted "
+            f"state (run {a.base.run_id})"
+        )
+    terminal.say(f"written to {baseline} ({_tree_words(tree)}); commit it")
+
+
+def show(*, baseline: File = BASELINE, json: Json = False) -> None:
+    """Show what was accepted, of which commit, by whom and why."""
+    terminal = Terminal()
+    found = read_baselines(_existing(baseline))
+    if json:
+        terminal.emit({"path": str(baseline), "datasets": {n: _row(a) for n, a in found.items()}})
+        return
+    if not found:
+        terminal.say(f"{baseline} holds no dataset. Accept a run: evalgate baseline accept")
+        return
+    rows = [
+        (
+            name,
+            a.base.version,
+            f"{sum(c.passed is True for c in a.base.cases.values())}/{len(a.base.cases)}",
+            (a.base.accepted_at or "")[:16],
+            _commit_words(a.source),
+            a.source.by or "–",
+            a.source.reason or "–",
+        )
+        for name, a in found.items()
+    ]
+    terminal.table(("dataset", "version", "passed", "accepted (UTC)", "commit", "by", "reason"), rows)
+
+
+def verify(*, baseline: File = BASELINE, json: Json = False) -> None:
+    """Check that the file is as it was written. Exit 0 it is, 2 it is not."""
+    found = read_baselines(_existing(baseline))
+    dirty = sorted(n for n, a in found.items() if a.source.dirty)
+    if json:
+        from evalgate.files import read_json  # noqa: PLC0415 - for the checksum alone
+
+        checksum = checksum_of(read_json(baseline))
+        Terminal().emit({"path": str(baseline), "intact": True, "checksum": checksum, "dirty": dirty})
+        return
+    terminal = Terminal()
+    terminal.say(f"{baseline} is as it was written: {count_of(len(found), 'dataset')}")
+    if dirty:
+        terminal.say(f"accepted with changes that were not committed: {', '.join(map(one_line, dirty))}")
+
+
+def remove(*, dataset: Annotated[str, typer.Argument(help="A dataset's name.")], baseline: File = BASELINE) -> None:
+    """Forget the accepted state of one dataset, such as one that is gone."""
+    remove_from_baseline(_existing(baseline), dataset)
+    Terminal().say(f"{one_line(dataset)} is no longer in {baseline}; commit it")
+
+
+def losses_of(run: Run, base: Base) -> list[str]:
+    """Return what a run would lose against the accepted state: cases that passed, cases and evaluators that judged."""
+    now = {r.case_id: r for r in run.results}
+    losses = []
+    for case_id, case in base.cases.items():
+        result = now.get(case_id)
+        if result is None or result.passed is None:
+            losses.append(f"{case_id} has no verdict")
+        elif case.passed and result.content_hash == case.content_hash and not result.passed:
+            losses.append(f"{case_id} passed")
+    judging = {s.evaluator for r in run.results for s in r.scores}
+    return losses + [f"{e} judged" for e in base.evaluators if e not in judging and _judged(base, e)]
+
+
+def _judged(base: Base, evaluator: str) -> bool:
+    return any(evaluator in c.scores for c in base.cases.values())
+
+
+def _tree(baseline: Path, *, allow_dirty: bool, no_git: bool) -> Tree | None:
+    """Return the state of the tree, None where there is no repository and that was allowed.
+
+    Raises:
+        BadInput: no repository, or changes that are not committed, and neither was allowed.
+
+    """
+    tree = tree_of(Path.cwd(), besides=(*OWN_FILES, baseline))
+    if tree is None:
+        if no_git:
+            return None
+        raise BadInput(
+            "this is no git repository (or git is not installed), so nobody could tell later what was accepted. "
+            "Accept all the same: --no-git"
+        )
+    if tree.changed and not allow_dirty:
+        raise BadInput(
+            f"{count_of(len(tree.changed), 'file')} not as committed ({_listed(tree.changed)}): what was run cannot be "
+            "made again from a commit. Commit first, or accept all the same: --allow-dirty"
+        )
+    return tree
+
+
+def _refuse_without_verdicts(run: Run, allow_errors: int) -> None:
+    if not run.complete:
+        raise BadInput(
+            f"the run {run.run_id} was stopped before its end. Finish it: evalgate run --resume {run.run_id}"
+        )
+    errors = [r.case_id for r in run.results if r.error is not None]
+    if all(r.passed is None for r in run.results):
+        raise BadInput(f"the run {run.run_id} has no verdicts, so it proves nothing and cannot be accepted")
+    if len(errors) > allow_errors:
+        raise BadInput(
+            f"{count_of(len(errors), 'case')} of the run {run.run_id} ended in an error ({_listed(errors)}) and would "
+            f"be missing from the baseline. Run again, or leave them out: --allow-errors {len(errors)}"
+        )
+
+
+def _source(path: Path, tree: Tree | None, by: str | None, reason: str | None) -> Source:
+    return Source(
+        commit=tree.commit if tree else None,
+        dirty=bool(tree.changed) if tree else None,
+        evalgate=version("otel-evalgate"),
+        by=by,
+        reason=reason,
+        run_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def _reason(given: str | None, losses: Sequence[str]) -> str | None:
+    """Return why it was accepted; that losses were accepted stands there whatever was said."""
+    if not losses:
+        return given
+    told = f"worse on purpose: {_listed(losses)}"
+    return f"{given} ({told})" if given else told
+
+
+def _row(accepted: Accepted) -> dict[str, object]:
+    base, source = accepted.base, accepted.source
+    return {
+        "run_id": base.run_id,
+        "version": base.version,
+        "accepted_at": base.accepted_at,
+        "cases": len(base.cases),
+        "passed": sum(c.passed is True for c in base.cases.values()),
+        "evaluators": dict(base.evaluators),
+        "commit": source.commit,
+        "dirty": source.dirty,
+        "by": source.by,
+        "reason": source.reason,
+    }
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise BadInput(f"there is no baseline {path}. Accept a run as one: evalgate baseline accept")
+    return path
+
+
+def _tree_words(tree: Tree | None) -> str:
+    if tree is None:
+        return "no repository"
+    commit = f"commit {tree.commit[:12]}" if tree.commit else "nothing committed yet"
+    return f"{commit}, with changes that are not committed" if tree.changed else commit
+
+
+def _commit_words(source: Source) -> str:
+    if source.commit is None:
+        return "no commit"
+    return source.commit[:12] + (" DIRTY" if source.dirty else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(one_line(n, 80) for n in names[:LISTED])
+    return shown + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
