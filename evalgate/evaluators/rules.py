@@ -1,38 +1,54 @@
-"""The rules: (rule, case, output) to holds or not, with a reason in one line."""
+"""The rules: (rule, case, output) to holds or not, with a reason in one line.
+
+Each rule is one call of a function of `checks`, on subjects of the case and the output. The same description of the
+call is carried out here and written down as Python by `python_form`.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from evalgate.terminal import count_of, one_line
+from evalgate.evaluators.checks import calls, data, likeness, text
+from evalgate.evaluators.patterns import PatternSearch
+from evalgate.evaluators.similarity import fast_likeness
+from evalgate.terminal import one_line
 from schema.evaluator import (
+    RULE_TYPES,
     Combined,
     Contains,
     Equals,
     EvaluatorError,
     EvaluatorSpec,
+    FinishReason,
+    JsonFields,
     JsonSchema,
     MaxChars,
+    MaxCost,
+    MaxOutputTokens,
+    MaxSteps,
     MaxToolCalls,
+    MinChars,
+    Reference,
+    Refusal,
     Regex,
     Rule,
     Score,
+    Similarity,
     ToolCalled,
+    ToolTrajectory,
+    ValidJson,
 )
-from schema.hashing import canonical_json
+from schema.evaluator.refusals import OPENING_CHARS, REFUSALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from schema.case import Case
     from schema.run import Output
 
-CONTEXT_CHARS = 40
-"""How much of an output a reason quotes on either side of what it found."""
-OPENING_CHARS = 120
+REASON_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,165 +59,177 @@ class Finding:
     reason: str
 
 
+class Subject(StrEnum):
+    """What a check looks at, as Python says it of the JSON objects of a case and an output."""
+
+    TEXT = 'output["text"]'
+    CALLS = 'output["tool_calls"]'
+    FINISH_REASON = 'output["finish_reason"]'
+    OUTPUT_TOKENS = 'output["output_tokens"]'
+    COST_USD = 'output["cost_usd"]'
+    EXPECTED = 'case["expected"]["output"]'
+    EXPECTED_CALLS = 'case["expected"]["tool_calls"]'
+    OBSERVED = 'case["observed"]["output"]'
+    OBSERVED_CALLS = 'case["observed"]["tool_calls"]'
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a check."""
+
+    function: Callable[..., tuple[bool, str]]
+    subjects: tuple[Subject, ...]
+    values: tuple[Any, ...] = ()
+    """Arguments that stand after the subjects; like all that is said here, they are JSON."""
+    named: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = ""
+    """The argument that an engine of this process takes the place of; the default is plain Python."""
+
+
+def call_of(rule: Rule) -> Call:
+    """Return the call that a rule is; of `Combined`, see `check`."""
+    match rule:
+        case Contains():
+            return Call(text.contains, (Subject.TEXT,), (list(rule.text),), _flags(rule, "ignore_case", "negated"))
+        case Equals(text=None):
+            return Call(text.equals, (Subject.TEXT, Subject.EXPECTED), (), _flags(rule, "ignore_case"))
+        case Equals():
+            return Call(text.equals, (Subject.TEXT,), (rule.text,), _flags(rule, "ignore_case"))
+        case Regex():
+            flags = _flags(rule, "ignore_case", "negated")
+            return Call(text.regex, (Subject.TEXT,), (rule.pattern,), flags, "search")
+        case Similarity():
+            named: dict[str, Any] = {"method": str(rule.likeness), **_flags(rule, "ignore_case")}
+            if rule.text is not None:
+                return Call(likeness.similarity, (Subject.TEXT,), (rule.text, rule.least), named, "measure")
+            other = Subject.OBSERVED if rule.to is Reference.OBSERVED else Subject.EXPECTED
+            return Call(likeness.similarity, (Subject.TEXT, other), (rule.least,), named, "measure")
+        case Refusal():
+            phrases = list(REFUSALS[rule.phrases])
+            return Call(text.refusal, (Subject.TEXT,), (phrases, OPENING_CHARS), _flags(rule, "negated"))
+        case MaxChars():
+            return Call(text.max_chars, (Subject.TEXT,), (rule.limit,))
+        case MinChars():
+            return Call(text.min_chars, (Subject.TEXT,), (rule.limit,))
+        case FinishReason():
+            reasons = list(rule.one_of)
+            return Call(calls.finish_reason, (Subject.FINISH_REASON,), (reasons,), _flags(rule, "negated"))
+        case JsonSchema():
+            return Call(data.json_schema, (Subject.TEXT,), (dict(rule.schema),), engine="validate")
+        case ValidJson():
+            return Call(data.valid_json, (Subject.TEXT,))
+        case JsonFields():
+            return Call(data.json_fields, (Subject.TEXT,), (list(rule.required),))
+        case ToolCalled():
+            values = (rule.name, dict(rule.arguments), dict(rule.argument_patterns))
+            return Call(calls.tool_called, (Subject.CALLS,), values, _flags(rule, "negated"), "search")
+        case ToolTrajectory(calls=None):
+            reference = _calls_of(rule.source)
+            named = {"compare_arguments": rule.compare_arguments}
+            return Call(calls.tool_trajectory, (Subject.CALLS, reference), (str(rule.match),), named, "search")
+        case ToolTrajectory():
+            wanted = [
+                {"name": c.name, "arguments": dict(c.arguments), "argument_patterns": dict(c.argument_patterns)}
+                for c in rule.calls or ()
+            ]
+            return Call(calls.tool_trajectory, (Subject.CALLS,), (wanted, str(rule.match)), engine="search")
+        case MaxToolCalls():
+            named = {"name": rule.name, **_flags(rule, "identical")}
+            return Call(calls.max_tool_calls, (Subject.CALLS,), (rule.limit,), named)
+        case MaxSteps():
+            return Call(calls.max_steps, (Subject.CALLS, _calls_of(rule.of)), (rule.times,))
+        case MaxOutputTokens():
+            return Call(calls.max_output_tokens, (Subject.OUTPUT_TOKENS,), (rule.limit,))
+        case MaxCost():
+            return Call(calls.max_cost_usd, (Subject.COST_USD,), (rule.limit_usd,))
+        case Combined():
+            raise TypeError("a combined rule is several calls")
+
+
+def _flags(rule: Any, *names: str) -> dict[str, Any]:
+    """Return those of the flags that are set."""
+    return {name: True for name in names if getattr(rule, name)}
+
+
+def _calls_of(reference: Reference | None) -> Subject:
+    return Subject.EXPECTED_CALLS if reference is Reference.EXPECTED else Subject.OBSERVED_CALLS
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What this process does better than plain Python. One for many evaluators; safe from many threads."""
+
+    search: PatternSearch = field(default_factory=PatternSearch)
+
+    def named(self, engine: str, subject: Any) -> dict[str, Any]:
+        """Return the argument that an engine is."""
+        if engine == "search":
+            return {"search": self.search}
+        if engine == "measure":
+            return {"measure": fast_likeness}
+        if engine == "validate":
+            chars = len(subject)
+            return {"validate": lambda value, schema: self.search.schema_mistake(value, schema, chars)}
+        return {}
+
+
+def check(rule: Rule, case: Case, output: Output, engines: Engines | None = None) -> Finding:
+    """Apply one rule.
+
+    Raises:
+        ValueError: nothing can be said: what is compared with is not there, or it took too long.
+
+    """
+    return Finding(*_found(rule, case, output, engines or Engines()))
+
+
+def _found(rule: Rule, case: Case, output: Output, engines: Engines) -> tuple[bool, str]:
+    if isinstance(rule, Combined):
+        findings = (_found(r, case, output, engines) for r in rule.rules)
+        return (calls.any_of if rule.any_of else calls.all_of)(*findings)
+    call = call_of(rule)
+    subjects = [_subject(s, case, output) for s in call.subjects]
+    return call.function(*subjects, *call.values, **call.named, **engines.named(call.engine, subjects[0]))
+
+
+def _subject(subject: Subject, case: Case, output: Output) -> Any:
+    match subject:
+        case Subject.TEXT:
+            return output.text
+        case Subject.CALLS:
+            return output.tool_calls
+        case Subject.FINISH_REASON:
+            return output.finish_reason
+        case Subject.OUTPUT_TOKENS:
+            return output.output_tokens
+        case Subject.COST_USD:
+            return output.cost_usd
+        case Subject.EXPECTED:
+            return case.expected_output
+        case Subject.EXPECTED_CALLS:
+            return case.expected_tool_calls
+        case Subject.OBSERVED:
+            return case.observed.output
+        case Subject.OBSERVED_CALLS:
+            seen = case.observed
+            return seen.tool_calls if seen.tool_calls or seen.output is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class RuleEvaluator:
-    """Judges by rule: deterministic, free, no network."""
+    """Judges by rule: deterministic, free, no network. Safe from many threads."""
 
     spec: EvaluatorSpec
+    engines: Engines = field(default_factory=Engines)
 
     def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:
         """Judge one output; an error inside the rule is a value."""
+        rule = self.spec.body
+        if not isinstance(rule, RULE_TYPES):
+            return EvaluatorError(self.spec.id, "it is not a rule")
         try:
-            finding = check(self.spec.body, case, output)
-        except (ValueError, TypeError, RecursionError, KeyError) as e:
-            return EvaluatorError(self.spec.id, one_line(f"{type(e).__name__}: {e}", 300))
-        return Score(self.spec.id, 1.0 if finding.holds else 0.0, finding.holds, one_line(finding.reason, 300))
-
-
-def _held(reason: str) -> Finding:
-    return Finding(holds=True, reason=reason)
-
-
-def _broken(reason: str) -> Finding:
-    return Finding(holds=False, reason=reason)
-
-
-def check(rule: Rule, case: Case, output: Output) -> Finding:
-    """Apply one rule."""
-    match rule:
-        case Contains():
-            return _contains(rule, output.text)
-        case Equals():
-            return _equals(rule, case, output.text)
-        case Regex():
-            return _regex(rule, output.text)
-        case JsonSchema():
-            return _json_schema(rule, output.text)
-        case ToolCalled():
-            return _tool_called(rule, output)
-        case MaxToolCalls():
-            return _max_tool_calls(rule, output)
-        case MaxChars():
-            size = len(output.text)
-            said = f"the output has {count_of(size, 'character')}; the limit is {rule.limit}"
-            return Finding(size <= rule.limit, said)
-        case Combined():
-            return _combined(rule, case, output)
-
-
-def _contains(rule: Contains, text: str) -> Finding:
-    def find(wanted: str) -> int:
-        return text.casefold().find(wanted.casefold()) if rule.ignore_case else text.find(wanted)
-
-    for wanted in rule.text:
-        at = find(wanted)
-        if rule.negated and at >= 0:
-            return _broken(f"the output contains {wanted!r}: {_quote(text, at, at + len(wanted))}")
-        if not rule.negated and at < 0:
-            return _broken(f"the output lacks {wanted!r}: {_opening(text)}")
-    words = ", ".join(repr(t) for t in rule.text)
-    return _held(f"the output {'lacks' if rule.negated else 'contains'} {words}")
-
-
-def _equals(rule: Equals, case: Case, text: str) -> Finding:
-    wanted = rule.text if rule.text is not None else case.expected_output
-    if wanted is None:
-        raise ValueError("the case has no expected output to compare with")
-    left, right = text.strip(), wanted.strip()
-    same = left.casefold() == right.casefold() if rule.ignore_case else left == right
-    if same:
-        return _held("the output is the expected text")
-    return _broken(f"the output is {_opening(left)}, expected {_opening(right)}")
-
-
-def _regex(rule: Regex, text: str) -> Finding:
-    found = re.search(rule.pattern, text, re.IGNORECASE if rule.ignore_case else 0)
-    if rule.negated:
-        if found:
-            return _broken(f"the output matches /{rule.pattern}/: {_quote(text, *found.span())}")
-        return _held(f"the output does not match /{rule.pattern}/")
-    if found:
-        return _held(f"the output matches /{rule.pattern}/")
-    return _broken(f"the output does not match /{rule.pattern}/: {_opening(text)}")
-
-
-def _json_schema(rule: JsonSchema, text: str) -> Finding:
-    import jsonschema  # noqa: PLC0415 - costs 0.1 s; most projects have no such rule
-
-    try:
-        value = json.loads(text)
-    except ValueError as e:
-        return _broken(f"the output is not JSON: {e}: {_opening(text)}")
-    schema = dict(rule.schema)
-    validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        validator.check_schema(schema)
-    except jsonschema.SchemaError as e:
-        raise ValueError(f"the schema itself is wrong: {e.message}") from None
-    error = jsonschema.exceptions.best_match(validator(schema).iter_errors(value))
-    if error is None:
-        return _held("the output fits the schema")
-    return _broken(f"the output does not fit the schema at {error.json_path}: {error.message}")
-
-
-def _tool_called(rule: ToolCalled, output: Output) -> Finding:
-    calls = [c for c in output.tool_calls if c.get("name") == rule.name]
-    matching = [c for c in calls if _holds(c.get("arguments"), rule.arguments)]
-    wanted = f"{rule.name}({_arguments(rule.arguments)})" if rule.arguments else rule.name
-    if rule.negated:
-        return Finding(
-            not matching, f"{wanted} was called {len(matching)} times" if matching else f"{wanted} was not called"
-        )
-    if matching:
-        return _held(f"{wanted} was called")
-    if calls:
-        return _broken(f"{rule.name} was called with {_arguments(calls[0].get('arguments'))}, not {wanted}")
-    called = ", ".join(dict.fromkeys(str(c.get("name")) for c in output.tool_calls)) or "no tool"
-    return _broken(f"{wanted} was not called; the target called {called}")
-
-
-def _max_tool_calls(rule: MaxToolCalls, output: Output) -> Finding:
-    calls = [c for c in output.tool_calls if rule.name is None or c.get("name") == rule.name]
-    if not rule.identical:
-        what = f"calls of {rule.name}" if rule.name else "tool calls"
-        return Finding(len(calls) <= rule.limit, f"{len(calls)} {what}; the limit is {rule.limit}")
-    counts: dict[bytes, int] = {}
-    most, name = 0, "any tool"
-    for call in calls:
-        key = canonical_json([call.get("name"), call.get("arguments")])
-        counts[key] = counts.get(key, 0) + 1
-        if counts[key] > most:
-            most, name = counts[key], str(call.get("name"))
-    return Finding(most <= rule.limit, f"{most} identical calls of {name}; the limit is {rule.limit}")
-
-
-def _combined(rule: Combined, case: Case, output: Output) -> Finding:
-    findings = [check(r, case, output) for r in rule.rules]
-    if rule.any_of:
-        good = next((f for f in findings if f.holds), None)
-        return good or _broken("none of: " + "; ".join(f.reason for f in findings))
-    bad = next((f for f in findings if not f.holds), None)
-    return bad or _held("; ".join(f.reason for f in findings))
-
-
-def _holds(given: Any, wanted: Mapping[str, Any]) -> bool:
-    """Return whether the given arguments hold at least the wanted ones."""
-    if not wanted:
-        return True
-    return isinstance(given, dict) and all(k in given and given[k] == v for k, v in wanted.items())
-
-
-def _arguments(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-
-
-def _opening(text: str) -> str:
-    """Return how a text begins, where nothing was found in it to point at."""
-    return _quote(text, 0, OPENING_CHARS - CONTEXT_CHARS)
-
-
-def _quote(text: str, start: int, end: int) -> str:
-    """Return what was found with a little of the text around it, on one line."""
-    low, high = max(0, start - CONTEXT_CHARS), min(len(text), end + CONTEXT_CHARS)
-    piece = one_line(text[low:high])
-    return f'"{"…" if low else ""}{piece}{"…" if high < len(text) else ""}"'
+            finding = check(rule, case, output, self.engines)
+        except (ValueError, TypeError, RecursionError, KeyError, OverflowError) as e:
+            return EvaluatorError(self.spec.id, one_line(str(e) or type(e).__name__, REASON_CHARS))
+        reason = one_line(finding.reason, REASON_CHARS)
+        return Score(self.spec.id, 1.0 if finding.holds else 0.0, finding.holds, reason)
