@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
     Floats = NDArray[np.float64]
+    Bits = NDArray[np.uint64]
+    Counts = NDArray[np.int64] | NDArray[np.float64]
 
 LARGEST = 3
 """Candidates in one rule."""
@@ -33,6 +35,8 @@ JOINING = 0.5
 """What joining two rules costs, beside both."""
 FOLDS = 5
 RESAMPLES = 200
+LARGEST_TABLE = 4_000_000
+"""Entries of MCC that are computed beforehand: 32 MB."""
 KEPT = 200
 """Best rules of each size that the simplest is chosen from."""
 
@@ -80,70 +84,66 @@ def fires_of(found: Found, fires: Flags) -> Flags:
     return np.asarray(rows.any(axis=0) if found.any_fires else rows.all(axis=0), dtype=bool)
 
 
-def mcc_of(tp: Floats, fp: Floats, positives: float, negatives: float) -> Floats:
-    """Return Matthews correlations from counts of true and false positives; 0 where it is undefined."""
-    flagged = tp + fp
-    spread = positives * negatives * flagged * (positives + negatives - flagged)
+class Labels:
+    """Labels, ready to count with: bits, and the MCC of every table that they allow."""
+
+    def __init__(self, bad: Flags) -> None:
+        self.positives, self.negatives = int(bad.sum()), int((~bad).sum())
+        self._bits = bits_of(np.stack([bad, ~bad]))
+        self._table: Floats | None = None
+        if (self.positives + 1) * (self.negatives + 1) <= LARGEST_TABLE:
+            tp, fp = np.arange(self.positives + 1)[:, None], np.arange(self.negatives + 1)[None, :]
+            self._table = mcc_of_tables(tp, fp, self.positives - tp, self.negatives - fp)
+
+    def mcc(self, bits: Bits) -> Floats:
+        """Return the MCC of rules by what they fire on; the last axis is that of the words."""
+        tp, fp = (np.bitwise_count(bits & label).sum(axis=-1, dtype=np.int64) for label in self._bits)
+        if self._table is not None:
+            return np.asarray(self._table[tp, fp])
+        return mcc_of_tables(tp, fp, self.positives - tp, self.negatives - fp)
+
+
+def bits_of(flags: Flags) -> Bits:
+    """Return rows of flags as words of 64 bits, zeros at the end."""
+    packed = np.packbits(flags, axis=1)
+    room = -packed.shape[1] % 8
+    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, room)))).view(np.uint64)
+
+
+def mcc_of_tables(tp: Counts, fp: Counts, fn: Counts, tn: Counts) -> Floats:
+    """Return Matthews correlations of many tables; 0 where it is undefined."""
+    tp, fp, fn, tn = (np.asarray(x, dtype=np.float64) for x in (tp, fp, fn, tn))
+    spread = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mcc = (tp * negatives - fp * positives) / np.sqrt(spread)
-    return np.where(spread > 0, mcc, 0.0)
+        return np.where(spread > 0, (tp * tn - fp * fn) / np.sqrt(spread), 0.0)
 
 
-def best_of_each_size(
-    candidates: Candidates, bad: Flags, *, largest: int = LARGEST, keep: int = 1
-) -> list[list[Found]]:
-    """Return the best rules of one, two, ... candidates by score, at most `keep` of each size."""
-    costs = np.array([a.cost for a in candidates.atoms])
-    fires = candidates.fires.astype(np.float32)
-    positives, negatives = float(bad.sum()), float((~bad).sum())
-    if not len(costs) or not positives or not negatives:
+def best_of_each_size(candidates: Candidates, bad: Flags, *, keep: int = 1) -> list[list[Found]]:
+    """Return the best rules of one, two, ... LARGEST candidates by score, at most `keep` of each size."""
+    labels = Labels(bad)
+    if not candidates.atoms or not labels.positives or not labels.negatives:
         return []
-    weights = np.stack([bad, ~bad]).astype(np.float32)
-    single = (fires @ weights.T).astype(np.float64)
-    mcc = mcc_of(single[:, 0], single[:, 1], positives, negatives)
-    found = [
-        Found((int(i),), any_fires=True, mcc=float(mcc[i]), cost=float(costs[i]))
-        for i in _top(mcc - PENALTY * costs, BEAM)
-    ]
-    found.sort(key=lambda f: f.rank)
-    sizes = [found]
-    for _ in range(2, largest + 1):
-        found = _joined(sizes[-1], fires, single, weights, costs, positives, negatives, keep=max(keep, BEAM))
-        if not found:
-            break
-        sizes.append(found)
-    return [s[: max(keep, 1)] for s in sizes]
+    costs = np.array([a.cost for a in candidates.atoms])
+    bits = bits_of(candidates.fires)
+    mcc = labels.mcc(bits)
+    places = _top(mcc - PENALTY * costs, max(keep, BEAM))
+    found = [Found((int(i),), any_fires=True, mcc=float(mcc[i]), cost=float(costs[i])) for i in places]
+    sizes = [sorted(found, key=lambda f: f.rank)]
+    for _ in range(2, LARGEST + 1):
+        sizes.append(_joined(sizes[-1], bits, labels, costs, keep=max(keep, BEAM)))
+    return [s[:keep] for s in sizes]
 
 
-def _joined(  # noqa: PLR0917 - matrices that belong together
-    beam: Sequence[Found],
-    fires: NDArray[np.float32],
-    single: Floats,
-    weights: NDArray[np.float32],
-    costs: Floats,
-    positives: float,
-    negatives: float,
-    *,
-    keep: int,
-) -> list[Found]:
+def _joined(beam: Sequence[Found], bits: Bits, labels: Labels, costs: Floats, *, keep: int) -> list[Found]:
     """Return the best rules that have one candidate more than those of the beam."""
     best: dict[tuple[tuple[int, ...], bool], Found] = {}
     for any_fires in (True, False):
         parents = [f for f in beam[:BEAM] if len(f.atoms) == 1 or f.any_fires is any_fires]
         if not parents:
             continue
-        rows = np.stack(
-            [(fires[list(f.atoms)].max(axis=0) if any_fires else fires[list(f.atoms)].min(axis=0)) for f in parents]
-        )
-        for label in (0, 1):
-            both = ((rows * weights[label]) @ fires.T).astype(np.float64)
-            own = (rows @ weights[label]).astype(np.float64)[:, None]
-            count = own + single[None, :, label] - both if any_fires else both
-            if label == 0:
-                tp = count
-            else:
-                fp = count
-        mcc = mcc_of(tp, fp, positives, negatives)
+        join = np.bitwise_or if any_fires else np.bitwise_and
+        rows = np.stack([join.reduce(bits[list(f.atoms)], axis=0) for f in parents])
+        mcc = labels.mcc(join(rows[:, None, :], bits[None, :, :]))
         cost = np.array([f.cost for f in parents])[:, None] + costs[None, :] + JOINING
         score = mcc - PENALTY * cost
         for row, f in enumerate(parents):
@@ -242,16 +242,8 @@ def _standard_error(fires: Flags, bad: Flags, groups: NDArray[np.int64], rng: np
     return float(np.std(values))
 
 
-def mcc_of_tables(tp: Floats, fp: Floats, fn: Floats, tn: Floats) -> Floats:
-    """Return Matthews correlations of many tables; 0 where it is undefined."""
-    spread = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(spread > 0, (tp * tn - fp * fn) / np.sqrt(spread), 0.0)
-
-
 def _mcc(fires: Flags, bad: Flags) -> float:
-    tp, fp = float((fires & bad).sum()), float((fires & ~bad).sum())
-    return float(mcc_of(np.array(tp), np.array(fp), float(bad.sum()), float((~bad).sum())))
+    return float(Labels(bad).mcc(bits_of(fires[None, :]))[0])
 
 
 def _group_numbers(clusters: Sequence[str]) -> NDArray[np.int64]:

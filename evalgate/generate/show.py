@@ -111,8 +111,9 @@ def _show_judge(attempt: JudgeAttempt, terminal: Terminal) -> None:
 def _show_test(measured: Measured, terminal: Terminal) -> None:
     terminal.say(f"  test       {_matrix(measured.confusion)}")
     for word, judged in _notable(measured):
-        case = judged.example.case
-        terminal.say(f'  {word:<10} {case.case_id}: "{one_line(judged.example.output.text, SHOWN_CHARS)}"')
+        case, said = judged.example.case, judged.verdict
+        reason = said.message if isinstance(said, EvaluatorError) else said.reason
+        terminal.say(f"  {word:<11} {case.case_id}: {one_line(reason, SHOWN_CHARS)}")
 
 
 def _notable(measured: Measured) -> Iterator[tuple[str, Judged]]:
