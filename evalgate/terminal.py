@@ -13,12 +13,12 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from evalgate.layout import GAP_CELLS, Fit, fit_widths, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -58,6 +58,13 @@ def _show(match: re.Match[str]) -> str:
 def _json_escape(match: re.Match[str]) -> str:
     units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{int.from_bytes(units[i : i + 2], 'big'):04x}" for i in range(0, len(units), 2))
+
+
+class Step(Protocol):
+    """What a bar is told after each step."""
+
+    def __call__(self, status: str = "", /) -> None:
+        """Go on by one; `status` stands beside the bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +142,20 @@ class Terminal:
         console.print(table)
 
     @contextmanager
-    def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """Show a bar on `err` while it is a terminal; yields what to call after each step."""
+    def progress(self, what: str, total: int) -> Iterator[Step]:
+        """Show a bar on `err` while it is a terminal; yields what to call after each step, with what came of it."""
         if not self.err.isatty() or os.environ.get("TERM") == "dumb":
-            yield lambda: None
+            yield lambda _="": None
             return
         from rich.console import Console  # noqa: PLC0415 - as above
         from rich.progress import Progress  # noqa: PLC0415
 
         with Progress(console=Console(file=self.err), transient=True) as bar:
-            task = bar.add_task(clean(what).replace("[", r"\["), total=total)
-            yield lambda: bar.advance(task)
+            name = clean(what).replace("[", r"\[")
+            task = bar.add_task(name, total=total)
+
+            def step(status: str = "") -> None:
+                told = clean(status).replace("[", r"\[")
+                bar.update(task, advance=1, description=f"{name}: {told}" if told else name)
+
+            yield step

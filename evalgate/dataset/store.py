@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalgate.dataset.reading import read_leniently
 from evalgate.errors import BadInput
 from evalgate.files import read_json, read_jsonl, to_json, to_json_line, write_atomic
 from schema.case import case_to_json, dataset_version, parse_case
@@ -103,11 +104,36 @@ def load(name_or_file: str, root: Path = DATASETS) -> Dataset:
         BadInput: no such dataset; a line that is no case; two cases with one id.
 
     """
+    name, path = find(name_or_file, root)
+    return Dataset(name, path, read_cases(path))
+
+
+def load_leniently(name_or_file: str, root: Path = DATASETS) -> Dataset:
+    """Read a dataset as `load` does; lines that cannot be run are set aside.
+
+    Raises:
+        BadInput: no such dataset; a file of which no line can be run.
+
+    """
+    name, path = find(name_or_file, root)
+    cases, aside = read_leniently(path)
+    if aside and not cases:
+        raise BadInput(f"{path}: no line is a case that can be run; line {aside[0].line}: {aside[0].reason}")
+    return Dataset(name, path, cases, aside)
+
+
+def find(name_or_file: str, root: Path = DATASETS) -> tuple[str, Path]:
+    """Return the name and the file of a dataset.
+
+    Raises:
+        BadInput: there is none.
+
+    """
     if name_or_file.endswith(".jsonl") or "/" in name_or_file:
         path = Path(name_or_file)
         if not path.is_file():
             raise BadInput(f"there is no file {path}")
-        return Dataset(path.name.removesuffix(".jsonl"), path, read_cases(path))
+        return path.name.removesuffix(".jsonl"), path
     path = root / f"{check_name(name_or_file)}.jsonl"
     if not path.is_file():
         names = list_names(root)
@@ -115,7 +141,7 @@ def load(name_or_file: str, root: Path = DATASETS) -> Dataset:
             did_you_mean(name_or_file, names) if names else f" Make one: evalgate dataset build --name {name_or_file}"
         )
         raise BadInput(f"there is no dataset {name_or_file!r} in {root}.{hint}")
-    return Dataset(name_or_file, path, read_cases(path))
+    return name_or_file, path
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:

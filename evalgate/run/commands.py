@@ -1,93 +1,226 @@
-"""`evalgate run`."""
+"""`evalgate run`, `evalgate compare`."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalgate.dataset.store import load
 from evalgate.errors import BadInput
-from evalgate.evaluators.load import EVALUATORS, load_evaluators
-from evalgate.figures import percent, weighted_words
+from evalgate.evaluators.load import EVALUATORS
+from evalgate.model.options import KEY, ModelOptions, Models, open_from_options, with_model_options
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
-from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_TIMEOUT_S, Kept, Settings, run_dataset
-from evalgate.run.store import save_run
-from evalgate.run.targets.load import load_target
-from evalgate.terminal import Terminal, count_of, one_line
+from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Kept
+from evalgate.run.experiment import Made, Stopped, open_experiment, resume
+from evalgate.run.options import RunOptions
+from evalgate.run.show import print_run
+from evalgate.run.suite import suite_of
+from evalgate.terminal import Terminal, count_of
 from schema.run import summarise
-from schema.statistics import weighted_share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evalgate.terminal import Step
+
+STOPPED = 2
+TARGET_KEY = "EVALGATE_TARGET_KEY"
+"""The variable with the key of --base-url, where that is not the judges'."""
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("run")(run)
 
 
+@with_model_options
 def run(
     *,
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="A dataset's name, or a .jsonl file of cases.")],
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="A dataset's name, or a .jsonl file of cases.")
+    ] = None,
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--target",
             "-t",
-            help="python:module:function, python:file.py:function, cmd:program, or file:outputs.jsonl.",
+            help="openai:MODEL, https://URL, python:module:function, python:file.py:function, cmd:program, "
+            "file:outputs.jsonl, or recorded (what production answered).",
         ),
-    ],
+    ] = None,
     evaluators: Annotated[Path, typer.Option(help="Folder of evaluator files.")] = EVALUATORS,
     name: Annotated[str | None, typer.Option(help="What to call the target in reports.")] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", "-k", min=1, max=100, help="Attempts of each case; most of them decide.")
+    ] = 1,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Cases at once.")] = DEFAULT_CONCURRENCY,
-    timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one case.")] = DEFAULT_TIMEOUT_S,
+    timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one answer.")] = DEFAULT_TIMEOUT_S,
+    retries: Annotated[
+        int, typer.Option(min=0, max=20, help="Further tries where something broke on the way; never after an answer.")
+    ] = DEFAULT_RETRIES,
+    rate: Annotated[float | None, typer.Option(min=0.01, metavar="N", help="Tries of the target a minute.")] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Tools answer from the records of production; none is run.")
+    ] = False,
+    prompt: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="openai: messages as templates (YAML), or one template.")
+    ] = None,
+    system: Annotated[Path | None, typer.Option(metavar="FILE", help="openai: the text of the system message.")] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="openai: tools as JSON.  [default with --replay: as production called them]"),
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="openai: [default: the model's own]")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="openai: the target's endpoint.  [default: --judge-url]")
+    ] = None,
+    target_price: Annotated[
+        str | None,
+        typer.Option(metavar="IN/OUT", help="openai: US dollars per million tokens.  [default: the price list]"),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VARIABLE", help="https: a header, its value from the environment. Repeatable."),
+    ] = None,
+    insecure_target: Annotated[
+        bool, typer.Option("--insecure-target", help="http: allow it off this machine: cases go in the clear.")
+    ] = False,
+    cache: Annotated[
+        bool | None,
+        typer.Option(
+            "--cache/--no-output-cache",
+            help="Take outputs of the same target for the same case from earlier runs.  [default: openai only]",
+            show_default=False,
+        ),
+    ] = None,
+    resume_run: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="ID", help="Finish a run that was stopped: its id, or 'latest'."),
+    ] = None,
+    models: ModelOptions,
     json: Json = False,
 ) -> None:
-    """Run a dataset against a target and judge the outputs. Writes .evalgate/runs/; the gate reads it."""
+    """Run a dataset against a target and judge the outputs. Writes .evalgate/runs/; the gate reads it.
+
+    An error (a timeout, a judge that cannot be reached) is never a score. Exits 2 where every case ended in one.
+    """
     terminal = Terminal()
-    cases = load(dataset)
-    if not cases.cases:
-        raise BadInput(f"the dataset {cases.path} has no cases. Add some: evalgate dataset build --name {cases.name}")
-    judges = load_evaluators(evaluators)
-    with contextlib.redirect_stdout(sys.stderr):  # what a target prints is not our result
-        goal = load_target(target, cases.cases)
-        with terminal.progress(f"running {cases.name}", len(cases.cases)) as step:
-
-            def tell(_: Kept) -> None:
-                step()
-
-            done = run_dataset(
-                cases,
-                goal,
-                judges,
-                target_name=name or target,
-                settings=Settings(concurrency, timeout_s),
-                step=tell,
-            )
-    path = save_run(replace(done, target=name or target))
-    summary = summarise(done)
-    if json:
-        terminal.emit({"run_id": done.run_id, "path": str(path), "dataset": cases.version, "summary": summary})
+    if resume_run is not None:
+        options, unfinished = resume(resume_run)
+        for given, was in ((dataset, options.dataset), (target, options.target)):
+            if given not in (None, was):
+                raise BadInput(f"--resume finishes a run of {was!r}; leave out {given!r}, or start a new run")
     else:
-        counts = f"{summary['passed']} passed, {summary['failed']} failed, {count_of(summary['errors'], 'error')}"
-        unscored = f", {summary['unscored']} without an evaluator" if summary["unscored"] else ""
-        terminal.say(f"{cases.name} version {cases.version}: {count_of(len(cases.cases), 'case')}, {counts}{unscored}")
-        judged = [(r.passed, r.provenance.sample_weight) for r in done.results if r.passed is not None]
-        if words := weighted_words(weighted_share(judged)):
-            terminal.say(f"weighted: {words}")
-        for result in done.results:
-            if result.error:
-                terminal.say(f"! {result.case_id}  {result.error.kind}: {one_line(result.error.message)}")
-        rows = [
-            (e.id, e.failure_mode, f"{s['passed']}/{s['scored']}", percent(s["pass_rate"]))
-            for e in done.evaluators
-            for s in [summary["evaluators"][e.id]]
-        ]
-        terminal.table(("evaluator", "failure mode", "passed", "pass rate"), rows)
-        terminal.say(f"written to {path}")
-        terminal.say("next: evalgate gate")
-    if summary["errors"] == len(cases.cases):
-        first = next(r.error for r in done.results if r.error)
+        if dataset is None or target is None:
+            missing = "--dataset NAME" if dataset is None else "--target TARGET"
+            raise BadInput(f"{missing} is missing. For example: evalgate run --dataset refunds --target recorded")
+        unfinished = None
+        options = RunOptions(
+            dataset=dataset,
+            target=target,
+            evaluators=str(evaluators),
+            name=name,
+            concurrency=concurrency,
+            timeout_s=timeout_s,
+            repeats=repeats,
+            retries=retries,
+            replay=replay,
+            prompt=_text(prompt),
+            system=_text(system),
+            tools=_text(tools),
+            temperature=temperature,
+            base_url=base_url,
+            price=target_price,
+            headers=tuple(header or ()),
+            insecure_target=insecure_target,
+            cache=False if models.no_cache and cache is None else cache,
+            rate=rate,
+        )
+    opened = open_from_options(models)
+    experiment = open_experiment(options, opened, _target_models(opened, models, options), unfinished)
+    try:
+        with (
+            contextlib.redirect_stdout(sys.stderr),  # what a target prints is not our result
+            terminal.progress(f"running {experiment.dataset.name}", experiment.attempts_left) as step,
+        ):
+            made = experiment.make(_telling(step))
+    except Stopped as e:
+        terminal.note(f"evalgate: {e}")
+        raise typer.Exit(STOPPED) from None
+    _tell(terminal, made, json=json)
+
+
+def _tell(terminal: Terminal, made: Made, *, json: bool) -> None:
+    suite, summary = suite_of(made.run), summarise(made.run)
+    again = f"evalgate run --resume {made.run.run_id}"
+    if json:
+        terminal.emit(
+            {
+                "run_id": made.run.run_id,
+                "path": str(made.path),
+                "dataset": made.run.dataset.version,
+                "summary": summary,
+                "suite": suite.to_json(),
+                "cost_usd": made.run.cost_usd,
+                "judge_cost_usd": made.run.judge_cost_usd,
+                "unpaid_attempts": made.unpaid,
+                "resume": again if made.unpaid else None,
+            }
+        )
+    else:
+        print_run(terminal, made.run, suite)
+        terminal.say(f"written to {made.path}")
+    if made.unpaid:
+        left = count_of(made.unpaid, "attempt")
+        terminal.note(f"evalgate: the budget was spent, {left} not made. Give more and go on: {again} --max-usd USD")
+    if summary["errors"] < len(made.run.results):
+        if not json:
+            terminal.say("next: evalgate gate")
+    else:
+        first = next(r.error for r in made.run.results if r.error)
         raise BadInput(f"every case ended in an error, the first: {first.message}. Is the target right?")
+
+
+def _telling(step: Step) -> Callable[[Kept], None]:
+    """Return what tells the bar how the run goes, and what it has cost so far."""
+    seen = {"passed": 0, "failed": 0, "errors": 0}
+    cost: list[float] = []
+
+    def tell(kept: Kept) -> None:
+        attempt = kept.attempt
+        if attempt.error is not None:
+            seen["errors"] += 1
+        elif attempt.passed is not None:
+            seen["passed" if attempt.passed else "failed"] += 1
+        made = attempt.output.cost_usd if attempt.output and not attempt.cached else None
+        cost.extend(c for c in (made, attempt.judge_cost_usd) if c is not None)
+        money = f", ${sum(cost):.4f}" if cost else ""
+        step(", ".join(f"{n} {what}" for what, n in seen.items() if n) + money)
+
+    return tell
+
+
+def _target_models(judges: Models, options: ModelOptions, run_options: RunOptions) -> Models:
+    """Return the models of the target: those of the judges, or with an endpoint, a key and a price of its own.
+
+    The budget is one.
+    """
+    if run_options.base_url is None and options.judge_price == run_options.price:
+        return judges
+    said = replace(options, judge_price=run_options.price)
+    environ = dict(os.environ)
+    if run_options.base_url is not None:
+        said = replace(said, judge_url=run_options.base_url, judge_key_file=None)
+        environ[KEY] = environ.get(TARGET_KEY) or environ.get(KEY, "")
+    own = open_from_options(said, environ)
+    own.budget = judges.budget
+    return own
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None

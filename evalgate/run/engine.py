@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,10 @@ class Surroundings:
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
     outputs: Outputs = field(default_factory=Outputs)
-    admit: Callable[[], RunError | None] = lambda: None
-    """Called before each try: waits for the rate limit; an error: the budget is spent, do not try."""
+    turn: Callable[[], None] = lambda: None
+    """Called before each try of the target: waits for its rate limit."""
+    spent: threading.Event = field(default_factory=threading.Event)
+    """Set once a call was not made for want of budget: no further attempt begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +135,12 @@ def run_dataset(
         if (case.case_id, number) not in attempts
     ]
 
+    again = [_fresh(e) for e in evaluators]
+
     def work(job: tuple[Case, int]) -> Attempt:
         case, number = job
-        return run_attempt(case, number, target, evaluators, settings=settings, around=around)
+        judges = evaluators if number == 1 else again
+        return run_attempt(case, number, target, judges, settings=settings, around=around)
 
     for (case, number), attempt in in_threads(work, jobs, settings.concurrency):
         attempts[case.case_id, number] = attempt
@@ -152,8 +158,8 @@ def run_dataset(
         ),
         settings=recorded
         or RunSettings(settings.repeats, settings.concurrency, settings.timeout_s, replay=settings.replay),
-        cost_usd=_total(a.output.cost_usd for a in attempts.values() if a.output and not a.cached),
-        judge_cost_usd=_total(a.judge_cost_usd for a in attempts.values()),
+        cost_usd=total(a.output.cost_usd for a in attempts.values() if a.output and not a.cached),
+        judge_cost_usd=total(a.judge_cost_usd for a in attempts.values()),
         set_aside=dataset.set_aside,
     )
 
@@ -168,6 +174,8 @@ def run_attempt(
     around: Surroundings,
 ) -> Attempt:
     """Ask the target once, again where something broke on the way, and have every evaluator judge that applies."""
+    if around.spent.is_set():
+        return Attempt(number, None, error=RunError(ErrorKind.BUDGET, "the budget was spent before it was tried"))
     request = request_of(case, replay=settings.replay)
     kept = around.outputs.get(request) if number == 1 else None
     notes: list[str] = []
@@ -184,6 +192,10 @@ def run_attempt(
     error = answer.error
     if output is not None:
         scores, error = judge(case, output, evaluators)
+        if error is not None and around.spent.is_set():
+            error = RunError(ErrorKind.BUDGET, error.message)
+    elif error is not None and error.kind is ErrorKind.BUDGET:
+        around.spent.set()
     return Attempt(
         number=number,
         output=output,
@@ -191,7 +203,7 @@ def run_attempt(
         error=error,
         duration_ms=duration_ms,
         cached=kept is not None,
-        judge_cost_usd=_total(s.cost_usd for s in scores),
+        judge_cost_usd=total(s.cost_usd for s in scores),
         notes=(*notes, *answer.notes),
     )
 
@@ -256,14 +268,21 @@ def result_of(case: Case, attempts: Sequence[Attempt]) -> Result:
     )
 
 
+def _fresh(evaluator: Evaluator) -> Evaluator:
+    """Return the evaluator for a repeat: a judge gives a verdict of its own, none from the cache."""
+    if is_dataclass(evaluator) and any(f.name == "is_fresh" for f in fields(evaluator)):
+        fresh: Evaluator = replace(evaluator, is_fresh=True)
+        return fresh
+    return evaluator
+
+
 def _ask(
     request: Mapping[str, Any], target: Target, settings: Settings, around: Surroundings, notes: list[str]
 ) -> TargetAnswer:
     """Return the answer, or the error of the last try."""
     tries = 1
     while True:
-        if spent := around.admit():
-            return TargetAnswer(error=spent)
+        around.turn()
         answer = target(request, settings.timeout_s)
         if not isinstance(answer, Busy):
             return answer if isinstance(answer, TargetAnswer) else TargetAnswer.of(answer)
@@ -285,7 +304,7 @@ def _wait_s(tries: int, retry_after_s: float | None, lot: float) -> float:
     return min(FIRST_WAIT_S * 2.0 ** (tries - 1), LONGEST_WAIT_S) * (0.5 + 0.5 * lot)
 
 
-def _total(costs: Any) -> float | None:
+def total(costs: Any) -> float | None:
     """Return the sum of what is known; None where nothing is."""
     known = [c for c in costs if c is not None]
     return sum(known) if known else None

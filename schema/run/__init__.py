@@ -7,7 +7,16 @@ broke it is an error. Neither is ever a pass. A case passes when most of its att
 
 from __future__ import annotations
 
-from schema.run.file import SCHEMA, attempt_to_json, parse_attempt, parse_run, run_to_json
+from schema.run.file import (
+    SCHEMA,
+    attempt_to_json,
+    output_to_json,
+    parse_attempt,
+    parse_output,
+    parse_run,
+    result_to_json,
+    run_to_json,
+)
 from schema.run.summary import count_attempts, summarise, weighted_json
 from schema.run.values import (
     Attempt,
@@ -38,8 +47,11 @@ __all__ = [
     "attempt_to_json",
     "count_attempts",
     "observed_output",
+    "output_to_json",
     "parse_attempt",
+    "parse_output",
     "parse_run",
+    "result_to_json",
     "run_to_json",
     "summarise",
     "weighted_json",

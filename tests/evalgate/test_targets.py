@@ -55,10 +55,10 @@ def module(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("where", ["functions", "functions.py"])
 def test_python_functions_from_a_module_and_from_a_file(module: Path, where: str) -> None:
-    assert load_target(f"python:{where}:text")(CASE, 5) == Output("said Hi")
-    assert load_target(f"python:{where}:later")(CASE, 5) == Output("later")
-    assert load_target(f"python:{where}:agent.answer")(CASE, 5) == Output("method")
-    structured = load_target(f"python:{where}:structured")(CASE, 5)
+    assert load_target(f"python:{where}:text").target(CASE, 5) == Output("said Hi")
+    assert load_target(f"python:{where}:later").target(CASE, 5) == Output("later")
+    assert load_target(f"python:{where}:agent.answer").target(CASE, 5) == Output("method")
+    structured = load_target(f"python:{where}:structured").target(CASE, 5)
     assert structured == Output("x", ({"name": "t", "arguments": {"a": 1}},))
 
 
@@ -69,7 +69,7 @@ def test_a_file_inside_a_package_may_import_its_neighbours(module: Path) -> None
     (package / "__init__.py").write_text("")
     (package / "words.py").write_text("WORD = 'neighbour'")
     (package / "target.py").write_text("from .words import WORD\ndef f(case): return WORD\n")
-    assert load_target("python:pack/inner/target.py:f")(CASE, 5) == Output("neighbour")
+    assert load_target("python:pack/inner/target.py:f").target(CASE, 5) == Output("neighbour")
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_a_file_inside_a_package_may_import_its_neighbours(module: Path) -> None
 def test_what_a_function_raises_is_an_error_of_the_case(
     module: Path, function: str, kind: ErrorKind, words: str
 ) -> None:
-    answer = load_target(f"python:functions.py:{function}")(CASE, 5)
+    answer = load_target(f"python:functions.py:{function}").target(CASE, 5)
     assert isinstance(answer, RunError)
     assert answer.kind is kind
     assert words in answer.message
 
 
 def test_a_function_that_never_ends_times_out(module: Path) -> None:
-    answer = load_target("python:functions.py:never")(CASE, 0.05)
+    answer = load_target("python:functions.py:never").target(CASE, 0.05)
     assert answer == RunError(ErrorKind.TIMEOUT, "no answer within 0.05 s")
 
 
 def test_a_function_cannot_change_the_case(module: Path) -> None:
-    load_target("python:functions.py:meddle")(CASE, 5)
+    load_target("python:functions.py:meddle").target(CASE, 5)
     assert CASE["input"] == {"messages": [], "text": "Hi"}
 
 
@@ -143,35 +143,35 @@ def script(project: Path, body: str) -> str:
     ],
 )
 def test_a_program_answers_on_stdout(project: Path, printed: str, output: Output) -> None:
-    target = load_target(script(project, f"import json, sys\nprint({printed})\n"))
+    target = load_target(script(project, f"import json, sys\nprint({printed})\n")).target
     assert target(CASE, 20) == output
 
 
 def test_a_program_that_fails_is_an_error_with_its_last_words(project: Path) -> None:
-    target = load_target(script(project, "import sys\nprint('first', file=sys.stderr)\nsys.exit('no key\\n')"))
+    target = load_target(script(project, "import sys\nprint('first', file=sys.stderr)\nsys.exit('no key\\n')")).target
     assert target(CASE, 20) == RunError(ErrorKind.TARGET, "exit 1: no key")
 
 
 def test_a_program_that_does_not_exist_is_an_error() -> None:
-    answer = load_target("cmd:/absent/program")(CASE, 5)
+    answer = load_target("cmd:/absent/program").target(CASE, 5)
     assert isinstance(answer, RunError)
     assert "cannot start /absent/program" in answer.message
 
 
 def test_a_slow_program_is_ended_with_its_children(project: Path) -> None:
     body = "import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-    assert load_target(script(project, body))(CASE, 0.5) == RunError(ErrorKind.TIMEOUT, "no answer within 0.5 s")
+    assert load_target(script(project, body)).target(CASE, 0.5) == RunError(ErrorKind.TIMEOUT, "no answer within 0.5 s")
 
 
 def test_a_program_gets_words_and_no_shell(project: Path) -> None:
-    target = load_target(script(project, "import sys\nprint(sys.argv[1:])") + " $HOME ; 'a b'")
+    target = load_target(script(project, "import sys\nprint(sys.argv[1:])") + " $HOME ; 'a b'").target
     assert target(CASE, 20) == Output("['$HOME', ';', 'a b']")
 
 
 def test_outputs_from_a_file(project: Path) -> None:
     lines = [{"case_id": "case-1", "output": "x"}, {"case_id": "case-2", "error": "rate limit"}]
     (project / "o.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    target = load_target("file:o.jsonl")
+    target = load_target("file:o.jsonl").target
     assert target(CASE, 1) == Output("x")
     assert target({"case_id": "case-2"}, 1) == RunError(ErrorKind.TARGET, "rate limit")
     assert target({"case_id": "case-3"}, 1) == RunError(ErrorKind.TARGET, "o.jsonl has no output for case-3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -17,6 +18,8 @@ ANSWER_FIELDS = ("output", "tool_calls", "finish_reason", "input_tokens", "outpu
 CALL_FIELDS = ("name", "arguments", "result", "error")
 MAX_TOOL_CALLS = 10_000
 """Of one answer: a loop is an answer too, and must fit a file."""
+MAX_OUTPUT_CHARS = 4 << 20
+MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +63,23 @@ def to_output(value: Any) -> Output:
 
     """
     if isinstance(value, str):
-        return Output(value)
+        return Output(_text(value))
     if not isinstance(value, dict):
         raise ValueError(f'the target must return a text or {{"output": ...}}, not {_name(value)}')  # noqa: TRY004 - a value
     if "output" not in value:
         hint = f".{did_you_mean(near, ANSWER_FIELDS)}" if (near := next(iter(value), None)) else ""
         raise ValueError(f"the target's answer lacks 'output'{hint}")
     answer = value["output"]
-    text = answer if isinstance(answer, str) else "" if answer is None else json.dumps(answer, ensure_ascii=False)
+    text = (
+        answer if isinstance(answer, str) else "" if answer is None else json.dumps(plain(answer), ensure_ascii=False)
+    )
     calls = value.get("tool_calls") or []
     if not isinstance(calls, (list, tuple)):
         raise ValueError(f"the target's tool_calls must be a list, not {_name(calls)}")  # noqa: TRY004 - a value
     if len(calls) > MAX_TOOL_CALLS:
         raise ValueError(f"the answer has {len(calls)} tool calls; the limit is {MAX_TOOL_CALLS}")
     return Output(
-        text,
+        _text(text),
         tuple(_tool_call(c) for c in calls),
         finish_reason=_typed(value, "finish_reason", str),
         input_tokens=_typed(value, "input_tokens", int),
@@ -84,6 +89,13 @@ def to_output(value: Any) -> Output:
     )
 
 
+def _text(text: str) -> str:
+    if len(text) > MAX_OUTPUT_CHARS:
+        raise ValueError(f"the output has {len(text)} characters; the limit is {MAX_OUTPUT_CHARS}")
+    clean: str = plain(text)
+    return clean
+
+
 def _tool_call(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise ValueError('each of tool_calls must be {"name": ..., "arguments": {...}}')  # noqa: TRY004 - a value
@@ -91,8 +103,29 @@ def _tool_call(value: Any) -> Mapping[str, Any]:
     if isinstance(arguments, str):
         with contextlib.suppress(ValueError):
             arguments = json.loads(arguments)
-    call = {"name": value["name"], "arguments": arguments}
-    return call | {k: value[k] for k in ("result", "error") if value.get(k) is not None}
+    call = {"name": plain(value["name"]), "arguments": plain(arguments)}
+    return call | {k: plain(value[k]) for k in ("result", "error") if value.get(k) is not None}
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return the value as JSON can hold it: what a program hands over may be anything.
+
+    Halves of characters become U+FFFD, NaN and the infinities texts, objects what they print; what is nested too deep
+    is left out.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if depth >= MAX_DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        return {plain(str(k)): plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v, depth + 1) for v in value]
+    return plain(str(value))
 
 
 def _typed(value: Mapping[str, Any], name: str, kind: type[Any]) -> Any:

@@ -1,0 +1,90 @@
+"""Read the cases of a file, each line for itself: one that cannot be run is set aside and named, the others go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from evalgate.errors import BadInput
+from evalgate.files import strict_json, to_json_line
+from evalgate.terminal import one_line
+from schema.case import case_to_json, parse_case
+from schema.run import SetAside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schema.case import Case
+
+MAX_CASE_BYTES = 4 << 20
+"""Of one line: a conversation of a million tokens."""
+MAX_CASE_DEPTH = 64
+"""Of nested objects and lists: what any JSON reader on the way can take."""
+REASON_CHARS = 300
+
+
+def read_leniently(path: Path) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
+    """Return the cases of a file, and the lines that are none: damaged, too large, nested too deep, or there already.
+
+    Raises:
+        BadInput: the file cannot be read.
+
+    """
+    cases: dict[str, tuple[int, Case]] = {}
+    aside: list[SetAside] = []
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                case_id = None
+                try:
+                    value = _value(line)
+                    case_id = _id(value)
+                    case = parse_case(value)
+                    if case.case_id in cases:
+                        raise ValueError(f"this case stands in line {cases[case.case_id][0]} already")  # noqa: TRY301 - told with its line
+                    _whole(case)
+                except ValueError as e:
+                    aside.append(SetAside(case_id, number, one_line(str(e), REASON_CHARS)))
+                else:
+                    cases[case.case_id] = (number, case)
+    except OSError as e:
+        raise BadInput(f"cannot read {path}: {e.strerror or e}") from None
+    return tuple(case for _, case in cases.values()), tuple(aside)
+
+
+def _value(line: bytes) -> Any:
+    if len(line) > MAX_CASE_BYTES:
+        raise ValueError(f"it has {len(line)} bytes; the limit of a case is {MAX_CASE_BYTES}")
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise ValueError(f"it is not UTF-8: byte {e.start} is {e.object[e.start]:#04x}") from None
+    value = strict_json(text)
+    if (depth := _depth(value)) > MAX_CASE_DEPTH:
+        raise ValueError(f"it is nested {depth} deep; the limit of a case is {MAX_CASE_DEPTH}")
+    return value
+
+
+def _depth(value: Any) -> int:
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        item, level = waiting.pop()
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else None
+        if inner is not None:
+            deepest = max(deepest, level)
+            waiting.extend((x, level + 1) for x in inner)
+    return deepest
+
+
+def _id(value: Any) -> str | None:
+    given = value.get("case_id") if isinstance(value, dict) else None
+    return one_line(given, 100) if isinstance(given, str) else None
+
+
+def _whole(case: Case) -> None:
+    """Refuse half a character: JSON can spell it, UTF-8 cannot, and so no file or request could hold it."""
+    try:
+        to_json_line(case_to_json(case)).encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise ValueError(f"it holds half a character (\\u{ord(e.object[e.start]):04x})") from None

@@ -1,0 +1,203 @@
+"""A run on its way: every attempt is on disk as it ends, so that a run that is killed is finished, not made again.
+
+    .evalgate/runs/<run_id>.partial.jsonl
+    {"schema": "evalgate/partial-run/1", "run_id", "started_at", "plan": {...}, "options": {...}}
+    {"case_id", "content_hash", "attempt": {...}}                  one line per attempt, in the order they ended
+
+Each line is written at once (a killed process loses none) and synced in groups (a power cut loses the last half
+second). A last line without its end is a line that was being written: it is dropped, and that attempt made again. The
+`plan` is what must not change in between: dataset, evaluators, target. Attempts for which there was no budget are not
+kept: a later run with more of it tries them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from evalgate.errors import BadInput
+from evalgate.files import strict_json, to_json_line
+from evalgate.run.store import LATEST, RUNS
+from schema.fields import Fields
+from schema.run import ErrorKind, attempt_to_json, parse_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from evalgate.run.engine import Kept
+    from schema.run import Attempt
+
+SCHEMA = "evalgate/partial-run/1"
+SUFFIX = ".partial.jsonl"
+SYNC_EVERY_S = 0.5
+"""What a power cut may cost; a sync takes some 4 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A run that was stopped."""
+
+    path: Path
+    run_id: str
+    started_at: str
+    plan: Mapping[str, Any]
+    options: Mapping[str, Any]
+    attempts: Mapping[tuple[str, int], Attempt]
+    """By case and number."""
+    hashes: Mapping[str, str]
+    """Content hash of each case that was attempted."""
+    whole_bytes: int
+    """Length of the file without a torn last line."""
+
+
+class PartialFile:
+    """Appends the attempts of one run. One process writes a file; another is refused."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = path
+        self._clock = clock
+        self._synced_at = clock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise BadInput(f"cannot write {path}: {e.strerror or e}") from None
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._handle)
+            raise BadInput(f"another process is writing {path}: that run is on its way") from None
+
+    @classmethod
+    def begin(
+        cls, run_id: str, started_at: str, plan: Mapping[str, Any], options: Mapping[str, Any], root: Path = RUNS
+    ) -> Self:
+        """Start the file of a new run."""
+        file = cls(root / f"{run_id}{SUFFIX}")
+        file._write(
+            {"schema": SCHEMA, "run_id": run_id, "started_at": started_at, "plan": dict(plan), "options": dict(options)}
+        )
+        return file
+
+    @classmethod
+    def go_on(cls, unfinished: Unfinished) -> Self:
+        """Open the file of a run that was stopped; what was torn is cut off."""
+        file = cls(unfinished.path)
+        os.ftruncate(file._handle, unfinished.whole_bytes)
+        return file
+
+    def keep(self, kept: Kept) -> None:
+        """Append one attempt. One for which there was no budget is left out."""
+        if kept.attempt.error is not None and kept.attempt.error.kind is ErrorKind.BUDGET:
+            return
+        self._write(
+            {
+                "case_id": kept.case.case_id,
+                "content_hash": kept.case.content_hash,
+                "attempt": attempt_to_json(kept.attempt),
+            }
+        )
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        data = (to_json_line(value) + "\n").encode("utf-8", "backslashreplace")
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+            if self._clock() - self._synced_at >= SYNC_EVERY_S:
+                os.fdatasync(self._handle)
+                self._synced_at = self._clock()
+        except OSError as e:
+            raise BadInput(f"cannot write {self.path}: {e.strerror or e}") from None
+
+    def remove(self) -> None:
+        """Delete the file: the run is written elsewhere now."""
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._handle)
+
+
+def find_partial(reference: str, root: Path = RUNS) -> Path:
+    """Return the file of a run that was stopped, by id or the latest.
+
+    Raises:
+        BadInput: there is none.
+
+    """
+    found = sorted(root.glob(f"*{SUFFIX}")) if root.is_dir() else []
+    if not found:
+        raise BadInput(f"there is no unfinished run in {root}. Start one: evalgate run --dataset NAME --target TARGET")
+    if reference == LATEST:
+        return found[-1]
+    names = [p.name.removesuffix(SUFFIX) for p in found]
+    if reference not in names:
+        raise BadInput(f"there is no unfinished run {reference!r}. Unfinished: {', '.join(names[-5:])}")
+    return found[names.index(reference)]
+
+
+def read_partial(path: Path) -> Unfinished:
+    """Read a run that was stopped.
+
+    Raises:
+        BadInput: a line is damaged; the last one may be torn.
+
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise BadInput(f"cannot read {path}: {e.strerror or e}") from None
+    whole = data[: data.rfind(b"\n") + 1]
+    attempts: dict[tuple[str, int], Attempt] = {}
+    hashes: dict[str, str] = {}
+    header: Fields | None = None
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            fields = Fields(strict_json(line.decode("utf-8")), "a line")
+            if header is None:
+                header = fields
+                if (spoken := fields.any("schema")) != SCHEMA:
+                    raise ValueError(f"its schema is {spoken!r}, not {SCHEMA!r}")  # noqa: TRY301 - as for other lines
+                continue
+            attempt = parse_attempt(fields.any("attempt"))
+            case_id = fields.text("case_id")
+            hashes[case_id] = fields.text("content_hash")
+            attempts[case_id, attempt.number] = attempt
+        except ValueError as e:
+            raise BadInput(f"{path} line {number} is damaged: {e}. Delete the file and run again") from None
+    if header is None:
+        raise BadInput(f"{path} was stopped before anything was kept. Delete the file and run again")
+    return Unfinished(
+        path=path,
+        run_id=header.text("run_id"),
+        started_at=header.text("started_at"),
+        plan=header.mapping("plan"),
+        options=header.mapping("options"),
+        attempts=attempts,
+        hashes=hashes,
+        whole_bytes=len(whole),
+    )
+
+
+def check_plan(unfinished: Unfinished, plan: Mapping[str, Any]) -> None:
+    """Refuse to mix two experiments in one run.
+
+    Raises:
+        BadInput: naming what has changed since the run was stopped.
+
+    """
+    changed = [name for name in plan if plan[name] != unfinished.plan.get(name)]
+    if changed:
+        raise BadInput(
+            f"the run {unfinished.run_id} cannot be finished: {', '.join(changed)} changed since it was stopped. "
+            f"Start a new one, or put it back as it was ({unfinished.path})"
+        )
