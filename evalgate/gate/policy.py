@@ -140,7 +140,7 @@ class GatePolicy(_Strict):
     """How surely a drop of the minimum detectable effect is found."""
     min_effect: Share = 0.02
     """A drop must be larger to fail, however sure: in shares of cases, or points of score."""
-    margin: Share | None = 0.05
+    margin: Share | None = 0.1
     """Non-inferiority: it passes only where a drop larger than this is ruled out, or nothing got worse. None: it
     passes where the drop that was seen is no larger than `min_effect`."""
     primary: tuple[str, ...] = ()
