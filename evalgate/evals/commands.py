@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalgate.align import commands as align_commands
+from evalgate.evals import issues, upkeep
 from evalgate.generate import commands as generate_commands
 from evalgate.options import new_app
 
@@ -15,8 +16,10 @@ HELP = "Evaluators: what they are, how far they agree with people, what they cov
 
 
 def register(app: typer.Typer) -> None:
-    """Add the group."""
+    """Add the group, and `evalgate issues`, which asks the same rooms."""
     group = new_app(HELP)
     generate_commands.register(group)
     align_commands.register(group)
+    upkeep.register(group)
     app.add_typer(group, name="evals")
+    issues.register(app)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from evalgate.database import sql
 from evalgate.issues.numbers import issue_numbers, open_issues
+from evalgate.issues.store import ISSUES, read_issues, with_standing, write_issues
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.select.traces import iso_time
 from schema.issue import Issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from evalgate.database import TenantDatabase
     from schema.case import Case

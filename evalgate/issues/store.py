@@ -65,7 +65,7 @@ def with_standing(issues: Iterable[Issue], known: Iterable[Issue]) -> list[Issue
 def issues_of_cases(cases: Iterable[Case], known: Iterable[Issue] = ()) -> list[Issue]:
     """Return the issues that cases of files show, with the ids of the snapshot; others get the numbers after them.
 
-    For projects without a database: occurrences are cases, the times those of their traces.
+    For projects without a database: occurrences are cases, the times those of their traces, else of their labels.
     """
     before = {i.failure_mode: i for i in known}
     by_mode: dict[str, list[Case]] = {}
@@ -77,7 +77,7 @@ def issues_of_cases(cases: Iterable[Case], known: Iterable[Issue] = ()) -> list[
     for mode, own in sorted(by_mode.items()):
         if mode not in issues:
             last += 1
-        times = [c.provenance.start_time for c in own if c.provenance.start_time]
+        times = [at for c in own if (at := c.provenance.start_time or c.provenance.labelled_at)]
         old = before.get(mode) or Issue(last, mode)
         issues[mode] = replace(
             old,

@@ -1,0 +1,60 @@
+"""Where labelled cases and issues come from: the database, or the files of the repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evalgate.database import DEFAULT_PATH, open_tenant
+from evalgate.dataset.store import load
+from evalgate.errors import BadInput
+from evalgate.issues.read import list_issues
+from evalgate.issues.store import ISSUES, issues_of_cases, read_issues
+from evalgate.review.cases import CaseStatus, list_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from schema.case import Case
+    from schema.issue import Issue
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of failures, and from where."""
+
+    issues: tuple[Issue, ...]
+    """By id; where they stand is what the source says, and no more."""
+    cases: tuple[Case, ...]
+    """Labelled; each once."""
+    source: str
+    """In words."""
+    is_live: bool
+    """Whether it is the database."""
+
+
+def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, snapshot: Path = ISSUES) -> Known:
+    """Return the cases and issues of these datasets; with none, of the database.
+
+    Without either, what `evals/issues.jsonl` says of issues.
+
+    Raises:
+        BadInput: there is neither a dataset, nor a database, nor a snapshot.
+
+    """
+    if datasets:
+        found = [load(name) for name in datasets]
+        cases = {c.case_id: c for d in found for c in d.cases}
+        issues = issues_of_cases(cases.values(), read_issues(snapshot))
+        return Known(tuple(issues), tuple(cases.values()), " and ".join(d.name for d in found), is_live=False)
+    if dsn is None and not DEFAULT_PATH.is_dir():
+        if not snapshot.is_file():
+            raise BadInput(
+                f"there is no database here ({DEFAULT_PATH}), and no {snapshot}. Name files: --dataset NAME; or say "
+                "where the database is: --dsn, EVALGATE_DSN; or start one: evalgate up"
+            )
+        return Known(read_issues(snapshot), (), str(snapshot), is_live=False)
+    with open_tenant(dsn, tenant) as database:
+        rows = [r for r in list_cases(database) if r.status is not CaseStatus.REJECTED]
+        return Known(tuple(list_issues(database)), tuple(r.case for r in rows), "the database", is_live=True)

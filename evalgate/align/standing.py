@@ -1,0 +1,155 @@
+"""Where each issue stands: who looks for it, who of them may block, and whether its cases pass by now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from evalgate.align.store import ALIGNMENT, read_measurements, resting
+from evalgate.errors import BadInput
+from evalgate.files import read_json
+from schema.alignment import DEFAULT_POLICY, Permission, grant
+from schema.issue import IssueStatus
+from schema.run import parse_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from schema.alignment import Grant, Measurement, PermissionPolicy
+    from schema.evaluator import EvaluatorSpec
+    from schema.issue import Issue
+    from schema.run import Run
+
+RUNS: Final = Path(".evalgate/runs")
+RECENT_RUNS: Final = 50
+"""Runs that are looked at, the newest."""
+LATEST: Final = "latest.json"
+"""A copy of one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """An evaluator and what it may do."""
+
+    spec: EvaluatorSpec
+    measurement: Measurement | None
+    grant: Grant
+
+    @property
+    def may_block(self) -> bool:
+        """Whether the gate may fail because of it."""
+        return self.grant.permission is Permission.BLOCK
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it covers an issue: it may block, and is not known to miss most of it.
+
+        A rule by hand may block unmeasured, and narrow as it may be; where it was measured, its agreement counts.
+        """
+        found = self.measurement.confusion if self.measurement else None
+        if found is None or not found.n:
+            return self.may_block
+        return self.may_block and found.mcc is not None and found.mcc >= DEFAULT_POLICY.block_at
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One issue, with its status, and the evaluators that look for it."""
+
+    issue: Issue
+    evaluators: tuple[Trusted, ...]
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether one of them is trusted."""
+        return any(t.is_trusted for t in self.evaluators)
+
+
+def permissions(
+    specs: Iterable[EvaluatorSpec], *, folder: Path = ALIGNMENT, policy: PermissionPolicy = DEFAULT_POLICY
+) -> list[Trusted]:
+    """Return what each evaluator may do by the measurements on disk.
+
+    Raises:
+        BadInput: a file of measurements is wrong.
+
+    """
+    found = []
+    for spec in specs:
+        measurement = resting(read_measurements(spec.id, folder), spec.version)
+        given = grant(
+            measurement,
+            deterministic_by_hand=spec.is_deterministic_by_hand,
+            mcc_score=spec.mcc_score,
+            policy=policy,
+        )
+        found.append(Trusted(spec, measurement, given))
+    return found
+
+
+def looks_for(spec: EvaluatorSpec, issue: Issue) -> bool:
+    """Tell whether an evaluator looks for an issue: by its coverage target, else by its failure mode.
+
+    A target is the issue's number ("3", "#3", "issue-3") or its failure mode.
+    """
+    target = spec.coverage_target
+    if target is None or not target.strip():
+        return spec.failure_mode == issue.failure_mode
+    written = target.strip().lower()
+    return written.removeprefix("issue").lstrip("-# ") == str(issue.id) or target.strip() == issue.failure_mode
+
+
+def standings(
+    issues: Iterable[Issue], trusted: Sequence[Trusted], runs: Sequence[Run], before: Iterable[Issue] = ()
+) -> list[Standing]:
+    """Return where the issues stand. `runs`: the newest last; `before`: what the snapshot says.
+
+    Runs stay on the machine that made them: an issue that the snapshot has as fixed stays so until a run says more.
+    """
+    were_fixed = {i.failure_mode for i in before if i.status is IssueStatus.FIXED}
+    found = []
+    for issue in issues:
+        own = tuple(t for t in trusted if looks_for(t.spec, issue))
+        status = IssueStatus.OPEN
+        if trusted_ids := {t.spec.id for t in own if t.is_trusted}:
+            fixed = is_fixed(issue, trusted_ids, runs)
+            stays = fixed is None and issue.failure_mode in were_fixed
+            status = IssueStatus.FIXED if fixed or stays else IssueStatus.COVERED
+        named = tuple(sorted(t.spec.id for t in own))
+        found.append(Standing(replace(issue, status=status, evaluators=named), own))
+    return found
+
+
+def is_fixed(issue: Issue, evaluators: set[str], runs: Sequence[Run]) -> bool | None:
+    """Tell whether the issue's cases pass in the last run that judged any of them, and one failed in a run before.
+
+    `evaluators`: whose verdicts count, those that are trusted with this issue. A case that passed all along fixes nothing.
+    None: all pass, and there is no run before to tell more.
+    """
+    cases = set(issue.cases)
+    judged = []
+    for run in runs:
+        said = {r.case_id: r.passed_by(evaluators) for r in run.results if r.case_id in cases}
+        verdicts = {case_id: passed for case_id, passed in said.items() if passed is not None}
+        if verdicts:
+            judged.append(verdicts)
+    if judged and not all(judged[-1].values()):
+        return False
+    if len(judged) < 2:
+        return None
+    return any(not passed for verdicts in judged[:-1] for case_id, passed in verdicts.items() if case_id in judged[-1])
+
+
+def recent_runs(folder: Path = RUNS, limit: int = RECENT_RUNS) -> list[Run]:
+    """Return the newest complete runs of a project, the newest last; a file that is no run is passed over."""
+    if not folder.is_dir():
+        return []
+    paths = sorted((p for p in folder.glob("*.json") if p.name != LATEST), key=lambda p: p.stat().st_mtime_ns)
+    runs = []
+    for path in paths[-limit:]:
+        try:
+            runs.append(parse_run(read_json(path)))
+        except (ValueError, BadInput):
+            continue
+    return sorted((r for r in runs if r.complete), key=lambda r: r.started_at)

@@ -1,0 +1,147 @@
+"""Alignment over time: measure, compare with what was measured before, and say what is to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from evalgate.align.labelled import Chosen, Partial, choose
+from evalgate.align.measure import judge_all, measurement_of, model_of, steadiness_of
+from evalgate.align.store import ALIGNMENT, append_measurement, made_from, read_measurements
+from schema.alignment import DEFAULT_POLICY, Split, drop_of, grant
+from schema.evaluator import EvaluatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from evalgate.align.measure import Judged
+    from schema.alignment import Drop, Grant, Measurement, PermissionPolicy
+    from schema.case import Case
+    from schema.evaluator import Evaluator, EvaluatorSpec
+
+MOST_ERRORS: Final = 0.1
+"""Share of cases without a verdict above which a measurement is not kept: it would be of the weather."""
+MANY_NEW: Final = 10
+MANY_NEW_SHARE: Final = 0.2
+"""New labels of a failure mode, or their share of the earlier ones, that are worth generating anew for."""
+
+
+@dataclass(frozen=True, slots=True)
+class HowToAlign:
+    """What a person may choose."""
+
+    partial: Partial = Partial.APART
+    other_modes: bool = False
+    consistency: int = 0
+    """How often a judge is asked again about each example."""
+    concurrency: int = 8
+    policy: PermissionPolicy = DEFAULT_POLICY
+    folder: Path = ALIGNMENT
+    keep: bool = True
+    """Whether measurements are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """What measuring one evaluator found."""
+
+    spec: EvaluatorSpec
+    chosen: Chosen
+    judged: tuple[Judged, ...]
+    measurement: Measurement | None
+    """None: there was nothing to measure it on, or too much could not be judged."""
+    grant: Grant
+    """By the measurement that counts now: this one, or the one before where this one is not kept."""
+    new: Measurement | None = None
+    """On labels that came since its first measurement."""
+    drop: Drop | None = None
+    earlier: tuple[Measurement, ...] = ()
+    """Of this version, the oldest first."""
+    is_kept: bool = False
+    """Whether something was written."""
+    problem: str | None = None
+    """Why there is no measurement, in words."""
+
+    @property
+    def new_labels(self) -> int:
+        """Labels of this failure mode since the first measurement."""
+        return self.new.confusion.n if self.new else 0
+
+    @property
+    def wants_generating(self) -> bool:
+        """Whether enough labels came to generate the evaluator anew."""
+        if self.spec.generated is None or not self.earlier:
+            return False
+        first = self.earlier[0].confusion.n
+        return self.new_labels >= MANY_NEW or (first > 0 and self.new_labels / first >= MANY_NEW_SHARE)
+
+
+def align(
+    evaluator: Evaluator,
+    cases: Sequence[Case],
+    how: HowToAlign,
+    *,
+    now: Callable[[], datetime],
+    step: Callable[[], None] = lambda: None,
+) -> Aligned:
+    """Measure one evaluator on the labelled cases, keep that, and compare it with what was before."""
+    spec = evaluator.spec
+    chosen = choose_for(spec, cases, how)
+    history = read_measurements(spec.id, how.folder)
+    model = model_of(evaluator)
+    earlier = tuple(m for m in history if m.version == spec.version and m.model == model and m.split is not Split.NEW)
+    judged = tuple(judge_all(evaluator, chosen.items, concurrency=how.concurrency, step=step))
+
+    def found(measurement: Measurement | None, problem: str | None = None) -> Aligned:
+        counting = measurement or (earlier[-1] if earlier else None)
+        given = grant(
+            counting,
+            deterministic_by_hand=spec.is_deterministic_by_hand,
+            mcc_score=spec.mcc_score,
+            policy=how.policy,
+        )
+        return Aligned(spec, chosen, judged, measurement, given, earlier=earlier, problem=problem)
+
+    if problem := _problem(spec, chosen, judged):
+        return found(None, problem)
+    steadiness = None
+    if how.consistency:
+        steadiness = steadiness_of(evaluator, judged, how.consistency, concurrency=how.concurrency)
+    measurement = measurement_of(evaluator, chosen, judged, split=Split.ALL, at=now(), steadiness=steadiness)
+    new = _on_new_labels(evaluator, judged, earlier, now)
+    drop = drop_of(earlier[0].confusion, new.confusion) if new and earlier else None
+    kept = [append_measurement(m, how.folder) for m in (measurement, new) if m and how.keep]
+    base = found(measurement)
+    return Aligned(spec, chosen, judged, measurement, base.grant, new, drop, earlier, is_kept=any(kept))
+
+
+def choose_for(spec: EvaluatorSpec, cases: Sequence[Case], how: HowToAlign) -> Chosen:
+    """Return the cases that an evaluator is measured on."""
+    seen = made_from(spec.id, how.folder) if spec.generated is not None else frozenset()
+    return choose(spec, cases, partial=how.partial, other_modes=how.other_modes, made_from=seen)
+
+
+def _on_new_labels(
+    evaluator: Evaluator, judged: Sequence[Judged], earlier: Sequence[Measurement], now: Callable[[], datetime]
+) -> Measurement | None:
+    """Return the measurement on cases labelled since this version was first measured; None: there are none."""
+    until = earlier[0].labelled_until if earlier else None
+    if until is None:
+        return None
+    new = [j for j in judged if (j.item.case.provenance.labelled_at or "") > until]
+    if not new:
+        return None
+    return measurement_of(evaluator, Chosen(tuple(j.item for j in new)), new, split=Split.NEW, at=now())
+
+
+def _problem(spec: EvaluatorSpec, chosen: Chosen, judged: Sequence[Judged]) -> str | None:
+    if not chosen.items:
+        why = ", ".join(f"{n} {reason}" for reason, n in chosen.left_out.items())
+        told = f" (left out: {why})" if why else ""
+        return f"no labelled case tells of {spec.failure_mode!r}{told}. Label traces: evalgate label"
+    errors = [j.verdict.message for j in judged if isinstance(j.verdict, EvaluatorError)]
+    if len(errors) > MOST_ERRORS * len(judged):
+        return f"{len(errors)} of {len(judged)} cases could not be judged, so this is not kept: {errors[0]}"
+    return None
