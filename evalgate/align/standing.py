@@ -124,8 +124,8 @@ def standings(
 def is_fixed(issue: Issue, evaluators: set[str], runs: Sequence[Run]) -> bool | None:
     """Tell whether the issue's cases pass in the last run that judged any of them, and one failed in a run before.
 
-    `evaluators`: whose verdicts count, those that are trusted with this issue. A case that passed all along fixes nothing.
-    None: all pass, and there is no run before to tell more.
+    `evaluators`: whose verdicts count, those that are trusted with this issue. A case that passed all along fixes
+    nothing. None: all pass, and there is no run before to tell more.
     """
     cases = set(issue.cases)
     judged = []

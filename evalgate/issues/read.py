@@ -32,6 +32,16 @@ def list_issues(database: TenantDatabase, *, actor: str = "") -> list[Issue]:
     return join(numbers, sightings, cases)
 
 
+def write_snapshot(database: TenantDatabase, path: Path = ISSUES) -> bool:
+    """Bring `evals/issues.jsonl` up to date; False: it was. Who covers an issue stays as it says: `issues export` looks.
+
+    Raises:
+        BadInput: the file cannot be read or written.
+
+    """
+    return write_issues(with_standing(list_issues(database), read_issues(path)), path)
+
+
 def join(numbers: Mapping[str, int], sightings: Iterable[Mapping[str, object]], cases: Sequence[Case]) -> list[Issue]:
     """Return the issues that these make.
 
