@@ -33,7 +33,7 @@ def list_issues(database: TenantDatabase, *, actor: str = "") -> list[Issue]:
 
 
 def write_snapshot(database: TenantDatabase, path: Path = ISSUES) -> bool:
-    """Bring `evals/issues.jsonl` up to date; False: it was. Who covers an issue stays as it says: `issues export` looks.
+    """Bring `evals/issues.jsonl` up to date; False: it was. Who covers an issue stays as it was: `issues export` looks.
 
     Raises:
         BadInput: the file cannot be read or written.
