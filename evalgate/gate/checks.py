@@ -197,6 +197,8 @@ def group_checks(
 def _belongs(result: Result, group: GroupPolicy) -> bool:
     if group.feature is not None and result.feature != group.feature:
         return False
+    if group.tag is not None and group.tag not in result.tags:
+        return False
     return group.failure_mode is None or result.failure_mode == group.failure_mode
 
 

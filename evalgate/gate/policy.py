@@ -12,11 +12,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from evalgate.errors import BadInput
 from schema.alignment import PermissionPolicy, PermissionRule
-from schema.fields import did_you_mean
 
 DEFAULT_THRESHOLD = 0.8
 
@@ -72,10 +70,11 @@ class _Strict(BaseModel):
 
 
 class GroupPolicy(_Strict):
-    """A pass rate asked of some of the cases. Give one or more of feature, failure_mode and evaluator."""
+    """A pass rate asked of some of the cases. Give one or more of feature, failure_mode, tag and evaluator."""
 
     feature: str | None = None
     failure_mode: str | None = None
+    tag: str | None = None
     evaluator: str | None = None
     threshold: Share
     min_cases: Annotated[int, Field(ge=1)] = 1
@@ -83,15 +82,20 @@ class GroupPolicy(_Strict):
 
     @model_validator(mode="after")
     def _names_something(self) -> GroupPolicy:
-        if self.feature is None and self.failure_mode is None and self.evaluator is None:
-            raise ValueError("a group names a feature, a failure_mode or an evaluator")
+        if not self.name:
+            raise ValueError("a group names a feature, a failure_mode, a tag or an evaluator")
         return self
 
     @property
     def name(self) -> str:
         """What it is called in checks: feature=refunds,failure_mode=x."""
-        parts = (("feature", self.feature), ("failure_mode", self.failure_mode), ("evaluator", self.evaluator))
-        return ",".join(f"{k}={v}" for k, v in parts if v is not None)
+        parts = {
+            "feature": self.feature,
+            "failure_mode": self.failure_mode,
+            "tag": self.tag,
+            "evaluator": self.evaluator,
+        }
+        return ",".join(f"{k}={v}" for k, v in parts.items() if v is not None)
 
 
 class TrajectoryPolicy(_Strict):
@@ -164,23 +168,3 @@ class GatePolicy(_Strict):
     inconclusive: Inconclusive = Inconclusive.WARN
     resamples: Annotated[int, Field(ge=2000, le=1_000_000)] = 5000
     """Of the bootstrap, and of the permutation test where it cannot be counted out."""
-
-
-def read_policy(value: Any, where: str) -> GatePolicy:
-    """Return the policy that a mapping says; None is the default.
-
-    Raises:
-        BadInput: it says something else; `where` is the file that it comes from.
-
-    """
-    try:
-        return GatePolicy.model_validate({} if value is None else value)
-    except ValidationError as e:
-        first = e.errors(include_url=False)[0]
-        at = ".".join(str(p) for p in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = GatePolicy.model_fields if len(first["loc"]) == 1 else ()
-            words = f"unknown setting {at!r}.{did_you_mean(at, known) if known else ''}"
-        else:
-            words = f"{at or 'policy'}: {first['msg'].removeprefix('Value error, ')}"
-        raise BadInput(f"{where}: {words}") from None

@@ -265,6 +265,7 @@ def result_of(case: Case, attempts: Sequence[Attempt]) -> Result:
         observed_output=case.observed.output,
         expected_output=case.expected_output,
         attempts=tuple(attempts),
+        tags=case.tags,
     )
 
 

@@ -68,6 +68,7 @@ def result_to_json(r: Result) -> dict[str, Any]:
         "content_hash": r.content_hash,
         "failure_mode": r.failure_mode,
         "feature": r.feature,
+        "tags": list(r.tags),
         "cluster": r.cluster,
         "passed": r.passed,
         "flaky": r.flaky,
@@ -240,6 +241,7 @@ def _result(f: Fields) -> Result:
         observed_output=f.optional_text("observed_output"),
         expected_output=f.optional_text("expected_output"),
         attempts=attempts,
+        tags=f.texts("tags"),
     )
 
 

@@ -108,6 +108,7 @@ class Result:
     expected_output: str | None
     attempts: tuple[Attempt, ...]
     """At least one, by number."""
+    tags: tuple[str, ...] = ()
 
     @property
     def first(self) -> Attempt:
