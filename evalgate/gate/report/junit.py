@@ -1,6 +1,7 @@
 """The report as JUnit XML, as Jenkins' schema has it: the verdict, each check and each case is a test case.
 
-Source: https://github.com/jenkinsci/xunit-plugin, junit-10.xsd; what GitLab and GitHub's viewers read is a part of it.
+Source: https://github.com/jenkinsci/xunit-plugin, junit-10.xsd, which has no place for a file and a line; what other
+viewers read is a part of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import words
-from evalgate.gate.report.model import back_commands
+from evalgate.gate.report.model import back_commands, place
 from evalgate.gate.report.safe import xml, xml_body
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ class Test:
     outcome: str | None = None
     message: str = ""
     body: str = ""
-    file: str = ""
-    line: int | None = None
 
 
 def junit(report: Report) -> str:
@@ -51,8 +50,7 @@ def junit(report: Report) -> str:
         suites.setdefault(f"cases.{r.failure_mode or 'no failure mode'}", []).append(test)
     for aside in report.run.set_aside:
         name = aside.case_id or f"line {aside.line}"
-        path = report.run.dataset.path
-        test = Test("evalgate.aside", name, 0, "skipped", aside.reason, file=path, line=aside.line)
+        test = Test("evalgate.aside", name, 0, "skipped", f"line {aside.line}: {aside.reason}")
         suites.setdefault("set aside", []).append(test)
     return _document([*suites.items()], report.run.started_at)
 
@@ -109,9 +107,7 @@ def _case(report: Report, r: Result, failing: Failing | None, watched: Failing |
     elif is_unscored:
         outcome, message = "skipped", "no evaluator judges it"
     mode = r.failure_mode or "no failure mode"
-    number = report.lines.get(r.case_id)
-    path = report.run.dataset.path
-    return Test(f"evalgate.cases.{mode}", r.case_id, r.duration_ms / 1000, outcome, message, body, path, number)
+    return Test(f"evalgate.cases.{mode}", r.case_id, r.duration_ms / 1000, outcome, message, body)
 
 
 def _reasons(f: Failing) -> str:
@@ -126,7 +122,7 @@ def _story(report: Report, r: Result, f: Failing) -> str:
     for name, content in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
         if content:
             parts.append(f"--- {name}\n{content[:MESSAGE_CHARS]}")
-    return "\n".join([*parts, *back_commands(report, f)])
+    return "\n".join([*parts, place(report, r.case_id), *back_commands(report, f)])
 
 
 def _document(suites: list[tuple[str, list[Test]]], timestamp: str) -> str:
@@ -150,9 +146,7 @@ def _counts(tests: list[Test]) -> str:
 
 
 def _test(test: Test) -> Iterator[str]:
-    where = f' file="{xml(test.file)}"' if test.file else ""
-    where += f' line="{test.line}"' if test.line else ""
-    head = f'    <testcase classname="{xml(test.classname)}" name="{xml(test.name)}" time="{test.time_s:.3f}"{where}'
+    head = f'    <testcase classname="{xml(test.classname)}" name="{xml(test.name)}" time="{test.time_s:.3f}"'
     if test.outcome is None and not test.body:
         yield head + "/>"
         return

@@ -133,7 +133,7 @@ def _print_failing(terminal: Terminal, report: Report, width: int | None) -> Non
         new = sum(f.regression for f in rows)
         told = f"{count_of(len(rows), 'case')}" + (f", {count_of(new, 'regression')}" if new else "")
         see = f": evalgate issues show {issue}" if issue is not None else ""
-        terminal.say(f"{line(words.group_name(issue, mode))} ({told}){see}", style="bold")
+        _say(terminal, f"{line(words.group_name(issue, mode))} ({told}){see}", style="bold", width=width, hang=2)
         for f in rows[:left]:
             _print_case(terminal, report, f, width)
         left -= len(rows)
@@ -145,7 +145,8 @@ def _print_case(terminal: Terminal, report: Report, f: Failing, width: int | Non
     r = f.result
     standing = words.standing(f)
     mode = f"  {line(r.failure_mode)}" if r.failure_mode else ""
-    terminal.say(f"✗ {line(r.case_id)}{mode}{f'  {standing}' if standing else ''}", style="red")
+    told = f"  {standing}" if standing else ""
+    _say(terminal, f"✗ {line(r.case_id)}{mode}{told}", style="red", width=width, hang=2)
     for s in f.scores:
         _tell(terminal, "why", f"{line(s.evaluator)}: {line(s.reason)}", width)
     for name, content in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):

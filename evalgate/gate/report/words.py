@@ -83,7 +83,7 @@ def figures(check: Check) -> list[str]:
     """Return what is to be told of a check beside its sentence: intervals, tests, and what would settle it."""
     told = []
     if check.interval is not None:
-        told.append(f"95 % interval {_ends(check)}")
+        told.append(f"{check.level * 100:g} % interval {_ends(check)}")
     if check.p_value is not None:
         adjusted = "" if check.p_adjusted is None else f", {check.p_adjusted:.3g} by Holm"
         told.append(f"p = {check.p_value:.3g}{adjusted}")
