@@ -55,6 +55,7 @@ ORDER = (
     "evals",
     "model",
     "run",
+    "compare",
     "gate",
     "query",
     "top",

@@ -15,6 +15,7 @@ from evalgate.errors import BadInput
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.model.options import KEY, ModelOptions, Models, open_from_options, with_model_options
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
+from evalgate.run.compare_command import compare_runs
 from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Kept
 from evalgate.run.experiment import Made, Stopped, open_experiment, resume
 from evalgate.run.options import RunOptions
@@ -36,6 +37,7 @@ TARGET_KEY = "EVALGATE_TARGET_KEY"
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("run")(run)
+    app.command("compare")(compare_runs)
 
 
 @with_model_options

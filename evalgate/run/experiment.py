@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalgate.align.measure import model_of
 from evalgate.align.store import latest
 from evalgate.dataset.store import load_leniently
 from evalgate.errors import BadInput
@@ -132,7 +133,9 @@ class Experiment:
                     run_id=run_id,
                     started_at=started_at,
                     done=done,
-                    used=[evaluator_used(e, latest(e.spec.id, e.spec.version)) for e in self.evaluators],
+                    used=[
+                        evaluator_used(e, latest(e.spec.id, e.spec.version, model=model_of(e))) for e in self.evaluators
+                    ],
                     recorded=self._settings(),
                 )
             except KeyboardInterrupt:

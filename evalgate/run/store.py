@@ -46,3 +46,39 @@ def load_run(reference: str = LATEST, root: Path = RUNS) -> tuple[Path, Run]:
         return path, parse_run(read_json(path))
     except ValueError as e:
         raise BadInput(f"{path} is not a run: {e}") from None
+
+
+def runs_of(dataset: str, root: Path = RUNS, last: int | None = None) -> list[Run]:
+    """Return the runs of a dataset, the oldest first; with `last`, only so many of the newest.
+
+    Files that are no run are left out: one that was damaged must not hide the others.
+    """
+    found: list[Run] = []
+    for path in sorted(root.glob("*.json"), reverse=True) if root.is_dir() else []:
+        if path.stem == LATEST:
+            continue
+        if last is not None and len(found) >= last:
+            break
+        try:
+            run = parse_run(read_json(path))
+        except (BadInput, ValueError):
+            continue
+        if run.dataset.name == dataset:
+            found.append(run)
+    return sorted(found, key=lambda r: (r.started_at, r.run_id))
+
+
+def run_before(run: Run, root: Path = RUNS) -> Run:
+    """Return the run of the same dataset that began before this one.
+
+    Raises:
+        BadInput: there is none.
+
+    """
+    earlier = [r for r in runs_of(run.dataset.name, root) if r.run_id != run.run_id and r.started_at <= run.started_at]
+    if not earlier:
+        raise BadInput(
+            f"there is no run of {run.dataset.name} before {run.run_id} in {root}. "
+            "Name both: evalgate compare BEFORE NOW"
+        )
+    return earlier[-1]
