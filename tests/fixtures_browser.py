@@ -1,7 +1,7 @@
 """A real Chromium for tests, driven by Playwright. Debian's, or whatever $EVALGATE_TEST_CHROMIUM names.
 
     chromium   one browser for the whole run
-    page       a fresh page in it, that may reach files and nothing else; what it says and asks for is on `seen`
+    browsed    a fresh page in it; what it says and asks for is in its `seen`
 
 Where there is none the test is skipped, and with CI=true it fails: tests/tools/fetch_chromium.sh installs it.
 """
@@ -35,7 +35,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Browsed:
     """A page and what it did."""
 
     page: Page
@@ -66,7 +66,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened(chromium: Browser) -> Iterator[Opened]:
+def browsed(chromium: Browser) -> Iterator[Browsed]:
     """Lend a fresh page, 1 000 pixels wide, that notes what it does."""
     context = chromium.new_context(viewport={"width": 1000, "height": 800})
     page = context.new_page()
@@ -75,7 +75,7 @@ def opened(chromium: Browser) -> Iterator[Opened]:
     page.on("pageerror", lambda error: seen.said.append(str(error)))
     page.on("dialog", lambda dialog: _dismiss(seen, dialog))
     page.on("request", lambda request: _note(seen, request))
-    yield Opened(page, seen)
+    yield Browsed(page, seen)
     context.close()
 
 
