@@ -84,20 +84,22 @@ def append_measurement(measurement: Measurement, folder: Path = ALIGNMENT) -> bo
     return True
 
 
-def latest(evaluator: str, version: str, folder: Path = ALIGNMENT) -> Measurement | None:
+def latest(evaluator: str, version: str, folder: Path = ALIGNMENT, *, model: str | None = None) -> Measurement | None:
     """Return the measurement that the permission of this version of an evaluator rests on; None: it was not measured.
 
     That is the newest on all cases it may be measured on; those labelled since the one before (`Split.NEW`) raise an
-    alarm and give no permission.
+    alarm and give no permission. A judge that asks another `model` is another judge: what was measured is not its.
     """
-    return resting(read_measurements(evaluator, folder), version)
+    return resting(read_measurements(evaluator, folder), version, model=model)
 
 
-def resting(history: Iterable[Measurement], version: str) -> Measurement | None:
-    """Return the one of these that permission rests on, the last where several are of one time."""
+def resting(history: Iterable[Measurement], version: str, *, model: str | None = None) -> Measurement | None:
+    """Return the one of these that permission rests on, the last where several are of one time. `model` None: any."""
     found = None
     for measurement in history:
-        if measurement.version == version and measurement.split is not Split.NEW:
+        if measurement.version != version or measurement.split is Split.NEW:
+            continue
+        if model is None or measurement.model in (None, model):
             found = measurement
     return found
 
