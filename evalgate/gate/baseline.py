@@ -89,7 +89,7 @@ def parse_baselines(text: str, where: str) -> dict[str, Accepted]:
     if stated != (actual := checksum_of(document)):
         raise BadInput(
             f"{where} is not as it was written: its checksum is {actual}, the file says {stated}. "
-            f"Get the committed one back: git checkout -- {where}, or accept a run anew: evalgate baseline accept"
+            "Get the committed one back with git, or remove the file and accept runs anew: evalgate baseline accept"
         )
     return found
 

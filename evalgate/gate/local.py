@@ -27,7 +27,7 @@ from evalgate.gate.policy import Inconclusive
 from evalgate.gate.process import run_command
 from evalgate.gate.report import Kind, gather
 from evalgate.gate.settings import read_settings
-from evalgate.gate.tests_run import exit_code_as_run, refuse_stale, results_of, state_of, tests_as_run
+from evalgate.gate.tests_run import refuse_stale, results_of, run_from_exit_code, run_from_tests, state_of
 from evalgate.issues.store import read_issues
 from evalgate.run.engine import new_run_id
 from evalgate.run.store import LATEST, load_run, save_run
@@ -190,7 +190,7 @@ def _command_run(
     )
     if results is None:
         times = (began.isoformat(), datetime.now(UTC).isoformat())
-        run = exit_code_as_run(ended, command=command, name=settings.name, run_id=new_run_id(began), times=times)
+        run = run_from_exit_code(ended, command=command, name=settings.name, run_id=new_run_id(began), times=times)
         return save_run(run), run
     refuse_stale(results, before, ended)
     if results.suffix == ".json":
@@ -201,7 +201,7 @@ def _command_run(
 def _results_run(
     results: Path, ended: Ended | None, command: Sequence[str], *, call: Call, settings: GateSettings, began: datetime
 ) -> tuple[Path, Run]:
-    run = tests_as_run(
+    run = run_from_tests(
         read_junit(results),
         ended,
         command=command,

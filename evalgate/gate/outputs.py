@@ -1,7 +1,8 @@
 """Where the reports of a gate go: stdout, files that were asked for, the step summary, and `.evalgate/` always.
 
-.evalgate/gate/<gate id>/<dataset>.json, .md, .html     each report; the oldest gates go when there are many
-.evalgate/last-report.json                              the last one, errors included
+.evalgate/gate/<gate id>/<dataset>.json, .md     each report; the oldest gates go when there are many
+.evalgate/gate/<gate id>/<dataset>.html          the same for a browser, in CI and where it did not pass
+.evalgate/last-report.json                       the last one, errors included
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
 from evalgate.files import write_atomic
+from evalgate.gate.decision import Status
 from evalgate.gate.report import (
     Kind,
     error_payload,
@@ -43,7 +45,8 @@ KEPT_GATES = 50
 SUITE_SCHEMA = "evalgate/gate-suite/2"
 GATE_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+")
 ON_SCREEN = (Kind.TEXT, Kind.GITHUB)
-ARTEFACTS = {Kind.JSON: ".json", Kind.MARKDOWN: ".md", Kind.HTML: ".html"}
+ARTEFACTS = {Kind.JSON: ".json", Kind.MARKDOWN: ".md"}
+PAGE = {Kind.HTML: ".html"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Outputs:
     root: Path = ROOT
     summary: str | None = field(default_factory=lambda: os.environ.get("GITHUB_STEP_SUMMARY"))
     """The file of the CI step's summary."""
+    in_ci: bool = field(default_factory=lambda: bool(os.environ.get("CI")))
+    """Whether nobody sits here, so that whatever may be wanted later has to be kept now."""
 
     @property
     def is_machine(self) -> bool:
@@ -197,7 +202,8 @@ def _keep(reports: Sequence[Report], outputs: Outputs, gate_id: str) -> None:
     folder = outputs.root / GATES / gate_id
     for report in reports:
         name = _file_name(report.run.dataset.name)
-        for kind, suffix in ARTEFACTS.items():
+        is_green = report.decision.status is Status.PASS
+        for kind, suffix in (ARTEFACTS if is_green and not outputs.in_ci else {**ARTEFACTS, **PAGE}).items():
             write_atomic(folder / f"{name}{suffix}", render(kind, report))
     write_atomic(outputs.root / LAST_REPORT, to_text(suite_json(reports)))
     gates = sorted(p for p in folder.parent.iterdir() if GATE_ID.fullmatch(p.name))

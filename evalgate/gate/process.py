@@ -37,6 +37,7 @@ def run_command(
     timeout_s: float,
     out: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[subprocess.Popen[bytes], float], int] = subprocess.Popen.wait,
     grace_s: float = GRACE_S,
 ) -> Ended:
     """Run a command to its end; its stdout goes to `out`, else where ours goes. It has no stdin.
@@ -56,7 +57,7 @@ def run_command(
         reason = e.strerror if isinstance(e, OSError) else e
         raise BadInput(f"the command {command[0]!r} cannot be started: {reason}") from None
     try:
-        code = process.wait(timeout_s)
+        code = wait(process, timeout_s)
     except subprocess.TimeoutExpired:
         _end(process, signal.SIGTERM, grace_s)
         raise BadInput(

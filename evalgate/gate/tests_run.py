@@ -79,7 +79,7 @@ def refuse_stale(path: Path, before: os.stat_result | None, ended: Ended) -> Non
         )
 
 
-def tests_as_run(
+def run_from_tests(
     tests: Sequence[TestResult],
     ended: Ended | None,
     *,
@@ -110,7 +110,7 @@ def tests_as_run(
     return _run(rows, evaluators, name=name, path=str(results), command=command, run_id=run_id, times=times)
 
 
-def exit_code_as_run(ended: Ended, *, command: Sequence[str], name: str, run_id: str, times: tuple[str, str]) -> Run:
+def run_from_exit_code(ended: Ended, *, command: Sequence[str], name: str, run_id: str, times: tuple[str, str]) -> Run:
     """Return the run of a command that writes no results: one case, which passes with exit code 0."""
     evaluators = [EvaluatorUsed(COMMAND, "1", FAILED_COMMAND, threshold=1.0)]
     rows = [_command_row(ended, command, explained_by_tests=False)]
