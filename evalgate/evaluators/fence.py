@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 MAX_FIELD_CHARS = 24_000
-"""Of one field; about 6 000 tokens of English. Four fields and the instructions fit into 32 000 tokens."""
+"""Of one field; about 6 000 tokens of English."""
+MAX_WIDE_CHARS = 96_000
+"""Of a field that is judged."""
 HEAD_SHARE = 0.6
 """Of what is kept of a long text, this much is its beginning; the end of an answer matters as well."""
 
@@ -38,14 +40,27 @@ MARKED = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """A field of which the middle was left out."""
+
+    field: str
+    omitted_chars: int
+    chars: int
+    """Before the cut."""
+
+    def __str__(self) -> str:
+        return f"{self.omitted_chars} of the {self.chars} characters of {self.field}"
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """A document between its fences."""
 
     text: str
     token: str
     """32 hex digits, the same for the same document: answers can be cached."""
-    cut: tuple[str, ...] = ()
-    """What the judge did not see, in words."""
+    cuts: tuple[Cut, ...] = ()
+    """What the judge does not see."""
 
     @property
     def begin(self) -> str:
@@ -58,22 +73,25 @@ class Fenced:
         return f"END DATA {self.token}"
 
 
-def fence(document: Mapping[str, Any], max_field_chars: int = MAX_FIELD_CHARS) -> Fenced:
-    """Return the document between fences; each field is cut to `max_field_chars`.
+def fence(document: Mapping[str, Any], wide: Collection[str] = ()) -> Fenced:
+    """Return the document between fences. Fields that are too long are cut; those that are `wide` may be longer.
 
     Raises:
         TypeError, ValueError, RecursionError: it holds what JSON cannot say.
 
     """
-    cut: list[str] = []
-    fields = {name: _fitted(name, value, max_field_chars, cut) for name, value in document.items()}
+    cuts: list[Cut] = []
+    fields = {
+        name: _fitted(name, value, MAX_WIDE_CHARS if name in wide else MAX_FIELD_CHARS, cuts)
+        for name, value in document.items()
+    }
     text = MARKED.sub(_code, json.dumps(fields, ensure_ascii=False, indent=1))
     token = hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
     begin, end = f"BEGIN DATA {token}", f"END DATA {token}"
-    return Fenced(f"{begin}\n{text}\n{end}", token, tuple(cut))
+    return Fenced(f"{begin}\n{text}\n{end}", token, tuple(cuts))
 
 
-def _fitted(name: str, value: Any, limit: int, cut: list[str]) -> Any:
+def _fitted(name: str, value: Any, limit: int, cuts: list[Cut]) -> Any:
     """Return the field, or the beginning and the end of its text; of an object, of its JSON."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
@@ -83,7 +101,7 @@ def _fitted(name: str, value: Any, limit: int, cut: list[str]) -> Any:
     head = int(limit * HEAD_SHARE)
     tail = limit - head
     omitted = len(text) - limit
-    cut.append(f"{omitted} of the {len(text)} characters of {name}")
+    cuts.append(Cut(name, omitted, len(text)))
     kind = "" if isinstance(value, str) else "json_"
     return {f"{kind}start": text[:head], "omitted_chars": omitted, f"{kind}end": text[-tail:]}
 

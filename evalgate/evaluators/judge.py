@@ -1,8 +1,9 @@
 """A judge: a model that is asked how good an output is, by criteria in words.
 
 What cannot be read as a verdict is asked for once more and is then an error, never a guess; so are a refusal, an
-answer that was cut, and a model that does not answer. A judge that is asked `repeats` times needs every verdict: a
-mean of those that happened to come would be another judge's.
+answer that was cut, an answer that only repeats a piece of the data, and a model that does not answer. A judge that is
+asked `repeats` times needs every verdict: a mean of those that happened to come would be another judge's. What is too
+long for the judge may fail by what it saw; it cannot pass by that.
 """
 
 from __future__ import annotations
@@ -64,11 +65,13 @@ class JudgeEvaluator:
             verdicts.append(verdict)
         scores = tuple(v.score for v in verdicts)
         mean = round(fmean(scores), ROUNDED)
+        if mean >= judge.pass_at and not prompt.is_judged_whole:
+            return self._error(f"the judge did not see {_unseen(prompt)}, and what it saw would pass")
         return Score(
             evaluator=self.spec.id,
             score=mean,
             passed=mean >= judge.pass_at,
-            reason=_reason(verdicts, mean, prompt.data.cut),
+            reason=_reason(verdicts, mean, _unseen(prompt)),
             cost_usd=_cost(calls),
             cached=all(c.cached for c in calls),
             repeats=scores if len(scores) > 1 else (),
@@ -91,7 +94,10 @@ class JudgeEvaluator:
             if answer.refusal:
                 return self._error(f"the judge refused: {one_line(answer.refusal, SHOWN_CHARS)}")
             try:
-                return parse_verdict(answer.text)
+                verdict = parse_verdict(answer.text)
+                if prompt.repeats(answer.text):
+                    raise ValueError("it repeats a piece of the data")  # noqa: TRY301 - one reason among others
+                return verdict  # noqa: TRY300 - as above
             except ValueError as e:
                 if answer.finish_reason == "length":
                     return self._error(
@@ -105,15 +111,19 @@ class JudgeEvaluator:
         return EvaluatorError(self.spec.id, message)
 
 
-def _reason(verdicts: list[Verdict], mean: float, cut: tuple[str, ...]) -> str:
+def _unseen(prompt: JudgePrompt) -> str:
+    return " and ".join(map(str, prompt.data.cuts))
+
+
+def _reason(verdicts: list[Verdict], mean: float, unseen: str) -> str:
     """Return the reasoning of the verdict that is nearest the mean, and what one must know of it."""
     nearest = min(verdicts, key=lambda v: abs(v.score - mean))
     notes = []
     if len(verdicts) > 1:
         scores = sorted(v.score for v in verdicts)
         notes.append(f"mean of {len(scores)} verdicts from {scores[0]:g} to {scores[-1]:g}")
-    if cut:
-        notes.append(f"the judge did not see {' and '.join(cut)}")
+    if unseen:
+        notes.append(f"the judge did not see {unseen}")
     told = f" ({'; '.join(notes)})" if notes else ""
     return one_line(nearest.reasoning, REASON_CHARS) + told
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evalgate.evaluators.fence import fence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from evalgate.evaluators.fence import Fenced
     from schema.case import Case
@@ -50,12 +50,28 @@ VERDICT_SCHEMA: Mapping[str, Any] = {
 }
 
 
+JUDGED = ("new_response", "new_tool_calls")
+"""The fields that are judged."""
+
+
 @dataclass(frozen=True, slots=True)
 class JudgePrompt:
     """The messages of one judgement."""
 
     messages: tuple[Mapping[str, str], ...]
     data: Fenced
+    texts: tuple[str, ...]
+    """Every text of the data, as it was before it was fenced."""
+
+    @property
+    def is_judged_whole(self) -> bool:
+        """Whether the judge sees all of what it judges."""
+        return not any(c.field in JUDGED for c in self.data.cuts)
+
+    def repeats(self, answer: str) -> bool:
+        """Return whether an answer is nothing but a part of the data: an echo, and no verdict."""
+        bare = "".join(answer.split())
+        return any(bare in "".join(text.split()) for text in self.texts)
 
 
 def default_instructions(criteria: str) -> str:
@@ -70,14 +86,16 @@ def judge_prompt(judge: Judge, case: Case, output: Output, *, is_swapped: bool =
         TypeError, ValueError, RecursionError: case or output hold what JSON cannot say.
 
     """
-    data = fence(_document(judge, case, output, is_swapped=is_swapped))
+    document = _document(judge, case, output, is_swapped=is_swapped)
+    data = fence(document, wide=JUDGED)
     rules = DATA_RULES.replace("{begin}", data.begin).replace("{end}", data.end)
     instructions = (judge.prompt or default_instructions(judge.criteria)).strip()
     if judge.examples:
         rules += EXAMPLE_RULES
     system = f"{instructions}\n\n{rules}\n\n{ANSWER_RULES}"
     user = f"{data.text}\n{CLOSING}"
-    return JudgePrompt(({"role": "system", "content": system}, {"role": "user", "content": user}), data)
+    messages = ({"role": "system", "content": system}, {"role": "user", "content": user})
+    return JudgePrompt(messages, data, tuple(_texts(document)))
 
 
 def _document(judge: Judge, case: Case, output: Output, *, is_swapped: bool) -> dict[str, Any]:
@@ -108,3 +126,15 @@ def _request(case: Case) -> Any:
 
 def _calls(which: str, calls: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
     return {f"{which}_tool_calls": [dict(c) for c in calls]} if calls else {}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield str(name)
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
