@@ -11,7 +11,10 @@ from evalgate.database import open_tenant
 from evalgate.dataset.build import Filters, choose
 from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
 from evalgate.errors import BadInput
+from evalgate.issues.numbers import issue_numbers
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
+from evalgate.provenance.record import record
+from evalgate.provenance.store import write_chains
 from evalgate.review.cases import list_cases
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
@@ -44,17 +47,20 @@ def build(
     filters = Filters(feature, failure_mode, since_time(since, now), sample)
     with open_tenant(dsn, tenant) as database:
         choice = choose(list_cases(database), filters)
+        chains = record(choice.cases, database, issue_numbers(database))
     left_out = f"left out: {choice.quarantined} quarantined, {choice.rejected} rejected"
     if not choice.cases:
         hint = "promote them: evalgate cases promote --all" if choice.quarantined else "label traces: evalgate label"
         raise BadInput(f"no promoted case fits, so nothing was built ({left_out}); {hint}")
     change = add_cases(name, choice.cases, criteria=criteria, at=now)
     dataset = change.dataset
+    chains_file = write_chains(dataset.path, chains, case_ids=[c.case_id for c in dataset.cases])
     if json:
         terminal.emit(
             {
                 "name": name,
                 "path": str(dataset.path),
+                "chains": str(chains_file),
                 "version": dataset.version,
                 "cases": len(dataset.cases),
                 "added": list(change.added),
@@ -71,7 +77,7 @@ def build(
     counts = f"{len(change.added)} added, {len(change.changed)} changed, {change.unchanged} unchanged"
     terminal.say(f"{name}: version {dataset.version}, {count_of(len(dataset.cases), 'case')} ({counts})")
     terminal.say(f"{left_out}{f', {choice.unsampled} not drawn' if choice.unsampled else ''}")
-    terminal.say(f"written to {dataset.path}; commit it")
+    terminal.say(f"written to {dataset.path}, with what each case rests on in {chains_file.name}; commit both")
     terminal.say(f"next: evalgate run --dataset {name} --target python:module:function")
 
 

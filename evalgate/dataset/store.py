@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DATASETS = Path("evals/datasets")
 META_SCHEMA = "evalgate/dataset/1"
+BESIDE = (".provenance", ".quarantine")
+"""Files of JSON lines that lie beside a dataset and are none."""
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}")
 
 
@@ -87,14 +89,15 @@ def check_name(name: str) -> str:
         BadInput: it is not.
 
     """
-    if not NAME.fullmatch(name) or name.endswith((".jsonl", ".json")):
+    if not NAME.fullmatch(name) or name.endswith((".jsonl", ".json", *BESIDE)):
         raise BadInput(f"{name!r} cannot name a dataset: letters, digits, '.', '_' and '-' only, without an extension")
     return name
 
 
 def list_names(root: Path = DATASETS) -> list[str]:
     """Return the names of the datasets of a project."""
-    return sorted(p.name.removesuffix(".jsonl") for p in root.glob("*.jsonl")) if root.is_dir() else []
+    names = (p.name.removesuffix(".jsonl") for p in root.glob("*.jsonl")) if root.is_dir() else ()
+    return sorted(n for n in names if not n.endswith(BESIDE))
 
 
 def load(name_or_file: str, root: Path = DATASETS) -> Dataset:

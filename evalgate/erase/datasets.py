@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from evalgate.dataset.store import DATASETS, list_names, read_cases, remove_cases
+from evalgate.provenance.store import chains_path, write_chains
 from schema.erasure import Erased
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def erase(
             found.append(Erased(str(path), "cases", len(ids), note, is_left=True))
         else:
             found.append(Erased(str(path), "cases", len(ids), f"its version is {after} now"))
+            if chains_path(path).is_file():
+                write_chains(path, (), case_ids=[c.case_id for c in read_cases(path)])
+                found.append(Erased(str(chains_path(path)), "chains", len(ids)))
     return found
 
 

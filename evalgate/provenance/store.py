@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalgate.errors import BadInput
@@ -23,16 +24,24 @@ def chains_path(dataset: Path) -> Path:
 def write_chains(dataset: Path, chains: Iterable[Chain], *, case_ids: Collection[str]) -> Path:
     """Write the chains beside a dataset; those of its other cases stay, those of cases it has no more go.
 
+    Spans that retention has taken since are not forgotten: their hashes stay as long as the case says the same.
+
     Raises:
         BadInput: the existing file cannot be read or written.
 
     """
     path = chains_path(dataset)
     before = {c.case_id: c for c, _ in read_chains(path).values()} if path.exists() else {}
-    after = before | {c.case_id: c for c in chains}
+    after = before | {c.case_id: _with_spans(c, before.get(c.case_id)) for c in chains}
     kept = [after[i] for i in sorted(after.keys() & set(case_ids))]
     write_atomic(path, "".join(to_json_line(chain_to_json(c)) + "\n" for c in kept))
     return path
+
+
+def _with_spans(chain: Chain, before: Chain | None) -> Chain:
+    if chain.spans or before is None or before.case != chain.case:
+        return chain
+    return replace(chain, spans=before.spans)
 
 
 def read_chains(path: Path) -> dict[str, tuple[Chain, str]]:
