@@ -82,7 +82,7 @@ def decide(
         *integrity_checks(run, facts, policy),
         *rate_checks(results, failed, policy),
         *(must_not_break_check(run, pairs, results, policy) if pairs else ()),
-        *(paired_checks(pairs, results, policy) if pairs else ()),
+        *(paired_checks(pairs, results, policy, comparison.evaluators_changed) if pairs and comparison else ()),
         *group_checks(run, verdicts, by_evaluator, results, policy),
         *flaky_check(verdicts, policy),
         *trajectory_checks(run, pairs, policy),

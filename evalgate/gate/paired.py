@@ -9,7 +9,7 @@ inconclusive  everything else
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -143,10 +143,17 @@ class _Tested:
     p: float
     interval: tuple[float, float] | None
     """Of the drop."""
+    judged_anew: bool = False
+    """The evaluator is another version than in the base: a change may be its own."""
 
 
-def paired_checks(pairs: Pairs, results: Sequence[EvalResult], policy: GatePolicy) -> list[Check]:
-    """Return the paired checks: of all cases, and of each evaluator that can tell more than they do."""
+def paired_checks(
+    pairs: Pairs, results: Sequence[EvalResult], policy: GatePolicy, changed: Collection[str] = ()
+) -> list[Check]:
+    """Return the paired checks: of all cases, and of each evaluator that can tell more than they do.
+
+    `changed` are evaluators of which the base has another version.
+    """
     blocking = [r for r in results if not r.skipped and r.role == "block"]
     tested = [_test_cases(pairs, blocking, policy)]
     for result in results:
@@ -154,13 +161,31 @@ def paired_checks(pairs: Pairs, results: Sequence[EvalResult], policy: GatePolic
             continue
         found = _test_scores(pairs, result, policy)
         if found is not None and not (found.verdicts and [result] == blocking):
-            tested.append(found)
+            tested.append(replace(found, judged_anew=result.evaluator in changed))
     family = [t for t in tested if _decides(t, policy)]
     adjusted = dict(zip((t.id for t in family), holm([t.p for t in family]), strict=True))
     others = [t for t in tested if t.id not in adjusted]
     explored = dict(zip((t.id for t in others), benjamini_hochberg([t.p for t in others]), strict=True))
     alpha = policy.alpha / max(1, len(family))
-    return [_conclude(t, {**adjusted, **explored}[t.id], alpha, t.id in adjusted, policy) for t in tested]
+    concluded = [_conclude(t, {**adjusted, **explored}[t.id], alpha, t.id in adjusted, policy) for t in tested]
+    return [*_unknown_primary(tested, policy), *concluded]
+
+
+def _unknown_primary(tested: Sequence[_Tested], policy: GatePolicy) -> list[Check]:
+    """Return an error where the check that was to decide is none: nothing else would."""
+    known = [t.id for t in tested]
+    unknown = [p for p in policy.primary if p not in known]
+    if not unknown:
+        return []
+    return [
+        Check(
+            id="policy:primary",
+            evidence=Evidence.INTEGRITY,
+            status=CheckStatus.ERROR,
+            blocking=True,
+            sentence=f"the policy's primary check {', '.join(unknown)} is not there. There are {', '.join(known)}",
+        )
+    ]
 
 
 def _decides(tested: _Tested, policy: GatePolicy) -> bool:
@@ -251,6 +276,7 @@ def _status(tested: _Tested, adjusted: float, policy: GatePolicy) -> CheckStatus
 
 def _sentence(tested: _Tested, status: CheckStatus, policy: GatePolicy) -> str:
     change, of = tested.change, f" by {tested.result.evaluator}" if tested.result else ""
+    of += ", which is another version than in the base" if tested.judged_anew else ""
     if not change.n:
         return f"no case of the base says the same now and is judged{of}: nothing can be compared"
     seen = (
