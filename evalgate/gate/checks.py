@@ -119,11 +119,12 @@ def rate_checks(results: Sequence[EvalResult], failed: Mapping[str, Sequence[str
             continue
         status = _rate_status(r.passed_count, r.sample_count, r.threshold, r.interval, policy)
         rates = f"{percent(r.pass_rate)}, needs {percent(r.threshold)}"
+        around = ", and its interval lies around that" if status is CheckStatus.INCONCLUSIVE else ""
         checks.append(
             check(
                 status=status,
                 blocking=blocking,
-                sentence=f"{r.evaluator} passed {r.passed_count} of {r.sample_count} ({rates})",
+                sentence=f"{r.evaluator} passed {r.passed_count} of {r.sample_count} ({rates}){around}",
                 value=r.pass_rate,
                 threshold=r.threshold,
                 interval=r.interval,
