@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 LEVEL: Final = 0.95
+DROP_LEVEL: Final = 0.99
+"""Of the alarm: agreement is looked at again and again, and each look may be wrong."""
 GRID: Final = 2000
 """Points of a rate's distribution: its quantiles agree with scipy's to 0.00002."""
 QUANTILES: Final = 240
@@ -173,7 +175,7 @@ class Drop:
     is_alarm: bool
 
 
-def drop_of(earlier: Confusion, new: Confusion, level: float = LEVEL) -> Drop | None:
+def drop_of(earlier: Confusion, new: Confusion, level: float = DROP_LEVEL) -> Drop | None:
     """Compare two matrices of different cases; None where either says nothing of a class.
 
     It is an alarm where MCC is lower with a probability of at least `level`: what chance explains is none.
