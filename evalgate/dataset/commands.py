@@ -9,6 +9,7 @@ import typer
 
 from evalgate.database import open_tenant
 from evalgate.dataset.build import Filters, choose
+from evalgate.dataset.promote import Where, draft_from_run, promote
 from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
 from evalgate.errors import BadInput
 from evalgate.issues.numbers import issue_numbers
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = new_app("Datasets: promoted cases as versioned files.")
     group.command("build")(build)
+    group.command("promote")(promote)
     group.command("list")(list_)
     group.command("show")(show)
     app.add_typer(group, name="dataset")
@@ -37,13 +39,29 @@ def build(
     failure_mode: Annotated[str | None, typer.Option(help="Only cases of this failure mode.")] = None,
     since: Since = None,
     sample: Annotated[int | None, typer.Option(min=1, help="No more than N cases, the same ones each time.")] = None,
+    from_run: Annotated[
+        str | None,
+        typer.Option(
+            "--from-run",
+            metavar="RUN",
+            help="Make drafts of what this run failed: 'latest', an id, a file.",
+        ),
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--by", help="Who does it, for the audit.")] = None,
     tenant: Tenant = None,
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """Add promoted cases to a dataset. Quarantined cases never get in; what is there stays."""
+    """Add promoted cases to a dataset. Quarantined cases never get in; what is there stays.
+
+    With --from-run the failures of a run become drafts: in the database where there is one, else in a file beside the
+    dataset. They are promoted by a person, and gate nothing before.
+    """
     terminal, now = Terminal(), datetime.now(UTC)
     check_name(name)
+    if from_run is not None:
+        draft_from_run(terminal, name, from_run, Where(dsn, tenant, actor), json=json)
+        return
     filters = Filters(feature, failure_mode, since_time(since, now), sample)
     with open_tenant(dsn, tenant) as database:
         choice = choose(list_cases(database), filters)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from schema.run import SetAside
 
 DATASETS = Path("evals/datasets")
+QUARANTINE = ".quarantine"
+"""How the name of a file of drafts ends: refunds.quarantine.jsonl."""
 META_SCHEMA = "evalgate/dataset/1"
 BESIDE = (".provenance", ".quarantine")
 """Files of JSON lines that lie beside a dataset and are none."""
@@ -94,10 +96,10 @@ def check_name(name: str) -> str:
     return name
 
 
-def list_names(root: Path = DATASETS) -> list[str]:
-    """Return the names of the datasets of a project."""
+def list_names(root: Path = DATASETS, *, drafts: bool = False) -> list[str]:
+    """Return the names of the datasets of a project; with `drafts`, also of the files in quarantine."""
     names = (p.name.removesuffix(".jsonl") for p in root.glob("*.jsonl")) if root.is_dir() else ()
-    return sorted(n for n in names if not n.endswith(BESIDE))
+    return sorted(n for n in names if not n.endswith(BESIDE) and (drafts or not n.endswith(QUARANTINE)))
 
 
 def load(name_or_file: str, root: Path = DATASETS) -> Dataset:
@@ -132,6 +134,11 @@ def find(name_or_file: str, root: Path = DATASETS) -> tuple[str, Path]:
         BadInput: there is none.
 
     """
+    if name_or_file.removesuffix(".jsonl").endswith(QUARANTINE):
+        raise BadInput(
+            f"{name_or_file} holds drafts that nobody has looked at; they are not run. Promote them: "
+            "evalgate dataset promote NAME"
+        )
     if name_or_file.endswith(".jsonl") or "/" in name_or_file:
         path = Path(name_or_file)
         if not path.is_file():
@@ -227,10 +234,14 @@ def remove_cases(name: str, case_ids: Collection[str], *, at: datetime, root: Pa
         OSError: it cannot be written.
 
     """
-    path = root / f"{check_name(name)}.jsonl"
+    check_name(name.removesuffix(QUARANTINE))
+    path = root / f"{name}.jsonl"
     before = read_cases(path)
     left = tuple(c for c in before if c.case_id not in case_ids)
     dataset = Dataset(name, path, left)
+    if name.endswith(QUARANTINE):  # drafts have no versions
+        write_atomic(path, "".join(to_json_line(case_to_json(c)) + "\n" for c in left))
+        return dataset.version
     meta = read_meta(name, root)
     stamp = at.isoformat(timespec="seconds")
     version = Version(dataset.version, stamp, len(left), added=0, changed=0, removed=len(before) - len(left))

@@ -134,7 +134,7 @@ def _carry_out(
     meant = replace(meant, contexts=contexts_of(opened, meant, traces, told))
     if meant.contexts:
         found = _together([*found, *_run(erasers, meant, data_dir, only_show=False)])
-    places = len(database.TABLES) + len(list_names(DATASETS))
+    places = len(database.TABLES) + len(list_names(DATASETS, drafts=True))
     with turn(opened, timeout_s, terminal.note), terminal.progress("erasing", places) as step:
         # Who else is in a session is known when all is delivered.
         rows = database.erase(opened, meant, traces, () if late else meant.contexts, step)

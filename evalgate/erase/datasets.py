@@ -30,7 +30,7 @@ def erase(
     """Remove the cases that were made of these traces; what cannot be written is listed."""
     wanted = frozenset(trace_ids)
     found = []
-    for name in list_names(root):
+    for name in list_names(root, drafts=True):
         path = root / f"{name}.jsonl"
         ids = {c.case_id for c in read_cases(path) if c.provenance.trace_id in wanted}
         step()
