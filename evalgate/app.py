@@ -25,6 +25,7 @@ from evalgate.gate import commands as gate_commands
 from evalgate.ledger import commands as ledger_commands
 from evalgate.model import commands as model_commands
 from evalgate.options import new_app
+from evalgate.provenance import commands as provenance_commands
 from evalgate.review import commands as review_commands
 from evalgate.run import commands as run_commands
 from evalgate.sample import commands as sample_commands
@@ -117,7 +118,7 @@ def build_app() -> typer.Typer:
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
     selecting = (select_commands, dialect_commands, stats_commands, sample_commands, top_commands, ledger_commands)
-    gating = (dataset_commands, evals_commands, model_commands, run_commands, gate_commands)
+    gating = (dataset_commands, evals_commands, model_commands, run_commands, gate_commands, provenance_commands)
     for part in (*selecting, review_commands, *gating, erase_commands, demo_commands):
         part.register(app)
     return app
