@@ -86,20 +86,29 @@ def gather(
     named = {f.result.case_id for f in (*decision.failing, *decision.watched)} | {r.case_id for r in decision.errors}
     dataset = Path(run.dataset.path)
     chains = chains_path(dataset)
+    kept = _lasting(Path(run_path), run)
     return Report(
         run=run,
-        run_path=str(run_path),
+        run_path=str(kept),
         decision=decision,
         notes=tuple(notes),
         base=base,
         lines=case_lines(dataset, named),
         chains=_chains(chains, named),
         sources=Sources(
-            run=source(Path(run_path)),
+            run=source(kept),
             dataset=source(dataset),
             baseline=source(baseline_path) if baseline_path else None,
             chains=source(chains),
         ),
+    )
+
+
+def _lasting(path: Path, run: Run) -> Path:
+    """Return the file of a run that the next run leaves alone: not the copy that is called the latest."""
+    own = path.with_name(f"{run.run_id}.json")
+    return (
+        own if own != path and (same := source(own)) and (now := source(path)) and same.sha256 == now.sha256 else path
     )
 
 
