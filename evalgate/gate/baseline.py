@@ -78,6 +78,9 @@ def parse_baselines(text: str, where: str) -> dict[str, Accepted]:
     """
     try:
         document = strict_json(text)
+    except ValueError as e:
+        raise BadInput(f"{where} is not JSON: {e}. Get the committed baseline back with git") from None
+    try:
         fields = Fields(document, "a baseline")
         if (spoken := fields.any("schema")) != SCHEMA:
             raise Malformed(f"its schema is {spoken!r}, not {SCHEMA!r}")

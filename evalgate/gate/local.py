@@ -19,6 +19,7 @@ from evalgate.errors import BadInput
 from evalgate.gate.base import base_of
 from evalgate.gate.baseline import BASELINE, MAX_BASELINE_BYTES, parse_baselines, read_baselines
 from evalgate.gate.decide import decide
+from evalgate.gate.decision import Status
 from evalgate.gate.facts import look
 from evalgate.gate.git import file_at
 from evalgate.gate.junit_in import read_junit
@@ -31,6 +32,7 @@ from evalgate.gate.tests_run import refuse_stale, results_of, run_from_exit_code
 from evalgate.issues.store import read_issues
 from evalgate.run.engine import new_run_id
 from evalgate.run.store import LATEST, load_run, save_run
+from evalgate.terminal import one_line
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
@@ -95,6 +97,10 @@ def gate_project(call: Call, terminal: Terminal) -> int:
         publish_error(str(e), outputs, terminal)
         raise
     publish(reports, outputs, terminal, new_run_id(datetime.now(UTC)))
+    if outputs.is_machine:  # on a screen the report itself says it
+        for report in reports:
+            if report.decision.status is Status.ERROR:
+                terminal.note(f"evalgate: {one_line(report.decision.sentence)}")
     return exit_code_of(reports)
 
 

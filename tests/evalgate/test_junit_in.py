@@ -11,7 +11,7 @@ from evalgate.errors import BadInput
 from evalgate.gate import junit_in
 from evalgate.gate.junit_in import Outcome, read_junit
 from evalgate.gate.process import Ended
-from evalgate.gate.tests_run import EXIT_CODE, run_from_exit_code, results_of, run_from_tests
+from evalgate.gate.tests_run import EXIT_CODE, results_of, run_from_exit_code, run_from_tests
 
 if TYPE_CHECKING:
     from schema.run import Run
