@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 COMPONENT = "criteria"
 SHOWN_CHARS = 1_500
 """Of each text that the reflection model is shown."""
-EXAMPLES_CHARS = 60_000
-"""Of all of them together."""
 LEAST_CHARS, MOST_CHARS = 20, 6_000
 """Of criteria."""
 COPIED_CHARS = 120
@@ -156,9 +154,8 @@ class CriteriaAdapter:
         return {} if criteria is None else {COMPONENT: criteria}
 
     def _propose(self, current: str, records: Sequence[Mapping[str, Any]]) -> str | None:
-        data = fence(
-            {"failure": self.failure_mode, "current_criteria": current, "examples": list(records)}, EXAMPLES_CHARS
-        )
+        document = {"failure": self.failure_mode, "current_criteria": current, "examples": list(records)}
+        data = fence(document, wide=("examples",))
         rules = REFLECTION.replace("{begin}", data.begin).replace("{end}", data.end)
         complaint = ""
         for _ in range(2):

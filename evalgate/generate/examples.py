@@ -74,7 +74,8 @@ def choose_examples(
     """Return the examples of a failure mode: its bad cases, and the good ones.
 
     Partial verdicts stay out, and so do bad cases of other modes unless `other_modes` takes them as good ones. The same
-    answer to the same question that is labelled both ways says nothing and stays out. `comments`: case id to reason.
+    answer to the same question that is labelled both ways says nothing and stays out; labelled alike many times, it is
+    one example: the first. `comments`: case id to reason.
     """
     left_out: Counter[str] = Counter()
     kept: list[tuple[Case, Output, bool]] = []
@@ -99,6 +100,9 @@ def choose_examples(
         labels.setdefault(_said(case, output), set()).add(bad)
     agreed = [k for k in kept if len(labels[_said(k[0], k[1])]) == 1]
     left_out["labelled both ways"] = len(kept) - len(agreed)
+    different = {_said(case, output): (case, output, bad) for case, output, bad in reversed(agreed)}
+    left_out["the same as another"] = len(agreed) - len(different)
+    agreed = sorted(different.values(), key=lambda k: k[0].case_id)
     names = cluster([k[0] for k in agreed])
     items = tuple(
         Example(case, output, bad, name, comments.get(case.case_id, ""))

@@ -75,7 +75,7 @@ class Searched:
     """Cross-validated MCC with rules of at most one, two, three candidates."""
     standard_error: float
     runners_up: tuple[Found, ...]
-    """Others, the best first."""
+    """Others: the best of one candidate, of two, of three."""
 
 
 def fires_of(found: Found, fires: Flags) -> Flags:
@@ -182,8 +182,8 @@ def search(candidates: Candidates, bad: Flags, clusters: Sequence[str], *, seed:
     error = _standard_error(fires_of(best, candidates.fires), bad, groups, rng)
     near = [f for f in allowed if f.mcc >= best.mcc - error - 1e-9 and f.score >= best.score - error - 1e-9]
     chosen = min(near, key=lambda f: (len(f.atoms), round(f.cost, 6), -round(f.mcc, 9), f.atoms))
-    others = tuple(f for f in sorted((f for s in sizes for f in s), key=lambda f: f.rank) if f != chosen)
-    return Searched(best, chosen, size, tuple(held_out), error, others[:KEPT])
+    others = tuple(f for s in sizes for f in s if f != chosen)
+    return Searched(best, chosen, size, tuple(held_out), error, others)
 
 
 def _cross_validated(

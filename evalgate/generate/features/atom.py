@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 MAX_ATOMS = 3_000
 """Kept of what was found: the most evenly dividing ones."""
+
+
+CORRECTED = 0.2
+"""Share of corrected answers that a rule on texts may fail."""
+OF_THE_TEXT = frozenset({"text", "shape", "json"})
+"""Kinds that a corrected answer can refute: it has no tool calls of its own, and people write shorter than models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +55,31 @@ class Candidates:
     """Why candidates were not even tried, with their number."""
 
 
-def gather(examples: Sequence[Example], *, least_support: int | None = None) -> Candidates:
-    """Return every candidate for a set of examples.
+def gather(examples: Sequence[Example]) -> Candidates:
+    """Return every candidate for a set of examples: true of at least 2 of few, of 5 % of many, and false of as many.
 
-    `least_support`: how many outputs must be on either side; by default 2 of few examples, 5 % of many.
+    What people wrote in place of bad outputs is right: a property of the text that those share is no failure, however
+    well it tells bad from good. ("get a full refund" stands in what was promised wrongly, and in the correction.)
     """
     from evalgate.generate.features import document, reference, shape, text, tools  # noqa: PLC0415 - they need Atom
 
-    support = least_support or max(2, round(0.05 * len(examples)))
+    support = max(2, round(0.05 * len(examples)))
     dropped: dict[str, int] = {}
+    right = corrections(examples)
     found: list[Atom] = []
     for module in (text, shape, tools, document, reference):
-        found.extend(module.atoms(examples, support, dropped))
+        for atom in module.atoms([*examples, *right], support, dropped):
+            if atom.kind in OF_THE_TEXT and right and atom.fires[len(examples) :].mean() > CORRECTED:
+                dropped["true of corrected answers"] = dropped.get("true of corrected answers", 0) + 1
+            else:
+                found.append(replace(atom, fires=atom.fires[: len(examples)]))
     return distinct(found, support, dropped)
+
+
+def corrections(examples: Sequence[Example]) -> list[Example]:
+    """Return what people wrote in place of bad outputs, each text once, as examples."""
+    texts = {e.case.expected_output: e for e in reversed(examples) if e.bad and e.case.expected_output}
+    return [replace(e, output=replace(e.output, text=text or ""), bad=False) for text, e in texts.items()]
 
 
 def distinct(found: Iterable[Atom], support: int, dropped: dict[str, int]) -> Candidates:

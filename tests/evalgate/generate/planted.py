@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from tests.tools.fake_openai import Asked, Reply
 
 MODE = "policy_hallucination"
-WORDS = (
+SPOKEN = (
     "order arrive soon team checked parcel refund policy store customer service happy help please contact account "
     "delivery address invoice item damaged return label shipping window payment card thank reply question answer shop"
-).split()
+)
+WORDS = SPOKEN.split()
 
 Answer = tuple[str, tuple["Mapping[str, Any]", ...]]
 
@@ -38,7 +39,7 @@ def planted(
     **fields: Any,
 ) -> list[Case]:
     """Return cases, every second one bad; `answer` says what was answered, and which tools were called."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - a draw, no secret
     cases = []
     for number in range(count):
         is_bad = bad(number)
@@ -89,8 +90,8 @@ class Learner:
         self.judgements += 1
         if LEARNT not in system:
             return verdict(1.0, "it looks fine")
-        document = json.loads(re.sub(r"^(?:BEGIN|END) DATA .*$|^Judge .*$", "", asked.messages[1]["content"], flags=re.M))
-        found = re.search(r"(\d+) at (\d+) make (\d+)", document["new_response"])
-        assert found, document
+        text = re.sub(r"(?m)^(?:BEGIN|END) DATA .*$|^Judge .*$", "", asked.messages[1]["content"])
+        found = re.search(r"(\d+) at (\d+) make (\d+)", json.loads(text)["new_response"])
+        assert found, text
         count, price, total = map(int, found.groups())
         return verdict(1.0 if count * price == total else 0.0, f"{count} x {price} is {count * price}")

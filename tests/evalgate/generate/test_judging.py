@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from evalgate.generate.examples import choose_examples
-from evalgate.generate.judging import JudgeTools, Limits, optimise_judge
+from evalgate.generate.judging import JudgeTools, optimise_judge
 from evalgate.generate.split import split_examples
 from evalgate.model import Budget
 from evalgate.model.cache import ModelCache
@@ -17,7 +16,7 @@ from evalgate.model.rate import RateLimit
 from evalgate.model.settings import ModelSettings
 from schema.evaluator import AppliesTo, EvalType, EvaluatorSpec, Judge
 from tests.evalgate.generate.planted import LEARNT, MODE, Learner, planted, seemingly_polite
-from tests.tools.fake_openai import FakeOpenAI, Status
+from tests.tools.fake_openai import FakeOpenAI
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,15 +44,20 @@ def tools(fake: FakeOpenAI, folder: Path, *, calls: int | None = None, **setting
     testing = open_models(
         ModelSettings(fake.base_url, "judge-1"), budget=test_budget, cache=cache, rate=RateLimit(None, None)
     )
-    models = {"judge": searching(None), "reflection": searching(None), "test_judge": testing(None)}
-    return JudgeTools(budget=budget, test_budget=test_budget, folder=folder, **models, **settings)
+    return JudgeTools(
+        judge=searching(None),
+        reflection=searching(None),
+        test_judge=testing(None),
+        budget=budget,
+        test_budget=test_budget,
+        folder=folder,
+        **settings,
+    )
 
 
 def attempt(fake: FakeOpenAI, folder: Path, count: int = 44, **settings: Any) -> JudgeAttempt:
     examples = choose_examples(planted(count, seemingly_polite), MODE)
-    return optimise_judge(
-        examples, split_examples(MODE, examples.items), tools(fake, folder, **settings), make_spec
-    )
+    return optimise_judge(examples, split_examples(MODE, examples.items), tools(fake, folder, **settings), make_spec)
 
 
 def test_criteria_improve_until_all_of_validation_is_judged_right(fake: FakeOpenAI, tmp_path: Path) -> None:
