@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from evalgate.figures import percent
 from evalgate.gate.decision import Check, CheckStatus, EvidenceScore
@@ -28,9 +28,17 @@ if TYPE_CHECKING:
     from evalgate.gate.policy import GatePolicy
     from schema.run import Result, Run
 
-LOOP_CALLS = 3
+LOOP_CALLS: Final = 3
 """The same tool with the same arguments so many times in one answer is a loop."""
-WORST = (
+ABSENT: Final[Mapping[Integrity, str]] = {
+    Integrity.RUN: "there is no run",
+    Integrity.DATASET: "the dataset's file is not here, so nobody can say whether it has changed since the run",
+    Integrity.BASELINE: "there is no baseline whose checksum could be wrong",
+    Integrity.PROVENANCE: "no provenance is recorded beside the dataset",
+    Integrity.DUPLICATES: "there are no cases",
+    Integrity.LEAKED: "no evaluator of the run says that it was made from cases",
+}
+WORST: Final = (
     CheckStatus.ERROR,
     CheckStatus.FAIL,
     CheckStatus.INCONCLUSIVE,
@@ -91,7 +99,7 @@ def integrity_checks(run: Run, facts: Facts, policy: GatePolicy) -> list[Check]:
 def _integrity(kind: Integrity, fact: Fact | None, cases: Sequence[str], policy: GatePolicy) -> Check:
     blocking = kind in policy.integrity
     if fact is None:
-        status, sentence = CheckStatus.SKIPPED, "not looked at: there is nothing to look at"
+        status, sentence = CheckStatus.SKIPPED, ABSENT[kind]
     elif fact.intact:
         status, sentence = CheckStatus.PASS, fact.sentence
     else:

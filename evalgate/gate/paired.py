@@ -302,11 +302,15 @@ def _detectable(tested: _Tested, alpha: float, policy: GatePolicy) -> float | No
     if not tested.verdicts and change.standard_error:
         return max(
             policy.min_effect,
-            minimum_detectable_score_drop(change.standard_error, alpha=alpha, power=policy.power),
+            minimum_detectable_score_drop(
+                change.standard_error, change.n / change.design_effect, alpha=alpha, power=policy.power
+            ),
         )
     if n == 0:
         return None
-    noise = min(0.99, change.squares / change.n)
+    # What changes by chance goes both ways; what goes one way alone is the harm that is asked about.
+    by_chance = min(change.worse + change.better, 2 * (min(change.worse, change.better) + 1))
+    noise = min(0.99, by_chance / change.n)
     return minimum_detectable_drop(n, noise, alpha=alpha, power=policy.power, least_drop=policy.min_effect)
 
 
@@ -314,11 +318,12 @@ def _cases_to_settle(tested: _Tested, alpha: float, policy: GatePolicy) -> int |
     """Return how many cases would show the drop that was seen, or one of the margin, if that is larger."""
     change = tested.change
     drop = max(change.drop, policy.margin if policy.margin is not None else policy.min_effect)
-    if not tested.verdicts:
-        error = change.standard_error or 0.0
-        return cases_for_score_drop(drop, error, change.n, alpha=alpha, power=policy.power)
-    noise = min(1 - drop, 2 * min(change.worse, change.better) / change.n)
-    needed = cases_for_drop(drop, noise, alpha=alpha, power=policy.power, least_drop=policy.min_effect)
+    if tested.verdicts:
+        noise = min(1 - drop, 2 * min(change.worse, change.better) / change.n)
+        needed = cases_for_drop(drop, noise, alpha=alpha, power=policy.power, least_drop=policy.min_effect)
+    else:
+        worth = change.n / change.design_effect
+        needed = cases_for_score_drop(drop, change.standard_error or 0.0, worth, alpha=alpha, power=policy.power)
     return None if needed is None else max(change.n + 1, round(needed * change.design_effect))
 
 

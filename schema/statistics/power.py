@@ -22,6 +22,7 @@ NEGLIGIBLE = 1e-7
 """Counts of changed verdicts that are less likely are left out."""
 MOST_COUNTED = 2_000
 """Cases; beyond, the normal approximation is as good and takes no time."""
+FIXED_POINT_STEPS = 40
 MOST_CASES = 1_000_000
 """Nobody is told to collect more."""
 
@@ -124,14 +125,37 @@ def cases_for_drop(drop: float, noise: float, *, alpha: float, power: float, lea
     return high
 
 
-def minimum_detectable_score_drop(standard_error: float, *, alpha: float, power: float) -> float:
-    """Return the least mean drop of scores that this standard error shows with this power, by the normal law."""
-    return (NormalDist().inv_cdf(1 - alpha) + NormalDist().inv_cdf(power)) * standard_error
+def minimum_detectable_score_drop(standard_error: float, n: float, *, alpha: float, power: float) -> float:
+    """Return the least mean drop of scores that n cases with this standard error show with this power.
+
+    By the normal law, with what the harm itself adds to the variance: at worst it takes whole points from few cases,
+    which is drop (1 - drop) / n. A standard error of a change that does no harm alone would promise too much.
+    """
+    z_alpha, z_power = NormalDist().inv_cdf(1 - alpha), NormalDist().inv_cdf(power)
+    drop = 1.0  # from above: 0 would solve it too, where nothing varies
+    for _ in range(FIXED_POINT_STEPS):
+        added = min(1.0, drop) / n
+        under = math.sqrt(standard_error**2 + added)
+        over = math.sqrt(standard_error**2 + added * (1 - min(1.0, drop)))
+        drop = z_alpha * under + z_power * over
+    return min(1.0, drop)
 
 
-def cases_for_score_drop(drop: float, standard_error: float, n: int, *, alpha: float, power: float) -> int | None:
+def cases_for_score_drop(drop: float, standard_error: float, n: float, *, alpha: float, power: float) -> int | None:
     """Return how many cases like these n show this mean drop of scores; None: no number does."""
-    if drop <= 0 or standard_error <= 0:
+    if drop <= 0 or n <= 0:
         return None
-    needed = math.ceil(n * (minimum_detectable_score_drop(standard_error, alpha=alpha, power=power) / drop) ** 2)
-    return needed if needed <= MOST_CASES else None
+
+    def is_enough(cases: int) -> bool:
+        error = standard_error * math.sqrt(n / cases)
+        return minimum_detectable_score_drop(error, cases, alpha=alpha, power=power) <= drop
+
+    low, high = 0, 8
+    while not is_enough(high):
+        low, high = high, high * 2
+        if high > MOST_CASES:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high

@@ -68,10 +68,21 @@ def test_a_larger_least_drop_takes_a_larger_effect() -> None:
 
 
 def test_the_effect_of_scores_is_that_of_the_z_test() -> None:
-    effect = minimum_detectable_score_drop(0.02, **AT)
+    """Where there are so many cases that the harm itself adds nothing to their variance."""
+    effect = minimum_detectable_score_drop(0.02, 1e9, **AT)
     assert stats.norm.sf(stats.norm.isf(0.05) - effect / 0.02) == pytest.approx(0.8)
-    assert cases_for_score_drop(effect / 2, 0.02, 100, **AT) == pytest.approx(400, abs=1)
-    assert cases_for_score_drop(0.1, 0.0, 100, **AT) is None
+
+
+def test_harm_to_few_cases_is_harder_to_show_than_a_shift_of_all() -> None:
+    assert minimum_detectable_score_drop(0.0, 100, **AT) == pytest.approx(2.486**2 / 100, rel=0.05)
+    assert minimum_detectable_score_drop(0.02, 100, **AT) > 0.09 > 2.486 * 0.02
+
+
+def test_cases_for_a_drop_of_scores_are_the_inverse() -> None:
+    effect = minimum_detectable_score_drop(0.02, 100, **AT)
+    assert cases_for_score_drop(effect, 0.02, 100, **AT) == pytest.approx(100, abs=1)
+    assert cases_for_score_drop(0.0, 0.02, 100, **AT) is None
+    assert cases_for_score_drop(1e-4, 0.02, 100, **AT) is None
 
 
 def test_clusters_are_worth_less_than_their_cases() -> None:
