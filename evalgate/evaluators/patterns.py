@@ -16,6 +16,9 @@ from evalgate.evaluators.checks.text import find
 from evalgate.evaluators.child import Child, ChildFailed
 
 SEARCH_DEADLINE_S = 2.0
+SCHEMA_DEADLINE_S = 10.0
+MAX_CHARS_HERE = 200_000
+"""Of JSON that is fitted to a schema in this process."""
 MAX_STEPS_HERE = 20_000_000
 """About half a second at the worst (measured: 4e7 steps a second)."""
 PROGRAM = Path(__file__).with_name("pattern_child.py")
@@ -48,8 +51,12 @@ def most_steps(pattern: str, chars: int) -> float:
         return float("inf")
 
 
-def _program() -> Child:
+def _patterns() -> Child:
     return Child([sys.executable, "-P", str(PROGRAM)])
+
+
+def _schemas() -> Child:
+    return Child([sys.executable, "-P", str(PROGRAM), "schemas"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,9 @@ class PatternSearch:
     """Finds a pattern in a text. Safe from many threads."""
 
     deadline_s: float = SEARCH_DEADLINE_S
-    child: Child = field(default_factory=_program)
+    schema_deadline_s: float = SCHEMA_DEADLINE_S
+    patterns: Child = field(default_factory=_patterns)
+    schemas: Child = field(default_factory=_schemas)
 
     def __call__(self, pattern: str, text: str, *, ignore_case: bool) -> tuple[int, int] | None:
         """Return where the pattern is first found, None if it is not.
@@ -70,10 +79,15 @@ class PatternSearch:
             return find(pattern, text, ignore_case=ignore_case)
         question = {"pattern": pattern, "text": text, "ignore_case": ignore_case}
         try:
-            span = self.child.ask(question, self.deadline_s)["span"]
+            span = self.patterns.ask(question, self.deadline_s)["span"]
         except ChildFailed as e:
             raise ValueError(f"the pattern /{pattern}/ on a text of {len(text)} characters: {e}") from None
         return None if span is None else (span[0], span[1])
+
+    def close(self) -> None:
+        """End the children, if there are any."""
+        self.patterns.close()
+        self.schemas.close()
 
     def schema_mistake(self, value: Any, schema: Any, chars: int) -> str | None:
         """Return how a value of so many characters does not fit a JSON Schema, None if it fits.
@@ -87,17 +101,13 @@ class PatternSearch:
 
             return library_mistake(value, schema)
         try:
-            answer = self.child.ask({"value": value, "schema": schema}, SCHEMA_DEADLINE_S)
+            answer = self.schemas.ask({"value": value, "schema": schema}, self.schema_deadline_s)
         except ChildFailed as e:
             raise ValueError(f"the schema on a text of {chars} characters: {e}") from None
         if wrong := answer.get("error"):
             raise ValueError(str(wrong))
         said: str | None = answer["mistake"]
         return said
-
-
-MAX_CHARS_HERE = 200_000
-SCHEMA_DEADLINE_S = 10.0
 
 
 def patterns_of(schema: Any) -> list[str]:
