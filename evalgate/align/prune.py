@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from evalgate.terminal import count_of
 from schema.evaluator import EvalType
 from schema.issue import IssueStatus
 from schema.verdict import Verdict
@@ -97,7 +98,9 @@ def _redundant(trusted: Sequence[Trusted], runs: Sequence[Run], limits: Limits) 
     found = []
     for worse in sorted(trusted, key=_worth):
         for better in sorted(trusted, key=_worth, reverse=True):
-            if better is worse or better.spec.id in gone or better.spec.failure_mode != worse.spec.failure_mode:
+            if _worth(better) <= _worth(worse):
+                break
+            if better.spec.id in gone or better.spec.failure_mode != worse.spec.failure_mode:
                 continue
             shared = verdicts[worse.spec.id].keys() & verdicts[better.spec.id].keys()
             own = verdicts[worse.spec.id]
@@ -135,7 +138,7 @@ def _costly(trusted: Trusted, runs: Sequence[Run], cases: Sequence[Case], limits
     if spent <= limits.costly_usd * max(1, len(caught)):
         return None
     each = f"${spent / len(caught):.2f} for each of the {len(caught)} it caught" if caught else "it caught nothing"
-    return Proposal(name, Why.COSTLY, f"cost ${spent:.2f} in {len(runs)} runs, {each}")
+    return Proposal(name, Why.COSTLY, f"cost ${spent:.2f} in {count_of(len(runs), 'run')}, {each}")
 
 
 def _verdicts(trusted: Trusted, runs: Sequence[Run]) -> Mapping[tuple[str, str], bool]:

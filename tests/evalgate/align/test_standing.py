@@ -1,0 +1,181 @@
+"""Where issues stand, what is covered, and what could go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from evalgate.align.coverage import cover
+from evalgate.align.prune import Why, propose
+from evalgate.align.standing import Standing, Trusted, is_fixed, looks_for, permissions, standings
+from evalgate.align.store import append_measurement
+from schema.alignment import Confusion, Measurement, Permission, Split, grant
+from schema.issue import Issue, IssueStatus
+from schema.run import Attempt, EvaluatorUsed
+from tests.evalgate.align.examples import MODE, ScriptedModel, bad, judge, many, rule
+from tests.evalgate.builders import attempt, result, run_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schema.evaluator import Evaluator
+    from schema.run import Run
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+ISSUE = Issue(3, MODE, occurrences=4, last_seen="2026-11-20T00:00:00+00:00", cases=("c1", "c2"))
+GREAT, POOR = Confusion(20, 0, 0, 20), Confusion(3, 0, 17, 20)
+
+
+def trusted(evaluator: Evaluator, confusion: Confusion | None = None) -> Trusted:
+    spec = evaluator.spec
+    found = None
+    if confusion is not None:
+        found = Measurement(spec.id, spec.version, "d", Split.ALL, NOW.isoformat(), confusion)
+    return Trusted(spec, found, grant(found, deterministic_by_hand=spec.is_deterministic_by_hand))
+
+
+def run(verdicts: dict[str, bool], *, at: str = "1", evaluators: tuple[Trusted, ...] = (), cost: float = 0.0) -> Run:
+    """Return a run in which each evaluator says the same of a case."""
+    used = evaluators or (trusted(rule()),)
+
+    def said(passed: bool) -> Attempt:  # noqa: FBT001 - a verdict
+        one = [attempt(passed=passed, evaluator=t.spec.id).scores[0] for t in used]
+        return replace(attempt(passed=passed), scores=tuple(replace(s, cost_usd=cost or None) for s in one))
+
+    rows = [result(name, attempts=[said(passed)]) for name, passed in verdicts.items()]
+    names = [EvaluatorUsed(t.spec.id, t.spec.version, MODE) for t in used]
+    return replace(run_of(rows, names), run_id=at, started_at=at)
+
+
+def stand(
+    *known: Trusted, runs: tuple[Run, ...] = (), issue: Issue = ISSUE, before: tuple[Issue, ...] = ()
+) -> Standing:
+    (found,) = standings([issue], known, runs, before)
+    return found
+
+
+def test_an_issue_is_covered_by_an_evaluator_that_earned_it() -> None:
+    assert stand().issue.status is IssueStatus.OPEN
+    assert stand(trusted(rule(generated=True))).issue.status is IssueStatus.OPEN, "not measured"
+    assert stand(trusted(rule(generated=True), GREAT)).issue.status is IssueStatus.COVERED
+    assert stand(trusted(rule())).issue.status is IssueStatus.COVERED, "a rule by hand is policy"
+    assert stand(trusted(rule(), POOR)).issue.status is IssueStatus.OPEN, "it blocks, and misses most of the issue"
+    assert stand(trusted(rule(), POOR)).evaluators[0].grant.permission is Permission.BLOCK
+    assert stand(trusted(rule(failure_mode="tone"))).issue.evaluators == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "found"), [("3", True), ("#3", True), ("issue-3", True), ("Issue 3", True), ("30", False), (MODE, True)]
+)
+def test_a_coverage_target_is_a_number_or_a_mode(target: str, found: bool) -> None:  # noqa: FBT001 - what is expected
+    assert looks_for(rule(coverage_target=target, failure_mode="another").spec, ISSUE) is found
+
+
+def test_permission_is_that_of_the_measurements_of_this_very_version(tmp_path: Path) -> None:
+    evaluator = rule(generated=True)
+    (before,) = permissions([evaluator.spec], folder=tmp_path)
+    assert before.grant.permission is Permission.MONITOR
+    found = Measurement("window", evaluator.spec.version, "d", Split.ALL, NOW.isoformat(), GREAT)
+    append_measurement(found, tmp_path)
+    (after,) = permissions([evaluator.spec], folder=tmp_path)
+    assert after.grant.permission is Permission.BLOCK
+    (changed,) = permissions([rule(generated=True, text="91").spec], folder=tmp_path)
+    assert changed.grant.permission is Permission.MONITOR
+
+
+def test_an_issue_is_fixed_when_its_cases_pass_that_failed() -> None:
+    failing, passing = run({"c1": False, "c2": True}, at="1"), run({"c1": True, "c2": True}, at="2")
+    rest = run({"other": False}, at="3")
+    assert is_fixed(ISSUE, {"window"}, [failing, passing, rest])
+    assert not is_fixed(ISSUE, {"window"}, [passing, failing])
+    assert not is_fixed(ISSUE, {"window"}, [passing, replace(passing, run_id="4")]), "they passed all along"
+    assert not is_fixed(ISSUE, {"window"}, [failing]), "the last run says no"
+    assert is_fixed(ISSUE, {"window"}, [passing]) is None
+    assert is_fixed(ISSUE, {"another"}, [failing, passing]) is None, "nobody who is trusted looked"
+    known = trusted(rule())
+    assert stand(known, runs=(failing, passing)).issue.status is IssueStatus.FIXED
+    assert not stand(known, runs=(failing, passing)).issue.is_active
+
+
+def test_a_snapshot_remembers_what_was_fixed_until_a_run_says_more() -> None:
+    before = (replace(ISSUE, status=IssueStatus.FIXED),)
+    known = trusted(rule())
+    assert stand(known, before=before).issue.status is IssueStatus.FIXED
+    assert stand(known, runs=(run({"c1": False}),), before=before).issue.status is IssueStatus.COVERED
+    assert stand(before=before).issue.status is IssueStatus.OPEN, "nobody is trusted with it any more"
+
+
+def test_coverage_counts_active_issues_and_weighs_them_by_occurrences() -> None:
+    covered = stand(trusted(rule()))
+    tone = Standing(Issue(4, "tone", occurrences=12), ())
+    rare = Standing(Issue(5, "rare", occurrences=1), ())
+    over = Standing(Issue(6, "over", IssueStatus.FIXED, occurrences=9), ())
+    taken_back = Standing(Issue(7, "taken back"), ())
+    found = cover([rare, covered, tone, over, taken_back], [])
+    assert [found.active, found.share, found.weighted] == pytest.approx([3, 1 / 3, 4 / 17])
+    assert [g.standing.issue.id for g in found.gaps] == [4, 5], "the frequent ones first"
+    nothing = cover([over], [])
+    assert (nothing.share, nothing.weighted) == (None, None)
+
+
+def test_each_gap_says_what_to_do_next() -> None:
+    def todo(standing: Standing, labelled: int | None = 12) -> str:
+        (gap,) = cover([standing], None if labelled is None else many(labelled)).gaps
+        return gap.todo
+
+    assert todo(stand(), 4) == "label 6 more bad ones (4 so far): evalgate label"
+    only_bad = cover([stand()], [bad(str(n)) for n in range(12)]).gaps[0].todo
+    assert only_bad == "label 5 more good answers (0 so far): evalgate label"
+    assert todo(stand()) == "evalgate evals generate --issue 3"
+    assert todo(stand(), None) == "evalgate evals generate --issue 3", "nobody has the labels at hand"
+    assert todo(stand(trusted(rule(generated=True)))) == "measure window: evalgate evals align window"
+    few = todo(stand(trusted(rule(generated=True), Confusion(5, 0, 0, 5))))
+    assert few == "10 labels more for window: evalgate label, then evalgate evals align window"
+    poor = todo(stand(trusted(rule(generated=True), POOR)))
+    assert poor == "window agrees too little (MCC 0.28): evalgate evals generate --issue 3"
+    assert todo(stand(trusted(rule(), POOR))) == "window misses 17 of its cases: evalgate evals generate --issue 3"
+
+
+def test_an_evaluator_of_an_issue_that_is_over_could_go() -> None:
+    known = trusted(rule())
+    old = replace(ISSUE, last_seen="2026-08-01T00:00:00+00:00")
+    runs = (run({"c1": False}, at="1"), run({"c1": True}, at="2"))
+    (proposal,) = propose([known], [stand(known, runs=runs, issue=old)], runs, [], now=NOW)
+    assert (proposal.evaluator, proposal.why) == ("window", Why.RESOLVED)
+    assert "issue 3 (refund window)" in proposal.sentence
+    assert "last seen 2026-08-01" in proposal.sentence
+    still = (stand(known, runs=runs), stand(known, issue=old))
+    assert all(not propose([known], [s], runs, [], now=NOW) for s in still), "seen of late, or not fixed"
+    assert not propose([known], [], (), [], now=NOW), "it looks for nothing that is known: somebody wrote it"
+
+
+def test_of_two_that_always_say_the_same_the_judge_goes() -> None:
+    by_rule, by_judge = trusted(rule()), trusted(judge(ScriptedModel(lambda _, __: 1.0)))
+    both = (by_rule, by_judge)
+    verdicts = {f"c{n}": n % 2 == 0 for n in range(10)}
+    proposal, *more = propose(both, [], [run(verdicts, evaluators=both)], [], now=NOW)
+    assert (proposal.evaluator, proposal.why, more) == ("polite", Why.REDUNDANT, [])
+    assert "the same as window of all 10 cases" in proposal.sentence
+    few = {f"c{n}": n % 2 == 0 for n in range(9)}
+    assert not propose(both, [], [run(few, evaluators=both)], [], now=NOW)
+    assert not propose(both, [], [run(dict.fromkeys(verdicts, True), evaluators=both)], [], now=NOW), "no failure yet"
+    alone = [run(verdicts, evaluators=both), run({"x": False}, at="2", evaluators=(by_judge,))]
+    assert not propose(both, [], alone, [], now=NOW), "it has judged what the other has not"
+    assert not propose([by_rule, trusted(rule("b", failure_mode="x"))], [], [run(verdicts)], [], now=NOW)
+
+
+def test_a_judge_that_catches_little_for_its_price_could_go() -> None:
+    known = trusted(judge(ScriptedModel(lambda _, __: 1.0)))
+    cheap = run({"c1": False, "c2": True}, evaluators=(known,), cost=0.01)
+    dear = run({"c1": False, "c2": True}, evaluators=(known,), cost=0.40)
+    assert not propose([known], [], [cheap], [], now=NOW)
+    (proposal,) = propose([known], [], [dear], [], now=NOW)
+    assert (proposal.why, proposal.sentence) == (Why.COSTLY, "cost $0.80 in 1 run, $0.80 for each of the 1 it caught")
+    (nothing,) = propose([known], [], [run({"c1": True}, evaluators=(known,), cost=0.4)], [], now=NOW)
+    assert nothing.sentence.endswith("it caught nothing")
+    good = [replace(bad("x"), case_id="c1", verdict=many(1)[1].verdict, failure_mode=None)]
+    (wrongly,) = propose([known], [], [dear], good, now=NOW)
+    assert wrongly.sentence.endswith("it caught nothing"), "people call that answer good"
