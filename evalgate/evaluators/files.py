@@ -145,7 +145,10 @@ def _with_code(path: Path, spec: EvaluatorSpec, code: Code) -> EvaluatorFile:
 
 
 def _read_yaml(path: Path, text: str) -> tuple[Any, yaml.Node | None]:
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as e:  # a control character, before anything is parsed
+        raise BadInput(f"{path} is not YAML: {_one_line(e)}") from None
     try:
         root = loader.get_single_node()
         return (None if root is None else loader.construct_document(root)), root
