@@ -29,10 +29,12 @@ class MovingTime:
     def __init__(self, chance: float = 0.0) -> None:
         self.now = 1000.0
         self.slept: list[float] = []
+        self.on_sleep: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self.clock = Clock(lambda: self.now, lambda: 1_800_000_000.0, self.sleep, lambda: chance)
 
     def sleep(self, seconds: float) -> None:
+        self.on_sleep()
         with self._lock:
             self.slept.append(seconds)
             self.now += seconds

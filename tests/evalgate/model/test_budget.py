@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -82,18 +83,38 @@ def test_what_the_endpoint_did_not_take_costs_nothing_and_what_was_lost_may_have
     assert "for answers that never came" in spent(budget)
 
 
-def test_a_budget_of_calls_waits_for_calls_on_their_way() -> None:
-    budget = Budget(max_calls=1)
-    first = reserved(budget)
-    got: list[Reservation | NoBudget] = []
-    asking = threading.Thread(target=lambda: got.append(budget.reserve(0.0)))
-    asking.start()
+class Asking:
+    """Another thread that reserves a call; it is made once that thread has its answer, or waits."""
+
+    def __init__(self, budget: Budget, usd: float) -> None:
+        self.got: list[Reservation | NoBudget] = []
+        self._thread = threading.Thread(target=lambda: self.got.append(budget.reserve(usd, "m")))
+        self._thread.start()
+        deadline = time.monotonic() + 10
+        while not self.got and not budget._changed._waiters:  # type: ignore[attr-defined]  # of a Condition
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def answer(self) -> Reservation | NoBudget:
+        self._thread.join(10)
+        return self.got[0]
+
+
+@pytest.mark.parametrize(("max_calls", "max_usd", "usd"), [(1, None, 0.0), (None, 2.0, 1.5)])
+def test_a_call_waits_while_others_on_their_way_may_use_up_the_budget(
+    max_calls: int | None, max_usd: float | None, usd: float
+) -> None:
+    budget = Budget(max_calls, max_usd)
+    first = reserved(budget, usd)
+    second = Asking(budget, usd)
+    assert second.got == []
     first.release()
-    asking.join(10)
-    assert len(got) == 1
-    assert isinstance(got[0], Reservation)
-    got[0].spend(0.0)
-    assert isinstance(budget.reserve(0.0), NoBudget)
+    granted = second.answer()
+    assert isinstance(granted, Reservation)
+    third = Asking(budget, usd)
+    assert third.got == []
+    granted.spend(usd)
+    assert isinstance(third.answer(), NoBudget)
 
 
 def test_many_threads_do_not_go_over_together() -> None:

@@ -56,12 +56,15 @@ def test_a_turn_that_comes_too_late_is_not_taken() -> None:
 def test_everybody_waits_when_the_endpoint_says_so() -> None:
     time = MovingTime()
     rate = RateLimit(clock=time.clock)
+    turns: list[bool] = []
+    time.on_sleep = lambda: turns.append(rate.wait(0, time.now + 10))  # somebody else, while the first one waits
     model = model_of(Script([refuse(429, headers={"retry-after": "11"}), ok()]), time=time, rate=rate)
     assert isinstance(model.complete(ASKED), Completion)
+    assert turns == [False]
     assert time.now == 1011
+    time.on_sleep = lambda: None
     rate.pause(5)
-    other = model_of(Script([ok()]), time=time, rate=rate)
-    assert isinstance(other.complete(ASKED), Completion)
+    assert isinstance(model_of(Script([ok()]), time=time, rate=rate).complete(ASKED), Completion)
     assert time.now == 1016
 
 
