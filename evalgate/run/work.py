@@ -34,6 +34,7 @@ def in_threads(function: Callable[[Job], Done], jobs: Sequence[Job], workers: in
             try:
                 done.put((job, function(job), None))
             except BaseException as e:  # noqa: BLE001 - raised again in the calling thread
+                stopped.set()
                 done.put((job, None, e))
 
     for n in range(min(workers, len(jobs))):

@@ -32,12 +32,14 @@ def attempt(
     output: str = "said",
     tool_calls: Sequence[Mapping[str, Any]] = (),
     cost_usd: float | None = None,
+    scores: Sequence[Score] = (),
 ) -> Attempt:
-    """Return an attempt with one score, none (passed=None), or an error."""
+    """Return an attempt with these scores, else with one, none (passed=None), or an error."""
     if error:
         return Attempt(number, None, error=RunError(error, "broke"), duration_ms=1.0)
-    scores = () if passed is None else (Score(evaluator, float(passed) if score is None else score, passed, "because"),)
-    return Attempt(number, Output(output, tuple(tool_calls), cost_usd=cost_usd), scores, duration_ms=1.0)
+    if not scores and passed is not None:
+        scores = (Score(evaluator, float(passed) if score is None else score, passed, "because"),)
+    return Attempt(number, Output(output, tuple(tool_calls), cost_usd=cost_usd), tuple(scores), duration_ms=1.0)
 
 
 def result(
