@@ -165,7 +165,7 @@ class _Reader:
         if not name:
             raise BadInput(f"{self._where} is not JUnit XML: a <testcase> has no name")
         owner = attributes.get("classname", "").strip() or attributes.get("file", "").strip()
-        whole = f"{owner}::{name}" if owner else name
+        whole = f"{owner} > {name}" if owner else name
         self._test = _Seen(self._suites[-1] if self._suites else "", _bounded(whole), _seconds(attributes.get("time")))
 
     def _end(self, _tag: str) -> None:

@@ -302,7 +302,6 @@ def test_github_gets_commands_of_ours_only(evalgate: Any, monkeypatch: pytest.Mo
     page = summary.read_text()
     assert page.startswith("before\n")
     assert "## ❌ GATE FAILED" in page
-    assert not any(line.startswith("::") for line in page.splitlines())
 
 
 def test_annotations_are_ten_at_most(evalgate: Any) -> None:

@@ -44,10 +44,10 @@ def suite(*cases: str, name: str = "s") -> str:
 def test_a_file_of_pytest(tmp_path: Path) -> None:
     tests = read_junit(write(tmp_path, PYTEST))
     assert [(t.test_id, t.attempts[0].outcome) for t in tests] == [
-        ("tests.test_a::test_good", Outcome.PASSED),
-        ("tests.test_a::test_bad[x-1]", Outcome.FAILED),
-        ("tests.test_a::test_setup", Outcome.ERROR),
-        ("tests.test_a::test_skip", Outcome.SKIPPED),
+        ("tests.test_a > test_good", Outcome.PASSED),
+        ("tests.test_a > test_bad[x-1]", Outcome.FAILED),
+        ("tests.test_a > test_setup", Outcome.ERROR),
+        ("tests.test_a > test_skip", Outcome.SKIPPED),
         ("alone", Outcome.PASSED),
     ]
     assert [t.attempts[0].duration_s for t in tests] == [0.25, 1000.5, 0, 0, 0]
@@ -78,7 +78,7 @@ def test_one_name_in_two_suites_is_two_tests(tmp_path: Path) -> None:
 def test_namespaces_and_nested_suites_are_read(tmp_path: Path) -> None:
     inner = suite('<testcase name="t" classname="c"/>')
     text = f'<j:testsuites xmlns:j="urn:x"><testsuite name="a">{inner}</testsuite></j:testsuites>'
-    assert [t.test_id for t in read_junit(write(tmp_path, text))] == ["c::t"]
+    assert [t.test_id for t in read_junit(write(tmp_path, text))] == ["c > t"]
 
 
 def test_what_a_test_says_is_bounded(tmp_path: Path) -> None:
@@ -147,10 +147,10 @@ def run_of_tests(folder: Path, text: str, exit_code: int | None = 0) -> Run:
 def test_tests_become_cases(tmp_path: Path) -> None:
     run = run_of_tests(tmp_path, PYTEST, exit_code=1)
     assert {r.case_id: r.passed for r in run.results} == {
-        "tests.test_a::test_good": True,
-        "tests.test_a::test_bad[x-1]": False,
-        "tests.test_a::test_setup": None,
-        "tests.test_a::test_skip": None,
+        "tests.test_a > test_good": True,
+        "tests.test_a > test_bad[x-1]": False,
+        "tests.test_a > test_setup": None,
+        "tests.test_a > test_skip": None,
         "alone": True,
         EXIT_CODE: True,  # a failing test explains it
     }
