@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SPEC = parse_evaluator(
     {"id": "yes", "failure_mode": "m", "applies_to": "all", "rule": {"type": "equals", "text": "yes"}}
 )
+ONE = Settings(concurrency=1)
 
 
 @dataclass(frozen=True)

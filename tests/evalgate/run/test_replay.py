@@ -77,10 +77,6 @@ def test_tools_are_described_by_how_they_were_called() -> None:
         {"name": "order", "arguments": {"id": 2.5, "full": True}},
         {"name": "ping", "arguments": None},
     ]
-        ORDER_1,
-        {"name": "order", "arguments": {"id": 2.5, "full": True}},
-        {"name": "ping", "arguments": None},
-    ]
     order, ping = describe_tools(calls)
     assert order["parameters"] == {
         "type": "object",
