@@ -47,7 +47,7 @@ def verify(
     tenant: Tenant = None,
     json: Json = False,
 ) -> None:
-    """Does everything that a report rests on still say the same? Exit 0 yes, 1 a link is broken, 2 cannot tell.
+    """Verify that what a report rests on still says the same. Exit 0 yes, 1 a link is broken, 2 cannot tell.
 
     Needs files only: report, run, dataset, evaluators, baseline, chains. Every broken link is named.
     """

@@ -1,4 +1,4 @@
-"""Ask the database whether chains are still true: do the spans, the annotations and the case still say so?"""
+"""Ask the database whether chains are still true: spans, annotations and cases as they were recorded."""
 
 from __future__ import annotations
 

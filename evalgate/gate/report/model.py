@@ -107,9 +107,10 @@ def gather(
 def _lasting(path: Path, run: Run) -> Path:
     """Return the file of a run that the next run leaves alone: not the copy that is called the latest."""
     own = path.with_name(f"{run.run_id}.json")
-    return (
-        own if own != path and (same := source(own)) and (now := source(path)) and same.sha256 == now.sha256 else path
-    )
+    if own == path:
+        return path
+    same, now = source(own), source(path)
+    return own if same and now and same.sha256 == now.sha256 else path
 
 
 def source(path: Path) -> Source | None:

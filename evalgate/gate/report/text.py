@@ -87,20 +87,24 @@ def _head(report: Report) -> list[tuple[str, str]]:
 
 def _print_evidence(terminal: Terminal, report: Report, width: int | None) -> None:
     decision = report.decision
-    shown = 0
+    hidden = 0
     for score in decision.evidence:
         name = words.KINDS[score.evidence]
         terminal.say(f"{name:<12}{words.evidence_line(score)}", style="bold" if score.score is not None else "dim")
         for check in decision.checks:
-            if check.evidence is score.evidence and _is_told(check, report):
-                _print_check(terminal, check, width)
-                shown += 1
-    if decision.status is Status.PASS and shown < len(decision.checks):
-        terminal.say(f"{count_of(len(decision.checks) - shown, 'check')} passed and not shown: --format json")
+            if check.evidence is score.evidence:
+                if _is_told(check, report):
+                    _print_check(terminal, check, width)
+                else:
+                    hidden += 1
+    if hidden:
+        terminal.say(f"{count_of(hidden, 'check')} not shown, passed or with nothing to look at: --format json")
 
 
 def _is_told(check: Check, report: Report) -> bool:
-    """Return whether a check is worth a line: all of them, but only what is not plainly well when all is well."""
+    """Return whether a check is worth a line: what is not plainly well when all is well, else what was looked at."""
+    if check.status is CheckStatus.SKIPPED and check.evaluator is None:
+        return False
     if report.decision.status is not Status.PASS:
         return True
     return check.status not in (CheckStatus.PASS, CheckStatus.SKIPPED) or check.id.startswith("rate:")
