@@ -148,7 +148,7 @@ def optimise_judge(
         make=make,
         judge=judge,
         reflection=reflection,
-        weights={**_weights(split.validation), **_weights(split.train)},
+        weights={**weights(split.validation), **weights(split.train)},
         private=[e.output.text for e in split.train] + [e.case.input.text or "" for e in split.train],
         workers=tools.workers,
         step=tools.step,
@@ -292,7 +292,7 @@ class _LogFile:
             file.write(message + "\n")
 
 
-def _weights(examples: Sequence[Example]) -> dict[str, float]:
+def weights(examples: Sequence[Example]) -> dict[str, float]:
     """Return case id to what judging it right is worth: the mean over all is balanced accuracy."""
     count = {label: sum(e.bad is label for e in examples) for label in (True, False)}
     classes = sum(n > 0 for n in count.values())
