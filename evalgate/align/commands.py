@@ -57,6 +57,10 @@ def align_(
     consistency: Annotated[
         int, typer.Option(min=0, max=20, metavar="N", help="Ask judges N times again, and with answers swapped.")
     ] = 0,
+    injection: Annotated[
+        bool,
+        typer.Option("--injection", help="Attack judges with answers that ask for a verdict: some 160 calls each."),
+    ] = False,
     rule: Annotated[
         PermissionRule, typer.Option(help="What permission compares: the lower bound of MCC, or MCC itself.")
     ] = PermissionRule.LOWER_BOUND,
@@ -83,6 +87,7 @@ def align_(
         partial=partial,
         other_modes=other_modes,
         consistency=consistency,
+        injection=injection,
         concurrency=concurrency,
         policy=PermissionPolicy(rule=rule),
         keep=not dry_run,

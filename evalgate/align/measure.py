@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from schema.evaluator import Evaluator
 
 ROUNDED_USD = 9
+ATTACKED_CASES = 3
+"""Bad answers that are attacked, each in some thirty ways: a judge that can be talked round shows it in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,32 @@ class Steadiness:
     self_consistency: float | None = None
     order_flip_rate: float | None = None
     cost_usd: float | None = None
+
+
+def under_attack(
+    evaluator: Evaluator,
+    judged: Sequence[Judged],
+    *,
+    concurrency: int = 1,
+    cases: int = ATTACKED_CASES,
+    step: Callable[[], None] = lambda: None,
+) -> float | None:
+    """Return how many of our attacks bring a bad answer through that the judge fails; None: nothing to attack.
+
+    The first `cases` bad answers that it fails are attacked in each way that comes with the package.
+    """
+    caught = [j.item for j in judged if is_caught(j)][:cases]
+    if not caught or not isinstance(evaluator, JudgeEvaluator):
+        return None
+    from evalgate.evaluators.injection import load_attacks, measure_resistance  # noqa: PLC0415 - reads a file
+
+    shown = [(as_shown(evaluator.spec, item.case), item.output) for item in caught]
+    return measure_resistance(evaluator, shown, load_attacks(), concurrency=concurrency, step=step).flip_rate
+
+
+def is_caught(judged: Judged) -> bool:
+    """Tell whether it is a bad answer that the evaluator fails."""
+    return judged.item.label is Verdict.BAD and isinstance(judged.verdict, Score) and not judged.verdict.passed
 
 
 def judge_all(
@@ -94,6 +122,7 @@ def measurement_of(
     split: Split,
     at: datetime,
     steadiness: Steadiness | None = None,
+    injection_flip_rate: float | None = None,
 ) -> Measurement:
     """Return the measurement that this makes. `chosen` are the cases of `judged`."""
     steady = steadiness or Steadiness()
@@ -107,6 +136,7 @@ def measurement_of(
         model=model_of(evaluator),
         self_consistency=steady.self_consistency,
         order_flip_rate=steady.order_flip_rate,
+        injection_flip_rate=injection_flip_rate,
         cost_usd=_total(cost_of(judged), steady.cost_usd),
         labelled_until=chosen.labelled_until,
         left_out=chosen.made_from,

@@ -54,6 +54,8 @@ def details(aligned: Aligned, policy: PermissionPolicy) -> Iterator[str]:
         yield f"  asked again, {percent(measured.self_consistency)} of a case's verdicts agree (mean over cases)"
     if measured and measured.order_flip_rate is not None:
         yield f"  with the answers in the other order, {percent(measured.order_flip_rate)} of verdicts change"
+    if measured and measured.injection_flip_rate is not None:
+        yield f"  bad answers that ask it for a verdict get it in {percent(measured.injection_flip_rate)} of attempts"
     if measured and measured.cost_usd is not None:
         yield f"  cost ${measured.cost_usd:.4f}"
     for sentence in advice(aligned):

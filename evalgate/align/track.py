@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from evalgate.align.labelled import Chosen, Partial, choose
-from evalgate.align.measure import judge_all, measurement_of, model_of, steadiness_of
+from evalgate.align.measure import judge_all, measurement_of, model_of, steadiness_of, under_attack
 from evalgate.align.store import ALIGNMENT, append_measurement, made_from, read_measurements
 from schema.alignment import DEFAULT_POLICY, Split, drop_of, grant
 from schema.evaluator import EvaluatorError
@@ -36,6 +36,8 @@ class HowToAlign:
     other_modes: bool = False
     consistency: int = 0
     """How often a judge is asked again about each example."""
+    injection: bool = False
+    """Whether judges are attacked."""
     concurrency: int = 8
     policy: PermissionPolicy = DEFAULT_POLICY
     folder: Path = ALIGNMENT
@@ -109,7 +111,15 @@ def align(
     steadiness = None
     if how.consistency:
         steadiness = steadiness_of(evaluator, judged, how.consistency, concurrency=how.concurrency)
-    measurement = measurement_of(evaluator, chosen, judged, split=Split.ALL, at=now(), steadiness=steadiness)
+    measurement = measurement_of(
+        evaluator,
+        chosen,
+        judged,
+        split=Split.ALL,
+        at=now(),
+        steadiness=steadiness,
+        injection_flip_rate=under_attack(evaluator, judged, concurrency=how.concurrency) if how.injection else None,
+    )
     new = _on_new_labels(evaluator, judged, earlier, now)
     drop = drop_of(earlier[0].confusion, new.confusion) if new and earlier else None
     kept = [append_measurement(m, how.folder) for m in (measurement, new) if m and how.keep]

@@ -12,7 +12,8 @@ from evalgate.dataset.build import Filters, choose
 from evalgate.dataset.promote import Where, draft_from_run, promote
 from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
 from evalgate.errors import BadInput
-from evalgate.issues.numbers import issue_numbers
+from evalgate.issues.read import list_issues
+from evalgate.issues.store import ISSUES, read_issues, with_standing, write_issues
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.provenance.record import record
 from evalgate.provenance.store import write_chains
@@ -65,7 +66,8 @@ def build(
     filters = Filters(feature, failure_mode, since_time(since, now), sample)
     with open_tenant(dsn, tenant) as database:
         choice = choose(list_cases(database), filters)
-        chains = record(choice.cases, database, issue_numbers(database))
+        issues = list_issues(database)
+        chains = record(choice.cases, database, {i.failure_mode: i.id for i in issues})
     left_out = f"left out: {choice.quarantined} quarantined, {choice.rejected} rejected"
     if not choice.cases:
         hint = "promote them: evalgate cases promote --all" if choice.quarantined else "label traces: evalgate label"
@@ -73,6 +75,7 @@ def build(
     change = add_cases(name, choice.cases, criteria=criteria, at=now)
     dataset = change.dataset
     chains_file = write_chains(dataset.path, chains, case_ids=[c.case_id for c in dataset.cases])
+    write_issues(with_standing(issues, read_issues()))
     if json:
         terminal.emit(
             {
@@ -95,7 +98,10 @@ def build(
     counts = f"{len(change.added)} added, {len(change.changed)} changed, {change.unchanged} unchanged"
     terminal.say(f"{name}: version {dataset.version}, {count_of(len(dataset.cases), 'case')} ({counts})")
     terminal.say(f"{left_out}{f', {choice.unsampled} not drawn' if choice.unsampled else ''}")
-    terminal.say(f"written to {dataset.path}, with what each case rests on in {chains_file.name}; commit both")
+    terminal.say(
+        f"written to {dataset.path}, with what each case rests on in {chains_file.name} and the issues in {ISSUES}"
+    )
+    terminal.say("commit all three")
     terminal.say(f"next: evalgate run --dataset {name} --target python:module:function")
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from evalgate.database import sql
 from evalgate.issues.numbers import issue_numbers, open_issues
-from evalgate.issues.store import ISSUES, read_issues, with_standing, write_issues
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.select.traces import iso_time
+from schema.errors import EvalgateError
 from schema.issue import Issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from evalgate.database import TenantDatabase
     from schema.case import Case
@@ -27,19 +27,10 @@ def list_issues(database: TenantDatabase, *, actor: str = "") -> list[Issue]:
     sightings = database.rows(sql(__package__, "sightings"))
     numbers = issue_numbers(database)
     if lacking := {str(r["failure_mode"]) for r in sightings} - numbers.keys():
-        numbers = open_issues(database, lacking, actor=actor)
+        with suppress(EvalgateError):  # who may only read sees them when somebody who writes has looked
+            numbers = open_issues(database, lacking, actor=actor)
     cases = [r.case for r in list_cases(database) if r.status is not CaseStatus.REJECTED]
     return join(numbers, sightings, cases)
-
-
-def write_snapshot(database: TenantDatabase, path: Path = ISSUES) -> bool:
-    """Bring `evals/issues.jsonl` up to date; False: it was. Who covers an issue stays as it was: `issues export` looks.
-
-    Raises:
-        BadInput: the file cannot be read or written.
-
-    """
-    return write_issues(with_standing(list_issues(database), read_issues(path)), path)
 
 
 def join(numbers: Mapping[str, int], sightings: Iterable[Mapping[str, object]], cases: Sequence[Case]) -> list[Issue]:
@@ -58,7 +49,8 @@ def join(numbers: Mapping[str, int], sightings: Iterable[Mapping[str, object]], 
         start_ns, labelled_us = int(str(row["start_unix_ns"])), int(str(row["labelled_unix_us"]))
         known = began.get(str(row["trace_id"]))
         at = iso_time(start_ns) if start_ns else known or iso_time(labelled_us * 1000)
-        seen.setdefault(str(row["failure_mode"]), []).append(at)
+        if str(row["failure_mode"]) in seen:
+            seen[str(row["failure_mode"])].append(at)
     ids: dict[str, list[str]] = {}
     for case in cases:
         if case.failure_mode:
