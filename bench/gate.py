@@ -56,6 +56,7 @@ Z_95_ONE_SIDED: Final = 1.6448536269514722
 OURS: Final = "ours"
 PASS_CHANCES: Final = (0.98, 0.6, 0.05)
 """Of a case to pass: nearly always, now and then, hardly ever."""
+HARM_DRAWS: Final = 200
 MIX: Final = (0.7, 0.15, 0.15)
 
 
@@ -236,7 +237,7 @@ def _harm_of(world: World, effect: float, random: Generator) -> tuple[float, flo
 
     def passing(harm: float) -> float:
         found = []
-        for _ in range(400):
+        for _ in range(HARM_DRAWS):
             scores = draw(world, harm, chances_of(world, random), random) >= 0.8
             found.append(float(scores.all(0).mean()))
         return float(np.mean(found))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 PRECISION = 5e-4
 NEGLIGIBLE = 1e-7
@@ -43,29 +44,49 @@ class _Counted:
 
         self.n, self.alpha, self.least_drop = n, alpha, least_drop
         self._logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, min(n, MOST_COUNTED) + 1)))))
-        self._needed: dict[int, int] = {}
+        self._least = np.full(len(self._logs), -1)
 
     def power(self, noise: float, drop: float) -> float:
+        import numpy as np  # noqa: PLC0415 - see the package
+
         broken, repaired = noise / 2 + drop, noise / 2
         if broken + repaired > 1 + 1e-12:
             return 0.0
         if self.n > MOST_COUNTED:
             return self._normal_power(noise, drop)
-        changed_chance = self._binomial(self.n, min(1.0, broken + repaired))
-        total = 0.0
-        for changed in (changed_chance > NEGLIGIBLE).nonzero()[0]:
-            m = int(changed)
-            if m and (least := self._least_broken(m)) <= m:
-                total += changed_chance[m] * float(self._binomial(m, broken / (broken + repaired))[least:].sum())
-        return min(1.0, float(total))
+        chance = self._binomial(self.n, min(1.0, broken + repaired))
+        m = (chance > NEGLIGIBLE).nonzero()[0]
+        m = m[m > 0]
+        least = self._least_broken(m)
+        m, least = m[least <= m], least[least <= m]
+        if not len(m):
+            return 0.0
+        if repaired <= 0:
+            return min(1.0, float(chance[m].sum()))
+        k = np.arange(int(least.min()), int(m.max()) + 1)
+        shown = self._pairs(m, k, broken / (broken + repaired)) * (k >= least[:, None])
+        return min(1.0, float(chance[m] @ shown.sum(1)))
 
-    def _least_broken(self, changed: int) -> int:
+    def _least_broken(self, changed: Ints) -> Ints:
         """Return how many of so many changed verdicts must be broken ones to show a drop; more than all: none do."""
-        if changed not in self._needed:
-            tail = self._binomial(changed, 0.5)[::-1].cumsum()[::-1]
-            least = changed + 1 - int((tail < self.alpha).sum())
-            self._needed[changed] = max(least, math.floor((changed + self.least_drop * self.n) / 2 + 1e-9) + 1)
-        return self._needed[changed]
+        import numpy as np  # noqa: PLC0415 - see the package
+
+        new = changed[self._least[changed] < 0]
+        if len(new):
+            tail = self._pairs(new, np.arange(int(new.max()) + 1), 0.5)[:, ::-1].cumsum(1)[:, ::-1]
+            insignificant = (tail >= self.alpha).sum(1)  # of counts beyond all, the tail is 0
+            by_effect = np.floor((new + self.least_drop * self.n) / 2 + 1e-9).astype(np.int64) + 1
+            self._least[new] = np.maximum(insignificant, by_effect)
+        return np.asarray(self._least[changed])
+
+    def _pairs(self, changed: Ints, broken: Ints, share: float) -> Floats:
+        """Return the chance of each count of broken ones (columns) among each count of changed ones (rows)."""
+        import numpy as np  # noqa: PLC0415 - see the package
+
+        m, k = changed[:, None], broken[None, :]
+        rest = np.maximum(m - k, 0)
+        logs = self._logs[m] - self._logs[k] - self._logs[rest] + k * math.log(share) + rest * math.log1p(-share)
+        return np.asarray(np.where(k <= m, np.exp(logs), 0.0))
 
     def _binomial(self, n: int, share: float) -> Floats:
         """Return the chance of 0 to n successes."""
