@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from evalgate.errors import BadInput
 from evalgate.gate.compatible.checks import DEFAULT_REGRESSION_THRESHOLD
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ class Inconclusive(StrEnum):
 
 class GroupedCommand(TyperCommand):
     """A command whose help shows options by their panel; typer does that only with markup, which we keep off."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line. A command to run stands behind `--`: a word that is there by mistake is not run."""
+        behind = args[args.index("--") + 1 :] if "--" in args else []
+        rest = super().parse_args(ctx, args)
+        words = ctx.params.get("command") or []
+        if len(words) != len(behind):
+            raise BadInput(f"{words[0]!r} is no option of evalgate gate. To run a command: evalgate gate -- COMMAND")
+        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what stands behind the name in the usage line."""

@@ -12,9 +12,9 @@ Any of them may be left out. ${env:NAME} and ${env:NAME:-default} are expanded, 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evalgate.errors import BadInput
 from evalgate.files import read_text
@@ -58,6 +58,13 @@ class GateSettings(_Strict):
     """Least share of the project's own tests that must pass."""
     runs: tuple[DatasetRun, ...] = ()
     policy: GatePolicy = GatePolicy()
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError("write a list, such as [pytest, -q]: no shell reads it")  # noqa: TRY004 - pydantic's way
+        return value
 
     @model_validator(mode="after")
     def _holds_together(self) -> GateSettings:
