@@ -149,7 +149,7 @@ FIELDS = (
     Field("code", FILE_NAME, default=None, description="A Python file beside this one: def evaluate(case, output)."),
     Field("judge", _inner(JUDGE, "a judge"), default=None, description="A model that is asked for a score."),
     Field("use", TEXT, default=None, description="An evaluator of an installed package."),
-    Field("with", OBJECT, default={}, description="The settings of that evaluator."),
+    Field("with", OBJECT, default=None, description="The settings of that evaluator."),
     Field(
         "applies_to",
         Kind(_read_applies_to, {"anyOf": [{"const": "all"}, APPLIES_TO.schema()]}, applies_to_json),
@@ -173,14 +173,14 @@ def _spec(**said: Any) -> EvaluatorSpec:
         raise ValueError("lacks 'rule' (or 'code', 'judge', 'use'): what makes an output good")
     if len(given) > 1:
         raise ValueError(f"has {' and '.join(map(repr, given))}; it can have one of them")
-    if settings and given != ["use"]:
+    if settings is not None and given != ["use"]:
         raise ValueError("has 'with', which says how an evaluator of another package is set; it lacks 'use'")
     value = bodies[given[0]]
     body: Body = value
     if given == ["code"]:
         body = Code(value)
     elif given == ["use"]:
-        body = Plugin(value, settings)
+        body = Plugin(value, settings or {})
     natural = EvalType.LLM_JUDGE if isinstance(body, Judge) else EvalType.RULE
     eval_type = said.pop("eval_type") or natural
     if eval_type is not natural and not isinstance(body, Plugin):
