@@ -17,12 +17,13 @@ from schema.evaluator import EvalType, Evidence
 from schema.statistics import effective_n, wilson_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from evalgate.gate.base import Verdict
     from evalgate.gate.decision import Comparison, EvalResult
     from evalgate.gate.paired import Pairs
     from evalgate.gate.policy import GatePolicy, GroupPolicy
+    from schema.issue import Issue
     from schema.run import Result, Run
 
 
@@ -46,6 +47,7 @@ def data_checks(run: Run, judged: int, policy: GatePolicy) -> list[Check]:
             f"Fix the cause and run again, or allow them: --allow-errors {len(errors)}"
         )
         checks.append(_error("data:errors", sentence, [r.case_id for r in errors]))
+    checks += _broken_attempts(run)
     aside = run.set_aside
     if len(aside) > policy.allow_set_aside:
         lines = ", ".join(str(a.line) for a in aside[:3]) + (", ..." if len(aside) > 3 else "")
@@ -60,6 +62,56 @@ def data_checks(run: Run, judged: int, policy: GatePolicy) -> list[Check]:
             "Write one for their failure modes in evals/evaluators, or give one 'applies_to: all'"
         )
         checks.append(_error("data:judged", sentence))
+    return checks
+
+
+def _broken_attempts(run: Run) -> list[Check]:
+    """Return how many attempts broke of cases that have a verdict from others: told, for fewer attempts know less."""
+    rows = [r for r in run.results if r.verdicts]
+    broken = [r.case_id for r in rows for a in r.attempts if a.error is not None]
+    if not broken:
+        return []
+    total = sum(len(r.attempts) for r in rows)
+    sentence = f"{count_of(len(broken), 'attempt')} of {total} broke; their cases are judged by the other attempts"
+    return [
+        Check(
+            id="data:attempts",
+            evidence=Evidence.INTEGRITY,
+            status=CheckStatus.INFO,
+            blocking=False,
+            sentence=sentence,
+            value=len(broken) / total,
+            n=total,
+            cases=tuple(dict.fromkeys(broken)),
+        )
+    ]
+
+
+def issue_checks(verdicts: Mapping[str, Verdict], comparison: Comparison, issues: Iterable[Issue]) -> list[Check]:
+    """Return issues of which every case passes now and one failed before: somebody should verify the fix."""
+    repaired = set(comparison.repaired)
+    checks = []
+    for issue in issues:
+        mine = [i for i in issue.cases if i in verdicts]
+        mended = tuple(i for i in mine if i in repaired)
+        if mended and all(verdicts[i].passed for i in mine):
+            sentence = (
+                f"issue {issue.id} ({issue.failure_mode}): all of its {count_of(len(mine), 'case')} pass now, "
+                f"{len(mended)} failed before. See whether it is gone from production, too"
+            )
+            checks.append(
+                Check(
+                    id=f"issue:{issue.id}",
+                    evidence=Evidence.OUTCOME,
+                    status=CheckStatus.INFO,
+                    blocking=False,
+                    sentence=sentence,
+                    failure_mode=issue.failure_mode,
+                    issue=issue.id,
+                    n=len(mine),
+                    cases=mended,
+                )
+            )
     return checks
 
 
@@ -272,6 +324,8 @@ def must_not_break_check(run: Run, pairs: Pairs, results: Sequence[EvalResult], 
         if sure
         else (f"none of {count_of(len(looked_at), 'case')} that passed before fails now")
     )
+    if sure and not any(r.attempts[1:] for r in run.results):
+        sentence += " (attempted once: evalgate run --repeats 3 tells broken from flaky)"
     if unsure:
         sentence += f"; {count_of(len(unsure), 'case')} with attempts that disagree left out"
     evidence = {r.evidence for r in blocking if r.evaluator in (always or every)}

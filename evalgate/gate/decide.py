@@ -20,6 +20,7 @@ from evalgate.gate.checks import (
     data_checks,
     flaky_check,
     group_checks,
+    issue_checks,
     loss_checks,
     must_not_break_check,
     rate_checks,
@@ -70,7 +71,7 @@ def decide(
     verdicts = _verdicts(cases, blocking)
     pairs = pair(run, base) if base is not None else None
     comparison = compare(run, pairs, blocking) if pairs is not None else None
-    open_issues = {i.failure_mode: i for i in issues}
+    by_mode = {i.failure_mode: i for i in issues}
 
     failed = {
         e: [r.case_id for r in run.results if (v := given.get(r.case_id)) is not None and not v.passed]
@@ -85,11 +86,12 @@ def decide(
         *(paired_checks(pairs, results, policy, comparison.evaluators_changed) if pairs and comparison else ()),
         *group_checks(run, verdicts, by_evaluator, results, policy),
         *flaky_check(verdicts, policy),
+        *(issue_checks(verdicts, comparison, by_mode.values()) if comparison else ()),
         *trajectory_checks(run, pairs, policy),
     ]
     regressions = set(comparison.regressions) if comparison else set()
     modes = {r.case_id: r.failure_mode for r in run.results}
-    checks = [_with_issue(c, regressions, modes, open_issues) for c in checks]
+    checks = [_with_issue(c, regressions, modes, by_mode) for c in checks]
     status, sentence = _judge(checks, verdicts)
     return Decision(
         status=status,
@@ -98,10 +100,10 @@ def decide(
         checks=tuple(checks),
         evidence=evidence_scores(results, checks),
         eval_results=results,
-        failing=_failing(run, verdicts, blocking, regressions, open_issues),
+        failing=_failing(run, verdicts, blocking, regressions, by_mode),
         watched=tuple(
             f
-            for f in _failing(run, _verdicts(cases, watching), watching, set(), open_issues)
+            for f in _failing(run, _verdicts(cases, watching), watching, set(), by_mode)
             if (v := verdicts.get(f.result.case_id)) is None or v.passed
         ),
         errors=tuple(r for r in run.results if r.error is not None),

@@ -17,7 +17,7 @@ from schema.alignment import Confusion, Measurement, Permission, PermissionRule,
 from schema.case import dataset_version, parse_case
 from schema.evaluator import EvalType, Evidence
 from schema.issue import Issue, IssueStatus
-from schema.run import EvaluatorUsed, SetAside
+from schema.run import ErrorKind, EvaluatorUsed, SetAside
 from tests.evalgate.builders import attempt, result, run_of
 
 if TYPE_CHECKING:
@@ -263,6 +263,22 @@ def test_the_five_kinds_of_evidence_stand_apart() -> None:
     failed = decide(run_of(rows, used), None, GatePolicy(threshold=0.6))
     assert {s.evidence: s.status for s in failed.evidence}[Evidence.OUTCOME] is CheckStatus.FAIL
     assert {s.evidence: s.status for s in failed.evidence}[Evidence.BEHAVIOUR] is CheckStatus.PASS
+
+
+def test_attempts_that_broke_beside_others_are_told() -> None:
+    run = run_of([result("a", attempts=[attempt(1), attempt(2, error=ErrorKind.TIMEOUT)]), result("b")])
+    decision = decide(run, None)
+    assert decision.status is Status.PASS
+    assert "1 attempt of 3 broke" in check(decision, "data:attempts").sentence
+
+
+def test_an_issue_whose_cases_all_pass_again_is_to_be_verified() -> None:
+    before = base_of(run_of([result("a", passed=False), result("b")]))
+    issue = replace(OPEN, cases=("a", "b", "elsewhere"))
+    told = check(decide(run_of([result("a"), result("b")]), before, GatePolicy(), (issue,)), "issue:3")
+    assert (told.status, told.issue, told.cases) == (CheckStatus.INFO, 3, ("a",))
+    half = decide(run_of([result("a"), result("b", passed=False)]), before, GatePolicy(), (issue,))
+    assert "issue:3" not in {c.id for c in half.checks}
 
 
 OPEN = Issue(3, "m", occurrences=4)
