@@ -1,0 +1,274 @@
+"""From labels to files: what is written, what is left alone, and what a person is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from evalgate.align.store import latest, made_from, read_measurements
+from evalgate.app import run
+from evalgate.errors import BadInput
+from evalgate.evaluators.load import load_evaluator, load_evaluators
+from evalgate.files import to_json_line
+from evalgate.generate.examples import choose_examples
+from evalgate.generate.measure import judge_all
+from evalgate.generate.pipeline import generate
+from evalgate.generate.request import Method, Request, build_spec
+from evalgate.generate.split import split_examples
+from evalgate.generate.write import Place, slug_of, write_evaluator
+from schema.alignment import Permission
+from schema.case import case_to_json
+from schema.evaluator import ID, EvalType, Judge, Regex, Score, spec_to_yaml
+from tests.evalgate.generate.planted import MODE, Learner, noise, planted, seemingly_polite
+from tests.evalgate.generate.test_search import promise
+from tests.tools.fake_openai import FakeOpenAI
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from evalgate.generate.outcome import Outcome
+    from schema.case import Case
+
+AT = datetime(2026, 11, 20, 9, tzinfo=UTC)
+ID_OF_MODE = "policy-hallucination"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(ID_OF_MODE, tmp_path)
+
+
+def generated(place: Place, cases: list[Case], **settings: Any) -> Outcome:
+    return generate(choose_examples(cases, MODE), replace(Request(place, AT, shuffles=39), **settings))
+
+
+def test_a_rule_is_written_measured_on_its_test_and_may_block(place: Place) -> None:
+    outcome = generated(place, planted(60, promise), issue=3)
+    assert outcome.written
+    evaluator = load_evaluator(place.file)
+    spec = evaluator.spec
+    assert (spec.failure_mode, spec.eval_type, spec.coverage_target) == (MODE, EvalType.RULE, "3")
+    assert spec.generated is not None
+    assert (spec.generated.method, spec.generated.issue, spec.generated.version) == ("rule_search", 3, spec.version)
+    measurement = latest(spec.id, spec.version, place.alignment)
+    assert measurement is not None
+    assert measurement.confusion.n == len(outcome.split.test)
+    assert measurement.confusion.mcc == spec.mcc_score == 1
+    assert outcome.grant is not None
+    assert outcome.grant.permission is Permission.BLOCK
+    assert made_from(spec.id, place.alignment) == {e.case.case_id for e in outcome.split.search}
+    again = judge_all(evaluator, outcome.split.test)
+    assert all(isinstance(j.verdict, Score) and j.is_right for j in again)
+
+
+def test_noise_gives_no_evaluator(place: Place) -> None:
+    for seed in range(8):
+        outcome = generated(place, planted(40, noise, seed=seed), seed=seed)
+        assert outcome.chosen is None
+        assert outcome.rule is not None
+        assert outcome.rule.rejected
+    assert not place.file.exists()
+    assert not place.alignment.exists()
+
+
+def test_too_few_labels_are_told_by_class(place: Place) -> None:
+    outcome = generated(place, planted(12, promise, bad=lambda n: n < 4))
+    assert (outcome.missing_bad, outcome.missing_good) == (2, 0)
+    assert outcome.not_written == "there are too few labels to hold any out"
+    assert outcome.rule is None
+
+
+def test_a_dry_run_commits_nothing(place: Place) -> None:
+    outcome = generated(place, planted(40, promise), dry_run=True)
+    assert outcome.chosen is not None
+    assert outcome.not_written == "this is a dry run"
+    assert not place.file.exists()
+    assert not place.split.exists()
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda text: text.replace("days", "weeks").replace("week", "year"), "changed what it judges"),
+        (lambda text: text + "# seen by Legal\n", "edited it"),
+        (lambda text: text[: text.index("generated:")], "a person wrote it"),
+    ],
+)
+def test_a_file_that_a_person_touched_is_left_alone(place: Place, edit: Any, told: str) -> None:
+    assert generated(place, planted(40, promise)).written
+    text = edit(place.file.read_text())
+    place.file.write_text(text)
+    outcome = generated(place, planted(60, promise))
+    assert not outcome.written
+    assert outcome.not_written is not None
+    assert told in outcome.not_written
+    assert place.file.read_text() == text
+    forced = generated(place, planted(60, promise), force=True)
+    assert forced.written
+    earlier = list((place.work / "earlier").glob("*.yaml"))
+    assert text in [p.read_text() for p in earlier]
+
+
+def test_generating_again_keeps_wishes_and_history_and_compares_on_the_same_test(place: Place) -> None:
+    first = generated(place, planted(40, promise))
+    spec = load_evaluator(place.file).spec
+    place.file.write_text(spec_to_yaml(replace(spec, threshold=0.95, must_not_break=True)))
+    second = generated(place, planted(80, promise))
+    assert second.written
+    assert second.before is not None
+    assert second.before.confusion is not None
+    assert second.before.confusion.n == len(second.split.test)
+    assert {e.case.case_id for e in first.split.test} <= {e.case.case_id for e in second.split.test}
+    kept = load_evaluator(place.file).spec
+    assert (kept.threshold, kept.must_not_break) == (0.95, True)
+    assert len(read_measurements(ID_OF_MODE, place.alignment)) == 2
+
+
+def rare_names(is_bad: bool, rng: random.Random) -> str:  # noqa: FBT001 - the seam of `planted`
+    """Answer badly with one word mostly, and else with a name that never comes twice."""
+    if not is_bad:
+        return noise(is_bad, rng)
+    name = "zq" + "".join(rng.choices("abcdefgh", k=9)) + "q"
+    return f"{noise(is_bad, rng)} {'Guaranteed' if rng.random() < 0.7 else name}."
+
+
+def test_a_worse_one_does_not_replace_a_better_one(place: Place) -> None:
+    cases = planted(80, rare_names)
+    wise = build_spec(
+        Regex(r"\bGuaranteed\b|\bzq\w+q\b", negated=True), "", choose_examples(cases, MODE), Request(place, AT), None
+    )
+    write_evaluator(place, wise, split_examples(MODE, choose_examples(cases, MODE).items), None)
+    outcome = generated(place, cases)
+    assert outcome.before is not None
+    assert outcome.before.hand_edited is None
+    assert outcome.before.confusion is not None
+    assert outcome.chosen is not None
+    assert outcome.before.confusion.mcc == 1
+    assert outcome.chosen.mcc < 1
+    assert outcome.not_written is not None
+    assert "the one before agrees better on the same test" in outcome.not_written
+    assert load_evaluator(place.file).spec == wise
+    assert generated(place, cases, force=True).written
+    assert load_evaluator(place.file).spec != wise
+
+
+@pytest.mark.parametrize(
+    ("mode", "slug"),
+    [
+        ("policy_hallucination", "policy-hallucination"),
+        ("Tool Loop", "tool-loop"),
+        ("../../etc/passwd", "etc-passwd-"),
+        ("überlange Antwort", "uberlange-antwort-"),
+        ("幻覚", "mode-"),
+        ("x" * 120, "x" * 60 + "-"),
+        ("..", "mode-"),
+    ],
+)
+def test_a_failure_mode_becomes_a_harmless_file_name(mode: str, slug: str) -> None:
+    found = slug_of(mode)
+    assert found.startswith(slug)
+    assert ID.fullmatch(found)
+    assert (found == slug) == (not slug.endswith("-"))
+    assert Place(found).file.parent.as_posix() == "evals/evaluators"
+
+
+def test_a_damaged_split_is_named_with_what_to_do(place: Place) -> None:
+    place.split.parent.mkdir(parents=True)
+    place.split.write_text('{"schema": "evalgate/split/9"}')
+    with pytest.raises(BadInput, match=r"split\.json.*remove it to start anew"):
+        generated(place, planted(40, promise))
+
+
+def test_without_a_model_no_judge_is_tried_and_that_is_told(place: Place) -> None:
+    outcome = generated(place, planted(40, noise, seed=2), method=Method.JUDGE)
+    assert outcome.judge is None
+    assert any("--judge-model" in remark for remark in outcome.remarks)
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOpenAI]:
+    with FakeOpenAI(Learner()) as server:
+        yield server
+
+
+def write_dataset(folder: Path, cases: list[Case]) -> None:
+    (folder / "evals/datasets").mkdir(parents=True, exist_ok=True)
+    (folder / "evals/datasets/d.jsonl").write_text("".join(to_json_line(case_to_json(c)) + "\n" for c in cases))
+
+
+def test_the_command_shows_the_rule_its_chance_and_its_test(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dataset(project, planted(50, promise))
+    assert run(["evals", "generate", "--dataset", "d"]) == 0
+    told = capsys.readouterr().out
+    assert f"{MODE}: 25 bad and 25 good examples" in told
+    assert "fails an output that" in told
+    assert "with shuffled labels" in told
+    assert "0 of 11 good raise a false alarm" in told or "0 of 12 good raise a false alarm" in told
+    assert "permission block" in told
+    assert (project / "evals/evaluators/policy-hallucination.yaml").exists()
+
+
+def test_the_command_makes_a_judge_where_no_rule_holds(
+    project: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(project, planted(44, seemingly_polite))
+    models = ["--judge-model", "judge-1", "--judge-url", fake.base_url, "--judge-price", "1/2"]
+    assert run(["evals", "generate", "--dataset", "d", "--json", *models]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["rule"]["rejected"]
+    assert said["judge"]["stopped"] == "every validation example is judged right"
+    assert said["judge"]["calls"] == fake.calls
+    assert said["judge"]["cost_usd"] > 0
+    assert said["permission"]["permission"] == "block"
+    (evaluator,) = load_evaluators(project / "evals/evaluators", chat=lambda _: None)  # type: ignore[arg-type,return-value]  # never asked
+    assert isinstance(evaluator.spec.body, Judge)
+    assert evaluator.spec.body.model == "judge-1"
+    assert "recompute the product" in evaluator.spec.body.criteria
+    assert evaluator.spec.version == said["chosen"]["version"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--failure-mode", "polcy"], "no case is labelled bad with the failure mode 'polcy'"),
+        (["--issue", "7"], "has no issue 7"),
+        (["--issue", "7", "--failure-mode", "x"], "say the same"),
+        (["--method", "magic"], "auto, rule, judge"),
+        (
+            ["--judge-model", "m", "--judge-url", "http://127.0.0.1:1/v1", "--max-calls", "5"],
+            "--max-calls 5 is too little",
+        ),
+    ],
+)
+def test_mistakes_are_told_with_what_to_do(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    write_dataset(project, planted(40, promise))
+    assert run(["evals", "generate", "--dataset", "d", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_nothing_found_exits_1_and_says_where_the_log_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dataset(project, planted(40, noise, seed=4))
+    assert run(["evals", "generate", "--dataset", "d"]) == 1
+    told = capsys.readouterr().out
+    assert "Nothing was written" in told
+    assert "considered.jsonl" in told
+
+
+def test_an_issue_of_the_snapshot_names_the_failure_mode(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dataset(project, planted(40, promise))
+    (project / "evals/issues.jsonl").write_text(
+        json.dumps({"id": 3, "failure_mode": MODE, "status": "open", "occurrences": 20}) + "\n"
+    )
+    assert run(["evals", "generate", "--dataset", "d", "--issue", "3", "--dry-run"]) == 0
+    assert MODE in capsys.readouterr().out
