@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalgate.align import attack
 from evalgate.align import commands as align_commands
 from evalgate.evals import issues, upkeep
 from evalgate.generate import commands as generate_commands
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = new_app(HELP)
     generate_commands.register(group)
     align_commands.register(group)
+    attack.register(group)
     upkeep.register(group)
     app.add_typer(group, name="evals")
     issues.register(app)

@@ -91,7 +91,10 @@ class ModelCache:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.parent.parent.is_dir():
+        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (path.parent.parent / ".gitignore").write_text("*\n", encoding="ascii")  # nobody means to commit them
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")  # mode 0600
     temporary = Path(name)
     try:

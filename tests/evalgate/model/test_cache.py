@@ -100,7 +100,8 @@ def test_only_its_owner_reads_it_and_no_key_is_in_it(tmp_path: Path) -> None:
     model_of(Script([ok()]), cache=ModelCache(folder), settings=settings).complete(ASKED)
     (file,) = files(folder)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(f.stat().st_mode) for f in (folder, file.parent)} == {0o700}
+    assert (folder / ".gitignore").read_text() == "*\n"
     assert "secret" not in file.read_text()
     assert json.loads(file.read_text())["answer"]["text"] == "hi"
 

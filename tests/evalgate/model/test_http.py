@@ -84,6 +84,7 @@ def test_a_server_that_stumbles_is_asked_again(fake: FakeOpenAI, bad: Reply) -> 
         (Cut(5), K.CONNECTION),
         (Raw(b"x" * (9 << 20)), K.MALFORMED),
     ],
+    ids=["429", "500", "401", "no JSON", "cut", "huge"],
 )
 def test_a_server_that_stays_down_is_an_error_in_one_line(fake: FakeOpenAI, bad: Reply, kind: K) -> None:
     fake.answers = [bad]
