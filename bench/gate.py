@@ -11,6 +11,8 @@ here computes a p-value of its own for ours. Beside it stand gates as people bui
     5 points             red when one is lower by more than 5 points
     10 points            red when one is lower by more than 10 points
     a test each          McNemar's exact test, or a paired t test, of each evaluator at 5 %, cases taken as independent
+    must not break       our policy for deterministic evaluators: red when a case that passed fails, and no attempt of
+                         it says otherwise. These worlds answer by chance, which that policy is not made for
 
 False alarms are red gates of unchanged worlds. Power is counted at the drop that the gate itself states as its minimum
 detectable effect: the median of what it printed in the unchanged worlds.
@@ -35,7 +37,7 @@ from bench.tools.measure import work_folder
 from bench.tools.report import Check, Document, markdown_table
 from evalgate.gate.base import Base, BaseCase
 from evalgate.gate.decision import CheckStatus, EvalResult
-from evalgate.gate.paired import CASES, Pairs, paired_checks
+from evalgate.gate.paired import CASES, Pairs, paired_checks, regressed
 from evalgate.gate.policy import GatePolicy
 from schema.alignment import Grant, Permission, Reason
 from schema.evaluator import EvalType, Evidence
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 ALPHA: Final = 0.05
 Z_95_ONE_SIDED: Final = 1.6448536269514722
 OURS: Final = "ours"
+MUST_NOT_BREAK: Final = "must not break"
+OTHERS: Final = ("any drop", "5 points", "10 points", "a test each", MUST_NOT_BREAK)
 PASS_CHANCES: Final = (0.98, 0.6, 0.05)
 """Of a case to pass: nearly always, now and then, hardly ever."""
 HARM_DRAWS: Final = 200
@@ -157,15 +161,16 @@ def side_of(world: World, scores: Scores) -> dict[str, BaseCase]:
 
 def gates(
     world: World, harm: float, count: int, random: Generator, policy: GatePolicy
-) -> Iterator[tuple[list[GateCheck], Scores, Scores]]:
-    """Yield the paired checks of so many gates, with the scores of base and head."""
+) -> Iterator[tuple[list[GateCheck], bool, Scores, Scores]]:
+    """Yield the paired checks of so many gates, whether a case broke surely, and the scores of base and head."""
     results = results_of(world)
     for _ in range(count):
         chances = chances_of(world, random)
         then, now = draw(world, 0.0, chances, random), draw(world, harm, chances, random)
         base = Base("base", "v", None, {}, side_of(world, then))
         pairs = Pairs(base, side_of(world, now), frozenset(), tuple(base.cases))
-        yield paired_checks(pairs, results, policy), then, now
+        broken, _ = regressed(pairs, pairs.same, [r.evaluator for r in results])
+        yield paired_checks(pairs, results, policy), bool(broken), then, now
 
 
 def naive(then: Scores, now: Scores, *, graded: bool) -> dict[str, bool]:
@@ -199,12 +204,13 @@ Point = dict[str, Any]
 def measure(world: World, count: int, seed: int, policy: GatePolicy) -> Point:
     """Return what the gates say of one world, unchanged and harmed."""
     random = np.random.default_rng(seed)
-    red: dict[str, int] = {OURS: 0}
+    red: dict[str, int] = {OURS: 0, MUST_NOT_BREAK: 0}
     stated: list[float] = []
     unsure = settled = 0
-    for checks, then, now in gates(world, 0.0, count, random, policy):
+    for checks, broken, then, now in gates(world, 0.0, count, random, policy):
         blocking = [c for c in checks if c.blocking]
         red[OURS] += any(c.status is CheckStatus.FAIL for c in blocking)
+        red[MUST_NOT_BREAK] += broken
         unsure += any(c.status is CheckStatus.INCONCLUSIVE for c in blocking)
         settled += all(c.status is CheckStatus.PASS for c in blocking)
         effect = next(c for c in checks if c.id == CASES).minimum_detectable_effect
@@ -215,7 +221,8 @@ def measure(world: World, count: int, seed: int, policy: GatePolicy) -> Point:
     rate, harm = _harm_of(world, effect, random)
     caught: dict[str, int] = dict.fromkeys(red, 0)
     tries = max(1, count // 2)
-    for checks, then, now in gates(world, harm, tries, random, policy):
+    for checks, broken, then, now in gates(world, harm, tries, random, policy):
+        caught[MUST_NOT_BREAK] += broken
         caught[OURS] += any(c.status is CheckStatus.FAIL for c in checks if c.blocking)
         for name, is_red in naive(then, now, graded=world.graded).items():
             caught[name] += is_red
@@ -249,10 +256,7 @@ def _harm_of(world: World, effect: float, random: Generator) -> tuple[float, flo
 HEADER: Final = (
     "world",
     "false alarms",
-    "any drop",
-    "5 points",
-    "10 points",
-    "a test each",
+    *OTHERS,
     "passes",
     "inconclusive",
     "states",
@@ -263,9 +267,7 @@ HEADER: Final = (
 def _lines(document: Document) -> list[list[str]]:
     lines = []
     for p in document["points"]:
-        alarms = [
-            f"{p['false_alarms'][name]:.1%}" for name in (OURS, "any drop", "5 points", "10 points", "a test each")
-        ]
+        alarms = [f"{p['false_alarms'][name]:.1%}" for name in (OURS, *OTHERS)]
         lines.append(
             [
                 p["world"],

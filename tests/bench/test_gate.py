@@ -36,7 +36,14 @@ def test_a_gate_that_cries_wolf_misses_its_target() -> None:
     quiet: dict[str, Any] = {
         "world": "w",
         "gates": 1000,
-        "false_alarms": {OURS: 0.04, "any drop": 0.5, "5 points": 0.2, "10 points": 0.1, "a test each": 0.1},
+        "false_alarms": {
+            OURS: 0.04,
+            "any drop": 0.5,
+            "5 points": 0.2,
+            "10 points": 0.1,
+            "a test each": 0.1,
+            "must not break": 0.9,
+        },
     }
     point = {**quiet, "power": {OURS: 0.85}, "passed": 0.5, "inconclusive": 0.4, "stated_effect": 0.1}
     assert all(c.is_met for c in checks({"points": [point]}))
