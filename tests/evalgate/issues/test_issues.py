@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.app import run
 from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
 from evalgate.issues.numbers import issue_numbers, open_issues
 from evalgate.issues.read import join, list_issues
 from evalgate.issues.store import issues_of_cases, read_issues, with_standing, write_issues
-from evalgate.review.labels import draft, save, undo
+from evalgate.review.labels import draft, save
 from schema.case import Case, CaseInput, Provenance
 from schema.issue import Issue, IssueStatus, issue_to_json, parse_issue
 from schema.verdict import Label, Verdict
@@ -33,26 +36,37 @@ def say(database: TenantDatabase, trace_id: str, mode: str | None, verdict: Verd
     save(database, [draft(database, Label(trace_id, "", verdict, mode, annotator="ann"))])
 
 
+def annotate(
+    database: TenantDatabase, trace_id: str, mode: str, verdict: str = "bad", *, minute: int = 0, undone: int = 0
+) -> None:
+    """Write a label as it is stored, without its case."""
+    row = {"trace_id": trace_id, "span_id": "", "failure_mode": mode, "verdict": verdict, "annotator": "ann"}
+    at = datetime(2099, 1, 1, 0, minute, tzinfo=UTC)
+    rest = {"annotation_id": f"{trace_id[:2]}-{mode}-{verdict}", "created_at": at, "comment": "", "undone": undone}
+    database.insert_rows("annotations", [{**row, **rest}])
+
+
 def test_labels_open_issues_that_count_traces_and_know_when(traffic: Traffic) -> None:
     db = traffic.database
     for trace_id in (A, B, C):
         traffic.refund(trace_id)
     say(db, B, "tone")
-    say(db, A, "policy")
-    say(db, C, "tone", Verdict.PARTIAL)
-    say(db, C, "tone", Verdict.PARTIAL)
+    assert issue_numbers(db) == {"tone": 1}
+    annotate(db, A, "policy")
+    annotate(db, C, "tone", "partial")
     tone, policy = list_issues(db)
-    assert (tone.id, tone.failure_mode, tone.occurrences, len(tone.cases)) == (1, "tone", 2, 2)
+    assert (tone.id, tone.failure_mode, tone.occurrences, len(tone.cases)) == (1, "tone", 2, 1)
     assert (policy.id, policy.failure_mode, policy.occurrences) == (2, "policy", 1)
     assert (tone.first_seen, tone.last_seen) == (f"{NINE}2:00.000000+00:00", f"{NINE}3:00.000000+00:00")
-    say(db, B, None, Verdict.GOOD)
+    annotate(db, B, "", "good", minute=1)
     assert [i.occurrences for i in list_issues(db)] == [1, 1], "what one says later counts"
-    undo(db, 3, "ann")
+    annotate(db, B, "", "good", minute=2, undone=1)
+    annotate(db, A, "policy", minute=2, undone=1)
     tone, policy = list_issues(db)
-    assert (tone.occurrences, tone.first_seen, tone.is_active) == (1, f"{NINE}2:00.000000+00:00", True)
+    assert (tone.occurrences, tone.first_seen, tone.is_active) == (2, f"{NINE}2:00.000000+00:00", True)
     assert (policy.occurrences, policy.is_active, policy.cases) == (0, False, ()), "its number stays"
-    say(db, A, "tools")
-    assert issue_numbers(db) == {"tone": 1, "policy": 2, "tools": 3}
+    annotate(db, A, "tools", minute=3)
+    assert [(i.id, i.failure_mode) for i in list_issues(db)] == [(1, "tone"), (2, "policy"), (3, "tools")]
     assert issue_numbers(TenantDatabase(db.opened, "other")) == {}
     assert open_issues(TenantDatabase(db.opened, "other"), ["x"], actor="a") == {"x": 1}
 
@@ -78,13 +92,6 @@ def test_two_modes_never_get_one_number_nor_one_mode_two(database: TenantDatabas
     assert sorted(numbers.values()) == [1, 2, 3, 4]
     (written,) = database.opened.rows("SELECT count() AS n FROM issue_events")
     assert written["n"] == 4
-
-
-def test_labels_older_than_issues_get_their_number_when_issues_are_listed(traffic: Traffic) -> None:
-    traffic.refund(A)
-    say(traffic.database, A, "tone")
-    traffic.database.opened.command("TRUNCATE TABLE issue_events")
-    assert [(i.id, i.failure_mode) for i in list_issues(traffic.database, actor="x")] == [(1, "tone")]
 
 
 def test_a_trace_that_expired_was_seen_when_its_case_says_or_else_when_it_was_labelled() -> None:
@@ -151,3 +158,26 @@ def test_files_alone_give_issues_that_keep_their_ids() -> None:
     assert issues[0].cases == ("c1", "case-1")
     assert (issues[0].first_seen, issues[0].last_seen) == (NINE, "2026-11-21")
     assert issues_of_cases(cases, issues) == issues
+
+
+def test_issues_on_the_command_line_and_beside_a_dataset(
+    traffic: Traffic, dsn: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: str) -> str:
+        assert run([*arguments, "--dsn", dsn]) == 0
+        return capsys.readouterr().out
+
+    for trace_id in (A, B):
+        traffic.refund(trace_id)
+    assert "No issues in the database" in command("issues", "list")
+    say(traffic.database, A, "tone")
+    annotate(traffic.database, B, "policy")
+    (row,) = [i for i in json.loads(command("issues", "list", "--json")) if i["id"] == 1]
+    assert (row["failure_mode"], row["occurrences"], row["status"]) == ("tone", 1, "open")
+    shown = command("issues", "show", "2")
+    assert "issue 2: policy, open" in shown
+    assert "next: label 10 more bad ones (0 so far): evalgate label" in shown
+    assert "0 of 2 active issues covered" in command("evals", "coverage")
+    command("cases", "promote", "--all", "--actor", "ann")
+    command("dataset", "build", "--name", "d")
+    assert [(i.id, i.failure_mode) for i in read_issues(project / "evals/issues.jsonl")] == [(1, "tone"), (2, "policy")]
