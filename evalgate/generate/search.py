@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LARGEST = 3
 """Candidates in one rule."""
-BEAM = 40
+BEAM = 24
 """Best rules of one size that the next size is built on."""
 PENALTY = 0.02
 """MCC that one more word in a rule must bring."""

@@ -22,7 +22,7 @@ from evalgate.generate.rule import considered, find_rule
 from evalgate.generate.search import LARGEST, Labels, best_of_each_size, bits_of, fires_of, mcc_of_tables, search
 from schema.alignment import Confusion
 from schema.case import CaseInput
-from schema.evaluator import AppliesTo, EvalType, EvaluatorSpec, Regex
+from schema.evaluator import AppliesTo, EvalType, EvaluatorSpec
 from tests.evalgate.generate.planted import MODE, noise, planted, sentence
 
 if TYPE_CHECKING:
@@ -118,6 +118,19 @@ PLANTED: dict[str, Callable[[bool, random.Random], Any]] = {
 }  # fmt: skip
 
 
+WORDS = {
+    "promise": 'says "days"|does not say "weeks"',
+    "broken_json": "is not JSON",
+    "lacking_field": "lacks /refund/currency",
+    "wrong_type": "/amount is no integer|/amount is no number",
+    "loop": "repeats a call",
+    "wrong_argument": 'calls ship\\(speed="express"\\)',
+    "long_winded": "longer than .* characters",
+    "refusing": "refuses",
+}
+"""What is to be found, where it has a name."""
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_pattern_is_found_and_holds_on_examples_that_were_not_searched(name: str) -> None:
     seen, unseen = (examples_of(40, PLANTED[name], seed=s) for s in (1, 2))
@@ -129,32 +142,22 @@ def test_a_planted_pattern_is_found_and_holds_on_examples_that_were_not_searched
     mcc = confusion_of(judge_all(evaluator, unseen)).mcc
     assert mcc is not None
     assert mcc > 0.9, found.words
+    assert re.fullmatch(WORDS.get(name, ".*"), found.words), found.words
 
 
 def spec_of(rule: Rule) -> EvaluatorSpec:
     return EvaluatorSpec("m", MODE, EvalType.RULE, rule, AppliesTo(all=True))
 
 
-def test_what_is_found_says_what_was_planted() -> None:
-    words = {}
-    for name in ("promise", "lacking_field", "loop", "refusing", "long_winded"):
-        found = find_rule(examples_of(40, PLANTED[name], seed=1), shuffles=SHUFFLES)
-        assert found is not None
-        words[name] = found.words
-    assert words["promise"] in ('says "days"', 'does not say "weeks"')
-    assert words["lacking_field"] == "lacks /refund/currency"
-    assert words["loop"] == "repeats a call"
-    assert words["refusing"] == "refuses"
-    assert words["long_winded"].startswith("longer than ")
-
-
 def test_noise_is_mostly_told_from_a_pattern_before_the_test_is_looked_at() -> None:
-    p_values = []
-    for seed in range(20):
-        found = find_rule(examples_of(24, noise, seed=100 + seed), shuffles=SHUFFLES, seed=seed)
-        assert found is not None
-        p_values.append(found.chance.p_value)
+    examples = examples_of(20, noise, seed=8)
+    candidates = gather(examples)
+    names = [e.cluster for e in examples]
+    bad = np.array([e.bad for e in examples])
+    draw = np.random.default_rng(3)
+    p_values = [chance(candidates, draw.permutation(bad), names, shuffles=SHUFFLES).p_value for _ in range(20)]
     assert sum(p < 0.05 for p in p_values) <= 3  # of 20, one is expected
+    assert max(p_values) > 0.5
 
 
 def test_a_word_is_chosen_before_two_that_say_the_same_and_a_little_more() -> None:
@@ -281,10 +284,3 @@ def test_the_same_examples_give_the_same_rule() -> None:
 
 def test_one_class_alone_gives_no_rule() -> None:
     assert find_rule(examples_of(10, noise, bad=lambda _: True), shuffles=SHUFFLES) is None
-
-
-def test_a_rule_speaks_of_the_output_alone() -> None:
-    found = find_rule(examples_of(40, promise, seed=1), shuffles=SHUFFLES)
-    assert found is not None
-    assert isinstance(found.rule, Regex)
-    assert found.rule.ignore_case
