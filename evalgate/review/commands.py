@@ -14,7 +14,7 @@ from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
-from evalgate.review.labels import Faulty, draft, read_labels, save, undo, unlabelled
+from evalgate.review.labels import Faulty, drafts_of, read_labels, save, undo, unlabelled
 from evalgate.review.show import print_case
 from evalgate.select.recent import started_since
 from evalgate.select.traces import count_traces, resolve_trace
@@ -216,16 +216,16 @@ def _import(terminal: Terminal, database: TenantDatabase, source: Path, who: str
     drafts: list[Draft] = []
     lines: dict[tuple[str, str, str], int] = {}
     with terminal.progress("reading traces", len(labels)) as step:
-        for number, item in labels:
-            try:
-                made = draft(database, item)
+        for (number, item), made in zip(labels, drafts_of(database, [item for _, item in labels]), strict=True):
+            if isinstance(made, BadInput):
+                faulty.append(Faulty(number, str(made)))
+            else:
                 key = (made.annotation.label.trace_id, made.annotation.label.span_id, item.annotator)
                 if key in lines:
-                    raise BadInput(f"labels the trace of line {lines[key]} again")  # noqa: TRY301 - one place words it
-                lines[key] = number
-                drafts.append(made)
-            except BadInput as e:
-                faulty.append(Faulty(number, str(e)))
+                    faulty.append(Faulty(number, f"labels the trace of line {lines[key]} again"))
+                else:
+                    lines[key] = number
+                    drafts.append(made)
             step()
     faulty.sort(key=lambda f: f.line)
     for f in faulty[:MAX_FAULTS_SHOWN]:

@@ -21,18 +21,23 @@ from evalgate.review.cases import (
     relabelled,
 )
 from evalgate.select.recent import started_since
-from evalgate.select.traces import load_trace, resolve_trace
+from evalgate.select.traces import load_trace, load_traces, resolve_trace
 from evalgate.select.where import Where
 from schema.case import case_id_of
 from schema.verdict import Annotation, Label, Verdict, parse_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from evalgate.database import TenantDatabase
     from evalgate.review.cases import CaseRow
+    from evalgate.select.traces import Trace
     from schema.case import Case
+
+
+TRACES_AT_ONCE = 64
+"""As many traces as are in memory at once; each may hold megabytes of content."""
 
 
 def utc_now() -> datetime:
@@ -104,7 +109,35 @@ def draft(
         BadInput: there is no such trace or span, or it cannot be told which.
 
     """
-    trace = load_trace(database, resolve_trace(database, label.trace_id))
+    return draft_of(load_trace(database, resolve_trace(database, label.trace_id)), label, now=now, new_id=new_id)
+
+
+def drafts_of(database: TenantDatabase, labels: Sequence[Label]) -> Iterator[Draft | BadInput]:
+    """Yield what `draft` makes of each label, or why it can make nothing; traces are read many at a time."""
+    for start in range(0, len(labels), TRACES_AT_ONCE):
+        some = labels[start : start + TRACES_AT_ONCE]
+        found = [_resolved(database, label.trace_id) for label in some]
+        traces = load_traces(database, [i for i in found if isinstance(i, str)])
+        for label, which in zip(some, found, strict=True):
+            try:
+                yield which if isinstance(which, BadInput) else draft_of(traces[which], label)
+            except BadInput as e:
+                yield e
+
+
+def draft_of(
+    trace: Trace,
+    label: Label,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    new_id: Callable[[], str] = new_annotation_id,
+) -> Draft:
+    """Make the case of a label of this trace. Nothing is written.
+
+    Raises:
+        BadInput: there is no such span, or it cannot be told which.
+
+    """
     span_id = _resolve_span([s.span_id for s in trace.spans], label.span_id)
     label = replace(label, trace_id=trace.row.trace_id, span_id=span_id)
     mine = [x for x in trace.labels if x["annotator"] == label.annotator and x["span_id"] == span_id]
@@ -186,6 +219,13 @@ def _restore(database: TenantDatabase, known: CaseRow, actor: str) -> None:
     case = relabelled(known.case, Annotation(standing[-1]["annotation_id"], at, label))
     if case.content_hash != known.case.content_hash:
         record(database, [case], CaseEvent.CREATED, actor=actor, reason="a later label was undone")
+
+
+def _resolved(database: TenantDatabase, prefix: str) -> str | BadInput:
+    try:
+        return resolve_trace(database, prefix)
+    except BadInput as e:
+        return e
 
 
 def _resolve_span(known: Sequence[str], prefix: str) -> str:

@@ -11,7 +11,7 @@ from evalgate.database import sql
 from evalgate.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from evalgate.database import TenantDatabase
     from evalgate.select.where import Where
@@ -177,20 +177,30 @@ def load_trace(database: TenantDatabase, trace_id: str) -> Trace:
         BadInput: there is none.
 
     """
-    text = sql(__package__, "traces").replace("/* conditions */", "AND trace_id = {trace_id:String}")
-    rows = database.rows(text, {"limit": 1, "trace_id": trace_id})
-    if not rows:
+    found = load_traces(database, [trace_id])
+    if trace_id not in found:
         raise BadInput(f"there is no trace {trace_id}. List them: evalgate traces")
-    which = {"trace_id": trace_id}
-    spans: dict[str, Span] = {}
+    return found[trace_id]
+
+
+def load_traces(database: TenantDatabase, trace_ids: Sequence[str]) -> dict[str, Trace]:
+    """Read traces by their whole ids; those that are not there are left out. All are in memory at once."""
+    which: dict[str, object] = {"trace_ids": list(trace_ids)}
+    text = sql(__package__, "traces").replace("/* conditions */", "AND trace_id IN {trace_ids:Array(String)}")
+    rows = database.rows(text, {"limit": len(trace_ids), **which})
+    spans: dict[str, dict[str, Span]] = {}
     for r in database.rows(sql(__package__, "spans"), which):
-        spans.setdefault(r["span_hex"], _span(r))
-    return Trace(
-        row=trace_row(rows[0]),
-        spans=tuple(spans.values()),
-        feedback=tuple(database.rows(sql(__package__, "feedback"), which)),
-        labels=tuple(database.rows(sql(__package__, "labels"), which)),
-    )
+        spans.setdefault(r["trace_hex"], {}).setdefault(r["span_hex"], _span(r))
+    feedback, labels = (_by_trace(database.rows(sql(__package__, name), which)) for name in ("feedback", "labels"))
+    return {
+        row.trace_id: Trace(
+            row=row,
+            spans=tuple(spans.get(row.trace_id, {}).values()),
+            feedback=tuple(feedback.get(row.trace_id, ())),
+            labels=tuple(labels.get(row.trace_id, ())),
+        )
+        for row in map(trace_row, rows)
+    }
 
 
 def row_json(row: TraceRow) -> dict[str, Any]:
@@ -207,6 +217,14 @@ def trace_row(r: Mapping[str, Any]) -> TraceRow:
 def iso_time(unix_ns: int) -> str:
     """Return ISO 8601 in UTC, to the microsecond."""
     return (EPOCH + timedelta(microseconds=unix_ns // 1000)).isoformat(timespec="microseconds")
+
+
+def _by_trace(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the rows of each trace, without its id."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for r in rows:
+        found.setdefault(r["trace_id"], []).append({k: v for k, v in r.items() if k != "trace_id"})
+    return found
 
 
 def _span(r: Mapping[str, Any]) -> Span:

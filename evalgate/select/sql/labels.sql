@@ -1,6 +1,6 @@
--- The labels of one trace that stand.
-SELECT annotation_id, toUnixTimestamp64Micro(created_at) AS created_unix_us, span_id, verdict, failure_mode,
+-- The labels of some traces that stand.
+SELECT trace_id, annotation_id, toUnixTimestamp64Micro(created_at) AS created_unix_us, span_id, verdict, failure_mode,
     corrected_output, comment, annotator
 FROM tenant_annotations(tenant = {tenant:String})
-WHERE trace_id = {trace_id:String}
+WHERE trace_id IN {trace_ids:Array(String)}
 ORDER BY created_at

@@ -1,5 +1,6 @@
--- Every span of one trace, as the whole trace has it, in order of start.
+-- Every span of some traces, as its whole trace has it, in order of start.
 SELECT
+    lower(hex(trace_id)) AS trace_hex,
     lower(hex(span_id)) AS span_hex,
     if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS parent_hex,
     toUnixTimestamp64Nano(start_time) AS start_unix_ns,
@@ -31,5 +32,5 @@ SELECT
     failing,
     failure_reasons
 FROM tenant_settled_spans(tenant = {tenant:String})
-WHERE lower(hex(trace_id)) = {trace_id:String}
+WHERE lower(hex(trace_id)) IN {trace_ids:Array(String)}
 ORDER BY start_time, span_id
