@@ -18,7 +18,6 @@ from evalgate.gate.report.markdown import SUMMARY_CHARS, error_markdown, markdow
 from evalgate.gate.report.model import Report, Source, Sources, gather
 from evalgate.gate.report.payload import error_payload, report_json, to_text
 from evalgate.gate.report.text import print_text
-from evalgate.gate.report.words import percent, weighted_words
 from evalgate.terminal import Terminal, one_line
 
 __all__ = [
@@ -28,14 +27,12 @@ __all__ = [
     "Sources",
     "error_payload",
     "gather",
-    "percent",
     "print_text",
     "render",
     "render_error",
     "report_json",
     "step_summary",
     "to_text",
-    "weighted_words",
     "workflow_commands",
 ]
 

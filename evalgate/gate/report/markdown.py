@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from evalgate.figures import percent, weighted_words
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import words
 from evalgate.gate.report.model import back_commands, place
@@ -66,8 +67,8 @@ def _head(report: Report) -> Iterator[str]:
     )
     if rate := decision.case_interval:
         passed = f"{decision.passed_cases} of {decision.judged_cases} cases passed"
-        yield f"{passed}: {words.percent(decision.case_pass_rate)}, 95 % interval {words.interval(rate)}."
-    if told := words.weighted_words(decision.weighted):
+        yield f"{passed}: {percent(decision.case_pass_rate)}, 95 % interval {words.interval(rate)}."
+    if told := weighted_words(decision.weighted):
         yield f"Weighted: {prose(told, 1000)}."
     for told in words.comparison_lines(decision.comparison)[:4]:
         yield f"Base: {prose(told, 1000)}."

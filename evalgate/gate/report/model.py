@@ -114,8 +114,10 @@ def _lasting(path: Path, run: Run) -> Path:
 
 
 def source(path: Path) -> Source | None:
-    """Return a file with the hash of its bytes, None where it cannot be read."""
+    """Return a file with the hash of its bytes, None where it cannot be read, or is a device or a pipe."""
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
             return Source(str(path), hashlib.file_digest(file, "sha256").hexdigest())
     except (OSError, ValueError):  # a path with a null byte
@@ -126,13 +128,15 @@ def case_lines(path: Path, wanted: Collection[str]) -> dict[str, int]:
     """Return the line of each wanted case in a dataset's file; none where the file is not what it was."""
     found: dict[str, int] = {}
     try:
-        if not wanted or path.suffix != ".jsonl" or path.stat().st_size > LARGEST_BYTES:
+        if not wanted or path.suffix != ".jsonl" or not path.is_file() or path.stat().st_size > LARGEST_BYTES:
             return found
         with path.open(encoding="utf-8") as file:
             for number, text in enumerate(file, 1):
                 case_id = _case_id(text)
                 if case_id is not None and case_id in wanted:
                     found.setdefault(case_id, number)
+                    if len(found) == len(wanted):
+                        break
     except (OSError, ValueError):
         return {}
     return found

@@ -6,6 +6,7 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from evalgate.figures import percent, weighted_words
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import words
 from evalgate.gate.report.model import back_commands, place
@@ -72,9 +73,9 @@ def _head(report: Report) -> list[tuple[str, str]]:
         ("run", f"{run.run_id}, target {run.target}"),
     ]
     if rate := decision.case_interval:
-        passed = f"{decision.passed_cases} of {decision.judged_cases} passed: {words.percent(decision.case_pass_rate)}"
+        passed = f"{decision.passed_cases} of {decision.judged_cases} passed: {percent(decision.case_pass_rate)}"
         head.append(("cases", f"{passed} (95 % interval {words.interval(rate)})"))
-    if told := words.weighted_words(decision.weighted):
+    if told := weighted_words(decision.weighted):
         head.append(("weighted", told))
     head += [("base", told) for told in words.comparison_lines(decision.comparison)]
     if decision.repeated:

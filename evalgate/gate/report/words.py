@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from evalgate.figures import percent
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.terminal import count_of
 from schema.alignment import Permission
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evalgate.gate.decision import Check, Comparison, Decision, EvalResult, EvidenceScore, Failing
-    from schema.statistics import WeightedShare
 
 VERDICTS: Final[Mapping[Status, str]] = {
     Status.PASS: "GATE PASSED",
@@ -56,19 +56,7 @@ def verdict(decision: Decision) -> str:
     return f"{VERDICTS[decision.status]}: {decision.sentence}"
 
 
-def percent(rate: float | None) -> str:
-    """Return a rate as people read it: 80 %, 33.3 %; never rounded up to 100 % or down to 0 %."""
-    if rate is None:
-        return "–"
-    text = f"{rate * 100:.1f}".removesuffix(".0")
-    if text in ("0", "-0") and rate != 0:
-        return "<0.1 %" if rate > 0 else ">-0.1 %"
-    if text == "100" and rate < 1:
-        text = ">99.9"
-    return f"{text} %"
-
-
-def points(difference: float) -> str:
+def drop(difference: float) -> str:
     """Return a difference of rates: 12.5 points."""
     text = f"{difference * 100:.1f}".removesuffix(".0")
     return f"{text} point" if text in ("1", "-1") else f"{text} points"
@@ -89,7 +77,7 @@ def figures(check: Check) -> list[str]:
         told.append(f"p = {check.p_value:.3g}{adjusted}")
     if check.minimum_detectable_effect is not None:
         of = "" if check.n is None else f" with {count_of(check.n, 'case')}"
-        told.append(f"detectable drop {points(check.minimum_detectable_effect)}{of}")
+        told.append(f"detectable drop {drop(check.minimum_detectable_effect)}{of}")
     if check.status is CheckStatus.INCONCLUSIVE and check.cases_to_settle is not None:
         told.append(f"{count_of(check.cases_to_settle, 'case')} would settle it")
     if check.corrected is not None:
@@ -166,19 +154,6 @@ def comparison_lines(comparison: Comparison | None) -> list[str]:
     if c.disappeared:
         lines.append(f"no verdict any more: {_names(c.disappeared)}. Meant so? evalgate baseline accept")
     return lines
-
-
-def weighted_words(share: WeightedShare | None) -> str | None:
-    """Return what is to be said of a weighted pass rate; None where it says no more than the plain one."""
-    if share is None or share.equal:
-        return None
-    told = "insufficient data" if share.rate is None else percent(share.rate)
-    ends = f"95 % interval {percent(share.low)} to {percent(share.high)}"
-    without = f", {share.unweighted} without a weight" if share.unweighted else ""
-    return (
-        f"{told} ({ends}), each case by what its trace stands for; effective n {share.effective_n:.3g} of "
-        f"{count_of(share.counted, 'case')}{without}. Cases are chosen: a rate of production is evalgate stats"
-    )
 
 
 def _names(names: tuple[str, ...], limit: int = 8) -> str:

@@ -31,7 +31,7 @@ def differences(before: str, now: str) -> list[tuple[Change, str]] | None:
     for code in Indel.opcodes(old, new):
         if code.tag == "equal":
             text = "".join(old[code.src_start : code.src_end])
-            same += len(text)
+            same += len(text) if text.strip() else 0  # spaces are common to any two texts
             pieces.append((Change.SAME, text))
             continue
         if gone := "".join(old[code.src_start : code.src_end]):

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from evalgate.figures import percent, weighted_words
 from evalgate.gate.decision import Status
 from evalgate.gate.report import words
 from evalgate.gate.report.html.differences import differences
@@ -116,9 +117,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]
     if rate := decision.case_interval:
         passed = f"{decision.passed_cases} of {decision.judged_cases} passed"
-        rates = f"{words.percent(decision.case_pass_rate)}, 95 % interval {words.interval(rate)}"
+        rates = f"{percent(decision.case_pass_rate)}, 95 % interval {words.interval(rate)}"
         facts.append(("cases", f"{passed}: {rates}"))
-    if told := words.weighted_words(decision.weighted):
+    if told := weighted_words(decision.weighted):
         facts.append(("weighted", told))
     facts += [("base", told) for told in words.comparison_lines(decision.comparison)]
     if decision.repeated:
@@ -137,7 +138,7 @@ def _kind(score: EvidenceScore, decision: Decision) -> dict[str, Any]:
     return {
         "name": words.KINDS[score.evidence],
         "asks": words.ASKED[score.evidence],
-        "figure": "–" if score.score is None else words.percent(score.score),
+        "figure": "–" if score.score is None else percent(score.score),
         "told": "no evidence" if score.score is None else f"{score.passed} of {score.judged} passed",
         "checks": [_check(c) for c in decision.checks if c.evidence is score.evidence],
     }
@@ -160,9 +161,9 @@ def _row(e: Any) -> tuple[str, ...]:
         line(e.evaluator),
         line(e.failure_mode),
         f"{e.passed_count}/{e.sample_count}",
-        words.percent(e.pass_rate),
+        percent(e.pass_rate),
         words.interval(e.interval) if e.sample_count else "–",
-        words.percent(e.threshold),
+        percent(e.threshold),
         line(words.result_word(e)),
     )
 

@@ -10,8 +10,9 @@ from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from evalgate.figures import percent
 from evalgate.gate.report.safe import line, xml
-from evalgate.gate.report.words import interval, percent
+from evalgate.gate.report.words import interval
 from evalgate.terminal import count_of
 
 if TYPE_CHECKING:
