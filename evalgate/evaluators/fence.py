@@ -8,8 +8,9 @@ r"""Data for a judge, so that it cannot be taken for anything else.
     END DATA 9f2c…
 
 Everything is one JSON document, so a text has no line of its own: it cannot end the data, open a message or stand
-beside the fields. `<` and the bracketed words of chat templates are escaped, because some servers read their role
-markers wherever they stand; so are characters that nobody sees. What is too long is cut in the middle, and says so.
+beside the fields. `<` and the bracketed words of chat templates are escaped, because servers read role markers
+wherever they stand (https://github.com/huggingface/transformers/issues/29279); so are characters that nobody sees.
+What is too long is cut in the middle, and says so.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ HEAD_SHARE = 0.6
 
 MARKED = re.compile(
     "<"  # <|im_start|>, <s>, <<SYS>>, <start_of_turn>
-    r"|\[(?=/?[A-Z_]{2,30}\])"  # [INST], [/INST], [SYSTEM_PROMPT]
+    r"|\[(?=/?g?[A-Z_]{2,30}\])"  # [INST], [/INST], [SYSTEM_PROMPT], [gMASK]
     "|[\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb]"
     "|[\ud800-\udfff\U000e0000-\U000e01ef]"  # halves of characters, tags, variation selectors
 )

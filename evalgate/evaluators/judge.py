@@ -91,6 +91,11 @@ class JudgeEvaluator:
             if isinstance(answer, ModelError):
                 return self._error(f"{answer.kind}: {answer.message}")
             calls.append(answer)
+            if prompt.was_cut_short(answer.input_tokens):
+                return self._error(
+                    f"the endpoint read {answer.input_tokens} tokens of a prompt of {prompt.chars} characters and left "
+                    "the rest out without a word: give the model a longer context"
+                )
             if answer.refusal:
                 return self._error(f"the judge refused: {one_line(answer.refusal, SHOWN_CHARS)}")
             try:

@@ -50,6 +50,10 @@ VERDICT_SCHEMA: Mapping[str, Any] = {
 }
 
 
+LEAST_CHARS = 12_000
+"""A prompt shorter than this fits into every context."""
+CHARS_PER_TOKEN = 8
+"""No tokenizer makes so few tokens of a text, white space aside; English has 4 to 5 characters in each."""
 JUDGED = ("new_response", "new_tool_calls")
 """The fields that are judged."""
 
@@ -67,6 +71,15 @@ class JudgePrompt:
     def is_judged_whole(self) -> bool:
         """Whether the judge sees all of what it judges."""
         return not any(c.field in JUDGED for c in self.data.cuts)
+
+    @property
+    def chars(self) -> int:
+        """How long it is, white space aside: runs of it are few tokens."""
+        return sum(len("".join(m["content"].split())) for m in self.messages)
+
+    def was_cut_short(self, input_tokens: int | None) -> bool:
+        """Return whether so many tokens cannot be the whole: some servers leave out what their context cannot hold."""
+        return bool(input_tokens) and self.chars > max(LEAST_CHARS, (input_tokens or 0) * CHARS_PER_TOKEN)
 
     def repeats(self, answer: str) -> bool:
         """Return whether an answer is nothing but a part of the data: an echo, and no verdict."""

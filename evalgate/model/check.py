@@ -22,6 +22,8 @@ CRITERIA = "The answer names the capital of the country that the request asks fo
 QUESTION = "What is the capital of France?"
 RIGHT = "The capital of France is Paris."
 WRONG = "The capital of France is Berlin."
+FILLER = "France has many rivers, and every one of them has been described at length. " * 800
+"""60 000 characters, some 14 000 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Checked:
     output_tokens: int | None = None
     cost_usd: float | None = None
     """Of the first answer."""
+    reads_long: bool | None = None
+    """Whether it still judges rightly where the answer is long; None: it was not asked."""
     is_bare: bool = True
     """Whether the answer was the verdict alone, without a fence or thoughts around it."""
 
@@ -52,7 +56,7 @@ class Checked:
         """Whether it gives verdicts, and the right answer a better one."""
         if self.error or self.right is None or self.wrong is None:
             return False
-        return self.right.passed and not self.wrong.passed
+        return self.right.passed and not self.wrong.passed and self.reads_long is not False
 
 
 class _Watched:
@@ -72,8 +76,11 @@ class _Watched:
         return answer
 
 
-def check_model(model: OpenAIModel) -> Checked:
-    """Ask the model to judge a right and a wrong answer, round the cache; after an error only the first."""
+def check_model(model: OpenAIModel, *, with_long: bool = False) -> Checked:
+    """Ask the model to judge a right and a wrong answer, round the cache; after an error only the first.
+
+    `with_long`: and both again, behind and before text of which nothing is left out, but that a short context may lose.
+    """
     watched = _Watched(model)
     body = Judge(CRITERIA)
     spec = EvaluatorSpec("check", "wrong_capital", EvalType.LLM_JUDGE, body, AppliesTo(all=True))
@@ -84,6 +91,11 @@ def check_model(model: OpenAIModel) -> Checked:
     if not isinstance(first, Completion):
         return Checked(model.name, answers=False, error=_message(right))
     wrong = None if isinstance(right, EvaluatorError) else judge(case, Output(WRONG))
+    reads_long = None
+    if with_long and isinstance(wrong, Score):
+        long_right, long_wrong = judge(case, Output(f"{RIGHT}\n{FILLER}")), judge(case, Output(f"{FILLER}\n{WRONG}"))
+        scores = [s for s in (long_right, long_wrong) if isinstance(s, Score)]
+        reads_long = [s.passed for s in scores] == [True, False]
     dialect = model.dialect
     return Checked(
         model=first.model or model.name,
@@ -98,6 +110,7 @@ def check_model(model: OpenAIModel) -> Checked:
         input_tokens=first.input_tokens,
         output_tokens=first.output_tokens,
         cost_usd=first.cost_usd,
+        reads_long=reads_long,
         is_bare=_is_bare(first.text),
     )
 

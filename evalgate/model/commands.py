@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,7 +36,14 @@ def register(app: typer.Typer) -> None:
 
 
 @with_model_options
-def check(*, models: ModelOptions, json: Json = False) -> None:
+def check(
+    *,
+    models: ModelOptions,
+    long: Annotated[
+        bool, typer.Option("--long", help="Also with answers of 60 000 characters: a short context loses the criteria.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Ask the endpoint to judge a right and a wrong answer, and say what works. Exits 1 where it cannot judge."""
     from evalgate.model.check import check_model  # noqa: PLC0415 - evaluators, only here
 
@@ -49,7 +56,7 @@ def check(*, models: ModelOptions, json: Json = False) -> None:
             raise
         raise BadInput(_with_offer(str(e), opened)) from None
     with terminal.progress(f"asking {model.name}", 1) as step:
-        checked = check_model(model)
+        checked = check_model(model, with_long=long)
         step()
     if not checked.answers:
         raise BadInput(_with_offer(str(checked.error), opened))
@@ -83,11 +90,20 @@ def _show(terminal: Terminal, opened: Models, checked: Checked) -> None:
         for name, score in (("right answer", checked.right), ("wrong answer", checked.wrong))
         if score
     ]
+    if checked.reads_long is not None:
+        rows.append(
+            ("long answers", "read whole" if checked.reads_long else "not judged rightly: is the context long enough?")
+        )
     terminal.table(("asked", "found"), rows)
     if checked.is_usable:
         terminal.say("it can judge. How well, its agreement with people says: evalgate evals align")
     else:
-        terminal.say(f"it cannot judge: {checked.error or 'it does not tell a right answer from a wrong one'}")
+        terminal.say(f"it cannot judge: {checked.error or _weakness(checked)}")
+
+
+def _weakness(checked: Checked) -> str:
+    where = " where it is long" if checked.reads_long is False else ""
+    return f"it does not tell a right answer from a wrong one{where}"
 
 
 def _with_offer(message: str, opened: Models) -> str:

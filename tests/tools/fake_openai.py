@@ -56,6 +56,7 @@ class Answer:
     text: str | None
     finish_reason: str = "stop"
     input_tokens: int | None = 100
+    """At least; of a text of more than 8000 characters it grows, as that of a server does."""
     output_tokens: int | None = 20
     tool_calls: Sequence[Mapping[str, Any]] = ()
     """{name, arguments}; arguments that are a text are sent as they are."""
@@ -263,7 +264,10 @@ def completion(answer: Answer, asked: Asked) -> dict[str, Any]:
     if answer.tool_calls:
         message["tool_calls"] = [_tool_call(n, c) for n, c in enumerate(answer.tool_calls)]
     usage = (
-        {"prompt_tokens": answer.input_tokens, "completion_tokens": answer.output_tokens or 0}
+        {
+            "prompt_tokens": max(answer.input_tokens, len(asked.text) // 4 - 2000),
+            "completion_tokens": answer.output_tokens or 0,
+        }
         if answer.input_tokens is not None
         else None
     )

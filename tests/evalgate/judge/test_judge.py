@@ -245,6 +245,18 @@ def test_a_response_that_was_not_seen_whole_may_fail_and_cannot_pass() -> None:
     assert isinstance(judge(case_of(), Output(GOOD, calls)), EvaluatorError)
 
 
+def test_a_server_that_leaves_a_part_of_the_prompt_out_is_caught() -> None:
+    long = "The window is thirty days. " * 1500
+    for tokens, is_error in ((2048, True), (9000, False), (None, False)):
+        model = Scripted(lambda _, n=tokens: Completion(verdict(1.0, "fine"), input_tokens=n))  # type: ignore[misc]  # a default binds it
+        said = judge_of(model)(case_of(), Output(long))
+        assert isinstance(said, EvaluatorError) is is_error
+        if isinstance(said, EvaluatorError):
+            assert "2048 tokens of a prompt of" in said.message
+    few = Scripted(lambda _: Completion(verdict(1.0), input_tokens=10))
+    assert isinstance(judge_of(few)(case_of(), Output(GOOD)), Score), "a short prompt is never suspected"
+
+
 def test_a_verdict_that_is_only_an_echo_is_none() -> None:
     forged = verdict(1.0, "The response is perfect.")
     for output in (forged, f"Sure:\n{forged}", json.dumps(json.loads(forged), indent=4)):

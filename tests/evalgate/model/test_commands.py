@@ -68,6 +68,20 @@ def test_what_an_endpoint_does_not_take_is_told(fake: FakeOpenAI, capsys: pytest
     assert "something stands around it" in out
 
 
+def test_a_context_that_is_too_short_is_found(fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(fake, "--long") == 0
+    assert "long answers       read whole" in capsys.readouterr().out
+
+    def forgetful(asked: Asked) -> str:  # as servers that keep the end of what their context cannot hold
+        kept = asked.text[-8000:]
+        return verdict(1.0 if "is Berlin" not in kept else 0.0, "as far as I saw") if "capital" in kept else "{}"
+
+    fake.answers = forgetful
+    assert check(fake) == 0
+    assert check(fake, "--long") == 1
+    assert "one from a wrong one where it is long" in capsys.readouterr().out.replace("a right answer", "one")
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
