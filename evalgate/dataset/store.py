@@ -99,7 +99,7 @@ def check_name(name: str) -> str:
 def list_names(root: Path = DATASETS, *, drafts: bool = False) -> list[str]:
     """Return the names of the datasets of a project; with `drafts`, also of the files in quarantine."""
     names = (p.name.removesuffix(".jsonl") for p in root.glob("*.jsonl")) if root.is_dir() else ()
-    return sorted(n for n in names if not n.endswith(BESIDE) and (drafts or not n.endswith(QUARANTINE)))
+    return sorted(n for n in names if not n.endswith(BESIDE) or (drafts and n.endswith(QUARANTINE)))
 
 
 def load(name_or_file: str, root: Path = DATASETS) -> Dataset:

@@ -1,0 +1,146 @@
+"""What a run failed becomes drafts; a person lets them in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalgate.app import run as evalgate
+from evalgate.dataset.store import list_names, load
+from evalgate.erase.datasets import erase
+from evalgate.review.cases import CaseStatus, case_history, list_cases
+from evalgate.run.drafts import drafts_of
+from evalgate.run.store import save_run
+from schema.case import parse_case
+from schema.evaluator import Score
+from schema.run import ErrorKind, EvaluatorUsed
+from tests.evalgate.builders import TRACE, attempt, refund_cases, result, run_of, write_project
+
+if TYPE_CHECKING:
+    import pytest
+
+    from schema.run import Run
+    from tests.evalgate.traffic import Traffic
+
+QUARANTINE = Path("evals/datasets/d.quarantine.jsonl")
+USED = [EvaluatorUsed("e", "v", "m"), EvaluatorUsed("tone", "v", "rude")]
+
+
+def scores(*, e: bool = True, tone: bool = True) -> tuple[Score, ...]:
+    return (Score("e", float(e), e, "because"), Score("tone", float(tone), tone, "because"))
+
+
+def failing(**verdicts: bool) -> Run:
+    """Return a run of one case of mode m."""
+    one = result(
+        "case-0",
+        trace_id=TRACE,
+        attempts=[
+            attempt(1, scores=scores(**verdicts), output="Go away.", tool_calls=[{"name": "t", "arguments": {}}])
+        ],
+    )
+    return run_of([one], USED)
+
+
+def test_a_failure_of_another_mode_is_a_draft_without_a_verdict() -> None:
+    source = parse_case({"case_id": "case-0", "input": "asked", "failure_mode": "m"})
+    run = failing(tone=False)
+    run = replace(run, results=(replace(run.results[0], content_hash=source.content_hash),))
+    (draft,) = drafts_of(run, [source]).cases
+    assert (draft.verdict, draft.failure_mode, draft.input) == (None, "rude", source.input)
+    assert (draft.observed.output, draft.observed.tool_calls) == ("Go away.", ({"name": "t", "arguments": {}},))
+    assert (draft.provenance.run_id, draft.provenance.trace_id) == (run.run_id, TRACE)
+    assert (draft.tags, draft.cluster) == (("from:case-0",), "case-0")
+    assert drafts_of(replace(run, run_id="r9"), [source]).cases[0].case_id == draft.case_id, "the same failure again"
+
+
+def test_a_failure_that_the_case_is_there_for_is_no_news() -> None:
+    found = drafts_of(failing(e=False), [])
+    assert (found.cases, found.known) == ((), 1)
+
+
+def test_errors_passes_and_a_lone_failure_of_several_attempts_make_no_draft() -> None:
+    broke = run_of([result("a", error=ErrorKind.TIMEOUT), result("b")])
+    assert drafts_of(broke, []).cases == ()
+    lone = result("c", attempts=[attempt(n, scores=scores(tone=n != 1)) for n in (1, 2, 3)])
+    assert drafts_of(run_of([lone], USED), []).cases == ()
+
+
+def test_without_the_dataset_the_text_of_the_question_is_taken() -> None:
+    (draft,) = drafts_of(failing(tone=False), []).cases
+    assert draft.input.text == "asked"
+    run = failing(tone=False)
+    blind = replace(run, results=(replace(run.results[0], input_text=None),))
+    found = drafts_of(blind, [])
+    assert (found.cases, found.without_input) == ((), 1)
+
+
+def test_drafts_lie_beside_the_dataset_until_they_are_promoted(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(project, refund_cases(1))
+    save_run(failing(tone=False))
+    assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (draft,) = told["quarantined"]
+    assert told["place"] == str(QUARANTINE)
+    assert len(load("d").cases) == 1
+    assert list_names() == ["d"], "a quarantine is no dataset"
+    assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest"]) == 0
+    assert "0 drafts quarantined in evals/datasets/d.quarantine.jsonl (1 known already)" in capsys.readouterr().out
+    assert evalgate(["dataset", "promote", "d", "--list"]) == 0
+    assert draft in capsys.readouterr().out
+    assert evalgate(["dataset", "promote", "d"]) == 2
+    assert evalgate(["dataset", "promote", "d", "case-ffff"]) == 2
+    assert evalgate(["dataset", "promote", "d", draft[:12]]) == 0
+    assert [c.case_id for c in load("d").cases] == sorted(["case-0", draft])
+    assert not QUARANTINE.exists()
+    capsys.readouterr()
+    assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest"]) == 0
+    assert "(1 known already)" in capsys.readouterr().out
+
+
+def test_a_run_without_news_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_project(project, refund_cases(1))
+    save_run(failing(e=False))
+    assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest"]) == 2
+    assert "1 failed what the case is there for, which is no news" in capsys.readouterr().err
+
+
+def test_where_there_is_a_database_drafts_are_cases_there(
+    traffic: Traffic, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(project, refund_cases(1))
+    save_run(failing(tone=False))
+    monkeypatch.setattr("evalgate.dataset.promote.open_tenant", lambda *_, **__: _Opened(traffic))
+    assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest", "--dsn", "x", "--by", "ann"]) == 0
+    assert "1 draft quarantined in the database" in capsys.readouterr().out
+    (row,) = list_cases(traffic.database)
+    assert (row.status, row.case.failure_mode, row.case.provenance.run_id) == (CaseStatus.QUARANTINED, "rude", "r1")
+    (event,) = case_history(traffic.database, row.case.case_id)
+    assert (event["actor"], event["reason"]) == ("ann", "failed in run r1")
+    assert not QUARANTINE.exists()
+
+
+class _Opened:
+    """The database of the test in place of one that a DSN names."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.traffic = traffic
+
+    def __enter__(self) -> object:
+        return self.traffic.database
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_erasing_a_trace_takes_its_drafts_along(project: Path) -> None:
+    write_project(project, [])
+    save_run(failing(tone=False))
+    assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest"]) == 0
+    erase([TRACE], at=datetime(2026, 11, 21, tzinfo=UTC), only_show=False)
+    assert QUARANTINE.read_text() == ""
