@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evalgate.align import attack
 from evalgate.align import commands as align_commands
-from evalgate.evals import issues, upkeep
+from evalgate.evals import check, issues, listing, upkeep
 from evalgate.generate import commands as generate_commands
 from evalgate.options import new_app
 
@@ -19,6 +19,8 @@ HELP = "Evaluators: what they are, how far they agree with people, what they cov
 def register(app: typer.Typer) -> None:
     """Add the group, and `evalgate issues`, which asks the same rooms."""
     group = new_app(HELP)
+    listing.register(group)
+    check.register(group)
     generate_commands.register(group)
     align_commands.register(group)
     attack.register(group)
