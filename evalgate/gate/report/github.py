@@ -61,7 +61,7 @@ def _warnings(report: Report) -> Iterator[str]:
 
 
 def _case(level: str, report: Report, f: Failing) -> str:
-    reasons = "; ".join(f"{s.evaluator}: {s.reason}" for s in f.scores)
+    reasons = "; ".join(f"{s.evaluator}: {s.reason[:MESSAGE_CHARS]}" for s in f.scores)
     standing = f"{told}. " if (told := words.standing(f)) else ""
     where = f" ({command})" if (command := show_command(f.result)) else ""
     title = f"{f.result.case_id} {words.group_name(f.issue, f.result.failure_mode)}"

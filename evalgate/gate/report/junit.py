@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import words
 from evalgate.gate.report.model import back_commands, place
-from evalgate.gate.report.safe import xml, xml_body
+from evalgate.gate.report.safe import BLOCK_CHARS, cut, xml, xml_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,16 +112,16 @@ def _case(report: Report, r: Result, failing: Failing | None, watched: Failing |
 
 def _reasons(f: Failing) -> str:
     standing = words.standing(f)
-    told = "; ".join(f"{s.evaluator}: {s.reason}" for s in f.scores)
+    told = "; ".join(f"{s.evaluator}: {s.reason[:MESSAGE_CHARS]}" for s in f.scores)
     return f"{standing}. {told}" if standing else told
 
 
 def _story(report: Report, r: Result, f: Failing) -> str:
     parts = [_reasons(f)]
-    parts += [f"{s.evaluator} gives {s.score:g}: {s.reason}" for s in f.scores]
+    parts += [f"{s.evaluator} gives {s.score:g}: {cut(s.reason, BLOCK_CHARS)}" for s in f.scores]
     for name, content in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
         if content:
-            parts.append(f"--- {name}\n{content[:MESSAGE_CHARS]}")
+            parts.append(f"--- {name}\n{cut(content, MESSAGE_CHARS)}")
     return "\n".join([*parts, place(report, r.case_id), *back_commands(report, f)])
 
 

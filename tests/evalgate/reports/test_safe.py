@@ -18,7 +18,7 @@ ANY = st.one_of(TEXTS, MARKED)
 
 
 @given(ANY)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_a_line_is_one_line_without_a_command(text: str) -> None:
     for made in (safe.line(text), safe.data(text), safe.prop(text), safe.prose(text), safe.code(text)):
         assert not UNSAFE.search(made)
@@ -30,7 +30,7 @@ def test_a_line_is_one_line_without_a_command(text: str) -> None:
 
 
 @given(ANY)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_prose_has_no_mark_left(text: str) -> None:
     made = re.sub(r"&#\d+;|&(?:amp|lt|gt);", "", safe.prose(text))
     assert not set(made) & set("\\`*_{}[]()+!|@~#<>&")
@@ -38,7 +38,7 @@ def test_prose_has_no_mark_left(text: str) -> None:
 
 
 @given(ANY)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_a_fence_is_closed_by_its_last_line_alone(text: str) -> None:
     first, *inner, last = safe.fenced(text).split("\n")
     assert first == last + "text"
@@ -46,7 +46,7 @@ def test_a_fence_is_closed_by_its_last_line_alone(text: str) -> None:
 
 
 @given(ANY)
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_xml_says_the_text_that_a_terminal_would_show(text: str) -> None:
     element = ET.fromstring(f'<a b="{safe.xml(text)}">{safe.xml_body(text)}</a>')  # noqa: S314 - our own document
     shown = safe.NOT_XML.sub("\N{REPLACEMENT CHARACTER}", safe.block(text))
@@ -64,7 +64,7 @@ WORDS = st.lists(st.sampled_from(["you", "have", "30", "90", "days", ",", " ", "
 
 
 @given(WORDS, WORDS)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_differences_hold_both_texts_whole(old: list[str], new: list[str]) -> None:
     before, now = " ".join(old), " ".join(new)
     pieces = differences(before, now)
