@@ -100,7 +100,7 @@ def compare(run: Run, pairs: Pairs, blocking: Collection[str]) -> Comparison:
     flaky = tuple(i for i, (then, now) in changed.items() if then.flaky or now.flaky)
     sure = {i: v for i, v in changed.items() if i not in flaky}
     versions = {e.id: e.version for e in run.evaluators}
-    missing = tuple(sorted(pairs.judged_then - pairs.judged_now)) if len(pairs.broken) < len(pairs.now) else ()
+    missing = tuple(sorted(e for e in pairs.judged_then - pairs.judged_now if not _broke(pairs, e)))
     return Comparison(
         baseline_run_id=base.run_id,
         accepted_at=base.accepted_at,
@@ -117,6 +117,11 @@ def compare(run: Run, pairs: Pairs, blocking: Collection[str]) -> Comparison:
         ),
         evaluators_missing=missing,
     )
+
+
+def _broke(pairs: Pairs, evaluator: str) -> bool:
+    """Return whether something broke in a case that this evaluator judged in the base: that is why it has none now."""
+    return any(i in pairs.broken and evaluator in c.scores for i, c in pairs.base.cases.items())
 
 
 def _vanished(pairs: Pairs, case_id: str, then: BaseCase, missing: Collection[str]) -> bool:

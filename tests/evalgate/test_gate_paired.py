@@ -16,7 +16,7 @@ from evalgate.gate.policy import GatePolicy, Inconclusive, MustNotBreak
 from schema.alignment import Confusion, Measurement, Split
 from schema.evaluator import EvalType, Evidence, Score
 from schema.fields import Malformed
-from schema.run import Attempt, EvaluatorUsed, Output
+from schema.run import Attempt, ErrorKind, EvaluatorUsed, Output
 from tests.evalgate.builders import result, run_of
 
 if TYPE_CHECKING:
@@ -270,6 +270,14 @@ def test_an_evaluator_of_the_base_that_judges_nothing_now_is_an_error() -> None:
         assert decision.status is Status.ERROR
         assert check(decision, "missing:facts").evaluator == "facts"
         assert "vanished:cases" not in {c.id for c in decision.checks}, "it is told once"
+
+
+def test_an_evaluator_whose_only_case_broke_is_not_missing() -> None:
+    before = [case("a", {"e": 1.0}), case("b", {"e": 1.0, "rare": 1.0})]
+    after = [before[0], result("b", error=ErrorKind.TIMEOUT)]
+    used = (rule(), rule(id="rare"))
+    policy = LAX.model_copy(update={"allow_errors": 1})
+    assert decide(run_of(after, used), base_of(run_of(before, used)), policy).status is Status.PASS
 
 
 def test_a_case_that_one_evaluator_judges_no_more_has_vanished() -> None:
