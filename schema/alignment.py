@@ -391,7 +391,6 @@ def _earned(measurement: Measurement | None, policy: PermissionPolicy) -> Grant:
         return Grant(Permission.MONITOR, Reason.NOT_MEASURED, further_labels=policy.min_labels)
     found = measurement.confusion
     low, high = _bounds(found, policy)
-    further = further_labels(found, policy)
 
     def answer(permission: Permission, reason: Reason, further: int | None = None) -> Grant:
         return Grant(permission, reason, found.mcc, low, high, found.n, further)
@@ -399,17 +398,18 @@ def _earned(measurement: Measurement | None, policy: PermissionPolicy) -> Grant:
     if found.mcc is None:
         if found.positives and found.negatives:  # it says the same of every case: an always-pass is worth nothing
             return answer(Permission.SKIP, Reason.UNDEFINED_MCC)
-        return answer(Permission.MONITOR, Reason.UNDEFINED_MCC, further)
+        return answer(Permission.MONITOR, Reason.UNDEFINED_MCC, further_labels(found, policy))
     if found.mcc < policy.monitor_at:
         return answer(Permission.SKIP, Reason.LOW_MCC)
     if policy.rule is PermissionRule.POINT:
         enough = found.mcc >= policy.block_at
         return answer(*((Permission.BLOCK, Reason.MEASURED) if enough else (Permission.MONITOR, Reason.LOW_MCC)))
-    if further == 0:
-        return answer(Permission.BLOCK, Reason.MEASURED)
     if found.mcc < policy.block_at:
         return answer(Permission.MONITOR, Reason.LOW_MCC)
-    return answer(Permission.MONITOR, Reason.TOO_FEW_LABELS, further)
+    enough = found.n >= policy.min_labels and min(found.positives, found.negatives) >= policy.min_per_class
+    if enough and low is not None and low >= policy.block_at:
+        return answer(Permission.BLOCK, Reason.MEASURED)
+    return answer(Permission.MONITOR, Reason.TOO_FEW_LABELS, further_labels(found, policy))
 
 
 def _bounds(found: Confusion, policy: PermissionPolicy) -> tuple[float | None, float | None]:
