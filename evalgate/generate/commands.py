@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,24 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalgate.align.sources import read_known
 from evalgate.database import open_tenant, sql
-from evalgate.dataset.store import load
 from evalgate.errors import BadInput
-from evalgate.issues.store import ISSUES, read_issues
 from evalgate.model.options import ModelOptions, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - the decorator reads the hints
-from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
-    from evalgate.database import TenantDatabase
+    from evalgate.align.sources import Known
     from evalgate.generate.judging import JudgeTools
     from evalgate.generate.write import Place
     from evalgate.model.options import Models
-    from schema.case import Case
+    from evalgate.terminal import Step
 
+Bar = Callable[..., Callable[[], None]]
 DEFAULT_MAX_CALLS = 500
 """Where neither calls nor money are limited."""
 METHODS = ("auto", "rule", "judge")
@@ -82,14 +83,15 @@ def generate(
     from evalgate.generate.pipeline import generate as run  # noqa: PLC0415
     from evalgate.generate.request import Method, Request  # noqa: PLC0415
     from evalgate.generate.show import show  # noqa: PLC0415
-    from evalgate.generate.write import Place, slug_of  # noqa: PLC0415
 
     terminal = Terminal()
     if method not in METHODS:
         raise BadInput(f"--method {method!r} is none of {', '.join(METHODS)}")
-    mode, number, cases, comments = _labelled(issue, failure_mode, dataset, dsn, tenant)
-    examples = choose_examples(cases, mode, comments=comments, other_modes=include_other_modes)
-    place = _free_place(mode, Place, slug_of)
+    known = read_known([dataset] if dataset else [], dsn, tenant)
+    mode, number = _mode(issue, failure_mode, known)
+    comments = _comments(mode, known, dsn, tenant)
+    examples = choose_examples(known.cases, mode, comments=comments, other_modes=include_other_modes)
+    place = _free_place(mode)
     request = Request(
         place=place,
         at=datetime.now(UTC),
@@ -108,6 +110,8 @@ def generate(
                 f"\nstopped. What the models answered is kept in {place.work}: the same command goes on from there"
             )
             raise
+    if outcome.written:
+        _export_issues(known)
     if json:
         terminal.emit(outcome_to_json(outcome))
     else:
@@ -115,63 +119,64 @@ def generate(
     raise typer.Exit(FOUND if outcome.chosen is not None and (outcome.written or dry_run) else NOT_FOUND)
 
 
-def _labelled(
-    issue: int | None, failure_mode: str | None, dataset: str | None, dsn: str | None, tenant: str | None
-) -> tuple[str, int | None, list[Case], Mapping[str, str]]:
-    """Return the failure mode, its issue, the labelled cases, and reviewers' comments by case id."""
-    if issue is not None and failure_mode is not None:
-        raise BadInput("--issue and --failure-mode say the same; give one of them")
-    if dataset is not None:
-        cases = list(load(dataset).cases)
-        known = {i.id: i.failure_mode for i in read_issues()}
-        mode, number = _mode(issue, failure_mode, cases, known, f"{ISSUES} has no issue")
-        return mode, number, cases, {}
-    with open_tenant(dsn, tenant) as database:
-        from evalgate.issues.read import list_issues  # noqa: PLC0415 - needs the database
-
-        cases = [r.case for r in list_cases(database) if r.status is not CaseStatus.REJECTED]
-        known = {i.id: i.failure_mode for i in list_issues(database)}
-        mode, number = _mode(issue, failure_mode, cases, known, "there is no issue")
-        return mode, number, cases, _comments(database, mode, cases)
-
-
-def _mode(
-    issue: int | None, failure_mode: str | None, cases: Sequence[Case], known: Mapping[int, str], lacking: str
-) -> tuple[str, int | None]:
+def _mode(issue: int | None, failure_mode: str | None, known: Known) -> tuple[str, int | None]:
     """Return the failure mode that was asked for and its issue."""
     from evalgate.generate.examples import modes_of  # noqa: PLC0415 - as above
 
-    modes = modes_of(cases)
+    if issue is not None and failure_mode is not None:
+        raise BadInput("--issue and --failure-mode say the same; give one of them")
+    numbers = {i.id: i.failure_mode for i in known.issues}
+    modes = modes_of(known.cases)
     told = ", ".join(f"{m!r} ({n} bad)" for m, n in modes[:10]) or "none; label some: evalgate label"
     if issue is not None:
-        if issue not in known:
-            listed = ", ".join(f"{i}: {m!r}" for i, m in sorted(known.items())[:10]) or "none"
-            raise BadInput(f"{lacking} {issue}; there are {listed}")
-        return known[issue], issue
+        if issue not in numbers:
+            listed = ", ".join(f"{i}: {m!r}" for i, m in sorted(numbers.items())[:10]) or "none"
+            raise BadInput(f"{known.source} has no issue {issue}. Known: {listed}")
+        return numbers[issue], issue
     if failure_mode is None:
         if len(modes) != 1:
             raise BadInput(f"say of which failure mode: --issue N or --failure-mode NAME. Labelled: {told}")
         failure_mode = modes[0][0]
     if failure_mode not in [m for m, _ in modes]:
         raise BadInput(f"no case is labelled bad with the failure mode {failure_mode!r}. Labelled: {told}")
-    return failure_mode, next((i for i, m in known.items() if m == failure_mode), None)
+    return failure_mode, next((i for i, m in numbers.items() if m == failure_mode), None)
 
 
-def _comments(database: TenantDatabase, failure_mode: str, cases: Sequence[Case]) -> dict[str, str]:
-    rows = database.rows(sql(__package__ or "", "comments"), {"failure_mode": failure_mode})
+def _comments(failure_mode: str, known: Known, dsn: str | None, tenant: str | None) -> dict[str, str]:
+    """Return what reviewers said, by case id. Files of cases do not hold it."""
+    if not known.is_live:
+        return {}
+    with open_tenant(dsn, tenant) as database:
+        rows = database.rows(sql(__package__ or "", "comments"), {"failure_mode": failure_mode})
     said = {str(r["annotation_id"]): str(r["comment"]) for r in rows}
-    return {c.case_id: said[a] for c in cases if (a := c.provenance.annotation_id) in said}
+    return {c.case_id: said[a] for c in known.cases if (a := c.provenance.annotation_id) in said}
 
 
-def _free_place(failure_mode: str, place: type[Place], slug: Callable[[str], str]) -> Place:
-    """Return where the evaluator goes; a file of the same name for another failure mode is left alone."""
-    from evalgate.evaluators.load import load_evaluator  # noqa: PLC0415 - yaml
-    from schema.hashing import short_hash  # noqa: PLC0415
+def _free_place(failure_mode: str) -> Place:
+    """Return where the evaluator goes; an id that another file or another failure mode has is left to it."""
+    from evalgate.evaluators.files import evaluator_paths, read_evaluator  # noqa: PLC0415 - as above
+    from evalgate.evaluators.load import EVALUATORS  # noqa: PLC0415 - yaml
+    from evalgate.generate.write import Place, slug_of  # noqa: PLC0415 - as above
+    from schema.hashing import short_hash  # noqa: PLC0415 - as above
 
-    wanted = place(slug(failure_mode))
-    if wanted.file.exists() and load_evaluator(wanted.file).spec.failure_mode != failure_mode:
-        return place(f"{slug(failure_mode)}-{short_hash(failure_mode)[:8]}")
+    wanted = Place(slug_of(failure_mode))
+    for path in evaluator_paths(EVALUATORS):
+        spec = read_evaluator(path).spec
+        if spec.id == wanted.evaluator_id and (path != wanted.file or spec.failure_mode != failure_mode):
+            return Place(f"{wanted.evaluator_id}-{short_hash(failure_mode)[:8]}")
     return wanted
+
+
+def _export_issues(known: Known) -> None:
+    """Write where the issues stand now that there is another evaluator, for CI. Only the database knows them all."""
+    if not known.is_live:
+        return
+    from evalgate.align.specs import load_specs  # noqa: PLC0415 - as above
+    from evalgate.align.standing import permissions, recent_runs, standings  # noqa: PLC0415 - as above
+    from evalgate.issues.store import read_issues, write_issues  # noqa: PLC0415 - as above
+
+    found = standings(known.issues, permissions(load_specs()), recent_runs(), before=read_issues())
+    write_issues([s.issue for s in found])
 
 
 def _judges(  # noqa: PLR0917 - what was said on the command line
@@ -182,13 +187,13 @@ def _judges(  # noqa: PLR0917 - what was said on the command line
     max_minutes: float | None,
     seed: int,
     examples: int,
-    bar: Callable[[str, int], Callable[[], None]],
+    bar: Bar,
 ) -> JudgeTools | None:
     """Return what a judge needs; None where no model is named."""
     if options.judge_model is None:
         return None
     from evalgate.generate.judging import JudgeTools, Limits, shares  # noqa: PLC0415 - as above
-    from evalgate.model.options import open_from_options  # noqa: PLC0415 - as above
+    from evalgate.model.options import open_from_options, spent  # noqa: PLC0415 - as above
 
     if options.max_calls is None and options.max_usd is None:
         options = replace(options, max_calls=DEFAULT_MAX_CALLS)
@@ -206,23 +211,25 @@ def _judges(  # noqa: PLR0917 - what was said on the command line
         workers=concurrency,
         seed=seed,
         limits=Limits(time_s=None if max_minutes is None else max_minutes * 60),
-        step=bar("asking the judge", options.max_calls or DEFAULT_MAX_CALLS),
+        step=bar("asking the judge", options.max_calls or DEFAULT_MAX_CALLS, lambda: spent(searching.budget)),
     )
 
 
 @contextmanager
-def _bars(terminal: Terminal, *, quiet: bool) -> Iterator[Callable[[str, int], Callable[[], None]]]:
+def _bars(terminal: Terminal, *, quiet: bool) -> Iterator[Bar]:
     """Yield what makes a bar that appears at its first step; bars follow one another."""
+    lock = threading.Lock()
     with ExitStack() as stack:
 
-        def bar(what: str, total: int) -> Callable[[], None]:
-            shown: list[Callable[[], None]] = []
+        def bar(what: str, total: int, status: Callable[[], str] = str) -> Callable[[], None]:
+            shown: list[Step] = []
 
             def step() -> None:
-                if not shown:
-                    stack.close()  # the one before
-                    shown.append(stack.enter_context(terminal.progress(what, total)))
-                shown[0]()
+                with lock:  # verdicts come from several threads
+                    if not shown:
+                        stack.close()  # the one before
+                        shown.append(stack.enter_context(terminal.progress(what, total)))
+                    shown[0](status())
 
             return (lambda: None) if quiet else step
 

@@ -32,6 +32,13 @@ class Example:
     """Examples of one cluster are not independent: they are never torn between training and test."""
     comment: str = ""
     """The annotator's reason."""
+    twins: tuple[Case, ...] = ()
+    """Other cases of the same question and answer, labelled alike."""
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """Its own id first, then those of its twins."""
+        return (self.case.case_id, *(c.case_id for c in self.twins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +107,14 @@ def choose_examples(
         labels.setdefault(_said(case, output), set()).add(bad)
     agreed = [k for k in kept if len(labels[_said(k[0], k[1])]) == 1]
     left_out["labelled both ways"] = len(kept) - len(agreed)
-    different = {_said(case, output): (case, output, bad) for case, output, bad in reversed(agreed)}
-    left_out["the same as another"] = len(agreed) - len(different)
-    agreed = sorted(different.values(), key=lambda k: k[0].case_id)
-    names = cluster([k[0] for k in agreed])
+    same: dict[tuple[str | None, str, str], list[tuple[Case, Output, bool]]] = {}
+    for each in agreed:
+        same.setdefault(_said(each[0], each[1]), []).append(each)
+    left_out["the same as another"] = len(agreed) - len(same)
+    names = cluster([group[0][0] for group in same.values()])
     items = tuple(
-        Example(case, output, bad, name, comments.get(case.case_id, ""))
-        for (case, output, bad), name in zip(agreed, names, strict=True)
+        Example(case, output, bad, name, comments.get(case.case_id, ""), tuple(t[0] for t in twins))
+        for ((case, output, bad), *twins), name in zip(same.values(), names, strict=True)
     )
     return Examples(failure_mode, items, MappingProxyType({k: n for k, n in left_out.items() if n}))
 

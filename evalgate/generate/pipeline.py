@@ -68,7 +68,7 @@ def generate(
     )
     if outcome.missing_bad or outcome.missing_good:
         return replace(outcome, not_written="there are too few labels to hold any out")
-    before = earlier(place, lambda path: load_evaluator(path).spec)
+    before = earlier(place)
     why_by_hand = hand_edits(place, before) if before else None
     if before is not None and why_by_hand and not request.force and not request.dry_run:
         reason = f"{place.file} is there, and {why_by_hand}; replace it: --force, or look first: --dry-run"

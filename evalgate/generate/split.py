@@ -86,7 +86,7 @@ def split_to_json(split: Split) -> dict[str, Any]:
         "schema": SCHEMA,
         "failure_mode": split.failure_mode,
         "data_version": data_version(everything),
-        "parts": {str(p): {e.case.case_id: e.case.content_hash for e in split.part(p)} for p in Part},
+        "parts": {str(p): {c.case_id: c.content_hash for e in split.part(p) for c in (e.case, *e.twins)} for p in Part},
     }
 
 
@@ -110,7 +110,7 @@ def parse_parts(value: Any) -> dict[str, Part]:
 
 
 def _known_part(group: Sequence[Example], known: Mapping[str, Part]) -> Part | None:
-    parts = {known[e.case.case_id] for e in group if e.case.case_id in known}
+    parts = {known[case_id] for e in group for case_id in e.case_ids if case_id in known}
     return next((p for p in Part if p in parts), None)  # training first: a cluster that was trained on is no test
 
 

@@ -6,19 +6,16 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evalgate.align.store import ALIGNMENT
 from evalgate.errors import BadInput
+from evalgate.evaluators.files import read_evaluator
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.files import read_json, read_text, to_json, write_atomic
 from evalgate.generate.split import Part, Split, parse_parts, split_to_json
 from evalgate.terminal import one_line
 from schema.evaluator import EvaluatorSpec, spec_to_yaml
 from schema.hashing import short_hash
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MAX_SLUG_CHARS = 60
 WORK = Path(".evalgate/generate")
@@ -64,14 +61,14 @@ def slug_of(failure_mode: str) -> str:
     return slug if slug and lossless else f"{slug or 'mode'}-{short_hash(failure_mode)[:8]}"
 
 
-def earlier(place: Place, read: Callable[[Path], EvaluatorSpec]) -> EvaluatorSpec | None:
+def earlier(place: Place) -> EvaluatorSpec | None:
     """Return the evaluator that stands there now; None where there is none.
 
     Raises:
         BadInput: it cannot be read.
 
     """
-    return read(place.file) if place.file.exists() else None
+    return read_evaluator(place.file).spec if place.file.exists() else None
 
 
 def hand_edits(place: Place, spec: EvaluatorSpec) -> str | None:

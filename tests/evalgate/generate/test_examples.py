@@ -57,6 +57,9 @@ def test_the_same_answer_counts_once_and_not_at_all_when_people_disagree_on_it()
     found = choose_examples(cases, MODE)
     assert [e.case.case_id for e in found.items] == ["a", "e"]
     assert found.left_out == {"labelled both ways": 2, "the same as another": 1}
+    assert found.items[0].case_ids == ("a", "b")
+    parts = parse_parts(json.loads(to_json(split_to_json(split_examples(MODE, found.items)))))
+    assert parts["a"] == parts["b"]  # who was trained on one has seen the other
 
 
 def test_sessions_traces_and_nearly_the_same_questions_are_clusters() -> None:
