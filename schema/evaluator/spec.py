@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 PASS_AT = 0.8
 """The least score of a judge that passes."""
+JUDGE_FRAME = "judge/1"
+"""What the product tells every judge besides its file; other words make another evaluator."""
 JUDGE_OUTPUT_TOKENS = 1024
 """Room for reasoning and a verdict."""
 
@@ -185,6 +187,8 @@ class EvaluatorSpec:
         match self.body:
             case Code(source_hash=found) | Plugin(release=found):
                 content["found"] = found
+            case Judge():
+                content["found"] = JUDGE_FRAME
         return short_hash(content)
 
     @property
