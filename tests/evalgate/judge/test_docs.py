@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 
 from evalgate.app import run
@@ -20,6 +20,9 @@ from schema.evaluator.spec import JUDGE_FRAME
 from schema.hashing import short_hash
 from schema.run import Output
 from tests.evalgate.judge.judges import case_of
+
+if TYPE_CHECKING:
+    import pytest
 
 PAGE = (Path(__file__).parents[3] / "docs/judges.md").read_text(encoding="utf-8")
 
