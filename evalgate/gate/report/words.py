@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from evalgate.figures import percent
+from evalgate.figures import percent, points
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.terminal import count_of
 from schema.alignment import Permission
@@ -96,7 +96,7 @@ def _ends(check: Check) -> str:
     """Return the interval of a check: a difference for paired ones, a rate for others."""
     low, high = check.interval or (0.0, 0.0)
     if check.id.startswith("paired:"):
-        return f"{low * 100:+.1f} to {high * 100:+.1f} points"
+        return f"{points(low).removesuffix(' points')} to {points(high)}"
     return interval((low, high))
 
 
