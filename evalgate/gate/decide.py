@@ -141,7 +141,7 @@ def permission_of(evaluator: EvaluatorUsed, policy: GatePolicy) -> Grant:
         found,
         deterministic_by_hand=evaluator.eval_type == EvalType.RULE and not evaluator.generated,
         mcc_score=evaluator.mcc_score,
-        policy=policy.permission,
+        policy=policy.permission.policy,
     )
 
 

@@ -10,9 +10,9 @@ policy:
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schema.alignment import PermissionPolicy, PermissionRule
 
@@ -106,14 +106,9 @@ class TrajectoryPolicy(_Strict):
     latency: Annotated[float, Field(ge=0)] | None = None
 
 
-def _permission(value: Any) -> Any:
-    """Read a mapping strictly; pydantic would take unknown keys of a plain dataclass."""
-    if isinstance(value, PermissionPolicy) or not isinstance(value, dict):
-        return value
-    return _PermissionModel.model_validate(value).policy
+class PermissionSettings(_Strict):
+    """What an evaluator's agreement with people must be, to block (schema/alignment.py)."""
 
-
-class _PermissionModel(_Strict):
     rule: PermissionRule = PermissionRule.LOWER_BOUND
     block_at: Annotated[float, Field(ge=-1, le=1)] = 0.6
     monitor_at: Annotated[float, Field(ge=-1, le=1)] = 0.4
@@ -123,6 +118,7 @@ class _PermissionModel(_Strict):
 
     @property
     def policy(self) -> PermissionPolicy:
+        """The same as a plain value."""
         return PermissionPolicy(
             self.rule, self.block_at, self.monitor_at, self.min_labels, self.min_per_class, self.level
         )
@@ -156,7 +152,7 @@ class GatePolicy(_Strict):
     max_flaky: Share = 0.25
     """Share of the repeated cases whose attempts may disagree; one always may."""
     groups: tuple[GroupPolicy, ...] = ()
-    permission: Annotated[PermissionPolicy, BeforeValidator(_permission)] = PermissionPolicy()
+    permission: PermissionSettings = PermissionSettings()
     trajectory: TrajectoryPolicy = TrajectoryPolicy()
     integrity: tuple[Integrity, ...] = (
         Integrity.RUN,

@@ -13,7 +13,7 @@ from evalgate.gate.decide import decide
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.evidence import Fact, Facts, version_of
 from evalgate.gate.policy import GatePolicy, GroupPolicy, Integrity, RateRule, TrajectoryPolicy
-from schema.alignment import Confusion, Measurement, Permission, PermissionRule, Split
+from schema.alignment import DEFAULT_POLICY, Confusion, Measurement, Permission, PermissionRule, Split
 from schema.case import dataset_version, parse_case
 from schema.evaluator import EvalType, Evidence
 from schema.issue import Issue, IssueStatus
@@ -85,6 +85,10 @@ def test_the_plain_rule_of_permission_can_be_chosen() -> None:
     policy = GatePolicy.model_validate({"permission": {"rule": "point"}})
     assert policy.permission.rule is PermissionRule.POINT
     assert failed_by_the_judge(judge(Confusion(9, 1, 1, 9)), policy).status is Status.FAIL
+
+
+def test_the_defaults_of_permission_are_those_of_alignment() -> None:
+    assert GatePolicy().permission.policy == DEFAULT_POLICY
 
 
 def test_a_judges_rate_is_shown_with_its_errors_taken_out() -> None:
