@@ -47,8 +47,9 @@ class PluginEvaluator:
             return self._error(answer.message)
         if not isinstance(answer, Score):
             return self._error(f"it returned {type(answer).__name__}, not a Score or an EvaluatorError")
-        if answer.passed not in (True, False):
-            return self._error(f"its score has passed={answer.passed!r}, which is not true or false")
+        passed: Any = answer.passed
+        if not isinstance(passed, bool):
+            return self._error(f"its score has passed={passed!r}, which is not true or false")
         if not _is_share(answer.score):
             return self._error(f"its score is {answer.score!r}, not a number from 0 to 1")
         return replace(

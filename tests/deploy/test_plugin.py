@@ -124,8 +124,27 @@ def wait_for(path: Path, tmp_path: Path) -> list[str]:
     pytest.fail((tmp_path / "log").read_text())
 
 
+def test_its_evaluator_is_found_by_name_and_judges(installed: Mapping[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "evals" / "evaluators"
+    folder.mkdir(parents=True)
+    text = "id: words\nfailure_mode: wrong_word\napplies_to: all\nuse: glossary\nwith: {say: {client: customer}}\n"
+    (folder / "words.yaml").write_text(text)
+    (tmp_path / "cases.jsonl").write_text('{"input": "?", "observed": {"output": "Dear client"}}\n')
+    command = [str(Path(sys.executable).with_name("evalgate")), "evals", "check", "--dataset", "cases.jsonl", "--json"]
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=tmp_path, env=installed, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    (found,) = json.loads(check().stdout)["evaluators"]
+    assert (found["tried"]["passed"], found["tried"]["failed"]) == (0, 1)
+    (folder / "words.yaml").write_text(text.replace("say:", "tell:"))
+    assert "glossary' of evalgate-acme 0.1.0: 'say' must be an object" in check().stdout
+
+
 def test_its_own_tests_pass(installed: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(EXAMPLE), "tests"]
     done = subprocess.run(command, cwd=EXAMPLE, env=installed, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    assert "7 passed" in done.stdout
