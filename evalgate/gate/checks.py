@@ -159,7 +159,7 @@ def rate_checks(results: Sequence[EvalResult], failed: Mapping[str, Sequence[str
             Check, id=f"rate:{r.evaluator}", evidence=r.evidence, evaluator=r.evaluator, failure_mode=r.failure_mode
         )
         if r.skipped:
-            words = "agrees too little with people" if r.skipped == "low_mcc" else "judged no case"
+            words = "judged no case" if r.skipped == "no_cases" else "agrees too little with people"
             checks.append(
                 check(
                     status=CheckStatus.SKIPPED,

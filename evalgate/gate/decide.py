@@ -151,7 +151,7 @@ def _evaluate(
     given = permission_of(evaluator, policy)
     passed, total = sum(v.passed for v in verdicts.values()), len(verdicts)
     scores = [s for r in results if r.case_id in verdicts and (s := r.score_of(evaluator.id)) is not None]
-    skipped = "low_mcc" if given.permission is Permission.SKIP else None if total else "no_cases"
+    skipped = str(given.reason) if given.permission is Permission.SKIP else None if total else "no_cases"
     worth = worth_of(results, verdicts)
     corrected = None
     if evaluator.measurement is not None and total and not skipped:

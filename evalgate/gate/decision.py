@@ -110,7 +110,7 @@ class EvalResult:
     mean_score: float | None
     mcc_score: float | None
     skipped: str | None
-    """Why it does not count: low_mcc, no_cases; None: it counts."""
+    """Why it does not count: low_mcc, undefined_mcc, no_cases; None: it counts."""
     corrected: Corrected | None = None
     effective_n: float | None = None
     """Cases, less what those of one cluster share; None: as many as `sample_count`."""
