@@ -103,17 +103,17 @@ def align_(
             {
                 "source": known.source,
                 "rule": str(rule),
-                "evaluators": [to_json(a) for a in found],
+                "evaluators": [to_json(a, known.options) for a in found],
                 "not_measured": [e.spec.id for e in waiting],
                 "cost": {"calls": opened.budget.calls, "usd": opened.budget.usd, "unpriced": opened.budget.unpriced},
             }
         )
     elif ids or len(found) == 1:
         for aligned in found:
-            for line in details(aligned, how.policy):
+            for line in details(aligned, how.policy, known.options):
                 terminal.say(line)
     else:
-        terminal.table(HEADER, [row(a, how.policy) for a in found])
+        terminal.table(HEADER, [row(a, how.policy, known.options) for a in found])
         terminal.say(
             f"measured on {count_of(len(known.cases), 'case')} of {known.source}; more of one: evalgate evals align ID"
         )

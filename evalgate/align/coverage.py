@@ -58,13 +58,16 @@ class Coverage:
         return covered / total if total else None
 
 
-def cover(standings: Iterable[Standing], cases: Sequence[Case] | None) -> Coverage:
-    """Return what is covered of the active issues. `cases`: labelled ones, None where nobody has them at hand."""
+def cover(standings: Iterable[Standing], cases: Sequence[Case] | None, options: str = "") -> Coverage:
+    """Return what is covered of the active issues.
+
+    `cases`: labelled ones, None where nobody has them at hand. `options`: what commands must be told to read them.
+    """
     active = [s for s in standings if s.issue.is_active]
     bad = Counter(c.failure_mode for c in cases or () if c.verdict is Verdict.BAD)
     good = sum(c.verdict is Verdict.GOOD for c in cases or ())
     gaps = [
-        Gap(s, of_mode, good, _todo(s, of_mode, good, counted=cases is not None))
+        Gap(s, of_mode, good, _todo(s, of_mode, good, options, counted=cases is not None))
         for s in active
         if not s.is_covered
         for of_mode in [bad[s.issue.failure_mode]]
@@ -73,25 +76,25 @@ def cover(standings: Iterable[Standing], cases: Sequence[Case] | None) -> Covera
     return Coverage(tuple(s for s in active if s.is_covered), tuple(gaps))
 
 
-def _todo(standing: Standing, bad: int, good: int, *, counted: bool) -> str:
+def _todo(standing: Standing, bad: int, good: int, options: str, *, counted: bool) -> str:
     """Return the next step of an issue without a trusted evaluator."""
-    number = standing.issue.id
+    generate = f"evalgate evals generate --issue {standing.issue.id}{options}"
     if not standing.evaluators:
         least = DEFAULT_POLICY.min_per_class
         if counted and bad < ENOUGH_TO_GENERATE:
             return f"label {ENOUGH_TO_GENERATE - bad} more bad ones ({bad} so far): evalgate label"
         if counted and good < least:
             return f"label {least - good} more good answers ({good} so far): evalgate label"
-        return f"evalgate evals generate --issue {number}"
+        return generate
     nearest = max(standing.evaluators, key=lambda t: (t.grant.permission is Permission.MONITOR, t.grant.mcc or -1))
     name, given = nearest.spec.id, nearest.grant
     if given.reason is Reason.NOT_MEASURED:
-        return f"measure {name}: evalgate evals align {name}"
+        return f"measure {name}: evalgate evals align {name}{options}"
     if given.reason is Reason.HAND_WRITTEN and nearest.measurement is not None:
         missed = nearest.measurement.confusion.fn
-        return f"{name} misses {missed} of its cases: evalgate evals generate --issue {number}"
+        return f"{name} misses {missed} of its cases: {generate}"
     if given.permission is Permission.SKIP or given.reason is Reason.LOW_MCC:
         agrees = "" if given.mcc is None else f" (MCC {given.mcc:.2f})"
-        return f"{name} agrees too little{agrees}: evalgate evals generate --issue {number}"
+        return f"{name} agrees too little{agrees}: {generate}"
     more = f"{given.further_labels} labels more" if given.further_labels else "more labels"
-    return f"{more} for {name}: evalgate label, then evalgate evals align {name}"
+    return f"{more} for {name}: evalgate label, then evalgate evals align {name}{options}"

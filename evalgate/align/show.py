@@ -24,7 +24,7 @@ ASKED_CHARS: Final = 70
 HEADER: Final = ("evaluator", "labels", "mcc", "90 % interval", "may", "why, and what next")
 
 
-def row(aligned: Aligned, policy: PermissionPolicy) -> tuple[str, ...]:
+def row(aligned: Aligned, policy: PermissionPolicy, options: str = "") -> tuple[str, ...]:
     """Return one line of the table."""
     given = aligned.grant
     labels = "–" if aligned.measurement is None else labels_of(aligned.measurement)
@@ -34,12 +34,12 @@ def row(aligned: Aligned, policy: PermissionPolicy) -> tuple[str, ...]:
         number(given.mcc),
         interval(given.low, given.high),
         str(given.permission),
-        aligned.problem or ". ".join((why(given, policy), *advice(aligned))),
+        aligned.problem or ". ".join((why(given, policy), *advice(aligned, options))),
     )
 
 
-def details(aligned: Aligned, policy: PermissionPolicy) -> Iterator[str]:
-    """Yield what there is to say of one evaluator."""
+def details(aligned: Aligned, policy: PermissionPolicy, options: str = "") -> Iterator[str]:
+    """Yield what there is to say of one evaluator. `options`: what commands must be told to read the same cases."""
     spec = aligned.spec
     measured = aligned.measurement
     judge = f", asked of {measured.model}" if measured and measured.model else ""
@@ -58,7 +58,7 @@ def details(aligned: Aligned, policy: PermissionPolicy) -> Iterator[str]:
         yield f"  bad answers that ask it for a verdict get it in {percent(measured.injection_flip_rate)} of attempts"
     if measured and measured.cost_usd is not None:
         yield f"  cost ${measured.cost_usd:.4f}"
-    for sentence in advice(aligned):
+    for sentence in advice(aligned, options):
         yield f"  {sentence}"
     wrong = [j for j in aligned.judged if j.is_wrong or isinstance(j.verdict, EvaluatorError)]
     for each in wrong[:SHOWN_WRONG]:
@@ -89,7 +89,7 @@ def why(given: Grant, policy: PermissionPolicy) -> str:
             return "not measured"
 
 
-def advice(aligned: Aligned) -> list[str]:
+def advice(aligned: Aligned, options: str = "") -> list[str]:
     """Return what a person should do next, in sentences without their full stops."""
     found, said = aligned.measurement, []
     if aligned.drop is not None and aligned.drop.is_alarm:
@@ -98,9 +98,9 @@ def advice(aligned: Aligned) -> list[str]:
         said.append(f"{_labels_lacking(aligned.grant, found)}: evalgate label")
     if aligned.wants_generating:
         came = count_of(aligned.new_labels, "label")
-        said.append(f"{came} came since it was generated: {generate_command(aligned.spec)}")
+        said.append(f"{came} came since it was generated: {generate_command(aligned.spec)}{options}")
     elif aligned.grant.permission is Permission.SKIP and aligned.spec.generated is not None:
-        said.append(f"generate it anew: {generate_command(aligned.spec)}")
+        said.append(f"generate it anew: {generate_command(aligned.spec)}{options}")
     elif aligned.grant.permission is Permission.SKIP and found is not None:
         said.append("rewrite its criteria" if found.model else "rewrite it")
     return said
@@ -136,7 +136,7 @@ def interval(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{low:.2f} to {high:.2f}"
 
 
-def to_json(aligned: Aligned) -> dict[str, Any]:
+def to_json(aligned: Aligned, options: str = "") -> dict[str, Any]:
     """Return the JSON object of one evaluator; `mcc_score` is the measured one, None where it is undefined."""
     spec, given, drop = aligned.spec, aligned.grant, aligned.drop
     return {
@@ -165,7 +165,7 @@ def to_json(aligned: Aligned) -> dict[str, Any]:
         "left_out": dict(aligned.chosen.left_out),
         "kept": aligned.is_kept,
         "problem": aligned.problem,
-        "next": advice(aligned),
+        "next": advice(aligned, options),
         "wrong": [
             {"case_id": j.item.case.case_id, "label": str(j.item.label), "passed": j.verdict.passed}
             for j in aligned.judged

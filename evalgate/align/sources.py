@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,15 @@ class Known:
     """Labelled; each once."""
     source: str
     """In words."""
-    is_live: bool
+    datasets: tuple[str, ...] = ()
+    """Names or files, where it is those."""
+    is_live: bool = False
     """Whether it is the database."""
+
+    @property
+    def options(self) -> str:
+        """What a command has to be told to read the same; begins with a space unless it is nothing."""
+        return "".join(f" --dataset {shlex.quote(name)}" for name in self.datasets)
 
 
 def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, snapshot: Path = ISSUES) -> Known:
@@ -47,14 +55,14 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
         found = [load(name) for name in datasets]
         cases = {c.case_id: c for d in found for c in d.cases}
         issues = issues_of_cases(cases.values(), read_issues(snapshot))
-        return Known(tuple(issues), tuple(cases.values()), " and ".join(d.name for d in found), is_live=False)
+        return Known(tuple(issues), tuple(cases.values()), " and ".join(d.name for d in found), tuple(datasets))
     if dsn is None and not DEFAULT_PATH.is_dir():
         if not snapshot.is_file():
             raise BadInput(
                 f"there is no database here ({DEFAULT_PATH}), and no {snapshot}. Name files: --dataset NAME; or say "
                 "where the database is: --dsn, EVALGATE_DSN; or start one: evalgate up"
             )
-        return Known(read_issues(snapshot), (), str(snapshot), is_live=False)
+        return Known(read_issues(snapshot), (), str(snapshot))
     with open_tenant(dsn, tenant) as database:
         rows = [r for r in list_cases(database) if r.status is not CaseStatus.REJECTED]
         return Known(tuple(list_issues(database)), tuple(r.case for r in rows), "the database", is_live=True)

@@ -86,7 +86,7 @@ def show(
     found = look(dataset, dsn, tenant, evaluators)
     standing = _find(found, number)
     cases = [c for c in found.known.cases if c.case_id in set(standing.issue.cases)]
-    todo = _todo(cover([standing], found.known.cases or None))
+    todo = _todo(cover([standing], found.known.cases or None, found.known.options))
     if json:
         terminal.emit({**_to_json(standing), "next": todo, "labelled": [_case_json(c) for c in cases]})
         return

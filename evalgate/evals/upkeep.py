@@ -50,7 +50,7 @@ def coverage(
     terminal = Terminal()
     found = look(dataset, dsn, tenant, evaluators)
     # Where there is only the snapshot, nobody has the labels at hand to count them.
-    covered = cover(found.standings, found.known.cases or None)
+    covered = cover(found.standings, found.known.cases or None, found.known.options)
     if json:
         terminal.emit(_coverage_json(covered))
     else:
