@@ -202,7 +202,9 @@ def _telling(step: Step) -> Callable[[Kept], None]:
         made = attempt.output.cost_usd if attempt.output and not attempt.cached else None
         cost.extend(c for c in (made, attempt.judge_cost_usd) if c is not None)
         money = f", ${sum(cost):.4f}" if cost else ""
-        step(", ".join(f"{n} {what}" for what, n in seen.items() if n) + money)
+        words = [f"{seen[what]} {what}" for what in ("passed", "failed") if seen[what]]
+        words += [count_of(seen["errors"], "error")] if seen["errors"] else []
+        step(", ".join(words) + money)
 
     return tell
 

@@ -206,19 +206,18 @@ def open_experiment(
     if loaded.model is not None:
         identity = {**loaded.identity, "base_url": target_models.settings.base_url}
         loaded = type(loaded)(loaded.target, identity, loaded.model, loaded.prompt_hash, loaded.is_cached)
+    judges = ", ".join(sorted(set(asked))) or None
     plan = {
         "the dataset": dataset.version,
         "the evaluators": {e.spec.id: e.spec.version for e in evaluators},
         "the target": dict(loaded.identity),
+        "the judges' model": judges,
         "--repeats": options.repeats,
         "--replay": options.replay,
     }
     if unfinished is not None:
         check_plan(unfinished, plan)
-    judges = sorted(set(asked))
-    return Experiment(
-        options, dataset, evaluators, loaded, plan, unfinished, spent, ", ".join(judges) if judges else None
-    )
+    return Experiment(options, dataset, evaluators, loaded, plan, unfinished, spent, judges)
 
 
 def resume(reference: str) -> tuple[RunOptions, Unfinished]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.errors import BadInput
-from evalgate.run.targets.answer import to_output
+from evalgate.run.targets.answer import Busy, to_output
 from evalgate.run.targets.load import load_target
 from schema.run import ErrorKind, Output, RunError
 
@@ -40,6 +40,7 @@ def module(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             def leave(case): sys.exit(3)
             def nothing(case): return None
             def typo(case): return {"outptu": "x"}
+            def away(case): raise ConnectionRefusedError("the shop is closed")
             def never(case): threading.Event().wait()
             def meddle(case):
                 case["input"]["text"] = "changed"
@@ -88,6 +89,14 @@ def test_what_a_function_raises_is_an_error_of_the_case(
     assert isinstance(answer, RunError)
     assert answer.kind is kind
     assert words in answer.message
+
+
+def test_a_service_that_a_function_or_a_program_cannot_reach_is_worth_another_try(module: Path) -> None:
+    answer = load_target("python:functions.py:away").target(CASE, 5)
+    assert isinstance(answer, Busy)
+    assert "ConnectionRefusedError: the shop is closed" in answer.error.message
+    target = load_target(script(module.parent, "import sys\nsys.stderr.write('busy')\nsys.exit(75)")).target
+    assert target(CASE, 20) == Busy(RunError(ErrorKind.TARGET, "exit 75: busy"))
 
 
 def test_a_function_that_never_ends_times_out(module: Path) -> None:

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.align.store import append_measurement
 from evalgate.app import run as evalgate
+from evalgate.evaluators.load import load_evaluator
+from evalgate.run.commands import _telling
+from evalgate.run.engine import Kept
 from evalgate.run.show import histogram_line, low_scorers
 from evalgate.run.store import load_run
 from evalgate.run.suite import suite_of
 from schema.alignment import Confusion, Measurement, Permission, Split
+from schema.case import parse_case
 from schema.evaluator import EvalType
 from schema.run import ErrorKind, EvaluatorUsed
 from tests.evalgate.builders import attempt, refund_cases, result, run_of, write_project
@@ -242,3 +247,55 @@ def test_nothing_judged_is_no_pass() -> None:
     assert broken.eval_results[0].skipped == "no_cases"
     assert broken.blocking_reason == "no case has a verdict, so nothing was proved"
     assert broken.suite_pass_rate is None
+
+
+def test_a_judge_has_the_measurement_of_the_model_that_judges(
+    shop: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shop / "evals/evaluators/kind.yaml"
+    path.write_text(JUDGE)
+    fake.answers = verdict(0.9)
+    version = load_evaluator(path, chat=lambda name: _Named(name or "j1")).spec.version
+    measured = Measurement(
+        "kind", version, "d1", Split.TEST, "2026-11-21T09:00:00+00:00", Confusion(30, 0, 0, 30), model="j1"
+    )
+    append_measurement(measured)
+    words = ["run", "-d", "d", "-t", "python:target.py:fixed", "--json"]
+    for model, permission in (("j1", "block"), ("j2", "monitor")):
+        assert evalgate([*words, "--judge-model", model]) == 0
+        (kind, _) = told(capsys)["suite"]["eval_results"]
+        assert (kind["evaluator"], kind["permission"]) == ("kind", permission)
+        _, run = load_run()
+        assert run.settings.judge_model == model
+        assert run.evaluators[0].measurement == (measured if model == "j1" else None)
+
+
+def test_an_unfinished_run_is_not_judged_by_another_model(
+    shop: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shop / "evals/evaluators/kind.yaml").write_text(JUDGE)
+    fake.answers = verdict(0.9)
+    words = ["run", "-d", "d", "-t", "python:target.py:fixed", "--judge-model", "j1", "--max-calls", "1"]
+    assert evalgate(words) == 0
+    assert evalgate(["run", "--resume", "latest", "--judge-model", "j2"]) == 2
+    assert "the judges' model changed since it was stopped" in capsys.readouterr().err
+
+
+def test_the_bar_tells_verdicts_errors_and_cost_so_far() -> None:
+    said: list[str] = []
+    tell = _telling(lambda status="": said.append(status))
+    case = parse_case({"case_id": "c", "input": "Q"})
+    tell(Kept(case, attempt(1, cost_usd=0.5)))
+    tell(Kept(case, attempt(1, passed=False)))
+    tell(Kept(case, attempt(1, error=ErrorKind.TIMEOUT)))
+    assert said == ["1 passed, $0.5000", "1 passed, 1 failed, $0.5000", "1 passed, 1 failed, 1 error, $0.5000"]
+
+
+class _Named:
+    """A model that only has a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def complete(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("nobody asks")
