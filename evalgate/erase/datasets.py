@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE: Final = (Path("evals"), Path(".evalgate"))
 """Folders in which runs, reports and exports keep what they were made of."""
-READ: Final = (".json", ".jsonl", ".md", ".csv", ".yaml")
+READ: Final = (".json", ".jsonl", ".md", ".csv", ".yaml", ".html", ".xml", ".sarif", ".txt")
 LARGEST_BYTES: Final = 256 << 20
 
 

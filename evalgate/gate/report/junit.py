@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import words
-from evalgate.gate.report.model import back_commands, place
+from evalgate.gate.report.model import back_commands, contents, place
 from evalgate.gate.report.safe import BLOCK_CHARS, cut, xml, xml_body
 
 if TYPE_CHECKING:
@@ -119,9 +119,7 @@ def _reasons(f: Failing) -> str:
 def _story(report: Report, r: Result, f: Failing) -> str:
     parts = [_reasons(f)]
     parts += [f"{s.evaluator} gives {s.score:g}: {cut(s.reason, BLOCK_CHARS)}" for s in f.scores]
-    for name, content in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
-        if content:
-            parts.append(f"--- {name}\n{cut(content, MESSAGE_CHARS)}")
+    parts += [f"--- {name}\n{cut(content, MESSAGE_CHARS)}" for name, content in contents(r, f.scores)]
     return "\n".join([*parts, place(report, r.case_id), *back_commands(report, f)])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from evalgate.figures import percent, weighted_words
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import words
-from evalgate.gate.report.model import back_commands, place
+from evalgate.gate.report.model import back_commands, contents, place
 from evalgate.gate.report.payload import unscored_notes
 from evalgate.gate.report.safe import code, fenced, prose
 
@@ -108,9 +108,8 @@ def _case(report: Report, f: Failing) -> str:
     lines += [f"- {prose(s.evaluator, 120)}: {prose(s.reason, 600)}" for s in f.scores]
     lines.append(f"- {code(place(report, r.case_id))}")
     lines += [f"- {code(command)}" for command in back_commands(report, f)]
-    for name, content in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
-        if content:
-            lines += ["", name, fenced(content, CONTENT_CHARS)]
+    for name, content in contents(r, f.scores):
+        lines += ["", name, fenced(content, CONTENT_CHARS)]
     return "\n".join([*lines, "", "</details>", ""])
 
 

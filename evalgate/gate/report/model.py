@@ -15,12 +15,13 @@ from evalgate.provenance.store import chains_path, read_chains
 from schema.case import parse_case
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from evalgate.gate.base import Base
     from evalgate.gate.decision import Decision, Failing
+    from schema.evaluator import Score
     from schema.provenance import Chain
-    from schema.run import Result, Run
+    from schema.run import Attempt, Result, Run
 
 LARGEST_BYTES: Final = 256 << 20
 """A dataset that is larger is not read again for the lines of its cases."""
@@ -156,6 +157,18 @@ def _chains(path: Path, wanted: Collection[str]) -> dict[str, Chain]:
         return {i: chain for i, (chain, _) in read_chains(path).items() if i in wanted} if path.is_file() else {}
     except (BadInput, OSError):
         return {}
+
+
+def shown_attempt(result: Result, scores: Sequence[Score]) -> Attempt:
+    """Return the attempt to read: the first that these scores are of, since another one may have passed."""
+    return next((a for a in result.attempts if any(s in a.scores for s in scores)), result.first)
+
+
+def contents(result: Result, scores: Sequence[Score]) -> list[tuple[str, str]]:
+    """Return what was asked, what production answered and what is answered now, as far as there is something."""
+    output = shown_attempt(result, scores).output
+    told = (("asked", result.input_text), ("before", result.observed_output), ("now", output.text if output else None))
+    return [(name, content) for name, content in told if content]
 
 
 def show_command(result: Result) -> str | None:

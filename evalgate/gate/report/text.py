@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from evalgate.figures import percent, weighted_words
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import words
-from evalgate.gate.report.model import back_commands, place
+from evalgate.gate.report.model import back_commands, contents, place
 from evalgate.gate.report.payload import unscored_notes
 from evalgate.gate.report.safe import cut, line
 from evalgate.terminal import count_of
@@ -154,9 +154,8 @@ def _print_case(terminal: Terminal, report: Report, f: Failing, width: int | Non
     _say(terminal, f"✗ {line(r.case_id)}{mode}{told}", style="red", width=width, hang=2)
     for s in f.scores:
         _tell(terminal, "why", f"{line(s.evaluator)}: {line(s.reason)}", width)
-    for name, content in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
-        if content:
-            _tell(terminal, name, line(content, CONTENT_CHARS), width)
+    for name, content in contents(r, f.scores):
+        _tell(terminal, name, line(content, CONTENT_CHARS), width)
     for command in back_commands(report, f, with_issue=False):  # the group names it
         terminal.say(f"    see    {command}")
     if not r.provenance.trace_id:

@@ -10,7 +10,7 @@ import pytest
 
 from evalgate.app import run as evalgate
 from evalgate.dataset.store import load
-from evalgate.erase.datasets import erase
+from evalgate.erase.datasets import erase, mentions
 from evalgate.provenance.store import read_chains
 from evalgate.provenance.stored import ask
 from evalgate.review.cases import CaseEvent, list_cases, record
@@ -103,3 +103,8 @@ def test_what_retention_took_is_not_forgotten_and_what_is_erased_is(
     left = read_chains(CHAINS)
     assert [c.spans[0].trace_id for c, _ in left.values()] == [B]
     assert A not in CHAINS.read_text()
+    for name in ("report.html", "gate.xml", "gate.sarif"):
+        report = Path(".evalgate") / name
+        report.parent.mkdir(exist_ok=True)
+        report.write_text(f"see {A}")
+    assert {Path(x.place).name for x in mentions([A])} == {"report.html", "gate.xml", "gate.sarif"}

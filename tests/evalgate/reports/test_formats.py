@@ -213,3 +213,22 @@ def test_an_inconclusive_gate_that_lets_pass_is_a_warning() -> None:
     lines = render(Kind.GITHUB, replace(red, decision=decision)).splitlines()
     assert not [x for x in lines if x.startswith("::error")]
     assert [x for x in lines if x.startswith("::warning file=evals/datasets/refunds.jsonl,title=evalgate gate::")]
+
+
+def test_the_answer_that_is_shown_is_one_that_failed() -> None:
+    """The first attempt passed, and the case failed: what one reads must fit the reasons."""
+    red = red_report(failing=1)
+    (failing,) = red.decision.failing
+    bad = failing.result.first
+    good = replace(
+        bad,
+        output=replace(bad.output, text="You have thirty days.") if bad.output else None,
+        scores=tuple(replace(s, score=1.0, passed=True, reason="right") for s in bad.scores),
+    )
+    several = replace(failing.result, attempts=(good, replace(bad, number=2), replace(bad, number=3)))
+    told = replace(red, decision=replace(red.decision, failing=(replace(failing, result=several),)))
+    for kind in (Kind.TEXT, Kind.MARKDOWN, Kind.HTML):
+        text = render(kind, told)
+        assert "90 days to bring them back" in text
+        assert "thirty" not in text
+    assert "Attempts: 1 passed, 2 failed, 3 failed. Shown is attempt 2." in render(Kind.HTML, told)

@@ -14,18 +14,18 @@ from evalgate.gate.decision import Status
 from evalgate.gate.report import words
 from evalgate.gate.report.html.differences import differences
 from evalgate.gate.report.html.pictures import TITLES, paired_picture, rates_picture, score_pictures
-from evalgate.gate.report.model import back_commands, place, show_command
+from evalgate.gate.report.model import back_commands, place, show_command, shown_attempt
 from evalgate.gate.report.payload import unscored_notes
 from evalgate.gate.report.safe import block, line
 from evalgate.terminal import count_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from evalgate.gate.decision import Check, Decision, EvidenceScore, Failing
     from evalgate.gate.report.model import Report
     from schema.evaluator import Score
-    from schema.run import Result
+    from schema.run import Attempt, Result
 
 CONTENT_BUDGET_CHARS: Final = 12_000_000
 """Of all cases together; a page that a browser opens at once, and that fits an artefact."""
@@ -37,6 +37,7 @@ MANY_CASES: Final = 100
 MOST_LOW: Final = 20
 MOST_ERRORS: Final = 200
 MOST_TOOLS: Final = 50
+MOST_ATTEMPTS: Final = 50
 
 
 def html(report: Report) -> str:
@@ -222,7 +223,8 @@ def _failing(report: Report, f: Failing, limit: int) -> dict[str, Any]:
 
 
 def _case(report: Report, r: Result, scores: Sequence[Score], tags: list[str], limit: int) -> dict[str, Any]:
-    before, now = block(r.observed_output or "", limit), block(r.output or "", limit)
+    shown = shown_attempt(r, scores)
+    before, now = block(r.observed_output or "", limit), block(shown.output.text if shown.output else "", limit)
     chain = report.chains.get(r.case_id)
     linked = (
         ""
@@ -239,29 +241,44 @@ def _case(report: Report, r: Result, scores: Sequence[Score], tags: list[str], l
         "is_regression": False,
         "why": line("; ".join(s.reason for s in scores), 240),
         "scores": [
-            {"evaluator": line(s.evaluator), "score": f"{s.score:g}", "reason": block(s.reason, limit)} for s in scores
+            {"evaluator": line(s.evaluator), "score": _score(s), "reason": block(s.reason, limit)} for s in scores
         ],
+        "attempts": _attempts(r, shown),
         "asked": block(r.input_text or "", limit),
         "before": before,
         "now": now,
         "differences": differences(before, now) if before and now else None,
         "expected": block(r.expected_output or "", limit),
-        "tools": _tools(r, limit),
+        "tools": _tools(shown.output.tool_calls if shown.output else (), limit),
         "place": line(place(report, r.case_id)),
         "commands": [command] if command else [],
         "chain": linked,
     }
 
 
-def _tools(r: Result, limit: int) -> str:
-    calls = r.tool_calls
+def _score(s: Score) -> str:
+    """Return a score; of a judge that was asked several times each answer, too."""
+    each = f" (asked {len(s.repeats)} times: {', '.join(f'{x:g}' for x in s.repeats[:10])})" if s.repeats else ""
+    return f"{s.score:g}{each}"
+
+
+def _attempts(r: Result, shown: Attempt) -> str:
+    """Return what became of each attempt, where there are several."""
+    if len(r.attempts) == 1:
+        return ""
+    words = {True: "passed", False: "failed", None: "no verdict"}
+    each = ", ".join(f"{a.number} {words[a.passed]}" for a in r.attempts[:MOST_ATTEMPTS])
+    return f"Attempts: {each}. Shown is attempt {shown.number}."
+
+
+def _tools(calls: Sequence[Mapping[str, Any]], limit: int) -> str:
     lines = [_tool(call, limit) for call in calls[:MOST_TOOLS]]
     if len(calls) > MOST_TOOLS:
         lines.append(f"… {len(calls) - MOST_TOOLS} more calls")
     return block("\n".join(lines), limit)
 
 
-def _tool(call: Any, limit: int) -> str:
+def _tool(call: Mapping[str, Any], limit: int) -> str:
     told = {k: v for k, v in call.items() if k != "name"}
     return block(f"{call.get('name')} {json.dumps(told, ensure_ascii=False, default=str)}", limit)
 
