@@ -7,16 +7,17 @@ from pathlib import Path
 import typer
 
 from evalgate.errors import BadInput
-from evalgate.gate import accept, flags
+from evalgate.gate import accept, first, flags
 from evalgate.gate.compatible.checks import DEFAULT_REGRESSION_THRESHOLD
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
 from evalgate.terminal import Terminal
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command, and what accepts a state for it to compare with."""
+    """Add the command, what accepts a state for it to compare with, and what writes its first settings."""
     app.command("gate", cls=flags.GroupedCommand)(gate)
     accept.register(app)
+    first.register(app)
 
 
 def gate(

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from evalgate.errors import BadInput
 from evalgate.files import read_text
+from evalgate.gate.first import GATE_FILE
 from evalgate.gate.policy import GatePolicy
 from evalgate.gate.process import DEFAULT_TIMEOUT_S
 from evalgate.gate.tests_run import TESTS, results_of
@@ -27,7 +28,6 @@ from schema.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-GATE_FILE = Path("evals/gate.yaml")
 
 Text = Annotated[str, Field(min_length=1)]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evalgate.app import run
 from evalgate.errors import BadInput
 from evalgate.gate.accept import losses_of
 from evalgate.gate.base import base_of
@@ -19,9 +18,10 @@ from evalgate.gate.git import file_at, tree_of
 from evalgate.run.store import save_run
 from schema.run import DatasetUsed, ErrorKind
 from tests.evalgate.builders import result, run_of
+from tests.evalgate.gate_command import gate_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from schema.run import Run
 
@@ -49,8 +49,15 @@ def repository(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
+@pytest.fixture(scope="module")
+def run() -> Callable[[Sequence[str]], int]:
+    return gate_command()
+
+
 @pytest.fixture
-def evalgate(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def evalgate(
+    run: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     def command(*arguments: str) -> tuple[int, str, str]:
         code = run(arguments)
         return code, *capsys.readouterr()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evalgate.app import run
 from evalgate.errors import BadInput
 from evalgate.gate.decide import decide
 from evalgate.gate.flags import Format
@@ -22,9 +21,10 @@ from evalgate.terminal import Terminal
 from schema.errors import EvalgateError
 from schema.run import DatasetUsed, ErrorKind
 from tests.evalgate.builders import refund_cases, result, run_of, write_project
+from tests.evalgate.gate_command import gate_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from evalgate.gate.report import Report
 
@@ -39,8 +39,15 @@ sys.exit(int(code))
 """
 
 
+@pytest.fixture(scope="module")
+def run() -> Callable[[Sequence[str]], int]:
+    return gate_command()
+
+
 @pytest.fixture
-def evalgate(project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def evalgate(
+    run: Any, project: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
     """Run a command line in the project; return exit code, stdout and stderr, those of its own commands included."""
     monkeypatch.delenv("CI", raising=False)
     (project / "writer.py").write_text(WRITER)
