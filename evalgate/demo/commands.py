@@ -41,7 +41,7 @@ def demo(
             raise BadInput(f"the demo needs {package}. Install it: pip install 'otel-evalgate[demo]'")
     from rich.console import Console  # noqa: PLC0415 - rich costs 0.1 s, which the gate must not pay
 
-    from evalgate.demo.story import tell  # noqa: PLC0415 - as above
+    from evalgate.demo.story import GENERATED, tell  # noqa: PLC0415 - as above
     from evalgate.demo.walk import Walk  # noqa: PLC0415 - as above
 
     console = Console(highlight=False)
@@ -49,7 +49,7 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="evalgate-demo-"))
     steps = Walk(console, folder, _environment())
     try:
-        _copy_app(folder)
+        _copy_app(folder, GENERATED)
         tell(steps)
     finally:
         steps.kill()
@@ -67,12 +67,13 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_app(folder: Path) -> None:
-    """Lay out the folder as a user's repository: the app, and its evals beside it."""
+def _copy_app(folder: Path, generated: str) -> None:
+    """Lay out the folder as a user's repository: the app, and its evals beside it, but what is to be generated."""
     own = HERE / "support_agent"  # where the wheel has it
     app = own if own.is_dir() else HERE.parents[1] / "examples" / "support_agent"
     shutil.copytree(app, folder / "support_agent", ignore=shutil.ignore_patterns("evals", "__pycache__"))
-    shutil.copytree(app / "evals", folder / "evals")
+    ignored = shutil.ignore_patterns(f"{generated}.yaml")
+    shutil.copytree(app / "evals", folder / "evals", ignore=ignored)
 
 
 def _environment() -> dict[str, str]:

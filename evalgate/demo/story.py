@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SEED: Final = "9"
 """The seed whose trace ids evals/labels.jsonl names."""
 SHOWN_TRACES: Final = 12
+GENERATED: Final = "policy_hallucination"
+"""The failure mode whose evaluator is generated."""
 
 
 def tell(walk: Walk) -> None:
@@ -119,6 +121,21 @@ def _review(walk: Walk, service: Service) -> None:
     if built != len(labels):
         raise NotAsPromisedError(f"the dataset has {built} cases of {len(labels)} labels")
 
+    walk.step(
+        "What goes wrong, and who watches for it",
+        "Each failure mode that somebody named is an issue. Rules for two of them were written by hand; nobody has "
+        "written one for the third yet:",
+    )
+    walk.run("evalgate issues list")
+    walk.run("evalgate evals coverage")
+    walk.step(
+        "An evaluator from what people said",
+        "It is searched in the labelled conversations: the simplest rule that tells bad from good, tried on "
+        "conversations that the search did not see. How well it agrees with people decides whether it may block.",
+    )
+    walk.run(f"evalgate evals generate --failure-mode {GENERATED}")
+    walk.run(f"evalgate evals show {GENERATED.replace('_', '-')}")
+
 
 def _disliked(labels: Sequence[Mapping[str, str]], service: Service) -> str:
     """Return the prefix of the trace to show: an invented policy, told by a thumb down."""
@@ -135,7 +152,7 @@ def _gate(walk: Walk) -> None:
     walk.step(
         "The release that is in production, at the gate",
         "The service is stopped: from here on files are enough, as in CI. The agent answers every case again, the "
-        "evaluators of evals/evaluators/ judge, and the gate must stop it.",
+        "evaluators of evals/evaluators/ judge, the generated one among them, and the gate must stop it.",
     )
     walk.run("evalgate run --dataset support --target python:support_agent.target:broken")
     walk.run("evalgate gate --json-output broken.json", promised=1)
@@ -144,13 +161,18 @@ def _gate(walk: Walk) -> None:
     missing = [trace for trace in bad if trace not in report]
     if missing:
         raise NotAsPromisedError(f"the gate does not name the traces {', '.join(missing)}")
+    results = json.loads(report)["eval_results"]
+    blocking = [e["evaluator"] for e in results if e["passed"] is False and e["role"] == "block"]
+    if GENERATED.replace("_", "-") not in blocking:
+        raise NotAsPromisedError(f"the generated evaluator does not block; {', '.join(blocking)} do")
 
     walk.step(
         "The fix, at the gate",
         "Release 1.5.0: last year's promise is out of the prompt, and it says what to do when a tool fails.",
     )
     walk.run("evalgate run --dataset support --target python:support_agent.target:fixed")
-    walk.run("evalgate gate")
+    walk.run("evalgate gate --output html=report.html")
+    walk.run("evalgate compare")
 
 
 def _labels(folder: Path) -> list[dict[str, str]]:

@@ -113,9 +113,10 @@ _WINDOW_QUESTIONS: Final = (
     "How long can I return the {}?",
     "How many days do I have to send the {} back for a return?",
     "Can I still return a {} that came five weeks ago?",
+    "How much time is there to return a {}?",
 )
 _WINDOWS: Final = tuple(
-    (Line(question.format(item), "policy_hallucination", "down" if n % 3 else None),)
+    (Line(question.format(item), "policy_hallucination", "down" if n % 4 else None),)
     for n, (item, question) in enumerate((i, q) for i in _FURNITURE for q in _WINDOW_QUESTIONS)
 )
 """What goes wrong most: everybody asks how long they have."""
