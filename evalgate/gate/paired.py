@@ -10,8 +10,9 @@ inconclusive  everything else
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from evalgate.figures import points
 from evalgate.gate.base import base_case, cluster_key
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from evalgate.gate.policy import GatePolicy
     from schema.run import Run
 
-CASES = "paired:cases"
+CASES: Final = "paired:cases"
+TOLERANCE: Final = 1e-9
+"""0.1 + 0.2 and 0.3 are the same score."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,16 @@ def _vanished(pairs: Pairs, case_id: str, then: BaseCase, missing: Collection[st
     return any(e not in pairs.now[case_id].scores for e in then.scores if e not in missing)
 
 
+class _Kind(IntEnum):
+    """What drops are made of; the coarsest kind that all of them are."""
+
+    VERDICTS = 0
+    """0 and 1."""
+    SHARES = 1
+    """Of the attempts that passed."""
+    SCORES = 2
+
+
 @dataclass(frozen=True, slots=True)
 class _Tested:
     """One paired test before it is adjusted for the others."""
@@ -206,7 +219,7 @@ def _test_cases(pairs: Pairs, blocking: Sequence[EvalResult], policy: GatePolicy
     drops = [(i, then.share - now.share) for i, (then, now) in found]
     kinds = {r.evidence for r in blocking}
     evidence = kinds.pop() if len(kinds) == 1 else Evidence.OUTCOME
-    return _test(CASES, evidence, None, drops, pairs, verdicts=not repeated, policy=policy)
+    return _test(CASES, evidence, None, drops, pairs, kind=_Kind.SHARES if repeated else _Kind.VERDICTS, policy=policy)
 
 
 def _test_scores(pairs: Pairs, result: EvalResult, policy: GatePolicy) -> _Tested | None:
@@ -216,8 +229,16 @@ def _test_scores(pairs: Pairs, result: EvalResult, policy: GatePolicy) -> _Teste
     if not both:
         return None
     drops = [(i, then[i].scores[e] - now[i].scores[e]) for i in both]
-    verdicts = all(x in (0.0, 1.0) for i in both for x in (then[i].scores[e], now[i].scores[e]))
-    return _test(f"paired:score:{e}", result.evidence, result, drops, pairs, verdicts=verdicts, policy=policy)
+    kind = max(_kind_of(c, e) for i in both for c in (then[i], now[i]))
+    return _test(f"paired:score:{e}", result.evidence, result, drops, pairs, kind=kind, policy=policy)
+
+
+def _kind_of(case: BaseCase, evaluator: str) -> _Kind:
+    score, attempts = case.scores[evaluator], sum(a is not None for a in case.failed_by)
+    if score in (0.0, 1.0):
+        return _Kind.VERDICTS
+    passed = score * attempts
+    return _Kind.SHARES if attempts > 1 and abs(passed - round(passed)) < TOLERANCE else _Kind.SCORES
 
 
 def _test(
@@ -227,16 +248,19 @@ def _test(
     drops: Sequence[tuple[str, float]],
     pairs: Pairs,
     *,
-    verdicts: bool,
+    kind: _Kind,
     policy: GatePolicy,
 ) -> _Tested:
     change = Change.of((pairs.cluster(i), drop) for i, drop in drops)
     seed = content_seed(name, *(f"{i} {drop!r}" for i, drop in sorted(drops)))
     level = 1 - 2 * policy.alpha
-    interval = change_interval(change, level) if verdicts else bootstrap_interval(change, level, seed, policy.resamples)
+    if kind is _Kind.SCORES:
+        interval = bootstrap_interval(change, level, seed, policy.resamples)
+    else:  # a bootstrap of what is mostly 0 is too sure of it
+        interval = change_interval(change, level)
     worse = sorted((d for d in drops if d[1] > 0), key=lambda d: (-d[1], d[0]))
     p = sign_flip_p(change.sums, seed, policy.resamples)
-    return _Tested(name, evidence, result, change, verdicts, tuple(i for i, _ in worse), p, interval)
+    return _Tested(name, evidence, result, change, kind is _Kind.VERDICTS, tuple(i for i, _ in worse), p, interval)
 
 
 def _conclude(tested: _Tested, adjusted: float, alpha: float, blocking: bool, policy: GatePolicy) -> Check:  # noqa: FBT001 - one of five facts
@@ -268,12 +292,12 @@ def _status(tested: _Tested, adjusted: float, policy: GatePolicy) -> CheckStatus
     change = tested.change
     if not change.n:
         return CheckStatus.ERROR
-    if adjusted < policy.alpha and change.drop > policy.min_effect + 1e-9:
+    if adjusted < policy.alpha and change.drop > policy.min_effect + TOLERANCE:
         return CheckStatus.FAIL
     if not change.worse:
         return CheckStatus.PASS
     if policy.margin is None:
-        ruled_out = change.drop <= policy.min_effect + 1e-9
+        ruled_out = change.drop <= policy.min_effect + TOLERANCE
     else:
         ruled_out = tested.interval is not None and tested.interval[1] <= policy.margin
     return CheckStatus.PASS if ruled_out else CheckStatus.INCONCLUSIVE

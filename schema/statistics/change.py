@@ -180,6 +180,8 @@ def _flipped(sums: Sequence[float], seed: int, resamples: int) -> float:
 def change_interval(change: Change, level: float) -> tuple[float, float] | None:
     """Return a two-sided interval of the mean drop of verdicts (+1 broken, 0, -1 repaired); None of no case.
 
+    Drops of shares of attempts lie between; theirs is as cautious.
+
     Sane where nothing changed: of 20 pairs without a change, 90 % is -0.10 to 0.10, and not 0 to 0. Clusters count as
     cases / design effect. Source: D. G. Bonett, R. M. Price, British Journal of Mathematical and Statistical
     Psychology 65 (2012), recommended by Fagerland, Lydersen, Laake, Statistics in Medicine 33 (2014).
