@@ -19,13 +19,14 @@ from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - the decorator re
 from evalgate.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from evalgate.align.sources import Known
     from evalgate.generate.judging import JudgeTools
     from evalgate.generate.write import Place
     from evalgate.model.options import Models
     from evalgate.terminal import Step
+    from schema.case import Case
 
 Bar = Callable[..., Callable[[], None]]
 DEFAULT_MAX_CALLS = 500
@@ -89,7 +90,8 @@ def generate(
         raise BadInput(f"--method {method!r} is none of {', '.join(METHODS)}")
     known = read_known([dataset] if dataset else [], dsn, tenant)
     mode, number = _mode(issue, failure_mode, known)
-    comments = _comments(mode, known, dsn, tenant)
+    is_live = dataset is None  # a snapshot of issues alone holds no cases, and ends above
+    comments = _comments(mode, known.cases, dsn, tenant) if is_live else {}
     examples = choose_examples(known.cases, mode, comments=comments, other_modes=include_other_modes)
     place = _free_place(mode)
     request = Request(
@@ -110,7 +112,7 @@ def generate(
                 f"\nstopped. What the models answered is kept in {place.work}: the same command goes on from there"
             )
             raise
-    if outcome.written:
+    if outcome.written and is_live:
         _export_issues(known)
     if json:
         terminal.emit(outcome_to_json(outcome))
@@ -142,14 +144,12 @@ def _mode(issue: int | None, failure_mode: str | None, known: Known) -> tuple[st
     return failure_mode, next((i for i, m in numbers.items() if m == failure_mode), None)
 
 
-def _comments(failure_mode: str, known: Known, dsn: str | None, tenant: str | None) -> dict[str, str]:
+def _comments(failure_mode: str, cases: Sequence[Case], dsn: str | None, tenant: str | None) -> dict[str, str]:
     """Return what reviewers said, by case id. Files of cases do not hold it."""
-    if not known.is_live:
-        return {}
     with open_tenant(dsn, tenant) as database:
         rows = database.rows(sql(__package__ or "", "comments"), {"failure_mode": failure_mode})
     said = {str(r["annotation_id"]): str(r["comment"]) for r in rows}
-    return {c.case_id: said[a] for c in known.cases if (a := c.provenance.annotation_id) in said}
+    return {c.case_id: said[a] for c in cases if (a := c.provenance.annotation_id) in said}
 
 
 def _free_place(failure_mode: str) -> Place:
@@ -169,8 +169,6 @@ def _free_place(failure_mode: str) -> Place:
 
 def _export_issues(known: Known) -> None:
     """Write where the issues stand now that there is another evaluator, for CI. Only the database knows them all."""
-    if not known.is_live:
-        return
     from evalgate.align.specs import load_specs  # noqa: PLC0415 - as above
     from evalgate.align.standing import permissions, recent_runs, standings  # noqa: PLC0415 - as above
     from evalgate.issues.store import read_issues, write_issues  # noqa: PLC0415 - as above
