@@ -16,8 +16,7 @@ from evalgate.evaluators.load import EVALUATORS
 from evalgate.model.options import KEY, ModelOptions, Models, open_from_options, with_model_options
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
 from evalgate.run.compare_command import compare_runs
-from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Kept
-from evalgate.run.experiment import Made, Stopped, open_experiment, resume
+from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_RETRIES, DEFAULT_TIMEOUT_S
 from evalgate.run.options import RunOptions
 from evalgate.run.show import print_run
 from evalgate.run.suite import suite_of
@@ -27,6 +26,8 @@ from schema.run import summarise
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from evalgate.run.engine import Kept
+    from evalgate.run.experiment import Made
     from evalgate.terminal import Step
 
 STOPPED = 2
@@ -111,6 +112,9 @@ def run(
 
     An error (a timeout, a judge that cannot be reached) is never a score. Exits 2 where every case ended in one.
     """
+    # Targets, judges and their clients: a gate that asks for a run's file needs none of them.
+    from evalgate.run.experiment import Stopped, open_experiment, resume  # noqa: PLC0415 - see above
+
     terminal = Terminal()
     if resume_run is not None:
         options, unfinished = resume(resume_run)

@@ -24,7 +24,6 @@ from evalgate.errors import BadInput
 from evalgate.files import read_json
 from evalgate.run.replay import describe_tools
 from evalgate.run.targets.function import PythonTarget, load_function
-from evalgate.run.targets.http import http_target
 from evalgate.run.targets.program import CommandTarget
 from evalgate.run.targets.recorded import load_outputs, recorded
 from schema.fields import did_you_mean
@@ -90,6 +89,8 @@ def load_target(text: str, cases: Sequence[Case] = (), options: TargetOptions = 
             except ValueError as e:
                 raise BadInput(f"--target {text!r} cannot be split into words: {e}") from None
         case "http" | "https":
+            from evalgate.run.targets.http import http_target  # noqa: PLC0415 - ssl and the HTTP client
+
             return Loaded(http_target(text, options.headers, insecure=options.insecure), named)
         case "openai" if rest.strip():
             return _model_target(rest.strip(), cases, options)
