@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from evalgate.app import build_app, run
+from evalgate.evaluators.code import check_source
 from evalgate.select.where import FIELDS
 from schema.evaluator import RULES, parse_evaluator
 from schema.verdict import parse_label
@@ -54,10 +56,22 @@ def test_every_rule_is_listed() -> None:
 
 
 def test_the_example_evaluator_and_label_are_right() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", page("evaluators.md"), re.DOTALL)
-    assert parse_evaluator(yaml.safe_load(block)).id == "refund-window"
+    specs = [
+        parse_evaluator(yaml.safe_load(b)) for b in re.findall(r"```yaml\n(.*?)```", page("evaluators.md"), re.DOTALL)
+    ]
+    assert [type(s.body).__name__ for s in specs] == ["Regex", "ToolTrajectory", "Code", "Judge", "Plugin"]
     (label,) = re.findall(r"(    \{\"trace_id\".*?\})\n", page("cli.md"), re.DOTALL)
     assert parse_label(yaml.safe_load(label)).failure_mode == "policy_hallucination"
+
+
+def test_the_example_of_code_judges() -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", page("evaluators.md"), re.DOTALL)
+    check_source(source, "total_adds_up.py")
+    names: dict[str, Any] = {}
+    exec(source, names)  # noqa: S102 - what is tested
+    for total, score in ((300, 1.0), (301, 0.0)):
+        text = f'{{"items": [{{"cents": 100}}, {{"cents": 200}}], "total_cents": {total}}}'
+        assert names["evaluate"]({}, {"text": text})["score"] == score
 
 
 def _section(text: str, name: str) -> str:
