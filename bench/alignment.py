@@ -3,11 +3,13 @@
     python bench/alignment.py [--draws 1000] [--seed 1] [--json]
 
 The first two tables are exact: of so many labels every confusion matrix is judged by the product's own functions
-(schema/alignment.py) and weighed by its probability. The third draws pairs of matrices.
+(schema/alignment.py) and weighed by its probability. The others draw labels.
 
     bound       how often the one-sided 95 % lower bound is at most the true MCC, over a grid of TPR and TNR; and how
                 often an evaluator whose true MCC is below 0.6 gets permission to block, at worst
     permission  how often an evaluator of a TPR, which is its TNR too, may block, by the bound and by MCC alone
+    looks       how often an evaluator may block at some time, measured anew after every ten labels from 20 to 100, and
+                how often in the end
     drop        how often new labels raise the alarm, where the evaluator is what it was and where it is worse
 """
 
@@ -57,6 +59,9 @@ SIZES: Final = (5, 10, 20, 30, 50)
 """Labels of each class."""
 DROPS: Final = ((0.95, 0.95), (0.85, 0.85), (0.95, 0.85), (0.95, 0.75), (0.95, 0.65), (0.85, 0.65))
 """What TPR and TNR were, and are."""
+LOOKED_AT: Final = (0.7, 0.75, 0.78, 0.8, 0.9)
+STEPS: Final = tuple(range(10, 51, 5))
+"""Labels of each class at which one looks."""
 NEW: Final = ((20, 5), (20, 10), (20, 20), (50, 20))
 """Earlier and new labels of each class."""
 LIMIT: Final = 0.6
@@ -136,6 +141,27 @@ def drops(earlier: int, new: int, draws: int, seed: int) -> list[dict[str, Any]]
     return found
 
 
+def looks(draws: int, seed: int) -> list[dict[str, Any]]:
+    """Return what measuring again and again gives; of each class five labels come at a time."""
+    random = np.random.default_rng(seed)
+    known: dict[tuple[int, int, int], bool] = {}
+
+    def may_block(n: int, tp: int, tn: int) -> bool:
+        if (n, tp, tn) not in known:
+            known[n, tp, tn] = (Confusion(tp, n - tn, n - tp, tn).mcc_lower_bound() or 0.0) >= LIMIT
+        return known[n, tp, tn]
+
+    found = []
+    for rate in LOOKED_AT:
+        ever = last = 0
+        for _ in range(draws):
+            right = np.cumsum(random.random((2, STEPS[-1])) < rate, axis=1)
+            blocked = [may_block(n, int(right[0, n - 1]), int(right[1, n - 1])) for n in STEPS]
+            ever, last = ever + any(blocked), last + blocked[-1]
+        found.append({"rate": rate, "mcc": 2 * rate - 1, "ever": ever / draws, "last": last / draws})
+    return found
+
+
 def checks(document: Document) -> list[Check]:
     """Return the figures that have targets."""
     false = [d["alarms"] for d in document["drops"] if d["was"] == d["now"]]
@@ -170,9 +196,13 @@ def tables(document: Document) -> list[tuple[Sequence[str], Sequence[Sequence[st
         (f"{d['was']:g} → {d['now']:g}", str(d["earlier"]), str(d["new"]), _percent(d["alarms"]))
         for d in document["drops"]
     ]
+    again = [
+        (f"{x['rate']:g} (MCC {x['mcc']:.2f})", _percent(x["ever"]), _percent(x["last"])) for x in document["looks"]
+    ]
     return [
         (("labels, bad + good", "bound holds, worst", "mean", "may block below 0.6, at worst"), bounds),
         (("TPR = TNR", *(f"{n} labels" for n in sizes)), who),
+        (("TPR = TNR", "may block at some time", "may block in the end"), again),
         (("TPR = TNR, was → is", "earlier labels", "new labels", "alarm"), alarms),
     ]
 
@@ -200,11 +230,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the bench; 1 when a target is missed."""
     options = parse(arguments)
-    draws = 20 if options.smoke else options.draws
+    draws = 10 if options.smoke else options.draws
     kept: Document = {
         "options": settings(options),
         "bounds": [bound(*c) for c in (SMOKE_CLASSES if options.smoke else CLASSES)],
         "permissions": [p for n in (SMOKE_SIZES if options.smoke else SIZES) for p in permission(n)],
+        "looks": looks(draws, options.seed),
         "drops": [d for e, n in (SMOKE_NEW if options.smoke else NEW) for d in drops(e, n, draws, options.seed)],
     }
     with work_folder() as folder:
