@@ -118,7 +118,7 @@ def publish(reports: Sequence[Report], outputs: Outputs, terminal: Terminal, gat
     for destination in outputs.destinations:
         for report, path in zip(reports, _paths(destination.path, reports), strict=True):
             write_atomic(path, render(destination.kind, report))
-    _append_summary("".join(step_summary(r) for r in reports), outputs, terminal)
+    _append_summary("".join(step_summary(r, len(reports)) for r in reports), outputs, terminal)
     try:
         _keep(reports, outputs, gate_id)
     except (BadInput, OSError) as e:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalgate.dataset.store import DATASETS
+from evalgate.dataset.store import DATASETS, check_name
 from evalgate.errors import BadInput
 from evalgate.options import Json, Tenant, new_app
 from evalgate.terminal import Terminal, count_of, one_line
@@ -84,7 +84,8 @@ def show(
     from schema.provenance import chain_to_json  # noqa: PLC0415 - as above
 
     terminal = Terminal()
-    paths = sorted(DATASETS.glob(f"{dataset or '*'}.provenance.jsonl")) if DATASETS.is_dir() else []
+    wanted_files = f"{check_name(dataset)}.provenance.jsonl" if dataset else "*.provenance.jsonl"
+    paths = sorted(DATASETS.glob(wanted_files)) if DATASETS.is_dir() else []
     if not paths:
         where = f"the dataset {dataset!r}" if dataset else DATASETS
         raise BadInput(f"no chains are recorded for {where}. They are by: evalgate dataset build")

@@ -103,6 +103,6 @@ def render_error(kind: Kind, message: str) -> str:
             return error_html(message)
 
 
-def step_summary(report: Report) -> str:
-    """Return the report for the summary page of a CI step."""
-    return markdown(report, SUMMARY_CHARS)
+def step_summary(report: Report, among: int = 1) -> str:
+    """Return the report for the summary page of a CI step, which so many reports share."""
+    return markdown(report, SUMMARY_CHARS // among)

@@ -21,8 +21,8 @@ MARKER: Final = "<!-- evalgate gate -->"
 """The first line: how a workflow finds its comment again."""
 MOST_CHARS: Final = 60_000
 """GitHub takes 65 536 in a comment."""
-SUMMARY_CHARS: Final = 500_000
-"""GitHub takes 1 MiB in the summary of a step; a character has up to four bytes, and other steps write there too."""
+SUMMARY_CHARS: Final = 200_000
+"""GitHub takes 1 MiB in the summary of a step; a character has up to four bytes."""
 CONTENT_CHARS: Final = 1500
 MOST_ROWS: Final = 60
 

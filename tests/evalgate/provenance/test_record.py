@@ -17,6 +17,7 @@ from evalgate.review.cases import CaseEvent, list_cases, record
 from evalgate.review.labels import draft, save, undo, utc_now
 from schema.provenance import case_hash
 from schema.verdict import Label, Verdict
+from tests.evalgate.builders import WINDOW
 
 if TYPE_CHECKING:
     from evalgate.database import TenantDatabase
@@ -74,13 +75,27 @@ def test_a_chain_names_case_issue_annotation_and_spans(
     assert [d["name"] for d in json.loads(capsys.readouterr().out)] == ["support"]
 
 
-def test_what_changed_in_the_database_is_told(built: dict[str, Chain], traffic: Traffic) -> None:
+def test_what_changed_in_the_database_is_told(
+    built: dict[str, Chain], traffic: Traffic, dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     database = traffic.database
+    Path("evals/evaluators").mkdir()
+    Path("evals/evaluators/window.yaml").write_text(WINDOW)
+    assert evalgate(["run", "--dataset", "support", "--target", "recorded"]) == 0
+    assert evalgate(["gate"]) == 1
+    assert evalgate(["provenance", "verify"]) == 0
+    verify = ["provenance", "verify", "--dsn", dsn, "--tenant", "default"]
+    capsys.readouterr()
+    assert evalgate(verify) == 0, capsys.readouterr().out
     database.opened.command(
         "ALTER TABLE spans UPDATE output_text_kept = 'You have 30 days.' "
         f"WHERE trace_id = unhex('{A}') AND span_kind = 'llm' SETTINGS mutations_sync = 2"
     )
     undo(database, 1, "ann")
+    capsys.readouterr()
+    assert evalgate(verify) == 1
+    assert f"✗ span:{A}/0000000000000003: it says something else now" in capsys.readouterr().out
+    assert evalgate(["provenance", "verify"]) == 0
     links = standings(database, built)
     assert links[f"span:{A}/0000000000000003"] == "broken"
     case_a, case_b = (i for t in (A, B) for i, c in built.items() if c.spans[0].trace_id == t)

@@ -15,7 +15,9 @@ import pytest
 
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.report import Kind, print_text, render, render_error
+from evalgate.gate.report.html.page import CONTENT_BUDGET_CHARS, MOST_CASES, MOST_CHARS
 from evalgate.gate.report.payload import checksum
+from evalgate.gate.report.words import MARKS
 from evalgate.terminal import Terminal
 from tests.evalgate.reports.samples import green_report, red_report
 
@@ -232,3 +234,13 @@ def test_the_answer_that_is_shown_is_one_that_failed() -> None:
         assert "90 days to bring them back" in text
         assert "thirty" not in text
     assert "Attempts: 1 passed, 2 failed, 3 failed. Shown is attempt 2." in render(Kind.HTML, told)
+
+
+def test_the_page_of_reports_names_every_kind_and_every_mark() -> None:
+    page = (ROOT / "docs/reports.md").read_text("utf-8")
+    for kind in Kind:
+        assert f"| `{kind}` |" in page
+    for status, mark in MARKS.items():
+        assert status is CheckStatus.SKIPPED or f"| {mark} |" in page
+    for figure in (f"{MOST_CHARS:,}", f"{CONTENT_BUDGET_CHARS // 1_000_000} million", f"{MOST_CASES:,}"):
+        assert figure.replace(",", " ") in page
