@@ -97,8 +97,8 @@ class Form:
     also: Mapping[str, Any] = field(default_factory=dict)
     """JSON Schema of what one field says of another."""
 
-    def read(self, value: Any, what: str, place: Place, *, known: tuple[str, ...] = ()) -> Any:
-        """Return what the object says, None after a mistake. `known` are fields that the caller reads himself."""
+    def read(self, value: Any, what: str, place: Place) -> Any:
+        """Return what the object says, None after a mistake."""
         if not isinstance(value, dict):
             place.tell(f"{what} must be an object, not {yaml_name(value)}")
             return None
@@ -116,7 +116,7 @@ class Form:
                 attributes[f.attribute or f.name] = f.kind.read(value[f.name], place.inner(f.name))
             except ValueError as e:
                 place.inner(f.name).tell(f"{what}: {f.name!r} {e}")
-        names = {*known, *(f.name for f in self.fields)}
+        names = {f.name for f in self.fields}
         for key in value:
             if key not in names:
                 place.inner(key).tell(f"{what}: unknown field {key!r}.{did_you_mean(str(key), names)}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from evalgate.evaluators.code import CodeEvaluator, code_evaluator, to_score
-from evalgate.evaluators.sandbox import Limits
+from evalgate.evaluators.sandbox import PROGRAM, Limits
 from schema.case import Case, CaseInput, Observed, Provenance
 from schema.evaluator import EvaluatorError, Score, parse_evaluator
 from schema.run import Output
@@ -18,6 +21,7 @@ from schema.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CASE = Case(
     "case-1",
@@ -30,8 +34,6 @@ CASE = Case(
 )
 OUTPUT = Output("It is on its way.", ({"name": "track", "arguments": {"id": 7}},), "stop", 10, 20, 0.001, "model-a")
 SPEC = parse_evaluator({"id": "mine", "failure_mode": "m", "code": "mine.py"})
-
-Make = "Callable[..., CodeEvaluator]"
 
 
 @pytest.fixture
@@ -204,6 +206,48 @@ def test_the_kernel_takes_part(make: Any) -> None:
     evaluator = make("def evaluate(case, output): return True")
     assert isinstance(evaluator(CASE, OUTPUT), Score)
     assert "privileges" in evaluator.sandbox.shut
+
+
+ROUND_THE_HOOK = """
+import json, runpy, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+confined = runpy.run_path(sys.argv[1])
+shut = confined["_shut_kernel_doors"]()
+done = []
+for name, attempt in {
+    "files": lambda: open("/etc/passwd").read(),
+    "written": lambda: open(sys.argv[2], "w").write("x"),
+    "network": lambda: socket.create_connection(listener.getsockname(), 5),
+}.items():
+    try:
+        attempt()
+        done.append(name)
+    except OSError:
+        pass
+open(json.__file__).read()
+print(json.dumps({"shut": shut, "done": done}))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="namespaces and Landlock are Linux's")
+def test_the_doors_of_the_kernel_are_shut_without_the_hook(tmp_path: Path) -> None:
+    command = [sys.executable, "-I", "-S", "-c", ROUND_THE_HOOK, str(PROGRAM), str(tmp_path / "out")]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert "privileges" in told["shut"]
+    assert not set(told["shut"]) & set(told["done"])
+    if "files" in told["shut"]:
+        assert "written" not in told["done"]
+
+
+def test_many_threads_get_the_answers_to_their_own_questions(make: Any) -> None:
+    evaluator = make("def evaluate(case, output): return {'passed': True, 'reason': output['text']}")
+
+    def ask(n: int) -> str:
+        answer = evaluator(CASE, Output(f"n{n}"))
+        return answer.reason if isinstance(answer, Score) else answer.message
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(200))) == [f"n{n}" for n in range(200)]
 
 
 @pytest.mark.parametrize(
