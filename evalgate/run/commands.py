@@ -114,6 +114,7 @@ def run(
     """
     # Targets, judges and their clients: a gate that asks for a run's file needs none of them.
     from evalgate.run.experiment import Stopped, open_experiment, resume  # noqa: PLC0415 - see above
+    from evalgate.run.partial import unfinished_like  # noqa: PLC0415 - see above
 
     terminal = Terminal()
     if resume_run is not None:
@@ -126,6 +127,10 @@ def run(
             missing = "--dataset NAME" if dataset is None else "--target TARGET"
             raise BadInput(f"{missing} is missing. For example: evalgate run --dataset refunds --target recorded")
         unfinished = None
+        if (older := unfinished_like(dataset, target)) is not None:
+            terminal.note(
+                f"evalgate: a run of the same was not finished; instead of a new one: evalgate run --resume {older}"
+            )
         options = RunOptions(
             dataset=dataset,
             target=target,

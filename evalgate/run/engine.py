@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from evalgate.run.targets.answer import Busy, TargetAnswer
-from evalgate.run.work import in_threads
+from evalgate.work import in_threads
 from schema.case import case_to_json
 from schema.evaluator import EvaluatorError, Score
 from schema.run import (

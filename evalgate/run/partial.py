@@ -145,6 +145,20 @@ def find_partial(reference: str, root: Path = RUNS) -> Path:
     return found[names.index(reference)]
 
 
+def unfinished_like(dataset: str, target: str, root: Path = RUNS) -> str | None:
+    """Return the id of the newest unfinished run of the same dataset and target, None where there is none."""
+    for path in sorted(root.glob(f"*{SUFFIX}"), reverse=True) if root.is_dir() else []:
+        try:
+            with path.open("rb") as file:
+                header = strict_json(file.readline().decode("utf-8"))
+            options = header["options"]
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+        if isinstance(options, dict) and (options.get("dataset"), options.get("target")) == (dataset, target):
+            return path.name.removesuffix(SUFFIX)
+    return None
+
+
 def read_partial(path: Path) -> Unfinished:
     """Read a run that was stopped.
 

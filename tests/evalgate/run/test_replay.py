@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.run.engine import request_of
 from evalgate.run.replay import NoRecord, Replay, ToolFailed, describe_tools
+from evalgate.run.targets.load import load_target
+from schema.case import parse_case
+from schema.run import Output
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ORDER_1 = {"name": "order", "arguments": {"id": 1}, "result": {"state": "sent"}}
 ORDER_2 = {"name": "order", "arguments": {"id": 2}, "result": {"state": "lost"}}
@@ -84,3 +92,27 @@ def test_tools_are_described_by_how_they_were_called() -> None:
         "required": ["id"],
     }
     assert ping["parameters"] == {"type": "object", "properties": {}, "required": []}
+
+
+AGENT = """\
+from evalgate.run.replay import NoRecord, Replay
+
+def answer(request):
+    tools = Replay(request)
+    state = tools.call("order", {"id": 1})["state"]
+    try:
+        tools.call("refund", {"id": 1})
+    except NoRecord:
+        state += ", nobody knows of a refund"
+    return {"output": state, "tool_calls": [{"name": "order", "arguments": {"id": 1}}]}
+"""
+
+
+def test_a_function_plays_its_tools_from_the_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    (project / "agent.py").write_text(AGENT)
+    case = parse_case({"case_id": "c", "input": "Q", "observed": {"tool_calls": [ORDER_1]}})
+    answer = load_target("python:agent.py:answer").target(request_of(case, replay=True), 5)
+    assert isinstance(answer, Output)
+    assert answer.text == "sent, nobody knows of a refund"

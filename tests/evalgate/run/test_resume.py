@@ -187,3 +187,32 @@ def test_a_run_is_not_finished_with_other_cases(counting: Path, capsys: pytest.C
     assert asked(counting) == []
     assert evalgate(["run", "--resume", "latest", "-d", "other"]) == 2
     assert "--resume finishes a run of 'd'" in capsys.readouterr().err
+
+
+def test_wherever_a_file_ends_it_holds_the_attempts_that_were_whole(project: Path) -> None:
+    with begin() as file:
+        for number in range(1, 4):
+            file.keep(kept("a", number))
+    path = find_partial("r1")
+    whole = path.read_bytes()
+    ends = [n + 1 for n, byte in enumerate(whole) if byte == ord("\n")]
+    for size in range(ends[0], len(whole) + 1):
+        path.write_bytes(whole[:size])
+        found = read_partial(path)
+        assert len(found.attempts) == sum(end <= size for end in ends[1:])
+        assert found.whole_bytes == max(end for end in ends if end <= size)
+    path.write_bytes(whole[: ends[0] - 1])
+    with pytest.raises(BadInput, match="stopped before anything was kept"):
+        read_partial(path)
+
+
+def test_who_starts_anew_is_told_of_the_run_that_was_stopped(
+    counting: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (counting / "go").touch()
+    with PartialFile.begin("r1", "x", PLAN, {"dataset": "d", "target": "python:counting.py:count"}):
+        pass
+    assert evalgate(["run", "-d", "d", "-t", "python:counting.py:count"]) == 0
+    assert "instead of a new one: evalgate run --resume r1" in capsys.readouterr().err
+    assert evalgate(["run", "-d", "d", "-t", "python:target.py:fixed"]) == 0
+    assert "--resume" not in capsys.readouterr().err
