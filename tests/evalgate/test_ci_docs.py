@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 
 from evalgate.gate.outputs import KEPT_GATES
 from evalgate.gate.process import DEFAULT_TIMEOUT_S
 from evalgate.gate.settings import read_settings
 from tests.evalgate.gate_command import gate_command
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/ci.md").read_text("utf-8")
