@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,7 +32,6 @@ from tests.tools.fake_openai import FakeOpenAI
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
-    from pathlib import Path
 
     from evalgate.generate.outcome import Outcome
     from schema.case import Case
@@ -272,3 +273,12 @@ def test_an_issue_of_the_snapshot_names_the_failure_mode(project: Path, capsys: 
     )
     assert run(["evals", "generate", "--dataset", "d", "--issue", "3", "--method", "judge"]) == 1
     assert MODE in capsys.readouterr().out
+
+
+def test_the_page_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evals", "generate", "--help"]) == 0
+    known = capsys.readouterr().out
+    page = (Path(__file__).parents[3] / "docs/generating.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"--[a-z][a-z-]+", page))
+    assert {"--issue", "--judge-model", "--force"} <= named
+    assert {o for o in named if o not in known} == set()
