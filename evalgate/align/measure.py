@@ -6,12 +6,12 @@ Never raises for a case: what the evaluator could not judge is counted, and is n
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalgate.align.labelled import as_shown
 from evalgate.evaluators.judge import JudgeEvaluator
+from evalgate.work import map_in_threads
 from schema.alignment import Confusion, Measurement, Split
 from schema.case import Observed
 from schema.evaluator import EvaluatorError, Score
@@ -89,13 +89,7 @@ def judge_all(
         step()
         return found
 
-    with ThreadPoolExecutor(max(1, concurrency)) as pool:
-        tasks = [pool.submit(judge, item) for item in items]
-        try:
-            return [task.result() for task in tasks]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C: what waits is not asked any more
-            raise
+    return map_in_threads(judge, items, concurrency)
 
 
 def confusion_of(judged: Iterable[Judged]) -> Confusion:
@@ -170,13 +164,7 @@ def steadiness_of(
         pair = replace(item.case, observed=Observed(other), expected_output=None)
         return same, [evaluator(pair, item.output), before(pair, item.output)]
 
-    with ThreadPoolExecutor(max(1, concurrency)) as pool:
-        tasks = [pool.submit(ask, each) for each in judged]
-        try:
-            answers = [task.result() for task in tasks]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    answers = map_in_threads(ask, judged, concurrency)
     agreeing = [max(Counter(v).values()) / len(v) for same, _ in answers if (v := _passed(same)) is not None]
     flipped = [v[0] is not v[1] for _, pair in answers if (v := _passed(pair)) is not None]
     asked = [s for same, pair in answers for s in (*same[1:], *pair) if isinstance(s, Score)]

@@ -8,11 +8,11 @@ Each that passes then is a flip.
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from evalgate.work import map_in_threads
 from schema.case import CaseInput
 from schema.evaluator import EvaluatorError
 
@@ -133,19 +133,11 @@ def measure_resistance(
         is_flipped = not isinstance(said, EvaluatorError) and said.passed
         return Attacked(item[0].case_id, attack.id, attack.kind, score, is_flipped)
 
-    with ThreadPoolExecutor(max(1, concurrency)) as pool:
-        try:
-            before = list(pool.map(one, bad))
-            failed = [
-                i
-                for i, said in zip(bad, before, strict=True)
-                if not isinstance(said, EvaluatorError) and not said.passed
-            ]
-            tasks = [pool.submit(attempt, item, attack) for item in failed for attack in attacks]
-            attempts = tuple(task.result() for task in tasks)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C: what waits is not asked any more
-            raise
+    before = map_in_threads(one, bad, concurrency)
+    verdicts = zip(bad, before, strict=True)
+    failed = [item for item, said in verdicts if not isinstance(said, EvaluatorError) and not said.passed]
+    pairs = [(item, attack) for item in failed for attack in attacks]
+    attempts = tuple(map_in_threads(lambda pair: attempt(*pair), pairs, concurrency))
     errors = sum(isinstance(said, EvaluatorError) for said in before)
     return Resistance(len(failed), len(bad) - len(failed) - errors, errors, attempts)
 

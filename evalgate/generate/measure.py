@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalgate.align.labelled import as_shown
+from evalgate.work import map_in_threads
 from schema.alignment import Confusion
 from schema.evaluator import EvaluatorError, Score
 
@@ -42,14 +42,7 @@ def judge_all(
         step()
         return judged
 
-    if workers <= 1 or len(examples) <= 1:
-        return [one(e) for e in examples]
-    with ThreadPoolExecutor(min(workers, len(examples))) as pool:
-        try:
-            return list(pool.map(one, examples))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return map_in_threads(one, examples, workers)
 
 
 def confusion_of(judged: Sequence[Judged]) -> Confusion:
