@@ -103,5 +103,5 @@ def test_a_broken_promise_is_loud(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 2
-    assert "no database for you" in result.stdout
+    assert "no database for you" in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["bin"]
