@@ -119,7 +119,9 @@ def _policy(policy: GatePolicy, call: Call) -> GatePolicy:
 def _judged(path: Path, run: Run, call: Call, policy: GatePolicy) -> Report:
     compared = compare_with(run.dataset.name, call.base, call.baseline)
     decision = decide(run, compared.base, policy, read_issues(), look(run, compared.where))
-    return gather(run, path, decision, notes=compared.notes, base=compared.base, baseline_path=compared.path)
+    return gather(
+        run, path, decision, notes=compared.notes, base=compared.base, baseline_path=compared.path, policy=policy
+    )
 
 
 def compare_with(dataset: str, base: str | None, baseline: Path | None) -> Compared:

@@ -7,7 +7,7 @@ import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.errors import BadInput
 from evalgate.gate.report.safe import line
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from evalgate.gate.base import Base
     from evalgate.gate.decision import Decision, Failing
+    from evalgate.gate.policy import GatePolicy
     from schema.evaluator import Score
     from schema.provenance import Chain
     from schema.run import Attempt, Result, Run
@@ -60,6 +61,8 @@ class Report:
     chains: Mapping[str, Chain] = field(default_factory=dict)
     """Case to what it rests on, where that was recorded."""
     sources: Sources = Sources()
+    policy: Mapping[str, Any] | None = None
+    """What was asked of the run, as JSON has it."""
 
     @property
     def groups(self) -> list[tuple[int | None, str | None, list[Failing]]]:
@@ -79,6 +82,7 @@ def gather(
     notes: Iterable[str] = (),
     base: Base | None = None,
     baseline_path: Path | None = None,
+    policy: GatePolicy | None = None,
 ) -> Report:
     """Read what stands beside a decision: lines of the dataset, chains, hashes of the files. What is missing is left.
 
@@ -102,6 +106,7 @@ def gather(
             baseline=source(baseline_path) if baseline_path else None,
             chains=source(chains),
         ),
+        policy=policy.model_dump(mode="json") if policy else None,
     )
 
 

@@ -94,6 +94,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "comparison": _comparison_json(decision),
         "missing_permission": list(decision.missing_permission),
         "notes": [*unscored_notes(decision), *report.notes],
+        "policy": report.policy,
         "sources": _sources_json(report),
     }
     bounded: dict[str, Any] = _bounded(payload)
