@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalgate.align.commands import Folder  # noqa: TC001 - as above
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
+from evalgate.evals.options import Folder  # noqa: TC001 - as above
 from evalgate.evaluators.files import EvaluatorFile, FileMistake, WrongFile, evaluator_paths, read_evaluator
 from evalgate.evaluators.load import EVALUATORS, make_evaluator
 from evalgate.evaluators.patterns import MAX_STEPS_HERE, most_steps, patterns_of

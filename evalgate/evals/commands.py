@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalgate.align import attack
-from evalgate.align import commands as align_commands
-from evalgate.evals import check, issues, listing, upkeep
+from evalgate.evals import align, check, issues, listing, upkeep
 from evalgate.generate import commands as generate_commands
 from evalgate.options import new_app
 
@@ -22,7 +21,7 @@ def register(app: typer.Typer) -> None:
     listing.register(group)
     check.register(group)
     generate_commands.register(group)
-    align_commands.register(group)
+    align.register(group)
     attack.register(group)
     upkeep.register(group)
     app.add_typer(group, name="evals")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalgate.align.commands import Datasets, Folder  # noqa: TC001 - typer reads them at run time
 from evalgate.align.coverage import cover
 from evalgate.align.overview import look
 from evalgate.errors import BadInput
+from evalgate.evals.options import Datasets, Folder, permission_policy
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.issues.store import ISSUES, write_issues
 from evalgate.options import Dsn, Json, Tenant, new_app
@@ -46,7 +46,7 @@ def list_(
 ) -> None:
     """List the issues, the frequent ones first."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators)
+    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
     shown = [s for s in found.standings if all_ or s.issue.occurrences]
     shown.sort(key=lambda s: (-s.issue.occurrences, s.issue.id))
     if json:
@@ -83,7 +83,7 @@ def show(
 ) -> None:
     """Show one issue: its cases, its evaluators, and what to do next."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators)
+    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
     standing = _find(found, number)
     cases = [c for c in found.known.cases if c.case_id in set(standing.issue.cases)]
     todo = _todo(cover([standing], found.known.cases or None, found.known.options))
@@ -127,7 +127,7 @@ def export(
 ) -> None:
     """Write evals/issues.jsonl, by which a gate in CI tells a known open issue from a new regression."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators)
+    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
     changed = write_issues([s.issue for s in found.standings])
     if json:
         terminal.emit({"path": str(ISSUES), "issues": len(found.standings), "changed": changed})

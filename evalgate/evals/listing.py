@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalgate.align.commands import Folder  # noqa: TC001 - typer reads it at run time
 from evalgate.align.show import interval, number, why
 from evalgate.align.standing import permissions, recent_runs
 from evalgate.align.store import read_measurements
 from evalgate.errors import BadInput
+from evalgate.evals.options import Folder, permission_policy
 from evalgate.evaluators.files import read_evaluators
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.evaluators.python_form import python_form
 from evalgate.figures import percent
 from evalgate.options import Json  # noqa: TC001 - as above
 from evalgate.terminal import Terminal, count_of
-from schema.alignment import DEFAULT_POLICY, measurement_to_json
+from schema.alignment import measurement_to_json
 from schema.evaluator import (
     RULE_TYPES,
     Code,
@@ -64,7 +64,7 @@ def list_(*, evaluators: Folder = EVALUATORS, json: Json = False) -> None:
     """List the evaluators of this project."""
     terminal = Terminal()
     found = _read(evaluators)
-    trusted = permissions([f.spec for f in found])
+    trusted = permissions([f.spec for f in found], policy=permission_policy())
     runs = recent_runs(limit=1)
     last = {f.spec.id: _results(f.spec, runs) for f in found}
     if json:
@@ -115,7 +115,7 @@ def show(
         else:
             terminal.out.write(source)
         return
-    (trusted,) = permissions([file.spec])
+    (trusted,) = permissions([file.spec], policy=permission_policy())
     results = _results(file.spec, recent_runs(limit=SHOWN_RUNS))
     if json:
         history = [measurement_to_json(m) for m in read_measurements(name)]
@@ -230,7 +230,7 @@ def _about(file: EvaluatorFile, trusted: Trusted) -> Iterator[str]:
     yield f"  judges          {_cases_words(spec)}"
     measured = "" if grant.mcc is None else f" MCC {number(grant.mcc)}, {interval(grant.low, grant.high)}, "
     rests_on = f" ({measured.lstrip()}{count_of(grant.n, 'label')})" if grant.n else ""
-    yield f"  may             {grant.permission}: {why(grant, DEFAULT_POLICY)}{rests_on}"
+    yield f"  may             {grant.permission}: {why(grant, permission_policy())}{rests_on}"
     if spec.threshold is not None:
         yield f"  threshold       {percent(spec.threshold)} of cases must pass"
     if spec.must_not_break:

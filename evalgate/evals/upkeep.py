@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from evalgate.align.commands import Datasets, Folder  # noqa: TC001 - typer reads them at run time
 from evalgate.align.coverage import cover
 from evalgate.align.overview import look
 from evalgate.align.prune import COSTLY_USD, UNSEEN, Limits, propose
 from evalgate.errors import BadInput
+from evalgate.evals.options import Datasets, Folder, permission_policy
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.figures import percent
 from evalgate.files import read_text
@@ -48,7 +48,7 @@ def coverage(
 ) -> None:
     """Tell which active issues have an evaluator that may block, and what the others lack."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators)
+    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
     # Where there is only the snapshot, nobody has the labels at hand to count them.
     covered = cover(found.standings, found.known.cases or None, found.known.options)
     if json:
@@ -79,7 +79,7 @@ def prune(
 ) -> None:
     """Propose evaluators to remove, with reasons. Nothing is removed but what --apply names."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators)
+    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
     limits = Limits(unseen=timedelta(days=unseen_days), costly_usd=costly_usd)
     proposals = propose(
         found.trusted, found.standings, found.runs, found.known.cases, now=datetime.now(UTC), limits=limits

@@ -204,3 +204,21 @@ def test_nothing_at_all_is_said_in_words(project: Path, evalgate: Command) -> No
     assert "No issues in gold" in evalgate("issues", "list", "-d", "gold")[1]
     assert "No active issues in gold" in evalgate("evals", "coverage", "-d", "gold", "--fail-under", "1")[1]
     assert "Nothing to remove: 1 evaluator" in evalgate("evals", "prune", "-d", "gold")[1]
+
+
+def test_permission_is_what_the_gates_file_asks_for(project: Path, evalgate: Command) -> None:
+    write(project, many(5), window={**WINDOW, "generated": GENERATED})
+
+    def permitted(*options: str) -> str:
+        code, out, _ = evalgate("evals", "align", "-d", "gold", "--json", *options)
+        assert code == 0
+        return str(json.loads(out)["evaluators"][0]["permission"])
+
+    assert permitted() == "monitor"
+    assert permitted("--rule", "point") == "block"
+    (project / "evals/gate.yaml").write_text("policy: {permission: {min_labels: 10, block_at: 0.55}}\n", "utf-8")
+    assert permitted() == "block"
+    assert "1 of 1 active issue covered" in evalgate("evals", "coverage", "-d", "gold")[1]
+    (project / "evals/gate.yaml").write_text("policy: {permission: {min_label: 10}}\n", "utf-8")
+    code, _, err = evalgate("evals", "align", "-d", "gold")
+    assert (code, "min_label" in err) == (2, True)

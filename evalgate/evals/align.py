@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +13,12 @@ from evalgate.align.sources import read_known
 from evalgate.align.specs import lacking_model, load_all
 from evalgate.align.track import HowToAlign, align, choose_for
 from evalgate.errors import BadInput
+from evalgate.evals.options import Datasets, Folder, permission_policy
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
 from evalgate.terminal import Terminal, count_of
-from schema.alignment import PermissionPolicy, PermissionRule
+from schema.alignment import PermissionRule  # noqa: TC001 - as above
 from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 DROPPED = 1
 NOT_MEASURED = 2
-
-Datasets = Annotated[
-    list[str],
-    typer.Option("--dataset", "-d", help="Labelled cases of a file, instead of the database's. May be repeated."),
-]
-Folder = Annotated[Path, typer.Option("--evaluators", help="Folder of evaluator files.")]
 
 
 def register(group: typer.Typer) -> None:
@@ -62,8 +56,13 @@ def align_(
         typer.Option("--injection", help="Attack judges with answers that ask for a verdict: some 160 calls each."),
     ] = False,
     rule: Annotated[
-        PermissionRule, typer.Option(help="What permission compares: the lower bound of MCC, or MCC itself.")
-    ] = PermissionRule.LOWER_BOUND,
+        PermissionRule | None,
+        typer.Option(
+            help="What permission compares: the lower bound of MCC, or MCC itself.  "
+            "[default: what evals/gate.yaml says, else lower_bound]",
+            show_default=False,
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Cases at once.")] = 8,
     fail_on_drop: Annotated[
         bool, typer.Option("--fail-on-drop", help="Exit 1 where agreement has dropped on new labels.")
@@ -89,7 +88,7 @@ def align_(
         consistency=consistency,
         injection=injection,
         concurrency=concurrency,
-        policy=PermissionPolicy(rule=rule),
+        policy=permission_policy(rule),
         keep=not dry_run,
     )
     ready = [e for e in chosen if e not in waiting]
@@ -102,7 +101,7 @@ def align_(
         terminal.emit(
             {
                 "source": known.source,
-                "rule": str(rule),
+                "rule": str(how.policy.rule),
                 "evaluators": [to_json(a, known.options) for a in found],
                 "not_measured": [e.spec.id for e in waiting],
                 "cost": {"calls": opened.budget.calls, "usd": opened.budget.usd, "unpriced": opened.budget.unpriced},
