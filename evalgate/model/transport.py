@@ -68,8 +68,15 @@ def require_extra() -> None:
         BadInput: naming the extra.
 
     """
-    if any(importlib.util.find_spec(name) is None for name in ("openai", "genai_prices")):
+    if not all(map(_is_installed, ("openai", "genai_prices"))):
         raise BadInput(MISSING_EXTRA)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # somebody has put None in its place
+        return False
 
 
 class SdkTransport:

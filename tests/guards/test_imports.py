@@ -47,7 +47,7 @@ def test_nothing_under_the_four_packages_imports_tests_or_examples() -> None:
             assert not imported(file.read_text("utf-8")) & {"tests", "examples", "bench"}, file
 
 
-HEAVY = ("pyarrow", "grpc", "chdb", "clickhouse_connect", "pandas", "scipy", "numba", "starlette", "uvicorn")
+HEAVY = ("pyarrow", "grpc", "chdb", "clickhouse_connect", "pandas", "scipy", "numba", "starlette", "uvicorn", "openai")
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@
     Raw(b"{")                            any body at all
     Cut(10)                              the connection ends so many bytes into the answer
     Slow(event, "…")                     the answer comes when the event is set, or the test ends
+    Drip(0.01)                           the answer comes byte by byte, so many seconds apart
 
 `answers` may also be a list: one each, the last again and again. Requests are kept as they came, headers apart.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import sys
@@ -92,7 +94,12 @@ class Slow:
     answer: Answer | str = "late"
 
 
-Reply = str | Answer | Status | Raw | Cut | Slow
+@dataclass(frozen=True, slots=True)
+class Drip:
+    every_s: float = 0.01
+
+
+Reply = str | Answer | Status | Raw | Cut | Slow | Drip
 
 
 def verdict(score: float, reasoning: str = "scripted") -> str:
@@ -167,6 +174,10 @@ class FakeOpenAI:
             if self._closing.is_set() or event.wait(0.02):
                 return
 
+    def is_closing_within(self, seconds: float) -> bool:
+        """Wait so long, or until the server closes."""
+        return self._closing.wait(seconds)
+
     def connected(self, connection: socket.socket) -> None:
         with self._lock:
             self.connections += 1
@@ -240,6 +251,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Length", str(len(whole)))
                 self.end_headers()
                 self.wfile.write(whole[:after])
+                self.close_connection = True
+            case Drip(every_s):
+                whole = json.dumps(completion(Answer("drop by drop"), asked)).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(whole)))
+                self.end_headers()
+                with contextlib.suppress(OSError):  # the client did not wait
+                    for byte in whole:
+                        self.wfile.write(bytes([byte]))
+                        if self.server_of.is_closing_within(every_s):
+                            break
                 self.close_connection = True
             case str() | Answer():
                 answer = Answer(reply) if isinstance(reply, str) else reply

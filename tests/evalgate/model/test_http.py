@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from evalgate.errors import BadInput
 from evalgate.model import Budget, Completion, ModelError, ModelErrorKind
 from evalgate.model.client import OpenAIModel, open_models
 from evalgate.model.clock import Clock
@@ -15,7 +17,7 @@ from evalgate.model.retry import RetryPolicy
 from evalgate.model.settings import ModelSettings, Secret
 from evalgate.model.transport import SdkTransport
 from tests.evalgate.model.moving import ASKED
-from tests.tools.fake_openai import Answer, Cut, FakeOpenAI, Raw, Reply, Slow, Status
+from tests.tools.fake_openai import Answer, Cut, Drip, FakeOpenAI, Raw, Reply, Slow, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +107,21 @@ def test_a_slow_answer_is_not_waited_for(fake: FakeOpenAI) -> None:
     late = model_at(fake, timeout_s=0.1, attempts=1).complete(ASKED)
     assert isinstance(late, ModelError)
     assert late.kind is K.TIMEOUT
+
+
+def test_an_answer_that_comes_drop_by_drop_is_not_waited_for_either(fake: FakeOpenAI) -> None:
+    """Each byte comes in time; the whole does not."""
+    fake.answers = [Drip(0.02)]
+    answer = model_at(fake, timeout_s=0.15, attempts=1).complete(ASKED)
+    assert isinstance(answer, ModelError)
+    assert answer.kind is K.TIMEOUT
+    assert "no whole answer" in answer.message
+
+
+def test_without_the_extra_one_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(BadInput, match=r"pip install 'otel-evalgate\[judge\]'"):
+        open_models(ModelSettings("http://127.0.0.1:9/v1", model="m"))
 
 
 def test_nobody_there_is_told_with_what_to_look_at() -> None:
