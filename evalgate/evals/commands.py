@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalgate.align import attack
-from evalgate.evals import align, check, issues, listing, upkeep
+from evalgate.evals import align, attack, check, issues, listing, upkeep
 from evalgate.generate import commands as generate_commands
 from evalgate.options import new_app
 
