@@ -16,7 +16,8 @@ from evalgate.terminal import Terminal, count_of, one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalgate.provenance.verify import Link, Verified
+    from evalgate.provenance.link import Link
+    from evalgate.provenance.verify import Verified
     from schema.provenance import Chain
 
 LAST_REPORT = Path(".evalgate/last-report.json")
@@ -52,13 +53,14 @@ def verify(
     Needs files only: report, run, dataset, evaluators, baseline, chains. Every broken link is named.
     """
     from evalgate.provenance import verify as verifying  # noqa: PLC0415 - the help must not wait for the gate
+    from evalgate.provenance.link import Standing  # noqa: PLC0415 - as above
 
     terminal = Terminal()
     found = [verifying.verify(p, root=root, evaluators=evaluators) for p in verifying.read_reports(report)]
     links = [link for v in found for link in v.links]
     if dsn is not None:
         links += _ask(dsn, tenant, found)
-    broken = [x for x in links if x.standing is verifying.Standing.BROKEN]
+    broken = [x for x in links if x.standing is Standing.BROKEN]
     if json:
         terminal.emit(
             {

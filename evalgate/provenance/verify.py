@@ -4,7 +4,9 @@ report ── checksum
    ├── run file ── bytes, id, dataset version, evaluator versions
    ├── dataset ── bytes, version recomputed from its cases, each case's content hash
    ├── evaluators ── versions recomputed from their files
+   ├── alignment ── the measurement that lets an evaluator block stands in the project's files
    ├── baseline ── bytes, its own checksum
+   ├── decision ── run, baseline and policy come to the same verdict again, check by check
    └── chains ── bytes, each chain's hash recomputed, its case's hash, promoted, its annotation that of the case
 """
 
@@ -12,7 +14,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from evalgate.files import read_text
 from evalgate.gate.baseline import read_baselines
 from evalgate.gate.report.model import source
 from evalgate.gate.report.payload import SCHEMA, checksum
+from evalgate.provenance.decided import decision, measurements
+from evalgate.provenance.link import Link, Standing
 from evalgate.provenance.store import read_chains
 from evalgate.run.store import load_run
 from evalgate.terminal import count_of
@@ -41,25 +44,6 @@ LARGEST_BYTES = 256 << 20
 CASES = ".jsonl"
 SUITE_SCHEMA = "evalgate/gate-suite/2"
 SUMMED_UP = ("status", "exit_code", "deployment_blocked", "blocking_reason")
-
-
-class Standing(StrEnum):
-    """What is to be said of a link."""
-
-    HOLDS = "holds"
-    BROKEN = "broken"
-    ABSENT = "absent"
-    """There is nothing to verify, and need not be: written by hand, no baseline, spans that retention took."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One link of the chain of evidence, and what was found."""
-
-    name: str
-    """report, run, dataset, evaluator:ID, baseline, chains, chain:CASE, span:TRACE/SPAN ..."""
-    standing: Standing
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +107,9 @@ def verify(payload: Mapping[str, Any], *, root: Path = Path(), evaluators: Path)
     run_links, run = _run(payload, sources, root)
     links += run_links
     dataset_links, cases = _dataset(payload, sources, run, root)
-    links += [*dataset_links, *_evaluators(payload, run, root / evaluators), *_baseline(sources, root)]
+    links += [*dataset_links, *_evaluators(payload, run, root / evaluators), *measurements(run, root)]
+    baseline = sources.files["baseline"]
+    links += [*_baseline(sources, root), *decision(payload, run, baseline.path if baseline else None, root)]
     chain_links, chains = _chains(sources, failing, cases, root)
     return Verified((*links, *chain_links), chains)
 

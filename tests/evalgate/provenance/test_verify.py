@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.align.store import append_measurement
 from evalgate.app import run as evalgate
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
@@ -21,9 +22,11 @@ from evalgate.gate.facts import look
 from evalgate.gate.policy import GatePolicy
 from evalgate.gate.report import gather, report_json, to_text
 from evalgate.gate.report.payload import checksum
+from evalgate.provenance.link import Standing
 from evalgate.provenance.store import chains_path, write_chains
-from evalgate.provenance.verify import Standing, read_reports, verify
+from evalgate.provenance.verify import read_reports, verify
 from evalgate.run.store import save_run
+from schema.alignment import Confusion, Measurement, Split
 from schema.provenance import AnnotationLink, Chain, IssueLink, Promotion, SpanLink, case_hash
 from schema.run import Attempt, DatasetUsed, EvaluatorUsed, Output, Result, Run
 from tests.evalgate.builders import TRACE, refund_cases, write_project
@@ -50,13 +53,18 @@ def judged(project: Path) -> Path:
     dataset = load("d")
     write_chains(dataset.path, [chain_of(c) for c in dataset.cases[:3]], case_ids=[c.case_id for c in dataset.cases])
     (evaluator,) = load_evaluators()
+    confusion = Confusion(tp=40, fp=1, fn=2, tn=57)
+    measured = Measurement(evaluator.spec.id, evaluator.spec.version, "d1", Split.TEST, "2026-11-20T08:00", confusion)
+    append_measurement(measured)
     run = Run(
         run_id="20261121T090000Z-ab12cd",
         started_at="2026-11-21T09:00:00+00:00",
         finished_at="2026-11-21T09:00:01+00:00",
         dataset=DatasetUsed("d", dataset.version, str(dataset.path)),
         target="python:t:f",
-        evaluators=(EvaluatorUsed(evaluator.spec.id, evaluator.spec.version, "policy_hallucination"),),
+        evaluators=(
+            EvaluatorUsed(evaluator.spec.id, evaluator.spec.version, "policy_hallucination", measurement=measured),
+        ),
         results=tuple(judge(c, evaluator) for c in dataset.cases),
     )
     path = save_run(run)
@@ -64,8 +72,9 @@ def judged(project: Path) -> Path:
     source = Source(commit=None, dirty=None, evalgate="0", by="ann", reason=None, run_sha256="00")
     write_baselines(baseline, {"d": Accepted(base_of(run, "2026-11-21T09:01:00+00:00"), source)})
     base = read_baselines(baseline)["d"].base
-    decision = decide(run, base, GatePolicy(), (), look(run, str(baseline)))
-    report = gather(run, path.with_name("latest.json"), decision, base=base, baseline_path=baseline)
+    policy = GatePolicy()
+    decision = decide(run, base, policy, (), look(run, str(baseline)))
+    report = gather(run, path.with_name("latest.json"), decision, base=base, baseline_path=baseline, policy=policy)
     write_atomic(REPORT, to_text(report_json(report)))
     return project
 
@@ -126,7 +135,9 @@ def test_every_link_of_an_untouched_report_holds(judged: Path) -> None:
         "run",
         "dataset",
         "evaluator:refund-window",
+        "alignment:refund-window",
         "baseline",
+        "decision",
         "chains",
         *(f"chain:case-{n}" for n in range(3)),
     }
@@ -155,6 +166,7 @@ FILES = {
     "chains": "evals/datasets/d.provenance.jsonl",
     "baseline": "evals/baseline.json",
     "evaluator": "evals/evaluators/window.yaml",
+    "alignment": "evals/alignment/refund-window.jsonl",
 }
 
 
@@ -184,13 +196,20 @@ def means_the_same(name: str, before: bytes, after: bytes) -> bool:
     """Return whether a change is none: white space between the words of a report or an evaluator."""
     if name == "report":
         return bool(json.loads(before) == json.loads(after))
+    if name == "alignment":
+        return bool(json.loads(before) == json.loads(after))
     return name == "evaluator" and before.split() == after.split()
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n not in ("report", "evaluator")])
+@pytest.mark.parametrize("name", [n for n in FILES if n not in ("report", "evaluator", "alignment")])
 def test_a_file_that_is_gone_is_named(judged: Path, name: str) -> None:
     Path(FILES[name]).unlink()
     assert any(x == name and FILES[name] in told for x, told in broken().items())
+
+
+def test_a_measurement_that_no_file_has_is_named(judged: Path) -> None:
+    Path(FILES["alignment"]).unlink()
+    assert broken().keys() == {"alignment:refund-window"}
 
 
 def test_a_report_that_forges_its_checksum_still_has_to_fit_its_sources(judged: Path) -> None:
@@ -210,6 +229,11 @@ def test_a_report_that_forges_its_checksum_still_has_to_fit_its_sources(judged: 
         (lambda p: p["run"].update({"run_id": "other"}), "run"),
         (lambda p: p["dataset"].update({"version": "0" * 16}), "dataset"),
         (lambda p: p["sources"].update({"run": None}), "run"),
+        (lambda p: p.update({"status": "pass", "exit_code": 0}), "decision"),
+        (lambda p: p.update({"exit_code": 0}), "decision"),
+        (lambda p: p["policy"].update({"threshold": 0.0, "must_not_break": "none"}), "decision"),
+        (lambda p: p["policy"].update({"threshold": "high"}), "decision"),
+        (lambda p: p.update(checks=[c for c in p["checks"] if not c["id"].startswith("rate:")]), "decision"),
     ],
 )
 def test_each_link_is_looked_at_by_itself(judged: Path, change: Callable[[dict[str, Any]], None], link: str) -> None:
