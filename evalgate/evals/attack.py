@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,11 +11,12 @@ from evalgate.align.labelled import as_shown, choose
 from evalgate.align.sources import read_known
 from evalgate.align.specs import lacking_model, load_all
 from evalgate.errors import BadInput
+from evalgate.evals.align import pick
+from evalgate.evals.options import Datasets, Folder
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
 from evalgate.terminal import Terminal, count_of
-from schema.fields import did_you_mean
 from schema.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -40,11 +40,8 @@ def attack(
     *,
     evaluator: Annotated[str, typer.Argument(metavar="ID", help="A judge.")],
     models: ModelOptions,
-    dataset: Annotated[
-        list[str],
-        typer.Option("--dataset", "-d", help="Labelled cases of a file, instead of the database's. May be repeated."),
-    ] = [],  # noqa: B006 - typer copies it
-    evaluators: Annotated[Path, typer.Option("--evaluators", help="Folder of evaluator files.")] = EVALUATORS,
+    dataset: Datasets = [],  # noqa: B006 - typer copies it
+    evaluators: Folder = EVALUATORS,
     cases: Annotated[int, typer.Option(min=1, help="Bad answers to attack with.")] = DEFAULT_CASES,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Calls at once.")] = 8,
     tenant: Tenant = None,
@@ -87,10 +84,7 @@ def _judge(all_: tuple[Evaluator, ...], wanted: str) -> Evaluator:
     """
     from evalgate.evaluators.judge import JudgeEvaluator  # noqa: PLC0415 - as the caller
 
-    by_id = {e.spec.id: e for e in all_}
-    if wanted not in by_id:
-        raise BadInput(f"there is no evaluator {wanted!r}.{did_you_mean(wanted, by_id)}")
-    found = by_id[wanted]
+    (found,) = pick(all_, [wanted])
     if not isinstance(found, JudgeEvaluator):
         raise BadInput(f"{wanted} asks no model, so nothing can talk it round")
     if reason := lacking_model(found):
