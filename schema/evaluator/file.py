@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 MAX_JUDGE_REPEATS = 100
 MAX_OUTPUT_TOKENS = 100_000
+UNPLAIN = re.compile(r"[^\n\x20-\x7e\xa0-\u2027\u202a-\ufefe\uff00-\U0010ffff]")
+"""Control characters and other newlines, which YAML reads as they stand only where they are escaped."""
 BODIES = ("rule", "code", "judge", "use")
 
 
@@ -247,6 +250,7 @@ def spec_to_yaml(spec: EvaluatorSpec) -> str:
 
     def text(dumper: Dumper, value: str) -> yaml.ScalarNode:
         style = "|" if "\n" in value and not any(line != line.rstrip() for line in value.split("\n")) else None
+        style = '"' if UNPLAIN.search(value) else style
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schema.evaluator import (
@@ -82,6 +82,13 @@ SEMANTIC = ("regular expression", "has eval_type", "is not a name", "nested more
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(DOCUMENTS)
+@example(
+    {
+        "id": "e",
+        "failure_mode": "m",
+        "judge": {"criteria": "a\x85", "prompt": " b\n\tc \n", "model": "\u2028\x07\ufeff"},
+    }
+)
 def test_what_is_written_reads_the_same(document: dict[str, Any]) -> None:
     spec = parse_evaluator(document)
     text = spec_to_yaml(spec)

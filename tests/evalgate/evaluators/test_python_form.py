@@ -38,7 +38,7 @@ def evaluate(source: str, case: Case, output: Output) -> Any:
         return e
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(RULES, CASES, OUTPUTS)
 def test_both_forms_give_the_same_verdict(rule: dict[str, Any], case: Case, output: Output) -> None:
     spec = spec_of(rule)
