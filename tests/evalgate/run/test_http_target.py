@@ -88,8 +88,12 @@ def test_the_request_is_posted_and_the_answer_is_text_or_json(body: bytes, outpu
     assert seen.headers[0]["Content-Type"] == "application/json"
 
 
-def test_a_redirect_is_refused_and_nobody_else_is_asked() -> None:
-    with serving(says(b"stolen")) as (elsewhere, other), serving(says(b"", 307, {"Location": elsewhere})) as (url, _):
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_is_refused_and_nobody_else_is_asked(status: int) -> None:
+    with (
+        serving(says(b"stolen")) as (elsewhere, other),
+        serving(says(b"", status, {"Location": elsewhere})) as (url, _),
+    ):
         answer = http_target(url)(CASE, 10)
     assert isinstance(answer, RunError)
     assert "redirects are refused" in answer.message
