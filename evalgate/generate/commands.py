@@ -104,7 +104,9 @@ def generate(
         dry_run=dry_run,
     )
     with _bars(terminal, quiet=json) as bar:
-        judges = _judges(models, reflection_model, place, concurrency, max_minutes, seed, len(examples.items), bar)
+        judges = _judges(
+            models, method, reflection_model, place, concurrency, max_minutes, seed, len(examples.items), bar
+        )
         try:
             outcome = run(examples, request, judges, step=bar("searching a rule", request.shuffles))
         except KeyboardInterrupt:
@@ -179,6 +181,7 @@ def _export_issues(known: Known) -> None:
 
 def _judges(  # noqa: PLR0917 - what was said on the command line
     options: ModelOptions,
+    method: str,
     reflection_model: str | None,
     place: Place,
     concurrency: int,
@@ -188,9 +191,17 @@ def _judges(  # noqa: PLR0917 - what was said on the command line
     bar: Bar,
 ) -> JudgeTools | None:
     """Return what a judge needs; None where no model is named."""
-    if options.judge_model is None:
+    if options.judge_model is None or method == "rule":
         return None
-    from evalgate.generate.judging import JudgeTools, Limits, shares  # noqa: PLC0415 - as above
+    try:
+        from evalgate.generate.judging import JudgeTools, Limits, shares  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as e:
+        if (e.name or "").partition(".")[0] != "gepa":
+            raise
+        raise BadInput(
+            "the criteria of a judge are improved by gepa, which is not installed: "
+            "pip install 'otel-evalgate[gepa,judge]'. Rules need none: --method rule"
+        ) from None
     from evalgate.model.options import open_from_options, spent  # noqa: PLC0415 - as above
 
     if options.max_calls is None and options.max_usd is None:

@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from gepa.api import optimize
+
 from evalgate.errors import BadInput
 from evalgate.evaluators.judge import JudgeEvaluator
 from evalgate.files import to_json, write_atomic
@@ -129,12 +131,7 @@ def optimise_judge(
     tools: JudgeTools,
     make_spec: Callable[[Judge, str], EvaluatorSpec],
 ) -> JudgeAttempt:
-    """Return the judge whose criteria agree best with people on validation, measured on the test.
-
-    Raises:
-        ModuleNotFoundError: the extra `gepa` is not installed.
-
-    """
+    """Return the judge whose criteria agree best with people on validation, measured on the test."""
     judge, reflection = Watched(tools.judge), Watched(tools.reflection)
 
     def body(criteria: str) -> Judge:
@@ -204,11 +201,6 @@ def _paid(  # noqa: PLR0917 - all of one attempt
 
 def _run(adapter: CriteriaAdapter, split: Split, tools: JudgeTools, watch: _Watch, seed_criteria: str) -> None:
     """Let GEPA search. What it found is in the watch, also when it is cut short."""
-    try:
-        from gepa.api import optimize  # noqa: PLC0415 - an extra, and 0.2 s
-    except ModuleNotFoundError as e:
-        raise ModuleNotFoundError(f"{e}. Judges are optimised by gepa: pip install 'otel-evalgate[gepa,judge]'") from e
-
     train, validation = list(split.train), list(split.validation)
     size = min(MINIBATCH, len(train))
     try:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evalgate.generate.measure import confusion_of
+from schema.alignment import DEFAULT_POLICY
 from schema.evaluator import Score, spec_to_json
 
 if TYPE_CHECKING:
@@ -46,6 +47,16 @@ class RuleAttempt:
     rejected: str | None = None
     """Why it is not the evaluator; None where it is."""
 
+    @property
+    def held_out(self) -> float:
+        """Cross-validated MCC."""
+        return self.found.held_out if self.found else 0.0
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether it agrees as well as a gate asks of what blocks. A weaker one is kept where no judge does better."""
+        return self.held_out >= DEFAULT_POLICY.block_at
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -83,6 +94,11 @@ class JudgeAttempt:
     """Proposals that were no criteria: empty, too long, or the same again."""
     can_go_on: bool = False
     """Whether more budget would let it go on."""
+
+    @property
+    def chosen_mcc(self) -> float:
+        """MCC on validation of what was chosen."""
+        return 0.0 if self.chosen is None else self.candidates[self.chosen].validation.mcc or 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 LEAST_FOR_RULE = 6
 """Labels of each class without which nothing can be held out: three to search in, three to test."""
+WORTH_A_JUDGE = 0.1
+"""MCC that a judge must bring beyond a rule: it costs money each time, and drifts with its model."""
 LEAST_FOR_JUDGE = 10
 """One or two to learn from, four to choose by, four to test."""
 
@@ -135,7 +137,7 @@ def _try_judge(  # noqa: PLR0917 - what one attempt needs
     rule: RuleAttempt | None,
 ) -> tuple[JudgeAttempt | None, list[str]]:
     """Return the attempt, or why there was none."""
-    if request.method is Method.RULE or (rule is not None and rule.rejected is None):
+    if request.method is Method.RULE or (rule is not None and rule.rejected is None and rule.is_strong):
         return None, []
     if judges is None:
         return None, ["no model is set, so no judge was tried; name one: --judge-model, or EVALGATE_JUDGE_MODEL"]
@@ -156,11 +158,14 @@ def _try_judge(  # noqa: PLR0917 - what one attempt needs
 
 
 def _choose(rule: RuleAttempt | None, judge: JudgeAttempt | None) -> Measured | None:
-    """Return the evaluator to keep: the rule that held out, else the judge that did."""
-    for attempt in (rule, judge):
-        if attempt is not None and attempt.rejected is None and attempt.measured is not None:
-            return attempt.measured
-    return None
+    """Return the evaluator to keep: the rule, unless a judge agrees better where neither was measured yet.
+
+    The test does not choose: it would not be untouched any longer.
+    """
+    kept = [a for a in (rule, judge) if a is not None and a.rejected is None and a.measured is not None]
+    if len(kept) == 2 and rule is not None and judge is not None:
+        return judge.measured if judge.chosen_mcc > rule.held_out + WORTH_A_JUDGE else rule.measured
+    return kept[0].measured if kept else None
 
 
 def _with_mcc(measured: Measured) -> Measured:

@@ -190,6 +190,17 @@ def test_one_example_that_cannot_be_judged_is_an_error_and_stops_nothing(fake: F
     assert found.chosen == 1
 
 
+def test_an_endpoint_that_limits_calls_is_waited_for(fake: FakeOpenAI, tmp_path: Path) -> None:
+    learner = Learner()
+
+    def limited(asked: Asked) -> Reply:
+        return Status(429, {"Retry-After": "0"}) if asked.number % 5 == 0 else learner(asked)
+
+    fake.answers = limited
+    found = attempt(fake, tmp_path, count=24)
+    assert (found.chosen, found.errors) == (1, 0)
+
+
 def test_a_judge_that_never_answers_ends_the_search_with_its_words(fake: FakeOpenAI, tmp_path: Path) -> None:
     fake.answers = lambda _: Status(401, message="wrong key")
     found = attempt(fake, tmp_path)

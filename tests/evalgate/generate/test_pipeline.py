@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -256,6 +257,35 @@ def test_mistakes_are_told_with_what_to_do(
     write_dataset(project, planted(40, promise))
     assert run(["evals", "generate", "--dataset", "d", *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def half_spoken(is_bad: bool, rng: random.Random) -> str:  # noqa: FBT001 - as above
+    """Answer with a wrong total, and mostly, not always, with a word that gives it away."""
+    return seemingly_polite(is_bad, rng) + (" Gladly." if rng.random() < (0.75 if is_bad else 0.2) else "")
+
+
+def test_a_judge_is_tried_beside_a_weak_rule_and_kept_where_it_agrees_better(
+    project: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(project, planted(110, half_spoken, seed=1))
+    models = ["--judge-model", "judge-1", "--judge-url", fake.base_url]
+    assert run(["evals", "generate", "--dataset", "d", "--json", "--dry-run", *models]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert 0.4 <= said["rule"]["mcc_held_out"] < 0.6
+    assert said["rule"]["fires_on"] == 'says "gladly"'
+    assert said["chosen"]["spec"]["eval_type"] == "llm_judge"
+
+
+def test_a_judge_without_gepa_is_told_what_to_install(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_dataset(project, planted(40, promise))
+    for name in [n for n in sys.modules if n.startswith(("gepa", "evalgate.generate.judging", "evalgate.generate.ad"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gepa", None)
+    assert run(["evals", "generate", "--dataset", "d", "--judge-model", "m"]) == 2
+    assert "pip install 'otel-evalgate[gepa,judge]'" in capsys.readouterr().err
+    assert run(["evals", "generate", "--dataset", "d", "--dry-run"]) == 0
 
 
 def test_nothing_found_exits_1_and_says_where_the_log_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
