@@ -28,6 +28,8 @@ MAX_FIELD_CHARS = 24_000
 """Of one field; about 6 000 tokens of English."""
 MAX_WIDE_CHARS = 96_000
 """Of a field that is judged."""
+MOST_ESCAPED = 2.0
+"""How much longer a field may become by escapes, of which one is up to six characters. HTML and code stay below."""
 HEAD_SHARE = 0.6
 """Of what is kept of a long text, this much is its beginning; the end of an answer matters as well."""
 
@@ -86,7 +88,7 @@ def fence(document: Mapping[str, Any], wide: Collection[str] = ()) -> Fenced:
         name: _fitted(name, value, MAX_WIDE_CHARS if name in wide else MAX_FIELD_CHARS, cuts)
         for name, value in document.items()
     }
-    text = MARKED.sub(_code, json.dumps(fields, ensure_ascii=False, indent=1))
+    text = _escaped(fields)
     token = hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
     begin, end = f"BEGIN DATA {token}", f"END DATA {token}"
     return Fenced(f"{begin}\n{text}\n{end}", token, tuple(cuts))
@@ -97,14 +99,30 @@ def _fitted(name: str, value: Any, limit: int, cuts: list[Cut]) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if len(text) <= limit:
+    kept = _room(text, limit)
+    if len(text) <= kept:
         return value
-    head = int(limit * HEAD_SHARE)
-    tail = limit - head
-    omitted = len(text) - limit
+    head = int(kept * HEAD_SHARE)
+    omitted = len(text) - kept
     cuts.append(Cut(name, omitted, len(text)))
     kind = "" if isinstance(value, str) else "json_"
-    return {f"{kind}start": text[:head], "omitted_chars": omitted, f"{kind}end": text[-tail:]}
+    return {f"{kind}start": text[:head], "omitted_chars": omitted, f"{kind}end": text[head + omitted :]}
+
+
+def _room(text: str, limit: int) -> int:
+    """Return how many characters of a text may stay, so that it is not much longer than the limit when escaped."""
+    kept = min(limit, len(text))
+    while kept > 1:
+        head = int(kept * HEAD_SHARE)
+        escaped = len(_escaped(text[:head] + text[len(text) - (kept - head) :]))
+        if escaped <= limit * MOST_ESCAPED:
+            break
+        kept = int(kept * limit * MOST_ESCAPED / escaped) - 1
+    return kept
+
+
+def _escaped(value: Any) -> str:
+    return MARKED.sub(_code, json.dumps(value, ensure_ascii=False, indent=1))
 
 
 def _code(match: re.Match[str]) -> str:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.evaluators.fence import MAX_WIDE_CHARS
+from evalgate.evaluators.prompt import judge_prompt
 from evalgate.evaluators.verdict import parse_verdict
 from evalgate.model import Completion, ModelError, ModelErrorKind
 from evalgate.model.cache import ModelCache
 from schema.case import Observed
-from schema.evaluator import EvaluatorError, JudgeExample, Score
+from schema.evaluator import EvaluatorError, Judge, JudgeExample, Score
 from schema.run import Output
 from tests.evalgate.judge.judges import BAD, CRITERIA, GOOD, Scripted, careful, case_of, data_of, judge_of
 from tests.evalgate.model.moving import Script, model_of, ok
@@ -229,6 +230,22 @@ def test_what_is_left_out_is_told_to_the_judge_and_to_the_reader() -> None:
     request = data_of(model.asked[0])["request"]
     assert request["omitted_chars"] == 6000
     assert len(request["start"]) + len(request["end"]) == 24_000
+
+
+@pytest.mark.parametrize("filler", ["<", "\x00", "\U000e0041", '"', "<a b>c</a>"])
+def test_escapes_do_not_blow_a_prompt_up(filler: str) -> None:
+    response = (filler * MAX_WIDE_CHARS)[: 2 * MAX_WIDE_CHARS]
+    prompt = judge_prompt(Judge(CRITERIA), case_of(), Output(response))
+    assert MAX_WIDE_CHARS / 4 < len(prompt.messages[1]["content"]) < 2.1 * MAX_WIDE_CHARS
+    found = data_of(prompt.messages)["new_response"]
+    assert response == found["start"] + response[len(found["start"]) : -len(found["end"])] + found["end"]
+    assert len(found["start"]) + found["omitted_chars"] + len(found["end"]) == len(response)
+
+
+def test_ordinary_markup_is_not_cut() -> None:
+    page = "<p>You may return it.</p>\n" * 3000
+    prompt = judge_prompt(Judge(CRITERIA), case_of(), Output(page))
+    assert prompt.is_judged_whole
 
 
 def test_a_response_that_was_not_seen_whole_may_fail_and_cannot_pass() -> None:
