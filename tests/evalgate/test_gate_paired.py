@@ -358,6 +358,33 @@ def test_a_base_that_is_none_is_refused(path: tuple[str, ...], value: object) ->
         parse_base(document)
 
 
+def lose(rows: list[Result], way: str, at: int) -> list[Result]:
+    """Return the results without something that was there."""
+    at %= len(rows)
+    name = rows[at].case_id
+    without = {
+        "a case": [],
+        "a verdict": [result(name, passed=None)],
+        "an evaluator's verdict": [case(name, {"tone": 1.0})],
+        "to an error": [result(name, error=ErrorKind.TARGET)],
+    }
+    return [*rows[:at], *without[way], *rows[at + 1 :]]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.booleans(), min_size=2, max_size=8),
+    st.sampled_from(["a case", "a verdict", "an evaluator's verdict", "to an error"]),
+    st.integers(0, 7),
+)
+def test_whatever_is_lost_is_never_green(verdicts: list[bool], way: str, at: int) -> None:
+    """However much better all the rest has become."""
+    before = two([float(v) for v in verdicts], [1.0] * len(verdicts))
+    after = lose(two([1.0] * len(verdicts), [1.0] * len(verdicts)), way, at)
+    decision = judged(before, after, judge("tone"), judge("facts"))
+    assert (decision.status, decision.exit_code) == (Status.ERROR, 2)
+
+
 @settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=12),
