@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,8 +148,10 @@ def _failure_mode(value: Any) -> str:
 def _pattern(value: Any) -> str:
     text = _text(value)
     try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as e:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)  # what will mean something else
+            re.compile(text)
+    except (re.error, OverflowError, RecursionError, FutureWarning) as e:
         raise ValueError(f"is not a regular expression: {e}: {text!r}") from None
     return text
 

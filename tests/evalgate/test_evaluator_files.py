@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from evalgate.errors import BadInput
 from evalgate.evaluators.load import load_evaluator, load_evaluators
@@ -36,7 +39,10 @@ if TYPE_CHECKING:
         ("id: a\nfailure_mode: m\nrule: {type: max_chars, limit: 1}\nthreshhold: 1", "Did you mean 'threshold'?"),
         ("id: a\nfailure_mode: m\nrule: {type: max_chars, limit: 1}\nthreshold: 80", "between 0 and 1"),
         ("id: a\nfailure_mode: m\nrule: {type: max_chars, limit: 1}\nmcc_score: .nan", "must be a number"),
-        ("id: a\nfailure_mode: m\nrule: {type: max_chars, limit: 1}\neval_type: llm_judge", "a rule is of eval_type rule"),
+        (
+            "id: a\nfailure_mode: m\nrule: {type: max_chars, limit: 1}\neval_type: llm_judge",
+            "a rule is of eval_type rule",
+        ),
         ("id: a\nfailure_mode: m\nrule: {type: max_chars, limit: 1}\napplies_to: {}", "names nothing"),
         ("id: a\nfailure_mode: m\nrule: {type: max_chars, limit: 1}\napplies_to: {mode: x}", "unknown field 'mode'"),
         ("id: a\nfailure_mode: m\nrule: {type: tool_called, name: t, arguments: {d: 2026-01-01}}", "not JSON"),
@@ -58,6 +64,22 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(f"id: a\nfailure_mode: m\nrule: {rule}")
     with pytest.raises(BadInput, match="nested more than 8 deep"):
         load_evaluator(tmp_path / "a.yaml")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=40) | st.binary(max_size=20), st.integers(0, 60))
+@example("id: " + "[" * 5000, 0)
+@example("id: a\nfailure_mode: m\nrule: {type: max_chars, limit: " + "9" * 5000 + "}", 0)
+@example("id: !!python/object/apply:os.system [true]", 0)
+@example("{? [a]: b}", 0)
+@example("--- a\n--- b", 0)
+def test_no_file_is_anything_but_wrong(tmp_path: Path, noise: str | bytes, at: int) -> None:
+    path = tmp_path / "a.yaml"
+    raw = noise if isinstance(noise, bytes) else noise.encode("utf-8", "surrogatepass")
+    for content in (raw, WINDOW.encode()[:at] + raw + WINDOW.encode()[at:]):
+        path.write_bytes(content)
+        with contextlib.suppress(BadInput):
+            load_evaluator(path)
 
 
 def test_an_empty_folder_says_how_to_write_one(tmp_path: Path) -> None:

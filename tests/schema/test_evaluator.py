@@ -27,6 +27,7 @@ from schema.evaluator import (
     spec_to_json,
     spec_to_yaml,
 )
+from schema.evaluator.file import FIELDS
 from tests.evalgate.evaluators.strategies import JSON
 from tests.evalgate.evaluators.strategies import RULES as ANY_RULE
 
@@ -153,6 +154,15 @@ def test_the_schema_file_is_the_one_of_the_parser() -> None:
     jsonschema.Draft202012Validator.check_schema(evaluator_schema())
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from([f.name for f in FIELDS]), JSON, max_size=5) | JSON)
+def test_no_value_is_anything_but_a_mistake(value: Any) -> None:
+    with contextlib.suppress(Mistaken):
+        parse_evaluator(value)
+    with contextlib.suppress(Mistaken):
+        parse_rule(value)
+
+
 def test_every_rule_type_has_a_class_and_is_drawn() -> None:
     kinds = {type(parse_rule(_least(name))) for name in RULES}
     assert kinds == set(RULE_TYPES)
@@ -233,6 +243,8 @@ def test_every_mistake_is_told_with_its_path() -> None:
         ({"rule": {"type": "tool_trajectory", "match": "unordered", "calls": []}}, "must be one of exact"),
         ({"rule": {"type": "refusal", "phrases": "fr-1"}}, "is not known: 'fr-1'"),
         ({"rule": {"type": "json_fields", "required": "a.b"}}, "JSON pointers such as"),
+        ({"rule": {"type": "regex", "pattern": "[[a]"}}, "is not a regular expression: Possible nested set"),
+        ({"rule": {"type": "regex", "pattern": "(" * 3000}}, "is not a regular expression"),
         ({"evidence": "hearsay", "rule": {"type": "valid_json"}}, "must be one of outcome"),
         ({"generated": {"by": "x"}, "rule": {"type": "valid_json"}}, "generated lacks 'at'"),
     ],
