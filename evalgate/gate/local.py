@@ -26,7 +26,7 @@ from evalgate.gate.junit_in import read_junit
 from evalgate.gate.outputs import exit_code_of, parse_outputs, publish, publish_error
 from evalgate.gate.policy import Inconclusive
 from evalgate.gate.process import run_command
-from evalgate.gate.report import Kind, gather
+from evalgate.gate.report import Kind, gather, lasting
 from evalgate.gate.settings import read_settings
 from evalgate.gate.tests_run import refuse_stale, results_of, run_from_exit_code, run_from_tests, state_of
 from evalgate.issues.store import read_issues
@@ -79,6 +79,8 @@ class Compared:
     where: str | None = None
     """What was read, in words, where it has a checksum."""
     notes: tuple[str, ...] = ()
+    reference: str | None = None
+    """Where the base can be found again: file:PATH, git:COMMIT:PATH, run:PATH."""
 
 
 def gate_project(call: Call, terminal: Terminal) -> int:
@@ -120,7 +122,14 @@ def _judged(path: Path, run: Run, call: Call, policy: GatePolicy) -> Report:
     compared = compare_with(run.dataset.name, call.base, call.baseline)
     decision = decide(run, compared.base, policy, read_issues(), look(run, compared.where))
     return gather(
-        run, path, decision, notes=compared.notes, base=compared.base, baseline_path=compared.path, policy=policy
+        run,
+        path,
+        decision,
+        notes=compared.notes,
+        base=compared.base,
+        base_reference=compared.reference,
+        baseline_path=compared.path,
+        policy=policy,
     )
 
 
@@ -139,24 +148,26 @@ def compare_with(dataset: str, base: str | None, baseline: Path | None) -> Compa
             raise BadInput(f"there is no baseline {path}. Accept a run as one: evalgate baseline accept")
         accepted = read_baselines(path)
         where = str(path)
+        reference = f"file:{path}"
     elif base.startswith(GIT):
         commit, data = file_at(Path.cwd(), base.removeprefix(GIT), path, MAX_BASELINE_BYTES)
         where = f"{path} of commit {commit[:12]}"
+        reference = f"{GIT}{commit}:{path.as_posix()}"
         try:
             accepted = parse_baselines(data.decode("utf-8"), where)
         except UnicodeDecodeError:
             raise BadInput(f"{where} is not UTF-8, so it is no baseline") from None
     else:
-        _, run = load_run(base)
+        run_path, run = load_run(base)
         if run.dataset.name != dataset:
             raise BadInput(
                 f"--base {base} is a run of {run.dataset.name!r}, and {dataset!r} is judged: they do not compare"
             )
-        return Compared(base_of(run))
+        return Compared(base_of(run), reference=f"run:{lasting(run_path, run)}")
     kept = path if base is None else None
     if dataset not in accepted:
         return Compared(None, kept, where, (f"{where} has nothing for the dataset {dataset!r}",))
-    return Compared(accepted[dataset].base, kept, where)
+    return Compared(accepted[dataset].base, kept, where, reference=reference)
 
 
 def _runs(call: Call, settings: GateSettings, file: Path | None, outputs: Outputs) -> Iterator[tuple[Path, Run]]:

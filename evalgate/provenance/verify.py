@@ -6,6 +6,7 @@ report ── checksum
    ├── evaluators ── versions recomputed from their files
    ├── alignment ── the measurement that lets an evaluator block stands in the project's files
    ├── baseline ── bytes, its own checksum
+   ├── base ── what was compared with, in a file, a commit or a run, has the hash that it had
    ├── decision ── run, baseline and policy come to the same verdict again, check by check
    └── chains ── bytes, each chain's hash recomputed, its case's hash, promoted, its annotation that of the case
 """
@@ -25,7 +26,7 @@ from evalgate.files import read_text
 from evalgate.gate.baseline import read_baselines
 from evalgate.gate.report.model import source
 from evalgate.gate.report.payload import SCHEMA, checksum
-from evalgate.provenance.decided import decision, measurements
+from evalgate.provenance.decided import Reference, decision, measurements
 from evalgate.provenance.link import Link, Standing
 from evalgate.provenance.store import read_chains
 from evalgate.run.store import load_run
@@ -108,8 +109,7 @@ def verify(payload: Mapping[str, Any], *, root: Path = Path(), evaluators: Path)
     links += run_links
     dataset_links, cases = _dataset(payload, sources, run, root)
     links += [*dataset_links, *_evaluators(payload, run, root / evaluators), *measurements(run, root)]
-    baseline = sources.files["baseline"]
-    links += [*_baseline(sources, root), *decision(payload, run, baseline.path if baseline else None, root)]
+    links += [*_baseline(sources, root), *decision(payload, run, sources.base, root)]
     chain_links, chains = _chains(sources, failing, cases, root)
     return Verified((*links, *chain_links), chains)
 
@@ -127,6 +127,7 @@ class Stated:
     """What the report says that it rests on."""
 
     files: Mapping[str, Named | None]
+    base: Reference | None
     head: str | None
     evaluators: Mapping[str, str]
 
@@ -134,7 +135,8 @@ class Stated:
 def _sources(payload: Mapping[str, Any]) -> tuple[Stated, list[Mapping[str, Any]]]:
     fields = Fields(payload["sources"], "'sources'")
     files = {name: _named(fields.any(name)) for name in ("run", "dataset", "baseline", "chains")}
-    stated = Stated(files, fields.optional_text("chains_head"), fields.mapping("evaluators"))
+    base = _reference(fields.any("base"))
+    stated = Stated(files, base, fields.optional_text("chains_head"), fields.mapping("evaluators"))
     lists = Fields(dict(payload), "the report")
     failing = [*lists.objects("failing_cases"), *lists.objects("watched_cases")]
     for name in ("run", "dataset"):
@@ -149,6 +151,13 @@ def _named(value: Any) -> Named | None:
         return None
     fields = Fields(value, "a source")
     return Named(fields.text("path"), fields.text("sha256"))
+
+
+def _reference(value: Any) -> Reference | None:
+    if value is None:
+        return None
+    fields = Fields(value, "'base'")
+    return Reference(fields.text("reference"), fields.text("sha256"))
 
 
 def _report(payload: Mapping[str, Any]) -> Link:

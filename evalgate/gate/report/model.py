@@ -56,6 +56,8 @@ class Report:
     notes: tuple[str, ...] = ()
     """Our own sentences, beside the decision's."""
     base: Base | None = None
+    base_reference: str | None = None
+    """Where the base can be found again: file:PATH, git:COMMIT:PATH, run:PATH."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """Case to its line in the dataset's file, where it can be told."""
     chains: Mapping[str, Chain] = field(default_factory=dict)
@@ -81,6 +83,7 @@ def gather(
     *,
     notes: Iterable[str] = (),
     base: Base | None = None,
+    base_reference: str | None = None,
     baseline_path: Path | None = None,
     policy: GatePolicy | None = None,
 ) -> Report:
@@ -91,13 +94,14 @@ def gather(
     named = {f.result.case_id for f in (*decision.failing, *decision.watched)} | {r.case_id for r in decision.errors}
     dataset = Path(run.dataset.path)
     chains = chains_path(dataset)
-    kept = _lasting(Path(run_path), run)
+    kept = lasting(Path(run_path), run)
     return Report(
         run=run,
         run_path=str(kept),
         decision=decision,
         notes=tuple(notes),
         base=base,
+        base_reference=base_reference,
         lines=case_lines(dataset, named),
         chains=_chains(chains, named),
         sources=Sources(
@@ -110,7 +114,7 @@ def gather(
     )
 
 
-def _lasting(path: Path, run: Run) -> Path:
+def lasting(path: Path, run: Run) -> Path:
     """Return the file of a run that the next run leaves alone: not the copy that is called the latest."""
     own = path.with_name(f"{run.run_id}.json")
     if own == path:

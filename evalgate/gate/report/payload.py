@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from evalgate.gate.base import base_to_json
 from evalgate.gate.decision import Status
 from evalgate.gate.report.model import back_commands
 from evalgate.gate.report.safe import BLOCK_CHARS, cut
@@ -16,6 +17,7 @@ from schema.run import weighted_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from evalgate.gate.base import Base
     from evalgate.gate.decision import Check, Decision, EvalResult, Failing
     from evalgate.gate.report.model import Report
 
@@ -191,10 +193,22 @@ def _sources_json(report: Report) -> dict[str, Any]:
         "run": _source(s.run),
         "dataset": _source(s.dataset),
         "baseline": _source(s.baseline),
+        "base": _base_json(report),
         "chains": _source(s.chains),
         "chains_head": head_hash(report.chains.values()) if report.chains else None,
         "evaluators": {e.id: e.version for e in sorted(report.run.evaluators, key=lambda e: e.id)},
     }
+
+
+def _base_json(report: Report) -> dict[str, str] | None:
+    if report.base is None or report.base_reference is None:
+        return None
+    return {"reference": report.base_reference, "sha256": base_hash(report.base)}
+
+
+def base_hash(base: Base) -> str:
+    """Return the hash of what a run was compared with, wherever it was kept."""
+    return content_hash(base_to_json(base))
 
 
 def _source(found: Any) -> dict[str, str] | None:

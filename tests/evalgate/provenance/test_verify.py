@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,15 @@ def judged(project: Path) -> Path:
     base = read_baselines(baseline)["d"].base
     policy = GatePolicy()
     decision = decide(run, base, policy, (), look(run, str(baseline)))
-    report = gather(run, path.with_name("latest.json"), decision, base=base, baseline_path=baseline, policy=policy)
+    report = gather(
+        run,
+        path.with_name("latest.json"),
+        decision,
+        base=base,
+        base_reference=f"file:{baseline}",
+        baseline_path=baseline,
+        policy=policy,
+    )
     write_atomic(REPORT, to_text(report_json(report)))
     return project
 
@@ -137,6 +146,7 @@ def test_every_link_of_an_untouched_report_holds(judged: Path) -> None:
         "evaluator:refund-window",
         "alignment:refund-window",
         "baseline",
+        "base",
         "decision",
         "chains",
         *(f"chain:case-{n}" for n in range(3)),
@@ -205,6 +215,40 @@ def means_the_same(name: str, before: bytes, after: bytes) -> bool:
 def test_a_file_that_is_gone_is_named(judged: Path, name: str) -> None:
     Path(FILES[name]).unlink()
     assert any(x == name and FILES[name] in told for x, told in broken().items())
+
+
+@pytest.mark.parametrize(
+    ("reference", "link", "words"),
+    [
+        ("run:.evalgate/runs/20261121T090000Z-ab12cd.json", "base", "is another base now"),
+        ("run:absent.json", "base", "there is no run"),
+        ("mail:ann", "base", "is no place of a base"),
+    ],
+)
+def test_what_was_compared_with_is_looked_for(judged: Path, reference: str, link: str, words: str) -> None:
+    change_report(lambda p: p["sources"]["base"].update({"reference": reference}))
+    assert words in broken()[link]
+
+
+def test_a_base_of_a_commit_is_read_from_git_and_told_where_the_clone_lacks_it(judged: Path) -> None:
+    def git(*words: str) -> str:
+        settings = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")
+        done = subprocess.run(["git", *settings, *words], check=True, capture_output=True, text=True, cwd=judged)
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    git("add", "evals")
+    git("commit", "--quiet", "-m", "accepted")
+    commit = git("rev-parse", "HEAD")
+    change_report(lambda p: p["sources"]["base"].update({"reference": f"git:{commit}:evals/baseline.json"}))
+    found = {x.name: x for x in verified().links}
+    assert found["base"].standing is Standing.HOLDS
+    assert found["decision"].standing is Standing.HOLDS
+    change_report(lambda p: p["sources"]["base"].update({"reference": f"git:{'0' * 40}:evals/baseline.json"}))
+    found = {x.name: x for x in verified().links}
+    assert found["base"].standing is Standing.ABSENT
+    assert found["decision"].standing is Standing.ABSENT
+    assert not verified().broken
 
 
 def test_a_measurement_that_no_file_has_is_named(judged: Path) -> None:
