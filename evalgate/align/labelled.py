@@ -58,6 +58,12 @@ class Chosen:
         return short_hash(sorted((x.case.case_id, x.case.content_hash, x.output.text, x.label) for x in self.items))
 
     @property
+    def clusters(self) -> int:
+        """How many sessions, else traces, the good and the bad ones come from; one without either counts for itself."""
+        judged = [x.case for x in self.items if x.label is not Verdict.PARTIAL]
+        return len({c.cluster or c.provenance.trace_id or c.case_id for c in judged})
+
+    @property
     def labelled_until(self) -> str | None:
         """The newest label among them."""
         return max((x.case.provenance.labelled_at or "" for x in self.items), default="") or None

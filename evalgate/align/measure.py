@@ -134,6 +134,7 @@ def measurement_of(
         cost_usd=_total(cost_of(judged), steady.cost_usd),
         labelled_until=chosen.labelled_until,
         left_out=chosen.made_from,
+        clusters=chosen.clusters,
     )
 
 

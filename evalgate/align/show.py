@@ -207,6 +207,8 @@ def _matrix(aligned: Aligned, measured: Measurement) -> Iterator[str]:
         yield f"    partial       {found.partial_failed:9}  {found.partial_passed:9}   apart, not in the figures"
     if found.errors:
         yield f"    could not judge {found.errors}, not in the figures"
+    if measured.clusters and measured.weight < 1:
+        yield f"    from {count_of(measured.clusters, 'session')}: labels of one session count as one in the interval"
     given = aligned.grant
     accuracy = "–" if found.balanced_accuracy is None else f"{found.balanced_accuracy:.2f}"
     if found.mcc is None:

@@ -121,7 +121,7 @@ def align(
         injection_flip_rate=under_attack(evaluator, judged, concurrency=how.concurrency) if how.injection else None,
     )
     new = _on_new_labels(evaluator, judged, earlier, now)
-    drop = drop_of(earlier[0].confusion, new.confusion) if new and earlier else None
+    drop = drop_of(earlier[0].confusion, new.confusion, (earlier[0].weight, new.weight)) if new and earlier else None
     kept = [append_measurement(m, how.folder) for m in (measurement, new) if m and how.keep]
     base = found(measurement)
     return Aligned(spec, chosen, judged, measurement, base.grant, new, drop, earlier, is_kept=any(kept))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from scipy.stats import beta, binom, binomtest, chi2_contingency
 
 from schema.alignment import (
-    QUANTILES,
     Confusion,
     Measurement,
     Permission,
@@ -16,7 +16,6 @@ from schema.alignment import (
     PermissionRule,
     Reason,
     Split,
-    _beta_quantiles,
     drop_of,
     further_labels,
     grant,
@@ -25,6 +24,7 @@ from schema.alignment import (
     measurement_to_json,
     parse_measurement,
 )
+from schema.alignment.confusion import QUANTILES, _beta_quantiles
 
 POINT = PermissionPolicy(rule=PermissionRule.POINT)
 
@@ -105,7 +105,7 @@ def test_the_interval_is_what_a_simulation_of_both_rates_gives(counts: tuple[int
     share = (tp + fn) / sum(counts)
     flagged = share * tpr + (1 - share) * fpr
     drawn = (tpr - fpr) * np.sqrt(share * (1 - share) / (flagged * (1 - flagged)))
-    found = mcc_quantiles(tp, fn, tn, fp, (0.025, 0.05, 0.5, 0.95, 0.975))
+    found = mcc_quantiles(Confusion(*counts), (0.025, 0.05, 0.5, 0.95, 0.975))
     assert found == pytest.approx(list(np.quantile(drawn, (0.025, 0.05, 0.5, 0.95, 0.975))), abs=0.006)
 
 
@@ -218,16 +218,14 @@ def test_with_the_further_labels_it_would_block(counts: tuple[int, int, int, int
     found = Confusion(*counts)
     further = further_labels(found)
     assert further
-    grown = (found.n + further) / found.n
-    tp, fp, fn, tn = (x * grown for x in counts)
-    ends = mcc_quantiles(tp, fn, tn, fp, (0.05,))
-    assert ends is not None
-    assert ends[0] >= 0.6
-    one_less = (found.n + further - 1) / found.n
-    tp, fp, fn, tn = (x * one_less for x in counts)
-    ends = mcc_quantiles(tp, fn, tn, fp, (0.05,))
-    assert ends is not None
-    assert ends[0] < 0.6 or min(tp + fn, fp + tn) < 5 or found.n + further - 1 < 20
+
+    def would(n: int) -> bool:
+        bound = found.mcc_lower_bound(weight=n / found.n)
+        assert bound is not None
+        return bound >= 0.6 and min(found.positives, found.negatives) * n / found.n >= 5 - 1e-9 and n >= 20
+
+    assert would(found.n + further)
+    assert not would(found.n + further - 1)
 
 
 def test_no_number_of_labels_helps_an_evaluator_that_is_not_good_enough() -> None:
@@ -257,6 +255,7 @@ def test_a_measurement_is_read_as_it_was_written() -> None:
         cost_usd=0.02,
         labelled_until="2026-11-20T00:00:00+00:00",
         left_out=12,
+        clusters=5,
     )
     assert parse_measurement(measurement_to_json(full)) == full
 
@@ -321,3 +320,33 @@ def test_mcc_at_a_share_is_that_of_a_matrix_with_it() -> None:
     found = Confusion(9, 20, 1, 180)
     assert mcc_at(0.9, 0.9, 10 / 210) == pytest.approx(found.mcc)
     assert mcc_at(0.0, 1.0, 0.5) is None
+
+
+def test_labels_of_one_session_count_as_one() -> None:
+    apart = measured(27, 3, 3, 27)
+    together = replace(apart, clusters=30)
+    assert together.weight == 0.5
+    assert grant(apart, deterministic_by_hand=False).permission is Permission.BLOCK
+    found = grant(together, deterministic_by_hand=False)
+    assert (found.permission, found.reason) == (Permission.MONITOR, Reason.TOO_FEW_LABELS)
+    assert found.low == apart.confusion.mcc_lower_bound(weight=0.5)
+    assert found.further_labels is not None
+    more = replace(measured(54, 6, 6, 54), clusters=60)
+    assert 0 < found.further_labels <= 60
+    assert grant(more, deterministic_by_hand=False).permission is Permission.BLOCK, "twice as many labels"
+    assert replace(apart, clusters=60).weight == replace(apart, clusters=None).weight == 1.0
+    few = replace(measured(20, 0, 0, 20), clusters=19)
+    assert grant(few, deterministic_by_hand=False).permission is Permission.MONITOR, "19 of at least 20"
+
+
+def test_in_sessions_the_bound_holds_that_would_not_if_each_label_counted() -> None:
+    """Ten sessions of four labels each; an evaluator (TPR = TNR = 0.75) is right of all four or of none."""
+    chance = chances(5, 5, 0.75, 0.75)
+    holds = {True: 0.0, False: 0.0}
+    for tp, tn in product(range(6), range(6)):
+        found = Confusion(4 * tp, 4 * (5 - tn), 4 * (5 - tp), 4 * tn)
+        for counted, weight in ((True, 10 / 40), (False, 1.0)):
+            low = found.mcc_lower_bound(weight=weight)
+            holds[counted] += chance[tp, tn] * (low is not None and low <= 0.5)
+    assert holds[True] > 0.93
+    assert holds[False] < 0.8
