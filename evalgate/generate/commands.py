@@ -14,6 +14,7 @@ import typer
 from evalgate.align.sources import read_known
 from evalgate.database import open_tenant, sql
 from evalgate.errors import BadInput
+from evalgate.issues.store import read_issues, write_issues
 from evalgate.model.options import ModelOptions, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - the decorator reads the hints
 from evalgate.terminal import Terminal
@@ -89,8 +90,10 @@ def generate(
     if method not in METHODS:
         raise BadInput(f"--method {method!r} is none of {', '.join(METHODS)}")
     known = read_known([dataset] if dataset else [], dsn, tenant)
-    mode, number = _mode(issue, failure_mode, known)
-    is_live = dataset is None  # a snapshot of issues alone holds no cases, and ends above
+    is_live = dataset is None  # a snapshot of issues alone holds no cases: there is nothing to make anything of
+    mode = _mode(issue, failure_mode, known)
+    numbered = known.issues if is_live else read_issues()  # a number that only this command gave is not kept
+    number = next((i.id for i in numbered if i.failure_mode == mode), None)
     comments = _comments(mode, known.cases, dsn, tenant) if is_live else {}
     examples = choose_examples(known.cases, mode, comments=comments, other_modes=include_other_modes)
     place = _free_place(mode)
@@ -123,8 +126,8 @@ def generate(
     raise typer.Exit(FOUND if outcome.chosen is not None and (outcome.written or dry_run) else NOT_FOUND)
 
 
-def _mode(issue: int | None, failure_mode: str | None, known: Known) -> tuple[str, int | None]:
-    """Return the failure mode that was asked for and its issue."""
+def _mode(issue: int | None, failure_mode: str | None, known: Known) -> str:
+    """Return the failure mode that was asked for."""
     from evalgate.generate.examples import modes_of  # noqa: PLC0415 - as above
 
     if issue is not None and failure_mode is not None:
@@ -135,15 +138,15 @@ def _mode(issue: int | None, failure_mode: str | None, known: Known) -> tuple[st
     if issue is not None:
         if issue not in numbers:
             listed = ", ".join(f"{i}: {m!r}" for i, m in sorted(numbers.items())[:10]) or "none"
-            raise BadInput(f"{known.source} has no issue {issue}. Known: {listed}")
-        return numbers[issue], issue
+            raise BadInput(f"no issue {issue} is known of {known.source}. Known: {listed}")
+        return numbers[issue]
     if failure_mode is None:
         if len(modes) != 1:
             raise BadInput(f"say of which failure mode: --issue N or --failure-mode NAME. Labelled: {told}")
         failure_mode = modes[0][0]
     if failure_mode not in [m for m, _ in modes]:
         raise BadInput(f"no case is labelled bad with the failure mode {failure_mode!r}. Labelled: {told}")
-    return failure_mode, next((i for i, m in numbers.items() if m == failure_mode), None)
+    return failure_mode
 
 
 def _comments(failure_mode: str, cases: Sequence[Case], dsn: str | None, tenant: str | None) -> dict[str, str]:
@@ -173,7 +176,6 @@ def _export_issues(known: Known) -> None:
     """Write where the issues stand now that there is another evaluator, for CI. Only the database knows them all."""
     from evalgate.align.specs import load_specs  # noqa: PLC0415 - as above
     from evalgate.align.standing import permissions, recent_runs, standings  # noqa: PLC0415 - as above
-    from evalgate.issues.store import read_issues, write_issues  # noqa: PLC0415 - as above
 
     found = standings(known.issues, permissions(load_specs()), recent_runs(), before=read_issues())
     write_issues([s.issue for s in found])

@@ -188,16 +188,18 @@ def _measure_before(
 def _measurement(chosen: Measured, examples: Examples, request: Request, judge: JudgeAttempt | None) -> Measurement:
     is_judge = chosen.spec.eval_type is EvalType.LLM_JUDGE
     labelled = [e.case.provenance.labelled_at for e in examples.items]
+    measured_on = Chosen(tuple(_labelled(j.example) for j in chosen.judged))
     return Measurement(
         evaluator=chosen.spec.id,
         version=chosen.spec.version,
-        data_version=Chosen(tuple(_labelled(j.example) for j in chosen.judged)).data_version,
+        data_version=measured_on.data_version,
         split=MeasuredOn.TEST,
         at=request.at.isoformat(timespec="seconds"),
         confusion=chosen.confusion,
         model=judge.model if is_judge and judge else None,
         labelled_until=max((at for at in labelled if at), default=None),
         left_out=len(examples.items) - len(chosen.judged),
+        clusters=measured_on.clusters,
     )
 
 

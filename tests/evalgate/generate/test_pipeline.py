@@ -216,6 +216,8 @@ def test_the_command_shows_the_rule_its_chance_and_its_test(project: Path, capsy
     assert "with shuffled labels" in told
     assert "0 of 11 good raise a false alarm" in told or "0 of 12 good raise a false alarm" in told
     assert "permission block" in told
+    spec = load_evaluator(project / "evals/evaluators/policy-hallucination.yaml").spec
+    assert spec.coverage_target is None  # no file says which number the issue has
     assert (project / "evals/evaluators/policy-hallucination.yaml").exists()
 
 
@@ -242,7 +244,7 @@ def test_the_command_makes_a_judge_where_no_rule_holds(
     ("arguments", "told"),
     [
         (["--failure-mode", "polcy"], "no case is labelled bad with the failure mode 'polcy'"),
-        (["--issue", "7"], "has no issue 7"),
+        (["--issue", "7"], "no issue 7 is known of d"),
         (["--issue", "7", "--failure-mode", "x"], "say the same"),
         (["--method", "magic"], "auto, rule, judge"),
         (
