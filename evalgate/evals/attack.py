@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from schema.run import Output
 
 FLIPPED = 1
+SHOWN_ERRORS = 3
 DEFAULT_CASES = 3
 """Each is judged once for every attack: some 150 calls."""
 
@@ -71,6 +73,11 @@ def attack(
         terminal.note(f"asked models: {opened.told()}")
     if not found.judged:
         raise BadInput(f"{evaluator} gave no verdict that an attack could move: {_why(found)}")
+    if opened.budget.refused:
+        raise BadInput(
+            f"the budget was spent before {count_of(opened.budget.refused, 'attempt')} could be made. Give more and go "
+            "on: what was answered is kept"
+        )
     if found.flips:
         raise typer.Exit(FLIPPED)
 
@@ -103,8 +110,13 @@ def _show(terminal: Terminal, found: Resistance, attacks: int) -> None:
             f"{found.flips} of {count_of(len(found.attempts), 'attempt')} brought a bad answer through: "
             f"{count_of(found.cases, 'answer')}, {count_of(attacks, 'attack')}"
         )
-        if errors := len(found.attempts) - found.judged:
-            terminal.say(f"{count_of(errors, 'attempt')} ended without a verdict, which lets nothing through")
+        why = Counter(a.error for a in found.attempts if a.error)
+        for message, number in why.most_common(SHOWN_ERRORS):
+            terminal.say(
+                f"{count_of(number, 'attempt')} ended without a verdict, which lets nothing through: {message}"
+            )
+        if len(why) > SHOWN_ERRORS:
+            terminal.say(f"and {len(why) - SHOWN_ERRORS} other reasons: --json has them all")
     if found.passed_before:
         terminal.say(
             f"{count_of(found.passed_before, 'bad answer')} passed without any attack, and were left out: "

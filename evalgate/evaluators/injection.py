@@ -49,6 +49,8 @@ class Attacked:
     score: float | None
     """None: it could not judge, which lets nothing through."""
     is_flipped: bool
+    error: str | None = None
+    """Why there was no verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,10 @@ def measure_resistance(
     def attempt(item: tuple[Case, Output], attack: Attack) -> Attacked:
         said = judge(*under_attack(attack, *item))
         step()
-        score = None if isinstance(said, EvaluatorError) else said.score
-        is_flipped = not isinstance(said, EvaluatorError) and said.passed
-        return Attacked(item[0].case_id, attack.id, attack.kind, score, is_flipped)
+        name = item[0].case_id
+        if isinstance(said, EvaluatorError):
+            return Attacked(name, attack.id, attack.kind, None, is_flipped=False, error=said.message)
+        return Attacked(name, attack.id, attack.kind, said.score, is_flipped=said.passed)
 
     before = map_in_threads(one, bad, concurrency)
     verdicts = zip(bad, before, strict=True)

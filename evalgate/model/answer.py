@@ -64,6 +64,8 @@ def read_completion(value: Any) -> Completion:
     if not isinstance(choices, list) or not choices:
         raise Unreadable("it has no choices")
     choice = _object(choices[0], "a choice")
+    if choice.get("error") or choice.get("finish_reason") == "error":  # a gateway whose provider broke off
+        raise Unreadable("the choice is an error")
     message = _object(choice.get("message"), "the message")
     usage = value.get("usage")
     usage = usage if isinstance(usage, dict) else {}
@@ -135,6 +137,8 @@ def _error(body: bytes) -> Mapping[str, Any]:
         value = strict_json(body.decode("utf-8"))
     except ValueError:
         return {"message": body[:2000].decode("utf-8", "replace")}
+    if isinstance(value, list) and len(value) == 1:  # as Gemini's compatible endpoint says it
+        value = value[0]
     if isinstance(value, dict):
         error = value.get("error", value)
         if isinstance(error, dict):

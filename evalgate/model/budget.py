@@ -34,6 +34,7 @@ class Budget:
         self._usd_in_doubt = 0.0
         self._unpriced = 0
         self._unpriced_models: set[str] = set()
+        self._refused = 0
         self._pending_calls = 0
         self._pending_usd = 0.0
         self._changed = threading.Condition()
@@ -68,8 +69,21 @@ class Budget:
         with self._changed:
             return tuple(sorted(self._unpriced_models))
 
+    @property
+    def refused(self) -> int:
+        """Calls that were not made because of the budget."""
+        with self._changed:
+            return self._refused
+
     def reserve(self, estimate_usd: float | None, model: str = "") -> Reservation | NoBudget:
         """Put one call aside that costs at most `estimate_usd` (None: nobody knows), or say why it must not be made."""
+        reserved = self._reserve(estimate_usd, model)
+        if isinstance(reserved, NoBudget):
+            with self._changed:
+                self._refused += 1
+        return reserved
+
+    def _reserve(self, estimate_usd: float | None, model: str) -> Reservation | NoBudget:
         if estimate_usd is None and self.max_usd is not None and not self.allow_unpriced:
             return NoBudget(
                 f"no price is known of the model {model!r}, so --max-usd cannot be kept. "

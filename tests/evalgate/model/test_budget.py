@@ -49,6 +49,7 @@ def test_calls_have_an_end() -> None:
     kinds = [type(model.complete(ASKED)) for _ in range(3)]
     assert kinds == [Completion, Completion, ModelError]
     assert len(script.bodies) == 2
+    assert (budget.calls, budget.refused) == (2, 1)
     assert isinstance(Budget(max_calls=0).reserve(0.0), NoBudget)
 
 

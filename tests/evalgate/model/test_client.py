@@ -64,6 +64,8 @@ def test_tool_calls_are_read_also_where_their_arguments_are_no_json() -> None:
         HttpAnswer(200, {}, b"\xff"),
         HttpAnswer(200, {}, b'{"error": {"code": 429, "message": "slow down"}}'),
         HttpAnswer(200, {}, b"[" * 100_000),
+        ok(choices=[{"message": {"content": "half"}, "finish_reason": "error"}]),
+        ok(choices=[{"message": {"content": ""}, "error": {"code": 502, "message": "upstream"}}]),
     ],
     ids=lambda f: str(getattr(f, "kind", f"{getattr(f, 'status', '')} {getattr(f, 'body', b'')[:20]!r}")),
 )
@@ -89,6 +91,7 @@ def test_what_may_pass_is_tried_again(fault: HttpAnswer | NoAnswer) -> None:
         (HttpAnswer(404, {}, b"<html>nginx</html>"), K.REQUEST, "nginx"),
         (HttpAnswer(422, {}, b'{"detail": [{"loc": "x"}]}'), K.REQUEST, "loc"),
         (HttpAnswer(400, {}, b"null"), K.REQUEST, "400"),
+        (HttpAnswer(400, {}, b'[{"error": {"code": 400, "message": "in a list"}}]'), K.REQUEST, "400: in a list"),
     ],
 )
 def test_what_will_not_pass_is_told_at_once(fault: HttpAnswer, kind: K, words: str) -> None:

@@ -220,6 +220,16 @@ def test_a_judge_that_falls_is_exit_1_and_says_by_what(fake: FakeOpenAI, capsys:
 
 
 @pytest.mark.usefixtures("project")
+def test_a_budget_that_ends_midway_is_no_resistance(fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.answers = lambda asked: careful(asked.messages)
+    assert attack(fake, "window", "--max-calls", "20") == 2
+    err = capsys.readouterr().err
+    assert "the budget was spent before 33 attempts could be made" in err
+    assert attack(fake) == 0
+    assert "asked models: 33 calls" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("project")
 def test_what_cannot_be_attacked_says_why(fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]) -> None:
     assert attack(fake, "short") == 2
     assert "asks no model" in capsys.readouterr().err
