@@ -26,13 +26,14 @@ from evalgate.files import read_text
 from evalgate.gate.baseline import read_baselines
 from evalgate.gate.report.model import source
 from evalgate.gate.report.payload import SCHEMA, checksum
+from evalgate.provenance.chains import chain_links
 from evalgate.provenance.decided import Reference, decision, measurements
 from evalgate.provenance.link import Link, Standing
 from evalgate.provenance.store import read_chains
 from evalgate.run.store import load_run
 from evalgate.terminal import count_of
 from schema.fields import Fields, Malformed
-from schema.provenance import PROMOTED, case_hash, head_hash
+from schema.provenance import head_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -281,50 +282,13 @@ def _chains(
         found = read_chains(root / named.path)
     except BadInput as e:
         return [*links, Link("chains", Standing.BROKEN, str(e))], {}
-    for case_id, (chain, stated) in found.items():
-        if chain.hash != stated:
-            told = f"its links make the hash {chain.hash}, the file says {stated}"
-            links.append(Link(f"chain:{case_id}", Standing.BROKEN, told))
+    links += chain_links(found, failing, cases)
     told_of = {c["case_id"]: found[c["case_id"]][0] for c in failing if c["case_id"] in found}
-    for case in failing:
-        links += _chain(case, told_of.get(case["case_id"]), cases.get(case["case_id"]))
     named_in_report = {c["case_id"] for c in failing if c.get("chain")}
     head = head_hash(told_of[i] for i in sorted(named_in_report & told_of.keys())) if named_in_report else None
     if sources.head != head:
         links.append(Link("chains", Standing.BROKEN, f"their head is {head}, the report says {sources.head}"))
     return links, told_of
-
-
-def _chain(stated: Mapping[str, Any], chain: Chain | None, case: Case | None) -> Iterator[Link]:
-    name = f"chain:{stated['case_id']}"
-    said = stated.get("chain")
-    if chain is None:
-        if said is not None:
-            yield Link(name, Standing.BROKEN, "the report has it, the file of chains has it no more")
-        elif stated.get("trace_id"):
-            yield Link(name, Standing.ABSENT, "the case came from a trace before chains were recorded")
-        else:
-            yield Link(name, Standing.ABSENT, "written by hand: it rests on its author's word")
-        return
-    faults = []
-    if said is None or said.get("hash") != chain.hash:
-        faults.append(f"its hash is {chain.hash}, the report says {said.get('hash') if said else None}")
-    if chain.status != PROMOTED:
-        faults.append(f"its case was {chain.status}, not promoted, when the chain was written")
-    if case is None:
-        faults.append("its case is in the dataset no more")
-    else:
-        if case_hash(case) != chain.case:
-            faults.append("its case was changed since the chain was written: build the dataset again, or put it back")
-        wanted = case.provenance.annotation_id
-        if wanted is not None and wanted not in {a.annotation_id for a in chain.annotations}:
-            faults.append(f"the case rests on annotation {wanted}, which the chain lacks")
-    if not faults:
-        parts = [count_of(len(chain.annotations), "annotation"), count_of(len(chain.spans), "span")]
-        issue = f"issue {chain.issue.id}, " if chain.issue else ""
-        yield Link(name, Standing.HOLDS, f"{issue}{', '.join(parts)}, hash {chain.hash[:16]}")
-    for fault in faults:
-        yield Link(name, Standing.BROKEN, fault)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -325,6 +325,22 @@ def test_a_chain_whose_hash_does_not_fit_is_named(judged: Path) -> None:
     assert "its links make the hash" in " ".join(x.sentence for x in verified().broken if x.name == "chain:case-0")
 
 
+def test_chains_of_cases_that_passed_are_verified_too(judged: Path) -> None:
+    def forget(payload: dict[str, Any]) -> None:
+        payload["failing_cases"] = []
+        payload["sources"]["chains_head"] = None
+
+    change_report(forget)
+    assert "chain:case-0" not in broken()
+    rewrite = Path(FILES["chains"])
+    rewrite.write_text(rewrite.read_text().replace('"promoted", "promoted"', '"quarantined", "promoted"', 1))
+    found = {x.name: x.sentence for x in verified().broken if x.name.startswith("chain:")}
+    assert found["chain:case-0"].startswith("its case was quarantined")
+    rewrite.write_text("".join(rewrite.read_text().splitlines(keepends=True)[1:]))
+    told = [x.sentence for x in verified().links if x.name == "chains" and x.standing is Standing.ABSENT]
+    assert told == ["1 case from a trace without one, so nobody vouches for a promotion: case-0"]
+
+
 def test_a_case_edited_by_hand_is_told_apart_from_its_chain(judged: Path) -> None:
     path = Path(FILES["dataset"])
     path.write_text(path.read_text().replace("Question 1?", "Question 7?"))
