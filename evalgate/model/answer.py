@@ -78,7 +78,7 @@ def read_completion(value: Any) -> Completion:
     return Completion(
         text=_whole(_text(message.get("content"))),
         finish_reason=finish,
-        tool_calls=tuple(_tool_call(c) for c in message.get("tool_calls") or ()),
+        tool_calls=tuple(_tool_call(c) for c in _list(message.get("tool_calls"))),
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
         model=model if isinstance(model, str) else "",
@@ -156,6 +156,12 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unreadable(f"{what} is not an object")
     return value
+
+
+def _list(value: Any) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise Unreadable("the tool calls are not a list")
+    return value or []
 
 
 def _text(content: Any) -> str:
