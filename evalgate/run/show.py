@@ -54,6 +54,9 @@ def print_run(terminal: Terminal, run: Run, suite: Suite) -> None:
     if picture := histogram_line(summary["score_histogram"]):
         terminal.say(f"scores: {picture}, mean {summary['mean_score']:.2f}")
     _print_low(terminal, run.results)
+    if noted := [r for r in run.results if any(a.notes for a in r.attempts)]:
+        first = next(n for a in noted[0].attempts for n in a.notes)
+        terminal.say(f"notes on {count_of(len(noted), 'case')} in the run file, the first: {one_line(first, 200)}")
     if words := spent(run, summary):
         terminal.say(words)
 
@@ -139,6 +142,8 @@ def _print_low(terminal: Terminal, results: Sequence[Result]) -> None:
         for (evaluator, reason), times in reasons.items():
             often = f" ({times} of {count_of(len(r.attempts), 'attempt')})" if len(r.attempts) > 1 else ""
             terminal.say(f"    {one_line(evaluator)}{often}: {one_line(reason, 300)}")
+        for note in dict.fromkeys(n for a in r.attempts for n in a.notes):
+            terminal.say(f"    note: {one_line(note, 300)}")
         for name, text in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
             if text is not None:
                 terminal.say(f"    {name:<6}  {one_line(text, TEXT_CHARS)}")

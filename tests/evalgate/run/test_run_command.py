@@ -106,8 +106,23 @@ def test_an_agent_is_run_with_the_tools_that_production_had(
     assert tool["function"]["name"] == "window"
     assert tool["function"]["parameters"]["required"] == ["of"]
     _, run = load_run()
+    assert all(not r.first.notes for r in run.results)
     assert run.results[0].tool_calls == ({"name": "window", "arguments": {"of": "shoes"}, "result": {"days": 30}},)
     assert run.settings.replay
+
+
+def test_a_tool_that_production_never_called_is_noted(
+    shop: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.answers = lambda asked: (
+        "You have 90 days."
+        if asked.messages[-1]["role"] == "tool"
+        else Answer(None, "tool_calls", tool_calls=[{"name": "guess", "arguments": {}}])
+    )
+    assert evalgate(["run", "-d", "d", "-t", "openai:shop-1", "--replay"]) == 0
+    said = capsys.readouterr().out
+    assert "notes on 3 cases in the run file, the first: no recorded result of guess({})" in said
+    assert "    note: no recorded result of guess({})" in said
 
 
 def test_a_budget_ends_a_run_and_more_of_it_finishes_the_run(
