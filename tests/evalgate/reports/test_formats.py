@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from evalgate.gate.decision import CheckStatus, Status
+from evalgate.gate.junit_in import read_junit
 from evalgate.gate.report import Kind, print_text, render, render_error
 from evalgate.gate.report.html.page import CONTENT_BUDGET_CHARS, MOST_CASES, MOST_CHARS
 from evalgate.gate.report.payload import checksum
@@ -244,3 +245,10 @@ def test_the_page_of_reports_names_every_kind_and_every_mark() -> None:
         assert status is CheckStatus.SKIPPED or f"| {mark} |" in page
     for figure in (f"{MOST_CHARS:,}", f"{CONTENT_BUDGET_CHARS // 1_000_000} million", f"{MOST_CASES:,}"):
         assert figure.replace(",", " ") in page
+
+
+def test_our_own_reader_of_junit_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "gate.xml"
+    path.write_text(render(Kind.JUNIT, red_report()), "utf-8")
+    tests = read_junit(path)
+    assert len(tests) == 1 + 6 + 21
