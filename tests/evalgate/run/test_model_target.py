@@ -56,7 +56,7 @@ class Scripted:
 
 
 def calling(name: str, arguments: Any, call_id: str = "1") -> Completion:
-    return Completion("", "tool_calls", ({"id": call_id, "name": name, "arguments": arguments},), 10, 2, 0.001)
+    return Completion("", "tool_calls", ({"id": call_id, "name": name, "arguments": arguments},), 10, 2, cost_usd=0.001)
 
 
 def request(value: dict[str, Any], *, replay: bool = False) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def target(model: Scripted, prompt: Prompt = CONVERSATION) -> ModelTarget:
 
 
 def test_the_conversation_of_the_case_is_sent_and_the_answer_is_an_output() -> None:
-    model = Scripted(lambda _: Completion("In Rotterdam.", "stop", (), 10, 3, 0.002, model="scripted-1"))
+    model = Scripted(lambda _: Completion("In Rotterdam.", "stop", (), 10, 3, cost_usd=0.002, model="scripted-1"))
     answer = target(model)(request(REFUND), 5)
     assert answer.output == Output("In Rotterdam.", (), "stop", 10, 3, 0.002, "scripted-1")
     assert model.asked == [[{"role": "user", "content": "Where is order 7?"}]]
@@ -84,7 +84,9 @@ def agent(messages: Sequence[Mapping[str, Any]]) -> Completion:
         calling("refund", {"order": 7}),
         calling("escalate", {"to": "Rotterdam"}),
     ]
-    return steps[len(told)] if len(told) < len(steps) else Completion(" | ".join(told), "stop", (), 10, 2, 0.001)
+    return (
+        steps[len(told)] if len(told) < len(steps) else Completion(" | ".join(told), "stop", (), 10, 2, cost_usd=0.001)
+    )
 
 
 def test_a_case_of_many_steps_is_played_from_its_records_the_same_each_time() -> None:
