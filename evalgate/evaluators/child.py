@@ -27,12 +27,39 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 """A busy machine starts Python slowly."""
+PATIENCE = 20
 MAX_ANSWER_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 
 
 class ChildFailed(ValueError):
     """The child did not answer the question. The message says what it did instead."""
+
+
+class NeverReady(ChildFailed):
+    """The first question was not answered, or answered by an error: no other process would do better."""
+
+
+class Patience:
+    """Gives up on what failed so many times in a row: each time took its deadline, and a run has many cases."""
+
+    def __init__(self, limit: int = PATIENCE) -> None:
+        self._limit = limit
+        self._failures = 0
+
+    def check(self) -> None:
+        """Raise if it is over.
+
+        Raises:
+            ChildFailed: it is.
+
+        """
+        if self._failures >= self._limit:
+            raise ChildFailed(f"it is not tried any more, after {self._failures} failures in a row")
+
+    def note(self, *, failed: bool) -> None:
+        """Count one time."""
+        self._failures = self._failures + 1 if failed else 0
 
 
 class Child:
@@ -43,12 +70,14 @@ class Child:
         argv: Sequence[str],
         *,
         first: Mapping[str, Any] | None = None,
+        first_deadline_s: float = START_S,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
     ) -> None:
-        """`first` is the first question of each process; it may take START_S too."""
+        """`first` is the first question of each process."""
         self._argv = list(argv)
         self._first = first
+        self._first_deadline_s = first_deadline_s
         self._env = None if env is None else dict(env)
         self._cwd = cwd
         self._lock = threading.Lock()
@@ -67,16 +96,14 @@ class Child:
 
         Raises:
             ChildFailed: there is none; the next question is asked of a new process.
+            NeverReady: a ChildFailed: there will never be one.
 
         """
         with self._lock:
             try:
                 return self._ask(question, deadline_s)
-            except ChildFailed:
-                self._close()
-                raise
             except BaseException:
-                self._close()  # an interrupted question must not be answered to the next
+                self._close()  # a question that was given up must not be answered to the next
                 raise
 
     def close(self) -> None:
@@ -118,9 +145,12 @@ class Child:
         if _exchange(process, b"", START_S) != {"ready": True}:
             raise ChildFailed("it did not start as it should")
         if self._first is not None:
-            self.opening = self._told(process, self._first, START_S)
+            try:
+                self.opening = self._told(process, self._first, self._first_deadline_s)
+            except ChildFailed as e:
+                raise NeverReady(str(e)) from None
             if wrong := self.opening.get("error"):
-                raise ChildFailed(str(wrong))
+                raise NeverReady(str(wrong))
         return process
 
     def _close(self) -> None:

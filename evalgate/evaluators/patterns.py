@@ -10,17 +10,20 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalgate.evaluators.checks.text import find
-from evalgate.evaluators.child import Child, ChildFailed
+from evalgate.evaluators.child import Child, ChildFailed, Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SEARCH_DEADLINE_S = 2.0
 SCHEMA_DEADLINE_S = 10.0
 MAX_CHARS_HERE = 200_000
 """Of JSON that is fitted to a schema in this process."""
-MAX_STEPS_HERE = 20_000_000
-"""About half a second at the worst (measured: 4e7 steps a second)."""
+MAX_STEPS_HERE = 200_000_000
+"""A third of a second at the worst (measured: 6e8 to 2e9 of these steps a second; most searches end long before)."""
 PROGRAM = Path(__file__).with_name("pattern_child.py")
 
 ESCAPED = re.compile(r"\\.", re.DOTALL)
@@ -67,6 +70,8 @@ class PatternSearch:
     schema_deadline_s: float = SCHEMA_DEADLINE_S
     patterns: Child = field(default_factory=_patterns)
     schemas: Child = field(default_factory=_schemas)
+    patience: dict[str, Patience] = field(default_factory=dict)
+    """By pattern or schema."""
 
     def __call__(self, pattern: str, text: str, *, ignore_case: bool) -> tuple[int, int] | None:
         """Return where the pattern is first found, None if it is not.
@@ -79,10 +84,21 @@ class PatternSearch:
             return find(pattern, text, ignore_case=ignore_case)
         question = {"pattern": pattern, "text": text, "ignore_case": ignore_case}
         try:
-            span = self.patterns.ask(question, self.deadline_s)["span"]
+            span = self._ask(self.patterns, pattern, question, self.deadline_s)["span"]
         except ChildFailed as e:
             raise ValueError(f"the pattern /{pattern}/ on a text of {len(text)} characters: {e}") from None
         return None if span is None else (span[0], span[1])
+
+    def _ask(self, child: Child, about: str, question: Mapping[str, Any], deadline_s: float) -> dict[str, Any]:
+        patience = self.patience.setdefault(about, Patience())
+        patience.check()
+        try:
+            answer = child.ask(question, deadline_s)
+        except ChildFailed:
+            patience.note(failed=True)
+            raise
+        patience.note(failed=False)
+        return answer
 
     def close(self) -> None:
         """End the children, if there are any."""
@@ -101,7 +117,8 @@ class PatternSearch:
 
             return library_mistake(value, schema)
         try:
-            answer = self.schemas.ask({"value": value, "schema": schema}, self.schema_deadline_s)
+            question = {"value": value, "schema": schema}
+            answer = self._ask(self.schemas, repr(schema), question, self.schema_deadline_s)
         except ChildFailed as e:
             raise ValueError(f"the schema on a text of {chars} characters: {e}") from None
         if wrong := answer.get("error"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalgate.evaluators.child import Child
+from evalgate.evaluators.child import Child, ChildFailed, NeverReady, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).with_name("confined.py")
 CASE_DEADLINE_S = 5.0
 """A deterministic check of one output takes milliseconds."""
+
+LOAD_DEADLINE_S = 30.0
+"""To import what the code imports, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Limits:
     open_files: int = 32
     deadline_s: float = CASE_DEADLINE_S
     """Per case."""
+    load_s: float = LOAD_DEADLINE_S
 
     def to_json(self) -> dict[str, int]:
         """Return the limits of the kernel, by their names in `resource`."""
@@ -57,6 +61,9 @@ class Sandbox:
         self._limits = limits
         self._lock = threading.Lock()
         self._child: Child | None = None
+        self._patience = Patience()
+        self._never = ""
+        """Why it cannot be loaded; it is tried once."""
 
     @property
     def shut(self) -> tuple[str, ...]:
@@ -71,7 +78,18 @@ class Sandbox:
             CodeRaised: a ValueError: it raised.
 
         """
-        answer = self._ready().ask({"case": case, "output": output}, self._limits.deadline_s)
+        if self._never:
+            raise NeverReady(self._never)
+        self._patience.check()
+        try:
+            answer = self._ready().ask({"case": case, "output": output}, self._limits.deadline_s)
+        except NeverReady as e:
+            self._never = str(e)
+            raise
+        except ChildFailed:
+            self._patience.note(failed=True)
+            raise
+        self._patience.note(failed=False)
         if (wrong := answer.get("error")) is not None:
             raise CodeRaised(str(wrong))
         return answer.get("result")
@@ -92,6 +110,7 @@ class Sandbox:
                 self._child = Child(
                     [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", str(PROGRAM)],
                     first={"source": self._source, "name": self._name, "limits": self._limits.to_json()},
+                    first_deadline_s=self._limits.load_s,
                     env={"PYTHONHASHSEED": "0"},
                     cwd=folder,
                 )

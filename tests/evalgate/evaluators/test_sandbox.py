@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.evaluators.child import PATIENCE, ChildFailed, Patience
 from evalgate.evaluators.code import CodeEvaluator, code_evaluator, to_score
 from evalgate.evaluators.sandbox import PROGRAM, Limits
 from schema.case import Case, CaseInput, Observed, Provenance
@@ -270,6 +271,30 @@ def test_code_that_breaks_as_it_is_loaded_is_an_error_of_each_case(make: Any) ->
     evaluator = make("x = 1 / 0\ndef evaluate(case, output): return True")
     for _ in range(2):
         assert "ZeroDivisionError: division by zero (mine.py line 1)" in judged(evaluator)
+
+
+def test_code_that_cannot_be_loaded_is_loaded_once(make: Any) -> None:
+    evaluator = make("while True: pass\ndef evaluate(case, output): return True", load_s=0.5)
+    began = time.monotonic()
+    assert len({judged(evaluator) for _ in range(50)}) == 1
+    assert time.monotonic() - began < 20
+
+
+def test_code_that_fails_again_and_again_is_given_up(make: Any) -> None:
+    evaluator = make("def evaluate(case, output):\n    while True: pass", deadline_s=0.01)
+    messages = [judged(evaluator) for _ in range(PATIENCE + 1)]
+    assert "no answer within 0.01 s" in messages[-2]
+    assert "not tried any more, after 20 failures" in messages[-1]
+
+
+def test_patience_is_for_failures_in_a_row() -> None:
+    patience = Patience(2)
+    for failed in (True, False, True):
+        patience.note(failed=failed)
+        patience.check()
+    patience.note(failed=True)
+    with pytest.raises(ChildFailed):
+        patience.check()
 
 
 def test_an_error_names_its_line(make: Any) -> None:
