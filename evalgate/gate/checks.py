@@ -318,16 +318,6 @@ def must_not_break_check(run: Run, pairs: Pairs, results: Sequence[EvalResult], 
         ]
     if not looked_at:
         return []
-    verb = "fails" if len(sure) == 1 else "fail"
-    sentence = (
-        f"{count_of(len(sure), 'case')} that passed before {verb} now"
-        if sure
-        else (f"none of {count_of(len(looked_at), 'case')} that passed before fails now")
-    )
-    if sure and not any(r.attempts[1:] for r in run.results):
-        sentence += " (attempted once: evalgate run --repeats 3 tells broken from flaky)"
-    if unsure:
-        sentence += f"; {count_of(len(unsure), 'case')} with attempts that disagree left out"
     evidence = {r.evidence for r in blocking if r.evaluator in (always or every)}
     return [
         Check(
@@ -335,13 +325,29 @@ def must_not_break_check(run: Run, pairs: Pairs, results: Sequence[EvalResult], 
             evidence=evidence.pop() if len(evidence) == 1 else Evidence.OUTCOME,
             status=CheckStatus.FAIL if sure else CheckStatus.PASS,
             blocking=True,
-            sentence=sentence,
+            sentence=_break_words(run, pairs, always or every, (len(sure), len(unsure), len(looked_at))),
             value=float(len(sure)),
             threshold=0.0,
             n=len(looked_at),
             cases=tuple(sure),
         )
     ]
+
+
+def _break_words(run: Run, pairs: Pairs, by: Collection[str], counts: tuple[int, int, int]) -> str:
+    """Return what broke, of `counts` (surely, perhaps, looked at); with one attempt a case, how to know it better."""
+    sure, unsure, looked_at = counts
+    if sure:
+        words = f"{count_of(sure, 'case')} that passed before {'fails' if sure == 1 else 'fail'} now"
+    else:
+        words = f"none of {count_of(looked_at, 'case')} that passed before fails now"
+    can_repeat = run.dataset.path.endswith(".jsonl")  # the tests of a project are another tool's to repeat
+    if sure and can_repeat and all(len(r.attempts) == 1 for r in run.results):
+        found = [v for i in pairs.same if (v := pairs.verdicts(i, by)) is not None]
+        mended = sum(now.passed and not then.passed for then, now in found)
+        also = f", and {count_of(mended, 'case')} the other way round" if mended else ""
+        words += f" (attempted once{also}: evalgate run --repeats 5 tells broken from flaky)"
+    return words + (f"; {count_of(unsure, 'case')} with attempts that disagree left out" if unsure else "")
 
 
 def _broken(

@@ -208,6 +208,17 @@ def repeated(name: str, *passes: int) -> Result:
     return case(name, *({"e": float(p)} for p in passes))
 
 
+def test_with_one_attempt_it_says_how_to_tell_broken_from_flaky() -> None:
+    before, after = plain(2, 1, 5, now=False, name="e"), plain(2, 1, 5, now=True, name="e")
+    said = check(judged(before, after, rule()), "must_not_break").sentence
+    assert said == (
+        "2 cases that passed before fail now (attempted once, and 1 case the other way round: "
+        "evalgate run --repeats 5 tells broken from flaky)"
+    )
+    before, after = ([repeated(f"c{i}", p, p) for i in range(8)] for p in (1, 0))
+    assert check(judged(before, after, rule()), "must_not_break").sentence == "8 cases that passed before fail now"
+
+
 def test_a_case_whose_attempts_disagree_is_flaky_and_no_regression() -> None:
     before = [repeated(f"c{i}", 1, 1, 1) for i in range(8)]
     after = [*before[:6], repeated("c6", 0, 1, 0), repeated("c7", 1, 0, 1)]
@@ -237,7 +248,9 @@ def test_repeats_of_a_few_cases_rule_little_out() -> None:
 
 def test_one_flaky_case_is_always_let_go() -> None:
     before = [repeated("c0", 1, 1), repeated("c1", 1, 1)]
-    assert check(judged(before, [before[0], repeated("c1", 1, 0)], rule()), "flaky").status is CheckStatus.PASS
+    decision = judged(before, [before[0], repeated("c1", 1, 0)], rule())
+    assert check(decision, "flaky").status is CheckStatus.PASS
+    assert [f.result.case_id for f in decision.failing] == ["c1"], "a tie fails"
 
 
 @pytest.mark.parametrize(
