@@ -91,8 +91,8 @@ def _todo(standing: Standing, bad: int, good: int, options: str, *, counted: boo
     if given.reason is Reason.NOT_MEASURED:
         return f"measure {name}: evalgate evals align {name}{options}"
     if given.reason is Reason.HAND_WRITTEN and nearest.measurement is not None:
-        missed = nearest.measurement.confusion.fn
-        return f"{name} misses {missed} of its cases: {generate}"
+        found = nearest.measurement.confusion
+        return f"{name} misses {found.fn} of {found.positives} bad ones: {generate}"
     if given.permission is Permission.SKIP or given.reason is Reason.LOW_MCC:
         agrees = "" if given.mcc is None else f" (MCC {given.mcc:.2f})"
         return f"{name} agrees too little{agrees}: {generate}"

@@ -58,9 +58,11 @@ def details(aligned: Aligned, policy: PermissionPolicy, options: str = "") -> It
         yield f"  bad answers that ask it for a verdict get it in {percent(measured.injection_flip_rate)} of attempts"
     if measured and measured.cost_usd is not None:
         yield f"  cost ${measured.cost_usd:.4f}"
+    if measured and is_narrow(spec) and measured.confusion.fp:
+        yield "  in a run it judges cases of its failure mode alone: what it says of other good answers stops nothing"
     for sentence in advice(aligned, options):
         yield f"  {sentence}"
-    wrong = [j for j in aligned.judged if j.is_wrong or isinstance(j.verdict, EvaluatorError)]
+    wrong = [j for j in aligned.judged if (j.is_wrong and _matters(j, spec)) or isinstance(j.verdict, EvaluatorError)]
     for each in wrong[:SHOWN_WRONG]:
         yield f"  {_wrong(each)}"
     if len(wrong) > SHOWN_WRONG:
@@ -92,6 +94,8 @@ def why(given: Grant, policy: PermissionPolicy) -> str:
 def advice(aligned: Aligned, options: str = "") -> list[str]:
     """Return what a person should do next, in sentences without their full stops."""
     found, said = aligned.measurement, []
+    if found is not None and aligned.grant.reason is Reason.HAND_WRITTEN and found.confusion.fn:
+        said.append(f"it misses {found.confusion.fn} of {count_of(found.confusion.positives, 'bad one')}")
     if aligned.drop is not None and aligned.drop.is_alarm:
         said.append(f"ALARM: {drop_words(aligned.drop)}")
     if aligned.grant.further_labels and aligned.grant.reason is not Reason.NOT_MEASURED:
@@ -104,6 +108,11 @@ def advice(aligned: Aligned, options: str = "") -> list[str]:
     elif aligned.grant.permission is Permission.SKIP and found is not None:
         said.append("rewrite its criteria" if found.model else "rewrite it")
     return said
+
+
+def is_narrow(spec: EvaluatorSpec) -> bool:
+    """Tell whether good answers in general are not this evaluator's business: a rule for cases of one failure mode."""
+    return spec.is_deterministic_by_hand and bool(spec.applies_to.failure_modes) and not spec.applies_to.all
 
 
 def drop_words(drop: Drop) -> str:
@@ -231,6 +240,11 @@ def _labels_lacking(given: Grant, found: Measurement | None) -> str:
         lacking += ["good ones"] if found.confusion.negatives < found.confusion.positives / 4 else []
     most = f", most of all {' and '.join(lacking)}" if lacking else ""
     return f"{count_of(given.further_labels or 0, 'label')} more{most}, with as much agreement, would let it block"
+
+
+def _matters(judged: Judged, spec: EvaluatorSpec) -> bool:
+    """Tell whether a mistake is one that a run would show."""
+    return judged.item.label is Verdict.BAD or not is_narrow(spec)
 
 
 def _wrong(each: Judged) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from schema.run import Run
 
 RUNS: Final = Path(".evalgate/runs")
+LEAST_CAUGHT: Final = 0.5
+"""Share of the bad cases that an evaluator must fail to cover their issue."""
 RECENT_RUNS: Final = 50
 """Runs that are looked at, the newest."""
 LATEST: Final = "latest.json"
@@ -45,12 +47,11 @@ class Trusted:
     def is_trusted(self) -> bool:
         """Whether it covers an issue: it may block, and is not known to miss most of it.
 
-        A rule by hand may block unmeasured, and narrow as it may be; where it was measured, its agreement counts.
+        A rule by hand may block unmeasured, and is often meant for the cases of its issue alone: of it only what it
+        catches is asked, not what it says of other answers.
         """
-        found = self.measurement.confusion if self.measurement else None
-        if found is None or not found.n:
-            return self.may_block
-        return self.may_block and found.mcc is not None and found.mcc >= DEFAULT_POLICY.block_at
+        tpr = self.measurement.confusion.tpr if self.measurement else None
+        return self.may_block and (tpr is None or tpr >= LEAST_CAUGHT)
 
 
 @dataclass(frozen=True, slots=True)

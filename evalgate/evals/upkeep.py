@@ -18,7 +18,7 @@ from evalgate.figures import percent
 from evalgate.files import read_text
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - as above
 from evalgate.terminal import Terminal, count_of
-from schema.issue import issue_to_json
+from schema.issue import IssueStatus, issue_to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,8 @@ def coverage(
     if json:
         terminal.emit(_coverage_json(covered))
     else:
-        _show(terminal, covered, found.known.source)
+        fixed = sum(s.issue.status is IssueStatus.FIXED for s in found.standings)
+        _show(terminal, covered, found.known.source, fixed)
     if fail_under is not None and covered.share is not None and covered.share < fail_under:
         terminal.note(f"coverage {percent(covered.share)} is less than --fail-under {percent(fail_under)}")
         raise typer.Exit(TOO_LITTLE)
@@ -99,9 +100,14 @@ def prune(
         terminal.say("nothing was removed; to remove one: evalgate evals prune --apply ID")
 
 
-def _show(terminal: Terminal, covered: Coverage, source: str) -> None:
+def _show(terminal: Terminal, covered: Coverage, source: str, fixed: int) -> None:
     if not covered.active:
-        terminal.say(f"No active issues in {source}. One is opened by labelling a failure mode: evalgate label")
+        known = (
+            f"{count_of(fixed, 'issue')} fixed"
+            if fixed
+            else "one is opened by labelling a failure mode: evalgate label"
+        )
+        terminal.say(f"No active issues in {source}: {known}")
         return
     terminal.say(
         f"{len(covered.covered)} of {count_of(covered.active, 'active issue')} covered ({percent(covered.share)}), "

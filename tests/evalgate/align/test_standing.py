@@ -63,6 +63,8 @@ def test_an_issue_is_covered_by_an_evaluator_that_earned_it() -> None:
     assert stand(trusted(rule(generated=True), GREAT)).issue.status is IssueStatus.COVERED
     assert stand(trusted(rule())).issue.status is IssueStatus.COVERED, "a rule by hand is policy"
     assert stand(trusted(rule(), POOR)).issue.status is IssueStatus.OPEN, "it blocks, and misses most of the issue"
+    narrow = stand(trusted(rule(), Confusion(20, 20, 0, 0)))
+    assert narrow.issue.status is IssueStatus.COVERED, "what it says of other answers is not asked of a rule by hand"
     assert stand(trusted(rule(), POOR)).evaluators[0].grant.permission is Permission.BLOCK
     assert stand(trusted(rule(failure_mode="tone"))).issue.evaluators == ()
 
@@ -136,7 +138,7 @@ def test_each_gap_says_what_to_do_next() -> None:
     assert few == "10 labels more for window: evalgate label, then evalgate evals align window"
     poor = todo(stand(trusted(rule(generated=True), POOR)))
     assert poor == "window agrees too little (MCC 0.28): evalgate evals generate --issue 3"
-    assert todo(stand(trusted(rule(), POOR))) == "window misses 17 of its cases: evalgate evals generate --issue 3"
+    assert todo(stand(trusted(rule(), POOR))) == "window misses 17 of 20 bad ones: evalgate evals generate --issue 3"
 
 
 def test_an_evaluator_of_an_issue_that_is_over_could_go() -> None:

@@ -180,3 +180,15 @@ def test_a_dry_run_writes_nothing(folder: Path) -> None:
     found = align(rule(), many(3), HowToAlign(folder=folder, keep=False), now=lambda: NOON)
     assert found.measurement is not None
     assert not folder.exists()
+
+
+def test_a_narrow_rule_by_hand_is_not_blamed_for_answers_it_never_sees(measure: Align) -> None:
+    asks_for_a_ticket = rule("ticket", rule={"type": "contains", "text": "ticket"})
+    said = list(details(measure(asks_for_a_ticket, many(4)), HowToAlign().policy))
+    assert any("in a run it judges cases of its failure mode alone" in line for line in said)
+    assert not any("fails what people call good" in line for line in said)
+    everywhere = rule("ticket", rule={"type": "contains", "text": "ticket"}, applies_to="all")
+    said = list(details(measure(everywhere, many(4)), HowToAlign().policy))
+    assert any("fails what people call good" in line for line in said)
+    missing = list(details(measure(rule(), many(4, missed=3)), HowToAlign().policy))
+    assert any("it misses 3 of 4 bad ones" in line for line in missing)
