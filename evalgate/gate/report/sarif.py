@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 FINGERPRINT: Final = "evalgateCase/v1"
 MOST_RESULTS: Final = 5000
+ESCAPES: Final = str.maketrans({"[": "\\[", "]": "\\]", "{": "{{", "}": "}}"})
 
 
 def sarif(report: Report) -> str:
@@ -137,9 +138,9 @@ def _notification(message: str, status: Status) -> dict[str, Any]:
 
 
 def _message(text: str) -> str:
-    """Return content as a plain-text message: section 3.11.6 makes links of brackets, so they are escaped."""
+    """Return content as a plain-text message: by 3.11.5 braces are placeholders, by 3.11.6 brackets links; escaped."""
     said = block(text, 2000).replace("\\", "\\\\")
-    return said.replace("[", "\\[").replace("]", "\\]") or "(empty)"
+    return said.translate(ESCAPES) or "(empty)"
 
 
 def _uri(path: str) -> str:

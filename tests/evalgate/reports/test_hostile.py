@@ -74,11 +74,12 @@ def test_junit_parses_and_its_tests_are_counted(hostile: Rendered) -> None:
     assert int(root.attrib["tests"]) == len(tests) == 1 + 6 + len(hostile.report.run.results) + 1
 
 
-def test_sarif_parses_and_holds_no_link(hostile: Rendered) -> None:
+def test_sarif_parses_and_holds_neither_links_nor_placeholders(hostile: Rendered) -> None:
     run = json.loads(hostile.texts[Kind.SARIF])["runs"][0]
     for r in run["results"]:
         message = r["message"]["text"]
         assert not re.search(r"(?<!\\)(?:\\\\)*[\[\]]", message), message
+        assert not re.search(r"[{}]", message.replace("{{", "").replace("}}", "")), message
 
 
 def test_markdown_holds_neither_html_nor_links_nor_mentions_of_content(hostile: Rendered) -> None:
