@@ -69,6 +69,7 @@ def read_completion(value: Any) -> Completion:
     message = _object(choice.get("message"), "the message")
     usage = value.get("usage")
     usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("prompt_tokens_details")
     finish = choice.get("finish_reason")
     finish = finish if isinstance(finish, str) else None
     refusal = message.get("refusal")
@@ -81,6 +82,7 @@ def read_completion(value: Any) -> Completion:
         tool_calls=tuple(_tool_call(c) for c in _list(message.get("tool_calls"))),
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
+        cached_input_tokens=_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
         model=model if isinstance(model, str) else "",
         refusal=_whole(str(refusal)) if refusal else None,
     )

@@ -40,6 +40,8 @@ class Completion:
     cached: bool = False
     refusal: str | None = None
     """Why the model or its provider would not answer; None where it did."""
+    cached_input_tokens: int | None = None
+    """Of `input_tokens`, those that the provider had kept and charges less for."""
 
 
 class ModelErrorKind(StrEnum):

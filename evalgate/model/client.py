@@ -297,7 +297,7 @@ def _of_nobody(_model: str, _url: str) -> None:
 def _cost(price: Price | None, answer: Completion) -> float | None:
     if price is None or answer.input_tokens is None or answer.output_tokens is None:
         return None
-    return price.cost_usd(answer.input_tokens, answer.output_tokens)
+    return price.cost_usd(answer.input_tokens, answer.output_tokens, answer.cached_input_tokens or 0)
 
 
 def _tokens(answer: Completion) -> int | None:
@@ -322,6 +322,7 @@ def _to_json(answer: Completion) -> dict[str, Any]:
         "tool_calls": [dict(c) for c in answer.tool_calls],
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
+        "cached_input_tokens": answer.cached_input_tokens,
         "latency_ms": answer.latency_ms,
         "model": answer.model,
         "refusal": answer.refusal,
@@ -335,6 +336,7 @@ def _from_json(entry: Mapping[str, Any]) -> Completion:
         tool_calls=tuple(entry["tool_calls"]),
         input_tokens=entry["input_tokens"],
         output_tokens=entry["output_tokens"],
+        cached_input_tokens=entry["cached_input_tokens"],
         cost_usd=0.0,
         latency_ms=entry["latency_ms"],
         model=entry["model"],

@@ -27,10 +27,15 @@ class Price:
 
     input_usd: float
     output_usd: float
+    cached_input_usd: float | None = None
+    """None: as other input."""
 
-    def cost_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """Return what a call costs."""
-        return (input_tokens * self.input_usd + output_tokens * self.output_usd) / MILLION
+    def cost_usd(self, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0) -> float:
+        """Return what a call costs; `input_tokens` holds the cached ones too."""
+        cached = min(cached_input_tokens, input_tokens)
+        cached_usd = self.input_usd if self.cached_input_usd is None else self.cached_input_usd
+        plain_usd = (input_tokens - cached) * self.input_usd + output_tokens * self.output_usd
+        return (plain_usd + cached * cached_usd) / MILLION
 
 
 class Prices:
@@ -68,7 +73,9 @@ def price_of_library(model: str, base_url: str) -> Price | None:
         return None
     prices = info.get_prices(datetime.now(UTC), None)
     input_usd, output_usd = _highest(prices.input_mtok), _highest(prices.output_mtok)
-    return None if input_usd is None or output_usd is None else Price(input_usd, output_usd)
+    if input_usd is None or output_usd is None:
+        return None
+    return Price(input_usd, output_usd, _highest(prices.cache_read_mtok))
 
 
 def estimate_tokens(body_bytes: int) -> int:

@@ -33,6 +33,15 @@ def test_answers_are_paid_and_counted() -> None:
     assert (budget.calls, budget.unpriced) == (1, 0)
 
 
+def test_input_that_the_provider_had_kept_costs_what_it_charges_for_that() -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
+    for cached_usd, cost in ((1_000.0, 0.66), (None, 1.2)):
+        price = Price(10_000.0, 10_000.0, cached_usd)
+        answer = model_of(Script([ok(usage=usage)]), price=price).complete(ASKED)
+        assert isinstance(answer, Completion)
+        assert answer.cost_usd == pytest.approx(cost)
+
+
 def test_a_call_that_might_go_over_is_not_made() -> None:
     budget, script = Budget(max_usd=2.0), Script([ok()])
     model = model_of(script, budget=budget, price=DEAR)
@@ -166,6 +175,8 @@ def test_the_price_list_knows_models_by_where_they_are_served() -> None:
     price = price_of_library("gpt-4o-mini", "https://api.openai.com/v1")
     assert price is not None
     assert 0 < price.input_usd < price.output_usd
+    assert price.cached_input_usd is not None
+    assert price.cached_input_usd < price.input_usd
     assert price_of_library("gpt-4o-mini", "http://127.0.0.1:8000/v1") is None
     assert price_of_library("no-such-model", "https://api.openai.com/v1") is None
 
