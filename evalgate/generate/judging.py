@@ -235,6 +235,7 @@ class _Watch:
         self._began = tools.monotonic()
         self._best = float("-inf")
         self._best_at = -1
+        self._idle = 0
         self.found: list[tuple[str, int | None]] = []
         self.reason = "it ended"
         self.can_go_on = False
@@ -249,7 +250,11 @@ class _Watch:
         parents = [p for p in event["parent_ids"] if p is not None]
         self.found.append((event["candidate"][COMPONENT], parents[0] if parents else None))
         if event["average_score"] > self._best + 1e-9:
-            self._best, self._best_at = event["average_score"], event["iteration"]
+            self._best, self._best_at, self._idle = event["average_score"], event["iteration"], 0
+
+    def on_evaluation_skipped(self, event: Any) -> None:
+        """Count tries in which there was nothing to learn: all of the minibatch was judged right."""
+        self._idle += event["reason"] == "all_scores_perfect"
 
     def __call__(self, gepa_state: GEPAState[Any, Any]) -> bool:
         """Return whether to stop, before each iteration."""
@@ -264,6 +269,8 @@ class _Watch:
         if limits.time_s is not None and self._tools.monotonic() - self._began > limits.time_s:
             return self.end(f"{limits.time_s:g} s are over", can_go_on=True)
         if done - max(self._best_at, 0) >= limits.stale:
+            if self._idle >= limits.stale:
+                return self.end("the examples to learn from are all judged right: more labels would teach it more")
             return self.end(f"no better criteria in {limits.stale} tries")
         if done >= limits.tries:
             return self.end(f"{limits.tries} tries were made", can_go_on=True)

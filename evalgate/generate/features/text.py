@@ -7,7 +7,6 @@ stand in the answer, more often than not, are dropped.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,32 +43,51 @@ Phrase = tuple[str, ...]
 
 def atoms(examples: Sequence[Example], support: int, dropped: dict[str, int]) -> Iterator[Atom]:
     """Yield phrases of one to LONGEST words, as they stand and with any number for their numbers."""
-    said = [phrases(e.output.text[:MAX_CHARS]) for e in examples]
+    places = common_phrases([e.output.text[:MAX_CHARS] for e in examples], support)
     asked = [phrases((e.case.input.text or "")[:MAX_CHARS]) for e in examples]
-    places: dict[Phrase, list[int]] = {}
-    echoes: Counter[Phrase] = Counter()
-    for place, (own, question) in enumerate(zip(said, asked, strict=True)):
-        for phrase in own:
-            places.setdefault(phrase, []).append(place)
-        echoes.update(own & question)
+    echoes = {phrase: sum(phrase in asked[place] for place in where) for phrase, where in places.items()}
     # Of phrases that stand in the same outputs, one is enough to try; it is what a reader would choose.
     chosen: dict[tuple[int, ...], list[Phrase]] = {}
     for phrase, where in places.items():
-        if not support <= len(where) <= len(examples) - support:
+        if len(where) > len(examples) - support:
             continue
         if echoes[phrase] >= ECHOED * len(where):
             dropped["echoes the question"] = dropped.get("echoes the question", 0) + 1
             continue
         chosen.setdefault(tuple(where), []).append(phrase)
-    texts = [e.output.text for e in examples]
+    texts = [e.output.text.lower() for e in examples]
     for same in chosen.values():
         for phrase in sorted(same, key=lambda p: (cost(p), p))[:3]:
             yield from _atoms_of(phrase, texts)
 
 
+def common_phrases(texts: Sequence[str], support: int) -> dict[Phrase, list[int]]:
+    """Return the phrases that stand in at least `support` texts, with the places of these texts, rising.
+
+    A phrase is looked at only where both phrases that are one word shorter are common: most never are.
+    """
+    rows = [TOKEN.findall(t.lower()) for t in texts]
+    found: dict[Phrase, list[int]] = {}
+    for number in ("", "#"):
+        spelled = [[DIGITS.sub("#", t) for t in row] for row in rows] if number else rows
+        common: set[Phrase] = {()}
+        for size in range(1, LONGEST + 1):
+            places: dict[Phrase, list[int]] = {}
+            for place, row in enumerate(spelled):
+                windows = {tuple(row[i : i + size]) for i in range(len(row) - size + 1)}
+                for phrase in windows:
+                    if phrase[1:] in common and phrase[:-1] in common:
+                        places.setdefault(phrase, []).append(place)
+            places = {p: where for p, where in places.items() if len(where) >= support}
+            common = set(places)
+            told = {p: w for p, w in places.items() if not all(t in STOP_WORDS for t in p)}
+            found |= {p: w for p, w in told.items() if not number or any("#" in t for t in p)}
+    return found
+
+
 def phrases(text: str) -> set[Phrase]:
     """Return the phrases of a text in lower case; one made of stop words alone is none."""
-    tokens = TOKEN.findall(text.casefold())
+    tokens = TOKEN.findall(text.lower())
     found: set[Phrase] = set()
     for size in range(1, LONGEST + 1):
         for start in range(len(tokens) - size + 1):
@@ -108,10 +126,11 @@ def cost(phrase: Phrase) -> float:
     return price
 
 
-def _atoms_of(phrase: Phrase, texts: Sequence[str]) -> Iterator[Atom]:
+def _atoms_of(phrase: Phrase, lowered: Sequence[str]) -> Iterator[Atom]:
     expression = pattern(phrase)
-    search = re.compile(expression, re.IGNORECASE).search
-    fires = np.array([search(t) is not None for t in texts], dtype=bool)
+    search = re.compile(expression).search
+    part = max((piece for token in phrase for piece in token.split("#")), key=len)
+    fires = np.array([part in t and search(t) is not None for t in lowered], dtype=bool)  # ten times as fast
     shown = " ".join(phrase).replace("#", "N")
     yield from both(
         Atom(Regex(expression, ignore_case=True, negated=True), cost(phrase), "text", fires, f'says "{shown}"'),

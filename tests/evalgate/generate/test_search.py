@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.generate.chance import chance
 from evalgate.generate.examples import choose_examples
 from evalgate.generate.features import gather
-from evalgate.generate.features.text import pattern, phrases
+from evalgate.generate.features.text import common_phrases, pattern, phrases
 from evalgate.generate.measure import confusion_of, judge_all
 from evalgate.generate.rule import considered, find_rule
 from evalgate.generate.search import LARGEST, Labels, best_of_each_size, bits_of, fires_of, mcc_of_tables, search
@@ -204,6 +205,7 @@ def test_what_the_question_brings_along_is_no_property_of_the_answer() -> None:
         ("up by 20% now", ("20%",), "20%, they say", "120%x"),
         ("order ORD-17", ("order", "ord-#"), "Order ord-9", "order word-9"),
         ("don't do it", ("don't",), "Don't", "don"),
+        ("Die Straße ist zu", ("straße", "ist"), "STRAßE IST", "strasse ist"),
         ("返品は九十日以内", ("返", "品"), "返品", "品返"),
     ],
 )
@@ -215,6 +217,15 @@ def test_a_phrase_is_found_by_its_pattern_between_word_boundaries(
     assert re.search(expression, text, re.IGNORECASE)
     assert re.search(expression, finds, re.IGNORECASE)
     assert not re.search(expression, not_in, re.IGNORECASE)
+
+
+def test_common_phrases_are_all_those_that_stand_in_enough_texts() -> None:
+    texts = [e.output.text + f" within {n % 3} days of it" for n, e in enumerate(examples_of(12, noise, seed=6))]
+    counted = Counter(p for t in texts for p in phrases(t))
+    common = common_phrases(texts, 3)
+    assert {p: len(w) for p, w in common.items()} == {p: n for p, n in counted.items() if n >= 3}
+    assert all(p in phrases(texts[place]) for p, where in common.items() for place in where)
+    assert ("within", "#", "days") in common
 
 
 def test_counting_in_bits_agrees_with_counting() -> None:
