@@ -105,6 +105,9 @@ def run(
         str | None,
         typer.Option("--resume", metavar="ID", help="Finish a run that was stopped: its id, or 'latest'."),
     ] = None,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="With --resume: try again what ended in an error; verdicts stay.")
+    ] = False,
     models: ModelOptions,
     json: Json = False,
 ) -> None:
@@ -118,11 +121,13 @@ def run(
 
     terminal = Terminal()
     if resume_run is not None:
-        options, unfinished = resume(resume_run)
+        options, unfinished = resume(resume_run, retry_errors=retry_errors)
         for given, was in ((dataset, options.dataset), (target, options.target)):
             if given not in (None, was):
                 raise BadInput(f"--resume finishes a run of {was!r}; leave out {given!r}, or start a new run")
     else:
+        if retry_errors:
+            raise BadInput("--retry-errors goes with --resume: evalgate run --resume ID --retry-errors")
         if dataset is None or target is None:
             missing = "--dataset NAME" if dataset is None else "--target TARGET"
             raise BadInput(f"{missing} is missing. For example: evalgate run --dataset refunds --target recorded")
@@ -180,7 +185,8 @@ def _tell(terminal: Terminal, made: Made, *, json: bool) -> None:
                 "cost_usd": made.run.cost_usd,
                 "judge_cost_usd": made.run.judge_cost_usd,
                 "unpaid_attempts": made.unpaid,
-                "resume": again if made.unpaid else None,
+                "broken_attempts": made.broken,
+                "resume": again if made.unpaid else f"{again} --retry-errors" if made.broken else None,
             }
         )
     else:
@@ -189,6 +195,9 @@ def _tell(terminal: Terminal, made: Made, *, json: bool) -> None:
     if made.unpaid:
         left = count_of(made.unpaid, "attempt")
         terminal.note(f"evalgate: the budget was spent, {left} not made. Give more and go on: {again} --max-usd USD")
+    elif made.broken:
+        broke = count_of(made.broken, "attempt")
+        terminal.note(f"evalgate: {broke} ended in an error. Try those again: {again} --retry-errors")
     if summary["errors"] < len(made.run.results):
         if not json:
             terminal.say("next: evalgate gate")

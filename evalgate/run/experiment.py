@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ class Made:
     path: Path
     unpaid: int
     """Attempts for which there was no budget; the run can be taken up again."""
+    broken: int
+    """Other attempts that ended in an error; they can be tried again."""
 
 
 class Stopped(Exception):
@@ -140,13 +143,12 @@ class Experiment:
                 )
             except KeyboardInterrupt:
                 raise Stopped(run_id, ended, self.attempts) from None
-            unpaid = sum(
-                a.error is not None and a.error.kind is ErrorKind.BUDGET for r in run.results for a in r.attempts
-            )
+            kinds = Counter(a.error.kind for r in run.results for a in r.attempts if a.error is not None)
             path = save_run(run)
-            if not unpaid:
+            if not kinds:
                 partial.remove()
-        return Made(run, path, unpaid)
+        unpaid = kinds.pop(ErrorKind.BUDGET, 0)
+        return Made(run, path, unpaid, kinds.total())
 
     def _outputs(self) -> Outputs:
         wanted = self.loaded.is_cached if self.options.cache is None else self.options.cache
@@ -220,14 +222,17 @@ def open_experiment(
     return Experiment(options, dataset, evaluators, loaded, plan, unfinished, spent, judges)
 
 
-def resume(reference: str) -> tuple[RunOptions, Unfinished]:
-    """Return what an unfinished run was made of, and how far it got.
+def resume(reference: str, *, retry_errors: bool = False) -> tuple[RunOptions, Unfinished]:
+    """Return what an unfinished run was made of, and how far it got; with `retry_errors`, as if nothing had broken.
 
     Raises:
         BadInput: there is none, or it is damaged.
 
     """
     unfinished = read_partial(find_partial(reference))
+    if retry_errors:
+        whole = {key: a for key, a in unfinished.attempts.items() if a.error is None}
+        unfinished = replace(unfinished, attempts=whole)
     return options_of(unfinished.options), unfinished
 
 

@@ -7,7 +7,8 @@
 Each line is written at once (a killed process loses none) and synced in groups (a power cut loses the last half
 second). A last line without its end is a line that was being written: it is dropped, and that attempt made again. The
 `plan` is what must not change in between: dataset, evaluators, target. Attempts for which there was no budget are not
-kept: a later run with more of it tries them.
+kept: a later run with more of it tries them. The file stays while the run has errors, which can be tried again; of two
+lines on one attempt the later one holds.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class PartialFile:
 
 
 def find_partial(reference: str, root: Path = RUNS) -> Path:
-    """Return the file of a run that was stopped, by id or the latest.
+    """Return the file of a run that was stopped, by id or the latest; failing that, of one that had errors.
 
     Raises:
         BadInput: there is none.
@@ -138,7 +139,7 @@ def find_partial(reference: str, root: Path = RUNS) -> Path:
     if not found:
         raise BadInput(f"there is no unfinished run in {root}. Start one: evalgate run --dataset NAME --target TARGET")
     if reference == LATEST:
-        return found[-1]
+        return ([p for p in found if not _run_file(p).exists()] or found)[-1]
     names = [p.name.removesuffix(SUFFIX) for p in found]
     if reference not in names:
         raise BadInput(f"there is no unfinished run {reference!r}. Unfinished: {', '.join(names[-5:])}")
@@ -146,8 +147,13 @@ def find_partial(reference: str, root: Path = RUNS) -> Path:
 
 
 def unfinished_like(dataset: str, target: str, root: Path = RUNS) -> str | None:
-    """Return the id of the newest unfinished run of the same dataset and target, None where there is none."""
+    """Return the id of the newest run of the same dataset and target that was stopped, None where there is none.
+
+    One that has a run file had errors; it was not stopped.
+    """
     for path in sorted(root.glob(f"*{SUFFIX}"), reverse=True) if root.is_dir() else []:
+        if _run_file(path).exists():
+            continue
         try:
             with path.open("rb") as file:
                 header = strict_json(file.readline().decode("utf-8"))
@@ -200,6 +206,10 @@ def read_partial(path: Path) -> Unfinished:
         hashes=hashes,
         whole_bytes=len(whole),
     )
+
+
+def _run_file(path: Path) -> Path:
+    return path.with_name(f"{path.name.removesuffix(SUFFIX)}.json")
 
 
 def check_plan(unfinished: Unfinished, plan: Mapping[str, Any]) -> None:

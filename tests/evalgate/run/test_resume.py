@@ -216,3 +216,43 @@ def test_who_starts_anew_is_told_of_the_run_that_was_stopped(
     assert "instead of a new one: evalgate run --resume r1" in capsys.readouterr().err
     assert evalgate(["run", "-d", "d", "-t", "python:target.py:fixed"]) == 0
     assert "--resume" not in capsys.readouterr().err
+
+
+FLAKY = """\
+import pathlib
+def ask(case):
+    with pathlib.Path("asked.txt").open("a") as f:
+        f.write(case["case_id"] + "\\n")
+    if case["case_id"] == "case-1" and not pathlib.Path("go").exists():
+        raise RuntimeError("away")
+    return "You have 90 days." if case["case_id"] == "case-2" else "You have 30 days."
+"""
+
+
+def test_errors_are_tried_again_and_verdicts_are_not(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_project(project, refund_cases(3))
+    (project / "flaky.py").write_text(FLAKY)
+    assert evalgate(["run", "-d", "d", "-t", "python:flaky.py:ask", "--json"]) == 0
+    captured = capsys.readouterr()
+    first = json.loads(captured.out)
+    assert first["resume"] == f"evalgate run --resume {first['run_id']} --retry-errors"
+    assert "1 attempt ended in an error" in captured.err
+    (project / "go").touch()
+    assert evalgate([*first["resume"].split()[1:], "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["run_id"], second["resume"]) == (first["run_id"], None)
+    assert [r.passed for r in load_run()[1].results] == [True, True, False], "the failure was not asked for again"
+    assert sorted(asked(project)) == ["case-0", "case-1", "case-1", "case-2"]
+    assert evalgate(["run", "-d", "d", "-t", "recorded", "--retry-errors"]) == 2
+    assert "--retry-errors goes with --resume" in capsys.readouterr().err
+
+
+def test_the_latest_is_the_one_that_was_stopped_rather_than_one_that_had_errors(project: Path) -> None:
+    for run_id in ("r1", "r2"):
+        with begin(run_id):
+            pass
+    assert find_partial("latest").name == "r2.partial.jsonl"
+    (project / ".evalgate/runs/r2.json").write_text("{}")
+    assert find_partial("latest").name == "r1.partial.jsonl"
+    (project / ".evalgate/runs/r1.json").write_text("{}")
+    assert find_partial("latest").name == "r2.partial.jsonl"
