@@ -67,4 +67,4 @@ def _without(stated: Mapping[str, Any]) -> Link:
         return Link(name, Standing.BROKEN, "the report has it, the file of chains has it no more")
     if stated.get("trace_id"):
         return Link(name, Standing.ABSENT, "the case came from a trace before chains were recorded")
-    return Link(name, Standing.ABSENT, "written by hand: it rests on its author's word")
+    return Link(name, Standing.ABSENT, "it came from no trace: it rests on its author's word")

@@ -175,7 +175,7 @@ def _file(name: str, named: Named, root: Path) -> Link:
         return Link(name, Standing.BROKEN, f"{named.path} is not here, or cannot be read: bring it, or name its --root")
     if found.sha256 != named.sha256:
         return Link(name, Standing.BROKEN, f"{named.path} was changed since: its SHA-256 is {found.sha256} now")
-    return Link(name, Standing.HOLDS, f"{named.path} has the bytes that were judged")
+    return Link(name, Standing.HOLDS, f"{named.path} has the bytes that it had")
 
 
 def _run(payload: Mapping[str, Any], sources: Stated, root: Path) -> tuple[list[Link], Run | None]:

@@ -152,7 +152,7 @@ def test_every_link_of_an_untouched_report_holds(judged: Path) -> None:
         *(f"chain:case-{n}" for n in range(3)),
     }
     (absent,) = [x for x in found.links if x.standing is Standing.ABSENT]
-    assert (absent.name, absent.sentence) == ("chain:case-hand", "written by hand: it rests on its author's word")
+    assert (absent.name, absent.sentence) == ("chain:case-hand", "it came from no trace: it rests on its author's word")
 
 
 def test_a_report_names_the_run_by_its_own_file_not_by_the_latest(judged: Path) -> None:
