@@ -30,8 +30,8 @@ class BaseCase:
     failed_by: tuple[tuple[str, ...] | None, ...]
     """For each attempt the evaluators that failed it; None: the attempt has no verdict."""
     cluster: str | None = None
-    steps: int | None = None
-    """Tool calls of the first attempt."""
+    tools: tuple[str, ...] | None = None
+    """Names of the tools that the first attempt with a verdict called, in order; None: it has no output."""
     duration_ms: float | None = None
     """Of one attempt, the median."""
     cost_usd: float | None = None
@@ -112,10 +112,16 @@ def base_case(result: Result) -> BaseCase:
         scores={n: _mean([s.score for a in judged for s in a.scores if s.evaluator == n]) for n in names},
         failed_by=tuple(_failed_by(a) for a in result.attempts),
         cluster=result.cluster,
-        steps=len(judged[0].output.tool_calls) if judged and judged[0].output is not None else None,
+        tools=_tools(judged[0]) if judged else None,
         duration_ms=durations[len(durations) // 2] if durations else None,
         cost_usd=_mean(costs) if costs else None,
     )
+
+
+def _tools(attempt: Attempt) -> tuple[str, ...] | None:
+    if attempt.output is None:
+        return None
+    return tuple(str(c.get("name") or "") for c in attempt.output.tool_calls)
 
 
 def _failed_by(attempt: Attempt) -> tuple[str, ...] | None:
@@ -146,7 +152,7 @@ def _case_json(case: BaseCase) -> dict[str, Any]:
         "scores": dict(sorted(case.scores.items())),
         "failed_by": [None if a is None else list(a) for a in case.failed_by],
         "cluster": case.cluster,
-        "steps": case.steps,
+        "tools": None if case.tools is None else list(case.tools),
         "duration_ms": case.duration_ms,
         "cost_usd": case.cost_usd,
     }
@@ -185,7 +191,7 @@ def _parse_case(case_id: str, value: Any) -> BaseCase:
         scores={e: float(s) for e, s in scores.items()},
         failed_by=tuple(_names(case_id, a) for a in fields.sequence("failed_by")),
         cluster=fields.optional_text("cluster"),
-        steps=fields.optional_int("steps"),
+        tools=None if fields.any("tools") is None else fields.texts("tools"),
         duration_ms=fields.optional_number("duration_ms"),
         cost_usd=fields.optional_number("cost_usd"),
     )

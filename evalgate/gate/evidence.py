@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from evalgate.gate.policy import GatePolicy
     from schema.run import Result, Run
 
+TOLERANCE: Final = 1e-9
+"""A share that is written as 0.2 is a little more than one fifth."""
 LOOP_CALLS: Final = 3
 """The same tool with the same arguments so many times in one answer is a loop."""
 ABSENT: Final[Mapping[Integrity, str]] = {
@@ -173,12 +175,38 @@ def trajectory_checks(run: Run, pairs: Pairs | None, policy: GatePolicy) -> list
         )
     if pairs is not None:
         wanted = policy.trajectory
-        checks += [
-            _more("steps", "tool calls", pairs, lambda c: c.steps, wanted.steps),
-            _more("cost", "USD", pairs, lambda c: c.cost_usd, wanted.cost),
-            _more("latency", "ms", pairs, lambda c: c.duration_ms, wanted.latency),
-        ]
+        acted = any(pairs.base.cases[i].tools or pairs.now[i].tools for i in pairs.same)
+        if acted or wanted.steps is not None:
+            checks.append(
+                _more("steps", "tool calls", pairs, lambda c: None if c.tools is None else len(c.tools), wanted.steps)
+            )
+        if acted or wanted.order is not None:
+            checks.append(_order(pairs, wanted.order))
+        checks.append(_more("cost", "USD", pairs, lambda c: c.cost_usd, wanted.cost))
+        checks.append(_more("latency", "ms", pairs, lambda c: c.duration_ms, wanted.latency))
     return checks
+
+
+def _order(pairs: Pairs, allowed: float | None) -> Check:
+    """Return in how many cases other tools are called, or in another order, than in the base."""
+    both = [i for i in pairs.same if pairs.base.cases[i].tools is not None and pairs.now[i].tools is not None]
+    called = [i for i in both if pairs.base.cases[i].tools or pairs.now[i].tools]
+    other = tuple(i for i in called if pairs.base.cases[i].tools != pairs.now[i].tools)
+    share = len(other) / len(called) if called else 0.0
+    exceeded = allowed is not None and share > allowed + TOLERANCE
+    limit = "" if allowed is None else f", at most {percent(allowed)} is allowed"
+    return Check(
+        id="trajectory:order",
+        evidence=Evidence.TRAJECTORY,
+        status=CheckStatus.INFO if allowed is None else CheckStatus.FAIL if exceeded else CheckStatus.PASS,
+        blocking=allowed is not None,
+        sentence=f"{count_of(len(other), 'case')} of {len(called)} with tool calls took other tools, or in another "
+        f"order, than before{limit}",
+        value=share,
+        threshold=allowed,
+        n=len(called),
+        cases=other,
+    )
 
 
 def _loops(result: Result) -> bool:
@@ -206,7 +234,7 @@ def _more(
     sentence = f"{name} of {count_of(len(both), 'case')}: {before:.4g} {unit} before, {after:.4g} now ({told})"
     if allowed is None:
         return check(status=CheckStatus.INFO, blocking=False, sentence=sentence, value=more)
-    exceeded = more is None or more > allowed + 1e-9
+    exceeded = more is None or more > allowed + TOLERANCE
     worst = sorted(both, key=lambda b: b[1] - b[2])
     return check(
         status=CheckStatus.FAIL if exceeded else CheckStatus.PASS,

@@ -99,9 +99,14 @@ class GroupPolicy(_Strict):
 
 
 class TrajectoryPolicy(_Strict):
-    """How much more an answer may take than in the base, as a share: 0.2 is a fifth more. None: told, not decided."""
+    """What may change in the way to an answer since the base. None: told, not decided.
+
+    Of steps, cost and latency how much more they may be, as a share: 0.2 is a fifth more. Of order the share of cases
+    that may take other tools, or in another order.
+    """
 
     steps: Annotated[float, Field(ge=0)] | None = None
+    order: Share | None = None
     cost: Annotated[float, Field(ge=0)] | None = None
     latency: Annotated[float, Field(ge=0)] | None = None
 

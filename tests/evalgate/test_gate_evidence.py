@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from evalgate.gate.base import base_of
+from evalgate.gate.base import base_of, base_to_json, parse_base
 from evalgate.gate.decide import decide
 from evalgate.gate.decision import CheckStatus, Status
 from evalgate.gate.evidence import Fact, Facts, version_of
@@ -236,6 +236,20 @@ def test_what_an_answer_takes_is_told_and_limited_where_the_policy_says_so() -> 
     assert limited.status is Status.FAIL
     assert check(limited, "trajectory:cost").cases == ("a",)
     assert check(limited, "trajectory:latency").status is CheckStatus.PASS
+
+
+def with_tools(name: str, *tools: str) -> Result:
+    return result(name, attempts=[attempt(tool_calls=[{"name": t, "arguments": {}} for t in tools])])
+
+
+def test_other_tools_or_another_order_is_told_and_limited() -> None:
+    base = base_of(run_of([with_tools("a", "find", "pay"), with_tools("b", "find"), with_tools("c")]))
+    assert parse_base(base_to_json(base)) == base
+    now = run_of([with_tools("a", "pay", "find"), with_tools("b", "find"), with_tools("c")])
+    told = check(decide(now, base), "trajectory:order")
+    assert (told.status, told.value, told.cases) == (CheckStatus.INFO, 0.5, ("a",))
+    for allowed, expected in ((0.5, Status.PASS), (0.4, Status.FAIL)):
+        assert decide(now, base, GatePolicy(trajectory=TrajectoryPolicy(order=allowed))).status is expected
 
 
 def test_a_limit_on_what_nobody_recorded_is_an_error() -> None:
