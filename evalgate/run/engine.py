@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evalgate.run.targets.answer import Busy, TargetAnswer
+from evalgate.run.targets.answer import Busy, TargetAnswer, plain
 from evalgate.work import in_threads
 from schema.case import case_to_json
 from schema.evaluator import EvaluatorError, Score
@@ -215,10 +215,12 @@ def judge(case: Case, output: Output, evaluators: Sequence[Evaluator]) -> tuple[
     for evaluator in evaluators:
         if evaluator.spec.applies(case):
             verdict = evaluator(case, output)
+            if isinstance(verdict, Score) and not 0 <= verdict.score <= 1:  # NaN, too: an evaluator may be anybody's
+                verdict = EvaluatorError(verdict.evaluator, f"its score is {verdict.score}, which is not from 0 to 1")
             if isinstance(verdict, EvaluatorError):
-                error = error or RunError(ErrorKind.EVALUATOR, f"{verdict.evaluator}: {verdict.message}")
+                error = error or RunError(ErrorKind.EVALUATOR, plain(f"{verdict.evaluator}: {verdict.message}"))
             else:
-                scores.append(verdict)
+                scores.append(replace(verdict, reason=plain(verdict.reason)))
     return scores, error
 
 

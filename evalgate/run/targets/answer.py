@@ -20,6 +20,8 @@ MAX_TOOL_CALLS = 10_000
 """Of one answer: a loop is an answer too, and must fit a file."""
 MAX_OUTPUT_CHARS = 4 << 20
 MAX_DEPTH = 64
+MAX_FIGURE = 1e15
+"""Of tokens and of dollars: more is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ def _typed(value: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     given = value.get(name)
     if kind is float and isinstance(given, int) and not isinstance(given, bool):
         given = float(given)
-    if not isinstance(given, kind) or isinstance(given, bool) or (not isinstance(given, str) and not 0 <= given < 1e15):
+    if isinstance(given, str) and kind is str:
+        return plain(given)
+    if not isinstance(given, kind) or isinstance(given, (bool, str)) or not 0 <= given < MAX_FIGURE:
         return None
     return given
 

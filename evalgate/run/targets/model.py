@@ -89,13 +89,13 @@ class ModelTarget:
         last = answers[-1]
         text = last.refusal if last.refusal and not last.text else last.text
         output = Output(
-            text=str(plain(text)),
+            text=plain(text),
             tool_calls=tuple(calls),
-            finish_reason=reason,
+            finish_reason=plain(reason),
             input_tokens=_sum([a.input_tokens for a in answers]),
             output_tokens=_sum([a.output_tokens for a in answers]),
             cost_usd=_sum([a.cost_usd for a in answers]),
-            model=last.model or self.model.name,
+            model=plain(last.model or self.model.name),
         )
         steps = (f"stopped after {MAX_STEPS} calls of the model",) if reason == OUT_OF_STEPS else ()
         return TargetAnswer(output, notes=(*(replay.notes if replay else ()), *steps))

@@ -14,6 +14,7 @@ from evalgate.model.chat import Completion, ModelError, ModelErrorKind
 from evalgate.run.engine import LONGEST_WAIT_S, Kept, Outputs, Settings, Surroundings, run_dataset
 from evalgate.run.experiment import Noticing
 from evalgate.run.outputs import KeptOutputs
+from evalgate.run.store import load_run, save_run
 from evalgate.run.targets.answer import Busy
 from schema.case import parse_case
 from schema.evaluator import EvaluatorError, EvaluatorSpec, Score, parse_evaluator
@@ -254,3 +255,25 @@ def test_a_damaged_thread_of_work_ends_the_run_and_starts_no_further_case() -> N
     with pytest.raises(ZeroDivisionError):
         run_dataset(dataset(50), target, [], target_name="t", settings=Settings(concurrency=1), around=around())
     assert started == ["c0"]
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -0.1, 1.1])
+def test_a_score_that_is_none_is_an_error_of_the_evaluator(score: float) -> None:
+    class Odd(Yes):
+        def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:  # noqa: ARG002 - the seam
+            return Score("yes", score, passed=True, reason="")
+
+    run = run_dataset(dataset(), Answers(Output("yes")), [Odd()], target_name="t", settings=ONE, around=around())
+    (only,) = run.results
+    assert only.passed is None
+    assert only.error == RunError(ErrorKind.EVALUATOR, f"yes: its score is {score}, which is not from 0 to 1")
+
+
+def test_half_a_character_in_a_reason_does_not_cost_the_run(tmp_path: Path) -> None:
+    class Torn(Yes):
+        def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:  # noqa: ARG002 - the seam
+            return Score("yes", 1.0, passed=True, reason="half \ud83d")
+
+    run = run_dataset(dataset(), Answers(Output("yes")), [Torn()], target_name="t", settings=ONE, around=around())
+    path = save_run(run, tmp_path)
+    assert load_run(str(path))[1].results[0].scores[0].reason == "half \ufffd"
