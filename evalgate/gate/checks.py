@@ -309,7 +309,8 @@ def must_not_break_check(run: Run, pairs: Pairs, results: Sequence[EvalResult], 
     every = [r.evaluator for r in blocking]
     modes = {r.case_id: r.failure_mode for r in run.results}
     named = [i for i in pairs.same if i in named_cases or modes[i] in named_modes]
-    looked_at = {i for i in pairs.same if pairs.verdicts(i, always)} | {i for i in named if pairs.verdicts(i, every)}
+    looked_at = {i for i in pairs.same if _passed_before(pairs, i, always)}
+    looked_at |= {i for i in named if _passed_before(pairs, i, every)}
     absent = sorted(named_cases - modes.keys())
     sure, unsure = _broken(pairs, always, every, named)
     if absent:
@@ -332,6 +333,11 @@ def must_not_break_check(run: Run, pairs: Pairs, results: Sequence[EvalResult], 
             cases=tuple(sure),
         )
     ]
+
+
+def _passed_before(pairs: Pairs, case_id: str, by: Collection[str]) -> bool:
+    both = pairs.verdicts(case_id, by)
+    return both is not None and both[0].passed
 
 
 def _break_words(run: Run, pairs: Pairs, by: Collection[str], counts: tuple[int, int, int]) -> str:

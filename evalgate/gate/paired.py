@@ -155,8 +155,7 @@ class _Tested:
     result: EvalResult | None
     """The evaluator's; None: of all that may block."""
     change: Change
-    verdicts: bool
-    """Drops are +1, 0 and -1, nothing between."""
+    kind: _Kind
     worse: tuple[str, ...]
     p: float
     interval: tuple[float, float] | None
@@ -178,7 +177,7 @@ def paired_checks(
         if result.skipped or result.evaluator not in pairs.judged_then:
             continue
         found = _test_scores(pairs, result, policy)
-        if found is not None and not (found.verdicts and [result] == blocking):
+        if found is not None and not (found.kind is not _Kind.SCORES and [result] == blocking):
             tested.append(replace(found, judged_anew=result.evaluator in changed))
     family = [t for t in tested if _decides(t, policy)]
     adjusted = dict(zip((t.id for t in family), holm([t.p for t in family]), strict=True))
@@ -260,7 +259,7 @@ def _test(
         interval = change_interval(change, level)
     worse = sorted((d for d in drops if d[1] > 0), key=lambda d: (-d[1], d[0]))
     p = sign_flip_p(change.sums, seed, policy.resamples)
-    return _Tested(name, evidence, result, change, kind is _Kind.VERDICTS, tuple(i for i, _ in worse), p, interval)
+    return _Tested(name, evidence, result, change, kind, tuple(i for i, _ in worse), p, interval)
 
 
 def _conclude(tested: _Tested, adjusted: float, alpha: float, blocking: bool, policy: GatePolicy) -> Check:  # noqa: FBT001 - one of five facts
@@ -328,7 +327,7 @@ def _detectable(tested: _Tested, alpha: float, policy: GatePolicy) -> float | No
     """Return the least drop that so many cases show, at the level of the first step of Holm: never too small."""
     change = tested.change
     n = int(change.n / change.design_effect)
-    if not tested.verdicts and change.standard_error:
+    if tested.kind is not _Kind.VERDICTS and change.standard_error:
         return max(
             policy.min_effect,
             minimum_detectable_score_drop(
@@ -347,7 +346,7 @@ def _cases_to_settle(tested: _Tested, alpha: float, policy: GatePolicy) -> int |
     """Return how many cases would show the drop that was seen, or one of the margin, if that is larger."""
     change = tested.change
     drop = max(change.drop, policy.margin if policy.margin is not None else policy.min_effect)
-    if tested.verdicts:
+    if tested.kind is _Kind.VERDICTS:
         noise = min(1 - drop, 2 * min(change.worse, change.better) / change.n)
         needed = cases_for_drop(drop, noise, alpha=alpha, power=policy.power, least_drop=policy.min_effect)
     else:

@@ -92,8 +92,9 @@ class Change:
 
     @property
     def drop(self) -> float:
-        """Mean drop of a case; 0 of none."""
-        return sum(self.sums) / self.n if self.sizes else 0.0
+        """Mean drop of a case; 0 of none, and where drops and gains cancel but for binary fractions."""
+        mean = math.fsum(self.sums) / self.n if self.sizes else 0.0
+        return mean if abs(mean) > TOLERANCE else 0.0
 
     @property
     def clustered(self) -> bool:

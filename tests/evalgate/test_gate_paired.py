@@ -224,6 +224,7 @@ def test_a_case_whose_attempts_disagree_is_flaky_and_no_regression() -> None:
     after = [*before[:6], repeated("c6", 0, 1, 0), repeated("c7", 1, 0, 1)]
     decision = judged(before, after, rule())
     assert check(decision, "must_not_break").status is CheckStatus.PASS
+    assert [c.id for c in decision.checks if c.id.startswith("paired:")] == ["paired:cases"], "the same, said once"
     assert decision.comparison is not None
     assert (decision.comparison.regressions, decision.comparison.flaky) == ((), ("c6",))
     assert [(f.result.case_id, f.flaky, f.regression) for f in decision.failing] == [("c6", True, False)]
@@ -244,6 +245,19 @@ def test_repeats_of_a_few_cases_rule_little_out() -> None:
     before = [case(f"c{i}", *[{"tone": 1.0}] * 3) for i in range(20)]
     after = [*before[1:], case("c0", {"tone": 1.0}, {"tone": 0.0}, {"tone": 1.0})]
     assert check(judged(before, after)).status is CheckStatus.INCONCLUSIVE
+
+
+def test_what_was_broken_before_is_not_among_those_that_must_not_break() -> None:
+    decision = judged(plain(0, 3, 5, now=False, name="e"), plain(0, 3, 5, now=True, name="e"), rule())
+    assert check(decision, "must_not_break").sentence == "none of 5 cases that passed before fails now"
+
+
+def test_drops_and_gains_that_cancel_are_no_change() -> None:
+    """Thirds and fifths do not add up to 0 in binary."""
+    attempts = ([1, 0, 0], [0, 1, 1], [0, 0, 0])
+    before = [repeated(f"c{i}", *a) for i, a in enumerate(attempts)]
+    after = [repeated(f"c{i}", *a) for i, a in enumerate((attempts[2], attempts[0], attempts[1]))]
+    assert check(judged(before, after, rule())).value == 0
 
 
 def test_one_flaky_case_is_always_let_go() -> None:
