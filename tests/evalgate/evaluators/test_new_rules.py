@@ -90,6 +90,15 @@ def test_a_rule_holds_or_says_why_not(rule: dict[str, Any], holds: bool, words: 
     assert words in finding.reason
 
 
+@pytest.mark.parametrize(
+    ("wanted", "given", "holds"),
+    [(1, 1.0, True), (1, True, False), (0, False, False), ([1], [True], False), ({"a": 0}, {"a": False}, False)],
+)
+def test_true_is_not_one(wanted: Any, given: Any, holds: bool) -> None:  # noqa: FBT001 - the expectation
+    rule = parse_rule({"type": "tool_called", "name": "t", "arguments": {"x": wanted}})
+    assert check(rule, CASE, Output("", ({"name": "t", "arguments": {"x": given}},))).holds is holds
+
+
 def test_arguments_of_the_case_count_unless_they_are_left_out() -> None:
     other = Output(TEXT, tuple({**c, "arguments": {"id": 1}} for c in CALLS))
     for compare, holds in ((True, False), (False, True)):

@@ -16,6 +16,7 @@ from schema.run import Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CASE = Case("c", CaseInput((), "?"), failure_mode="m")
 HOSTILE = "a" * 40 + "!"
@@ -67,8 +68,10 @@ def test_a_schema_with_a_pattern_that_explodes_is_an_error() -> None:
     search.close()
 
 
-def test_a_schema_that_points_elsewhere_fetches_nothing() -> None:
-    for url in ("http://127.0.0.1:9/schema.json", "file:///etc/passwd", "#/$defs/absent"):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_schema_that_points_elsewhere_fetches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text('{"type": "object"}')
+    for url in ((tmp_path / "schema.json").as_uri(), "http://127.0.0.1:9/schema.json", "#/$defs/absent"):
         rule = {"type": "json_schema", "schema": {"$ref": url}}
         answer = RuleEvaluator(parse_evaluator({"id": "e", "failure_mode": "m", "rule": rule}))(CASE, Output("{}"))
         assert isinstance(answer, EvaluatorError)
