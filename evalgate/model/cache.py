@@ -1,12 +1,12 @@
 r"""Answers of models on disk, so that a run that is made again costs nothing and a resumed one pays once.
 
     .evalgate/cache/models/3f/3f9c…e1.json
-    {"schema": "evalgate/model-cache/1", "checksum": "<sha256 of the canonical JSON of answer>", "answer": {…}}
+    {"schema": "evalgate/model-cache/1", "seal": "<HMAC-SHA-256 of name and answer>", "answer": {…}}
 
 The name of a file is the SHA-256 of the endpoint's URL and of the request's body as it was asked for; neither keys nor
-headers are part of either. A file that is damaged, or of another shape, is a miss. Files appear whole (rename) and
-are not synced: after a power cut some may be damaged, which the checksum tells. Content of cases is in them, so they
-are for their owner alone. Over `max_bytes`, those that were written first go first.
+headers are part of either. A file that is damaged, of another shape or sealed by somebody else (`seal`) is a miss.
+Files appear whole (rename) and are not synced: after a power cut some may be damaged, which the seal tells. Content of
+cases is in them, so they are for their owner alone. Over `max_bytes`, those that were written first go first.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalgate.files import strict_json
-from schema.hashing import content_hash
+from evalgate.model.seal import Seal, seal_of_this_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 CACHE = Path(".evalgate/cache/models")
 SCHEMA = "evalgate/model-cache/1"
@@ -36,9 +36,17 @@ KEPT_SHARE = 0.8
 class ModelCache:
     """Answers by the hash of their request. Safe from many threads and processes; a disk that fails is a miss."""
 
-    def __init__(self, folder: Path = CACHE, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path = CACHE,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        *,
+        seal: Callable[[], Seal] = seal_of_this_machine,
+    ) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
+        self._make_seal = seal
+        self._made: Seal | None = None
         self._bytes: int | None = None
         self._lock = threading.Lock()
 
@@ -51,17 +59,23 @@ class ModelCache:
         if not isinstance(entry, dict) or entry.get("schema") != SCHEMA or not isinstance(entry.get("answer"), dict):
             return None
         answer: dict[str, Any] = entry["answer"]
-        return answer if content_hash(answer) == entry.get("checksum") else None
+        return answer if self._seal().is_of(entry.get("seal"), key, answer) else None
 
     def put(self, key: str, answer: Mapping[str, Any]) -> None:
         """Keep an answer. What cannot be written is not kept."""
-        entry = {"schema": SCHEMA, "checksum": content_hash(answer), "answer": answer}
+        entry = {"schema": SCHEMA, "seal": self._seal().sign(key, answer), "answer": answer}
         data = json.dumps(entry, ensure_ascii=True, allow_nan=False).encode("ascii")
         path = self._path(key)
         with contextlib.suppress(OSError):
             before = _size(path)
             _write(path, data)
             self._grown(len(data) - before)
+
+    def _seal(self) -> Seal:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make_seal()
+            return self._made
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from evalgate.model import Budget, Completion
 from evalgate.model.cache import ModelCache
+from evalgate.model.seal import Seal, seal_of_this_machine
 from evalgate.model.settings import ModelSettings, Secret
 from tests.evalgate.model.moving import ASKED, Script, model_of, ok, refuse
 
@@ -104,6 +106,56 @@ def test_only_its_owner_reads_it_and_no_key_is_in_it(tmp_path: Path) -> None:
     assert (folder / ".gitignore").read_text() == "*\n"
     assert "secret" not in file.read_text()
     assert json.loads(file.read_text())["answer"]["text"] == "hi"
+
+
+def test_answers_that_somebody_else_wrote_do_not_count(tmp_path: Path) -> None:
+    """As one that came with a change that is to be judged."""
+    theirs = ModelCache(tmp_path, seal=lambda: Seal(b"theirs"))
+    script = Script([ok("forged"), ok("mine")])
+    model_of(script, cache=theirs).complete(ASKED)
+    model = model_of(script, cache=ModelCache(tmp_path, seal=lambda: Seal(b"mine")))
+    for cached in (False, True):
+        answer = model.complete(ASKED)
+        assert isinstance(answer, Completion)
+        assert (answer.text, answer.cached) == ("mine", cached)
+
+
+def test_an_answer_does_not_count_under_another_name(tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path)
+    cache.put("a" * 64, {"score": 1})
+    (tmp_path / "bb").mkdir()
+    files(tmp_path)[0].rename(tmp_path / "bb" / f"{'b' * 64}.json")
+    assert cache.get("b" * 64) is None
+
+
+def test_the_key_is_of_the_environment_or_of_the_user(tmp_path: Path) -> None:
+    def signed(**environ: str) -> str:
+        return seal_of_this_machine(environ).sign("n", {"a": 1})
+
+    assert signed(EVALGATE_CACHE_KEY="k") == signed(EVALGATE_CACHE_KEY="k", XDG_STATE_HOME=str(tmp_path))
+    assert signed(EVALGATE_CACHE_KEY="k") != signed(EVALGATE_CACHE_KEY="other")
+    assert list(tmp_path.iterdir()) == []
+    assert signed(XDG_STATE_HOME=str(tmp_path)) == signed(XDG_STATE_HOME=str(tmp_path))
+    (file,) = (tmp_path / "otel-evalgate").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert signed(XDG_STATE_HOME=str(tmp_path)) != signed(XDG_STATE_HOME=str(tmp_path / "another"))
+
+
+def test_makers_of_the_key_agree(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        seals = list(pool.map(seal_of_this_machine, [{"XDG_STATE_HOME": str(tmp_path)}] * 16))
+    assert len({s.sign("n", {}) for s in seals}) == 1
+
+
+def test_where_no_key_can_be_kept_nothing_old_counts(tmp_path: Path) -> None:
+    (tmp_path / "otel-evalgate").write_text("a file where the folder should be")
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    assert seal_of_this_machine(environ).sign("n", {}) != seal_of_this_machine(environ).sign("n", {})
+    other = tmp_path / "other"
+    (other / "otel-evalgate").mkdir(parents=True)
+    (other / "otel-evalgate/cache.key").write_text("")
+    empty = {"XDG_STATE_HOME": str(other)}
+    assert seal_of_this_machine(empty).sign("n", {}) != seal_of_this_machine(empty).sign("n", {})
 
 
 def test_it_does_not_grow_without_end(tmp_path: Path) -> None:
