@@ -74,6 +74,13 @@ def under_attack(
     return measure_resistance(evaluator, shown, load_attacks(), concurrency=concurrency, step=step).flip_rate
 
 
+def attacks_of(cases: int) -> int:
+    """Return how many verdicts attacking takes, of so many cases."""
+    from evalgate.evaluators.injection import load_attacks  # noqa: PLC0415 - reads a file
+
+    return min(cases, ATTACKED_CASES) * (1 + len(load_attacks()))
+
+
 def is_caught(judged: Judged) -> bool:
     """Tell whether it is a bad answer that the evaluator fails."""
     return judged.item.label is Verdict.BAD and isinstance(judged.verdict, Score) and not judged.verdict.passed

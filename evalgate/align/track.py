@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from evalgate.align.labelled import Chosen, Partial, choose
-from evalgate.align.measure import judge_all, measurement_of, model_of, steadiness_of, under_attack
+from evalgate.align.measure import (
+    attacks_of,
+    judge_all,
+    measurement_of,
+    model_of,
+    steadiness_of,
+    under_attack,
+)
 from evalgate.align.store import ALIGNMENT, append_measurement, made_from, read_measurements
+from evalgate.evaluators.judge import JudgeEvaluator
 from schema.alignment import DEFAULT_POLICY, Split, drop_of, grant
 from schema.evaluator import EvaluatorError
 
@@ -110,7 +118,7 @@ def align(
         return found(None, problem)
     steadiness = None
     if how.consistency:
-        steadiness = steadiness_of(evaluator, judged, how.consistency, concurrency=how.concurrency)
+        steadiness = steadiness_of(evaluator, judged, how.consistency, concurrency=how.concurrency, step=step)
     measurement = measurement_of(
         evaluator,
         chosen,
@@ -118,7 +126,9 @@ def align(
         split=Split.ALL,
         at=now(),
         steadiness=steadiness,
-        injection_flip_rate=under_attack(evaluator, judged, concurrency=how.concurrency) if how.injection else None,
+        injection_flip_rate=under_attack(evaluator, judged, concurrency=how.concurrency, step=step)
+        if how.injection
+        else None,
     )
     new = _on_new_labels(evaluator, judged, earlier, now)
     drop = drop_of(earlier[0].confusion, new.confusion, (earlier[0].weight, new.weight)) if new and earlier else None
@@ -131,6 +141,14 @@ def choose_for(spec: EvaluatorSpec, cases: Sequence[Case], how: HowToAlign) -> C
     """Return the cases that an evaluator is measured on."""
     seen = made_from(spec.id, how.folder) if spec.generated is not None else frozenset()
     return choose(spec, cases, partial=how.partial, other_modes=how.other_modes, made_from=seen)
+
+
+def steps_of(evaluator: Evaluator, cases: Sequence[Case], how: HowToAlign) -> int:
+    """Return how often `step` is called, at most."""
+    count = len(choose_for(evaluator.spec, cases, how).items)
+    if not isinstance(evaluator, JudgeEvaluator):
+        return count
+    return count + (count if how.consistency else 0) + (attacks_of(count) if how.injection else 0)
 
 
 def _on_new_labels(

@@ -11,7 +11,7 @@ from evalgate.align.labelled import Partial
 from evalgate.align.show import HEADER, details, row, to_json
 from evalgate.align.sources import read_known
 from evalgate.align.specs import lacking_model, load_all
-from evalgate.align.track import HowToAlign, align, choose_for
+from evalgate.align.track import HowToAlign, align, steps_of
 from evalgate.errors import BadInput
 from evalgate.evals.options import Datasets, Folder, permission_policy
 from evalgate.evaluators.load import EVALUATORS
@@ -92,7 +92,7 @@ def align_(
         keep=not dry_run,
     )
     ready = [e for e in chosen if e not in waiting]
-    total = sum(len(choose_for(e.spec, known.cases, how).items) for e in ready)
+    total = sum(steps_of(e, known.cases, how) for e in ready)
     with terminal.progress("measuring", total) as step:
         found = [align(e, known.cases, how, now=lambda: datetime.now(UTC), step=step) for e in ready]
     for each in waiting:

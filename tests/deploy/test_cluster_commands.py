@@ -74,6 +74,9 @@ def test_every_command_answers_over_both_servers(evalgate: Callable[..., Any], t
     assert len(evalgate("cases", "list")) == 4
     assert len(evalgate("cases", "promote", "--all")["promoted"]) == 4
     assert evalgate("dataset", "build", "--name", "d", "--criteria", "all")["cases"] == 4
+    (issue,) = evalgate("issues", "list")
+    assert (issue["id"], issue["failure_mode"], issue["occurrences"], len(issue["cases"])) == (1, "window", 4, 4)
+    assert issue["first_seen"] < issue["last_seen"]
     (group,) = evalgate("stats", "--since", "1d")["groups"]
     assert (group["traces"]["stored"], group["traces"]["failing"]) == (12, 8)
     assert evalgate("stats", "modes", "--since", "1d")["traffic"]["labelled"] == 0.5
