@@ -8,9 +8,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from schema.run import output_to_json
+from schema.statistics import Change as Drops
+from schema.statistics import change_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schema.run import Result, Run
+
+
+LEVEL = 0.95
 
 
 class Change(StrEnum):
@@ -81,6 +88,26 @@ class Compared:
         return {str(change): counted[change] for change in Change}
 
     @property
+    def pass_rates(self) -> tuple[float, float] | None:
+        """Before and now, over the pairs; None where there are none."""
+        pairs = self.of(*PAIRED)
+        if not pairs:
+            return None
+        rates = [sum(r is not None and r.passed is True for r in side) / len(pairs) for side in _sides(pairs)]
+        return rates[0], rates[1]
+
+    @property
+    def change_interval(self) -> tuple[float, float] | None:
+        """95 % interval of the change of the pass rate, as a share; cases of one cluster are taken together."""
+        drops = [
+            ((c.now.cluster or c.case_id), float(bool(c.before.passed)) - float(bool(c.now.passed)))
+            for c in self.of(*PAIRED)
+            if c.now is not None and c.before is not None
+        ]
+        found = change_interval(Drops.of(drops), LEVEL) if drops else None
+        return (-found[1], -found[0]) if found else None
+
+    @property
     def mean_score_change(self) -> float | None:
         """Mean difference of scores over the pairs; None where nothing was scored in both."""
         found = [d for c in self.of(*PAIRED) if (d := c.score_change) is not None]
@@ -98,6 +125,10 @@ def compare(before: Run, now: Run) -> Compared:
     return Compared(before, now, tuple(cases), changed)
 
 
+def _sides(pairs: Sequence[CaseChange]) -> tuple[list[Result | None], list[Result | None]]:
+    return [c.before for c in pairs], [c.now for c in pairs]
+
+
 def compared_json(compared: Compared) -> dict[str, Any]:
     """Return the JSON object of a comparison; outputs stand with what changed."""
     return {
@@ -105,6 +136,8 @@ def compared_json(compared: Compared) -> dict[str, Any]:
         "now": _run_json(compared.now),
         "counts": compared.counts,
         "pairs": len(compared.of(*PAIRED)),
+        "pass_rates": list(compared.pass_rates) if compared.pass_rates else None,
+        "pass_rate_change_interval_95": list(compared.change_interval) if compared.change_interval else None,
         "mean_score_change": compared.mean_score_change,
         "evaluators_changed": list(compared.evaluators_changed),
         "cases": [_case_json(c) for c in compared.cases],

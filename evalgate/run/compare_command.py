@@ -90,6 +90,13 @@ def _print(terminal: Terminal, compared: Compared, limit: int | None) -> None:
     told = [f"{counted[Change.IMPROVED]} improved", f"{counted[Change.REGRESSED]} regressed"]
     told.append(f"{counted[Change.UNCHANGED]} unchanged")
     terminal.say(f"{count_of(pairs, 'case')} compared: {', '.join(told)}")
+    if compared.pass_rates and compared.change_interval:
+        was, is_ = compared.pass_rates
+        low, high = compared.change_interval
+        terminal.say(
+            f"pass rate {percent(was)} to {percent(is_)}: {points(is_ - was)} "
+            f"(95 % interval {points(low)} to {points(high)})"
+        )
     if compared.mean_score_change is not None:
         terminal.say(f"mean score {points(compared.mean_score_change)}")
     aside = [

@@ -63,6 +63,23 @@ def test_cases_are_paired_by_id_and_content() -> None:
     assert (worse.score_change, worse.evaluators) == (-1.0, ("e",))
 
 
+def test_a_change_has_an_interval_and_cases_of_one_session_count_less() -> None:
+    def changed(cluster: str | None) -> tuple[float, float]:
+        before = [result(f"c{n}", passed=n < 10, cluster=cluster and f"{cluster}{n // 10}") for n in range(40)]
+        now = [result(f"c{n}", passed=n < 20, cluster=cluster and f"{cluster}{n // 10}") for n in range(40)]
+        compared = compare(run_of(before), run_of(now))
+        assert compared.pass_rates == (0.25, 0.5)
+        assert compared.change_interval is not None
+        return compared.change_interval
+
+    low, high = changed(None)
+    assert 0 < low < 0.25 < high < 0.5
+    wide_low, wide_high = changed("session")
+    assert wide_low < low
+    assert wide_high > high
+    assert compare(run_of([result("a")]), run_of([result("b")])).change_interval is None
+
+
 def test_repeats_are_one_case() -> None:
     flaky = result("c", attempts=[attempt(1), attempt(2, passed=False), attempt(3)])
     assert compare(run_of([result("c")]), run_of([flaky])).counts["unchanged"] == 1
@@ -80,6 +97,7 @@ def test_compare_only_informs(project: Path, capsys: pytest.CaptureFixture[str])
     assert evalgate(["compare"]) == 0
     said = capsys.readouterr().out
     assert "3 cases compared: 1 improved, 1 regressed, 1 unchanged" in said
+    assert "pass rate 66.7 % to 66.7 %: 0 points (95 % interval -78.4 points to +78.4 points)" in said
     assert "not compared: 1 new, 1 gone, 1 reworded, 1 without a verdict in one of the two" in said
     assert said.index("regressed  worse") < said.index("improved  better")
     assert "! broke  timeout: broke" in said
