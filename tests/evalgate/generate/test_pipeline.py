@@ -27,6 +27,7 @@ from schema.alignment import Permission
 from schema.case import case_to_json
 from schema.evaluator import ID, EvalType, Judge, Regex, Score, spec_to_yaml
 from tests.evalgate.generate.planted import MODE, Learner, noise, planted, seemingly_polite
+from tests.evalgate.generate.test_judging import tools
 from tests.evalgate.generate.test_search import promise
 from tests.tools.fake_openai import FakeOpenAI
 
@@ -70,8 +71,8 @@ def test_a_rule_is_written_measured_on_its_test_and_may_block(place: Place) -> N
 
 
 def test_noise_gives_no_evaluator(place: Place) -> None:
-    for seed in range(6):
-        outcome = generated(place, planted(36, noise, seed=seed), seed=seed)
+    for seed in range(4):
+        outcome = generated(place, planted(30, noise, seed=seed), seed=seed)
         assert outcome.chosen is None
         assert outcome.rule is not None
         assert outcome.rule.rejected
@@ -208,13 +209,13 @@ def write_dataset(folder: Path, cases: list[Case]) -> None:
 
 
 def test_the_command_shows_the_rule_its_chance_and_its_test(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_dataset(project, planted(50, promise))
+    write_dataset(project, planted(46, promise))
     assert run(["evals", "generate", "--dataset", "d"]) == 0
     told = capsys.readouterr().out
-    assert f"{MODE}: 25 bad and 25 good examples" in told
+    assert f"{MODE}: 23 bad and 23 good examples" in told
     assert "fails an output that" in told
     assert "with shuffled labels" in told
-    assert "0 of 11 good raise a false alarm" in told or "0 of 12 good raise a false alarm" in told
+    assert "0 of 10 good raise a false alarm" in told
     assert "permission block" in told
     spec = load_evaluator(project / "evals/evaluators/policy-hallucination.yaml").spec
     assert spec.coverage_target is None  # no file says which number the issue has
@@ -267,15 +268,16 @@ def half_spoken(is_bad: bool, rng: random.Random) -> str:  # noqa: FBT001 - as a
 
 
 def test_a_judge_is_tried_beside_a_weak_rule_and_kept_where_it_agrees_better(
-    project: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+    place: Place, fake: FakeOpenAI, tmp_path: Path
 ) -> None:
-    write_dataset(project, planted(110, half_spoken, seed=1))
-    models = ["--judge-model", "judge-1", "--judge-url", fake.base_url]
-    assert run(["evals", "generate", "--dataset", "d", "--json", "--dry-run", *models]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert 0.4 <= said["rule"]["mcc_held_out"] < 0.6
-    assert said["rule"]["fires_on"] == 'says "gladly"'
-    assert said["chosen"]["spec"]["eval_type"] == "llm_judge"
+    examples = choose_examples(planted(110, half_spoken, seed=1), MODE)
+    outcome = generate(examples, Request(place, AT, shuffles=39, dry_run=True), tools(fake, tmp_path))
+    assert outcome.rule is not None
+    assert outcome.rule.found is not None
+    assert (outcome.rule.found.words, outcome.rule.rejected) == ('says "gladly"', None)
+    assert 0.4 <= outcome.rule.held_out < 0.6
+    assert outcome.chosen is not None
+    assert outcome.chosen.spec.eval_type is EvalType.LLM_JUDGE
 
 
 def test_a_judge_without_gepa_is_told_what_to_install(
@@ -287,11 +289,10 @@ def test_a_judge_without_gepa_is_told_what_to_install(
     monkeypatch.setitem(sys.modules, "gepa", None)
     assert run(["evals", "generate", "--dataset", "d", "--judge-model", "m"]) == 2
     assert "pip install 'otel-evalgate[gepa,judge]'" in capsys.readouterr().err
-    assert run(["evals", "generate", "--dataset", "d", "--dry-run"]) == 0
 
 
 def test_nothing_found_exits_1_and_says_where_the_log_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_dataset(project, planted(40, noise, seed=4))
+    write_dataset(project, planted(24, noise, seed=4))
     assert run(["evals", "generate", "--dataset", "d"]) == 1
     told = capsys.readouterr().out
     assert "Nothing was written" in told

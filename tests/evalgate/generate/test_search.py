@@ -151,7 +151,7 @@ def spec_of(rule: Rule) -> EvaluatorSpec:
 
 
 def test_noise_is_mostly_told_from_a_pattern_before_the_test_is_looked_at() -> None:
-    examples = examples_of(20, noise, seed=8)
+    examples = examples_of(16, noise, seed=8)
     candidates = gather(examples)
     names = [e.cluster for e in examples]
     bad = np.array([e.bad for e in examples])
