@@ -113,7 +113,7 @@ def run_from_tests(
 def run_from_exit_code(ended: Ended, *, command: Sequence[str], name: str, run_id: str, times: tuple[str, str]) -> Run:
     """Return the run of a command that writes no results: one case, which passes with exit code 0."""
     evaluators = [EvaluatorUsed(COMMAND, "1", FAILED_COMMAND, threshold=1.0)]
-    rows = [_command_row(ended, command, explained_by_tests=False)]
+    rows = [_command_row(ended, command, explained_by_tests=None)]
     return _run(rows, evaluators, name=name, path=command[0], command=command, run_id=run_id, times=times)
 
 
@@ -157,9 +157,11 @@ def _attempt(number: int, tried: TestAttempt) -> Attempt:
     return Attempt(number, output, (Score(TESTS, float(passed), passed, reason),), duration_ms=duration_ms)
 
 
-def _command_row(ended: Ended, command: Sequence[str], *, explained_by_tests: bool) -> Result:
-    passed = ended.exit_code == 0 or explained_by_tests
-    words = f"the command ended with {ended.exit_code}" + ("" if passed else ", which no failing test explains")
+def _command_row(ended: Ended, command: Sequence[str], *, explained_by_tests: bool | None) -> Result:
+    """Return the case of the exit code; None: there are no tests that could explain it."""
+    passed = ended.exit_code == 0 or explained_by_tests is True
+    unexplained = not passed and explained_by_tests is not None
+    words = f"the command ended with {ended.exit_code}" + (", which no failing test explains" if unexplained else "")
     attempt = Attempt(
         1, Output(words), (Score(COMMAND, float(passed), passed, words),), duration_ms=round(ended.duration_s * 1000, 3)
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
 from evalgate.gate.compatible.report import as_float, mapping, number
+from schema.fields import json_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -96,11 +97,10 @@ def _refuse_flags(report: Report, asked: Thresholds) -> None:
 
 
 def _bench_checks(report: Report, baseline: Report | None, asked: Thresholds) -> Iterator[Check]:
-    before = {} if baseline is None else baseline.summary()
     for model, value in report.summary().items():
         now = mapping(value, f"the model {model!r}")
         yield from _model_checks(model, now, asked)
-        if baseline is not None and (then := before.get(model)):
+        if baseline is not None and (then := baseline.summary().get(model)):
             yield from _drops(model, now, mapping(then, f"the model {model!r} of the baseline"), asked.regression)
 
 
@@ -119,9 +119,8 @@ def _model_checks(model: str, now: Mapping[str, Any], asked: Thresholds) -> Iter
 
 
 def _drops(model: str, now: Mapping[str, Any], then: Mapping[str, Any], threshold: float) -> Iterator[Check]:
-    before = _averages(then, f"{model} of the baseline")
     for name, current in _averages(now, model).items():
-        if (baseline := before.get(name)) is not None:
+        if (baseline := _averages(then, f"{model} of the baseline").get(name)) is not None:
             new = number(current, f"{name!r} of {model!r}")
             old = number(baseline, f"{name!r} of {model!r} in the baseline")
             yield {
@@ -143,9 +142,9 @@ def _metric_checks(report: Report, baseline: Report | None, asked: Thresholds) -
         yield _reach({"type": "metric_threshold", "metric": name}, score, threshold)
     if baseline is None:
         return
-    before = mapping(baseline.summary().get("metric_averages", {}), "metric_averages of the baseline")
+    before = baseline.summary().get("metric_averages", {})  # looked at where there is something to compare
     for name, current in now.items():
-        if (old := before.get(name)) is not None:
+        if (old := mapping(before, "metric_averages of the baseline").get(name)) is not None:
             drop = as_float(old, f"the metric {name!r} of the baseline") - as_float(current, f"the metric {name!r}")
             yield {
                 "type": "regression",
@@ -162,10 +161,11 @@ def _item_checks(report: Report, baseline: Report, threshold: float) -> Iterator
     """Yield the items that dropped too far, of models that the summary names; those that held are no checks."""
     models = report.summary()
     before = _items(baseline)
-    for item_id, results in _items(report).items():
-        if (then := before.get(item_id)) is None:
+    for item_id, now in _items(report).items():
+        if item_id not in before:
             continue
-        for model, result in results.items():
+        then = mapping(before[item_id], f"the results of item {item_id!r} in the baseline")
+        for model, result in mapping(now, f"the results of item {item_id!r}").items():
             if model not in models:
                 continue
             old = _scores(then.get(model))
@@ -187,36 +187,61 @@ def _item_checks(report: Report, baseline: Report, threshold: float) -> Iterator
                     }
 
 
-def _items(report: Report) -> dict[Any, dict[str, Any]]:
-    """Return item id to results by model; an id that comes again is the last one, items without one are left out."""
+def _items(report: Report) -> dict[Any, Any]:
+    """Return item id to what stands as its results; an id that comes again is the last one, items without are left out.
+
+    Only what is compared is looked at more closely.
+    """
     items = report.content.get("items", [])
-    if not isinstance(items, (list, dict)):
+    if not isinstance(items, (list, dict, str)):
         raise BadInput(f"Invalid report format: the items of {report.path} must be a list")
     found = {}
     for item in items:
         fields = mapping(item, f"an item of {report.path}")
         item_id = fields.get("item_id")
-        if item_id and isinstance(item_id, (str, int, float)):
-            found[item_id] = mapping(fields.get("results", {}), f"the results of item {item_id!r}")
+        if item_id:
+            found[_key(item_id, f"an item_id of {report.path}")] = fields.get("results", {})
     return found
 
 
-def _scores(result: Any) -> dict[str, Any]:
+def _scores(result: Any) -> dict[Any, Any]:
     """Return dimension to score of an item that succeeded: {name: {score}}, {name: score} or [{dimension, score}]."""
-    if not isinstance(result, dict) or result.get("status") != "success":
+    if not result or mapping(result, "the result of an item").get("status") != "success":
         return {}
     scores = result.get("scores")
     if isinstance(scores, list):
         entries = [mapping(s, "a score of an item") for s in scores]
-        return {str(e["dimension"]): e.get("score", 0.0) for e in entries if e.get("dimension")}
+        named = [e for e in entries if e.get("dimension")]
+        return {_key(e["dimension"], "the dimension of a score"): e.get("score", 0.0) for e in named}
     if not isinstance(scores, dict):
         return {}
-    found = {name: s.get("score", 0.0) if isinstance(s, dict) else s for name, s in scores.items()}
-    return {n: s for n, s in found.items() if isinstance(scores[n], dict) or isinstance(s, (int, float))}
+    found: dict[Any, Any] = {}
+    for name, score in scores.items():
+        if isinstance(score, dict):
+            found[name] = score.get("score", 0.0)
+        elif isinstance(score, (int, float)):
+            found[name] = as_float(score, f"the score of {name!r}")
+    return found
+
+
+def _key(value: Any, what: str) -> Any:
+    if isinstance(value, (list, dict)):
+        raise BadInput(f"Invalid report format: {what} must be a text, not {json_name(value)}")
+    return value
 
 
 def _minus(old: Any, new: Any, what: str) -> float | None:
-    return None if old is None else number(old, f"{what} of the baseline") - number(new, what)
+    """Return a drop of an item; whole numbers beyond the floats are no drop, or no number."""
+    if old is None:
+        return None
+    for value in (old, new):
+        if not isinstance(value, (int, float)):
+            raise BadInput(f"Invalid report format: {what} must be a number, not {json_name(value)}")
+    try:
+        drop: float = old - new
+    except OverflowError:
+        raise BadInput(f"Invalid report format: {what} is beyond all numbers") from None
+    return as_float(drop, what) if drop > 0 else drop
 
 
 def _averages(model: Mapping[str, Any], name: str) -> dict[str, Any]:
