@@ -6,7 +6,7 @@ line into the dataset.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalgate.dataset.store import DATASETS, QUARANTINE, add_cases, check_name, read_cases
@@ -70,6 +70,8 @@ def promote_drafts(
 ) -> Change:
     """Move drafts into their dataset: those whose ids begin so, or all. The dataset is written first.
 
+    A draft asks what another case asks; both become one cluster, so that nobody counts them as two.
+
     Raises:
         BadInput: there is no such draft, or several begin so.
 
@@ -82,7 +84,14 @@ def promote_drafts(
     chosen = list(drafts) if everything else [_one(drafts, w) for w in wanted]
     if not chosen:
         raise BadInput("name the drafts to promote, or --all. List them: evalgate dataset promote NAME --list")
-    change = add_cases(name, chosen, criteria=None, at=at, root=root)
+    dataset = root / f"{check_name(name)}.jsonl"
+    clusters = {c.cluster for c in chosen}
+    twins = [
+        replace(c, cluster=c.case_id)
+        for c in (read_cases(dataset) if dataset.exists() else ())
+        if c.cluster is None and c.case_id in clusters
+    ]
+    change = add_cases(name, [*chosen, *twins], criteria=None, at=at, root=root)
     ids = {c.case_id for c in chosen}
     _write(quarantine_path(name, root), [c for c in drafts if c.case_id not in ids])
     return change

@@ -97,6 +97,7 @@ def test_drafts_lie_beside_the_dataset_until_they_are_promoted(
     assert evalgate(["dataset", "promote", "d", "case-ffff"]) == 2
     assert evalgate(["dataset", "promote", "d", draft[:12]]) == 0
     assert [c.case_id for c in load("d").cases] == sorted(["case-0", draft])
+    assert {c.cluster for c in load("d").cases} == {"case-0"}, "the same question is no independent evidence"
     assert not QUARANTINE.exists()
     capsys.readouterr()
     assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest"]) == 0
