@@ -14,6 +14,7 @@ from evalgate.gate.decide import decide
 from evalgate.gate.facts import look
 from evalgate.gate.git import file_at
 from evalgate.gate.policy import GatePolicy
+from evalgate.gate.report.model import is_file
 from evalgate.gate.report.payload import base_hash
 from evalgate.issues.store import ISSUES, read_issues
 from evalgate.provenance.link import Link, Standing
@@ -67,6 +68,8 @@ def _base_link(compared: Reference, dataset: str, root: Path) -> Found:
     kind, _, rest = compared.reference.partition(":")
     try:
         match kind:
+            case "file" | "run" if not is_file(root / rest):
+                return Found(None, Link("base", Standing.BROKEN, f"{rest} is not here, or is no file"))
             case "file":
                 base = read_baselines(root / rest)[dataset].base
             case "git":
@@ -93,7 +96,7 @@ def _again(payload: Mapping[str, Any], run: Run, base: Base | None, compared: Re
         issues = read_issues(root / ISSUES)
         moved = replace(run, dataset=replace(run.dataset, path=str(root / run.dataset.path)))
         again = decide(run, base, policy, issues, look(moved, compared.reference if compared else None))
-    except (BadInput, ValueError) as e:
+    except (BadInput, ValueError, OSError) as e:
         return Link("decision", Standing.BROKEN, f"it cannot be decided again: {e}")
     stated = (payload.get("status"), payload.get("exit_code"))
     if stated != (again.status, again.exit_code):

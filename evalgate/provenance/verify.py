@@ -24,7 +24,7 @@ from evalgate.errors import BadInput
 from evalgate.evaluators.files import evaluator_paths, read_evaluators
 from evalgate.files import read_text
 from evalgate.gate.baseline import read_baselines
-from evalgate.gate.report.model import source
+from evalgate.gate.report.model import is_file, source
 from evalgate.gate.report.payload import SCHEMA, checksum
 from evalgate.provenance.chains import chain_links
 from evalgate.provenance.decided import Reference, decision, measurements
@@ -69,7 +69,7 @@ def read_reports(path: Path) -> list[dict[str, Any]]:
         BadInput: it cannot be read, or is something else.
 
     """
-    if path.is_file() and path.stat().st_size > LARGEST_BYTES:
+    if is_file(path) and path.stat().st_size > LARGEST_BYTES:
         raise BadInput(f"{path} is larger than {LARGEST_BYTES} bytes: that is no report")
     try:
         value = json.loads(read_text(path), object_pairs_hook=_once, parse_constant=_refuse)
@@ -183,6 +183,8 @@ def _run(payload: Mapping[str, Any], sources: Stated, root: Path) -> tuple[list[
     if named is None:
         return [Link("run", Standing.BROKEN, "the report names no run file: it could not be read then")], None
     links = [_file("run", named, root)]
+    if not is_file(root / named.path):
+        return links, None
     try:
         _, run = load_run(str(root / named.path))
     except BadInput as e:
@@ -208,6 +210,8 @@ def _dataset(
         return [Link("dataset", Standing.ABSENT, told)], {}
     links = [_file("dataset", named, root)]
     path = root / named.path
+    if not is_file(path):
+        return links, {}
     if path.suffix != CASES:
         return [*links, Link("dataset", Standing.ABSENT, "tests of a project: there are no cases in a file")], {}
     try:
@@ -261,6 +265,8 @@ def _baseline(sources: Stated, root: Path) -> Iterator[Link]:
         yield Link("baseline", Standing.ABSENT, "the run was compared with no baseline file")
         return
     yield _file("baseline", named, root)
+    if not is_file(root / named.path):
+        return
     try:
         read_baselines(root / named.path)
     except BadInput as e:
@@ -278,6 +284,8 @@ def _chains(
         told = f"none were recorded; {count_of(traced, 'failing case')} came from a trace: evalgate dataset build"
         return [Link("chains", Standing.ABSENT, told)], {}
     links = [_file("chains", named, root)]
+    if not is_file(root / named.path):  # a pipe or a device would never end
+        return links, {}
     try:
         found = read_chains(root / named.path)
     except BadInput as e:

@@ -123,14 +123,22 @@ def lasting(path: Path, run: Run) -> Path:
     return own if same and now and same.sha256 == now.sha256 else path
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a path is a file, also where it is no path at all; a pipe and a device never end, and are none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long; a null byte
+        return False
+
+
 def source(path: Path) -> Source | None:
     """Return a file with the hash of its bytes, None where it cannot be read, or is a device or a pipe."""
     try:
-        if not path.is_file():
+        if not is_file(path):
             return None
         with path.open("rb") as file:
             return Source(str(path), hashlib.file_digest(file, "sha256").hexdigest())
-    except (OSError, ValueError):  # a path with a null byte
+    except OSError:
         return None
 
 
@@ -138,7 +146,7 @@ def case_lines(path: Path, wanted: Collection[str]) -> dict[str, int]:
     """Return the line of each wanted case in a dataset's file; none where the file is not what it was."""
     found: dict[str, int] = {}
     try:
-        if not wanted or path.suffix != ".jsonl" or not path.is_file() or path.stat().st_size > LARGEST_BYTES:
+        if not wanted or path.suffix != ".jsonl" or not is_file(path) or path.stat().st_size > LARGEST_BYTES:
             return found
         with path.open(encoding="utf-8") as file:
             for number, text in enumerate(file, 1):
@@ -163,7 +171,7 @@ def _case_id(text: str) -> str | None:
 
 def _chains(path: Path, wanted: Collection[str]) -> dict[str, Chain]:
     try:
-        return {i: chain for i, (chain, _) in read_chains(path).items() if i in wanted} if path.is_file() else {}
+        return {i: chain for i, (chain, _) in read_chains(path).items() if i in wanted} if is_file(path) else {}
     except (BadInput, OSError):
         return {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -221,7 +222,7 @@ def test_a_file_that_is_gone_is_named(judged: Path, name: str) -> None:
     ("reference", "link", "words"),
     [
         ("run:.evalgate/runs/20261121T090000Z-ab12cd.json", "base", "is another base now"),
-        ("run:absent.json", "base", "there is no run"),
+        ("run:absent.json", "base", "absent.json is not here, or is no file"),
         ("mail:ann", "base", "is no place of a base"),
     ],
 )
@@ -366,6 +367,27 @@ def test_the_command_says_it_in_exit_codes(judged: Path, capsys: pytest.CaptureF
     assert "is no report of the gate: its schema is 'evalgate/baseline/2'" in capsys.readouterr().err
     assert evalgate(["provenance", "verify", "absent.json"]) == 2
     assert "cannot read absent.json" in capsys.readouterr().err
+
+
+def test_a_report_is_verified_from_another_folder(
+    judged: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert evalgate(["provenance", "verify", str(judged / REPORT), "--root", str(judged)]) == 0
+    assert evalgate(["provenance", "verify", str(judged / REPORT)]) == 1
+
+
+@pytest.mark.parametrize("path", ["pipe.jsonl", "/dev/zero", "evals", "a\x00b", "x" * 5000])
+def test_a_report_can_name_any_path_and_none_is_waited_for(judged: Path, path: str) -> None:
+    os.mkfifo("pipe.jsonl")
+
+    def point_elsewhere(payload: dict[str, Any]) -> None:
+        for name in ("run", "dataset", "baseline", "chains"):
+            payload["sources"][name]["path"] = path
+        payload["sources"]["base"]["reference"] = f"file:{path}"
+
+    change_report(point_elsewhere)
+    assert {"run", "dataset", "baseline", "chains", "base"} <= broken().keys()
 
 
 def test_a_report_is_read_strictly(judged: Path) -> None:
