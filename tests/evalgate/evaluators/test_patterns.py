@@ -33,7 +33,6 @@ def search() -> Iterator[PatternSearch]:
     "rule",
     [
         {"type": "regex", "pattern": r"^(a+)+$"},
-        {"type": "not_regex", "pattern": r"^(a|aa)+$"},
         {"type": "regex", "pattern": r"^(?x: ( a+ ) +)$"},
         {"type": "tool_called", "name": "t", "argument_patterns": {"x": r"^(a+)+$"}},
         {
@@ -59,12 +58,12 @@ def test_a_pattern_that_explodes_is_an_error_soon_and_the_next_case_is_judged(
 def test_a_schema_with_a_pattern_that_explodes_is_an_error() -> None:
     schema = {"type": "object", "patternProperties": {"^(a+)+$": {"type": "string"}}}
     spec = parse_evaluator({"id": "e", "failure_mode": "m", "rule": {"type": "json_schema", "schema": schema}})
-    search = PatternSearch(schema_deadline_s=1.0)
+    search = PatternSearch(schema_deadline_s=0.5)
     evaluator = RuleEvaluator(spec, Engines(search))
     assert isinstance(evaluator(CASE, Output('{"aa": "x"}')), Score)
     answer = evaluator(CASE, Output(f'{{"{HOSTILE}": 1}}'))
     assert isinstance(answer, EvaluatorError)
-    assert "no answer within 1 s" in answer.message
+    assert "no answer within 0.5 s" in answer.message
     search.close()
 
 
