@@ -6,10 +6,7 @@ It is the npm package below (Mozilla Public License 2.0; its own licence file st
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import hashlib
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -18,7 +15,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.tools.fetch_chserver import FETCH_TIMEOUT_S, Unavailable, _npm, cache_dir
+from tests.tools.fetch_chserver import Unavailable, cache_dir, pack
 
 PACKAGE = "axe-core"
 VERSION = "4.14.1"
@@ -40,26 +37,10 @@ def axe() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not all((folder / name).exists() for name in WANTED):
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                for name, content in _unpack(_pack(Path(work))).items():
+                for name, content in _unpack(pack(Path(work), PACKAGE, VERSION, TARBALL_SHA512)).items():
                     (Path(work) / name).write_bytes(content)
                     (Path(work) / name).rename(folder / name)
     return folder / WANTED[0]
-
-
-def _pack(work: Path) -> Path:
-    command = [*_npm(), "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--pack-destination", str(work)]
-    try:
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as e:
-        raise Unavailable(f"npm could not fetch {PACKAGE}@{VERSION}: {e}") from None
-    tarballs = list(work.glob("*.tgz"))
-    if done.returncode or len(tarballs) != 1:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Unavailable(f"npm could not fetch {PACKAGE}@{VERSION} (exit {done.returncode}): {last}")
-    found = base64.b64encode(hashlib.sha512(tarballs[0].read_bytes()).digest()).decode()
-    if found != TARBALL_SHA512:
-        raise Unavailable(f"{PACKAGE}@{VERSION} has sha512 {found}, not {TARBALL_SHA512}: not used")
-    return tarballs[0]
 
 
 def _unpack(tarball: Path) -> dict[str, bytes]:

@@ -63,24 +63,30 @@ def library() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target.exists() and target.stat().st_size == LIBRARY_BYTES):
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                _unpack(_pack(Path(work)), Path(work) / "libchdb.so").rename(target)
+                _unpack(pack(Path(work), PACKAGE, VERSION, TARBALL_SHA512), Path(work) / "libchdb.so").rename(target)
     return target
 
 
-def _pack(work: Path) -> Path:
-    command = [*_npm(), "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--pack-destination", str(work)]
+def pack(work: Path, package: str, version: str, sha512: str) -> Path:
+    """Return the tarball of an npm package, fetched into a folder and checked.
+
+    Raises:
+        Unavailable: it cannot be fetched, or what came is not what is pinned.
+
+    """
+    command = [*_npm(), "pack", f"{package}@{version}", "--ignore-scripts", "--pack-destination", str(work)]
     try:
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as e:
-        raise Unavailable(f"npm could not fetch {PACKAGE}@{VERSION}: {e}") from None
+        raise Unavailable(f"npm could not fetch {package}@{version}: {e}") from None
     tarballs = list(work.glob("*.tgz"))
     if done.returncode or len(tarballs) != 1:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Unavailable(f"npm could not fetch {PACKAGE}@{VERSION} (exit {done.returncode}): {last}")
+        raise Unavailable(f"npm could not fetch {package}@{version} (exit {done.returncode}): {last}")
     with tarballs[0].open("rb") as f:
         found = base64.b64encode(hashlib.file_digest(f, "sha512").digest()).decode()
-    if found != TARBALL_SHA512:
-        raise Unavailable(f"{PACKAGE}@{VERSION} has sha512 {found}, not {TARBALL_SHA512}: not used")
+    if found != sha512:
+        raise Unavailable(f"{package}@{version} has sha512 {found}, not {sha512}: not used")
     return tarballs[0]
 
 
