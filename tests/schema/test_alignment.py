@@ -350,3 +350,15 @@ def test_in_sessions_the_bound_holds_that_would_not_if_each_label_counted() -> N
             holds[counted] += chance[tp, tn] * (low is not None and low <= 0.5)
     assert holds[True] > 0.93
     assert holds[False] < 0.8
+
+
+def test_the_interval_holds_the_mcc_and_a_right_verdict_more_never_lowers_the_bound() -> None:
+    for bad, good in product(range(1, 5), range(1, 5)):
+        low = tables(bad, good)
+        assert (np.diff(low, axis=0) > -1e-3).all()
+        assert (np.diff(low, axis=1) > -1e-3).all()
+        for tp, tn in product(range(bad + 1), range(good + 1)):
+            found = Confusion(tp, good - tn, bad - tp, tn)
+            interval = found.mcc_interval(0.9)
+            assert interval is not None
+            assert found.mcc is None or interval[0] <= found.mcc + 1e-9 <= interval[1] + 2e-9

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,6 @@ from tests.tools.fake_openai import FakeOpenAI, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from schema.case import Case
     from schema.run import Run
@@ -222,3 +223,12 @@ def test_permission_is_what_the_gates_file_asks_for(project: Path, evalgate: Com
     (project / "evals/gate.yaml").write_text("policy: {permission: {min_label: 10}}\n", "utf-8")
     code, _, err = evalgate("evals", "align", "-d", "gold")
     assert (code, "min_label" in err) == (2, True)
+
+
+def test_the_page_names_options_that_exist(evalgate: Command) -> None:
+    page = (Path(__file__).parents[3] / "docs/alignment.md").read_text("utf-8")
+    commands = (("evals", "align"), ("evals", "coverage"), ("evals", "prune"), ("issues", "list"), ("issues", "export"))
+    known = "".join(evalgate(*command, "--help")[1] for command in commands)
+    named = set(re.findall(r"--[a-z][a-z-]+", page))
+    assert len(named) > 12
+    assert named <= set(re.findall(r"--[a-z][a-z-]+", known))
