@@ -20,7 +20,7 @@ from evalgate.run.store import load_run, save_run
 from schema.case import parse_case
 from schema.evaluator import EvaluatorError, EvaluatorSpec, Score, parse_evaluator
 from schema.run import ErrorKind, Output, RunError, parse_run, run_to_json, summarise
-from tests.evalgate.builders import result, run_of
+from tests.evalgate.builders import attempt, result, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +123,32 @@ def test_a_run_survives_its_file(verdicts: list[bool | ErrorKind | None]) -> Non
     assert parse_run(document) == run
     summary = document["summary"]
     assert summary["total"] == summary["passed"] + summary["failed"] + summary["errors"] + summary["unscored"]
+
+
+VERDICTS = st.lists(st.sampled_from([True, False, None, ErrorKind.TIMEOUT]), min_size=1, max_size=5)
+
+
+@given(st.lists(VERDICTS, max_size=6))
+def test_attempts_survive_their_file_and_derive_one_verdict(cases: list[list[bool | ErrorKind | None]]) -> None:
+    results = [
+        result(
+            f"c{i}",
+            attempts=[
+                attempt(n, error=v) if isinstance(v, ErrorKind) else attempt(n, passed=v) for n, v in enumerate(said, 1)
+            ],
+        )
+        for i, said in enumerate(cases)
+    ]
+    document = json.loads(json.dumps(run_to_json(run_of(results))))
+    found = parse_run(document).results
+    assert found == tuple(results)
+    for said, one in zip(cases, found, strict=True):
+        yes, no = said.count(True), said.count(False)
+        assert one.passed is (None if yes + no == 0 else yes > no)
+        assert one.flaky is (yes > 0 and no > 0)
+        assert (one.error is not None) is (yes + no == 0 and ErrorKind.TIMEOUT in said)
+        assert one.passed_by(("e",)) is one.passed
+    assert document["summary"]["attempts"]["total"] == sum(map(len, cases))
 
 
 def test_a_file_that_claims_a_pass_without_scores_is_not_believed() -> None:
