@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -107,9 +108,13 @@ def generate(
         dry_run=dry_run,
     )
     with _bars(terminal, quiet=json) as bar:
-        judges = _judges(
-            models, method, reflection_model, place, concurrency, max_minutes, seed, len(examples.items), bar
-        )
+        judges = None
+        if models.judge_model is not None:
+            judges = functools.cache(
+                lambda: _judges(
+                    models, reflection_model, place, concurrency, max_minutes, seed, len(examples.items), bar
+                )
+            )
         try:
             outcome = run(examples, request, judges, step=bar("searching a rule", request.shuffles))
         except KeyboardInterrupt:
@@ -183,7 +188,6 @@ def _export_issues(known: Known) -> None:
 
 def _judges(  # noqa: PLR0917 - what was said on the command line
     options: ModelOptions,
-    method: str,
     reflection_model: str | None,
     place: Place,
     concurrency: int,
@@ -191,10 +195,13 @@ def _judges(  # noqa: PLR0917 - what was said on the command line
     seed: int,
     examples: int,
     bar: Bar,
-) -> JudgeTools | None:
-    """Return what a judge needs; None where no model is named."""
-    if options.judge_model is None or method == "rule":
-        return None
+) -> JudgeTools:
+    """Return what a judge needs.
+
+    Raises:
+        BadInput: no key, an extra that is not installed, or too small a budget.
+
+    """
     try:
         from evalgate.generate.judging import JudgeTools, Limits, shares  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as e:

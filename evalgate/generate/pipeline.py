@@ -7,11 +7,13 @@ examples ─▶ split ─▶ rule search ──promising──▶ test ──hol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evalgate.align.labelled import Chosen, Labelled
 from evalgate.align.store import append_measurement
+from evalgate.errors import BadInput
 from evalgate.evaluators.load import load_evaluator
 from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.files import to_json_line, write_atomic
@@ -27,14 +29,14 @@ from schema.evaluator import RULE_TYPES, EvalType, Score
 from schema.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from evalgate.generate.examples import Example, Examples
     from evalgate.generate.judging import JudgeTools
     from evalgate.generate.outcome import JudgeAttempt
     from schema.alignment import Confusion
     from schema.evaluator import EvaluatorSpec
 
+Judges = Callable[[], "JudgeTools"]
+"""Opens the models; the same each time. Raises BadInput where something is missing."""
 LEAST_FOR_RULE = 6
 """Labels of each class without which nothing can be held out: three to search in, three to test."""
 WORTH_A_JUDGE = 0.1
@@ -46,13 +48,14 @@ LEAST_FOR_JUDGE = 10
 def generate(
     examples: Examples,
     request: Request,
-    judges: JudgeTools | None = None,
+    judges: Judges | None = None,
     *,
     step: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Return what was generated; files are written unless the request says otherwise.
 
-    `judges` None: there is no model, so rules alone are tried. `step` is called after each shuffle of the labels.
+    `judges` is called when a judge is first wanted; None: no model is named, so rules alone are tried. `step` is called
+    after each shuffle of the labels.
 
     Raises:
         BadInput: a file that is there cannot be read, or no place can be written.
@@ -133,7 +136,7 @@ def _try_judge(  # noqa: PLR0917 - what one attempt needs
     split: Split,
     request: Request,
     before: EvaluatorSpec | None,
-    judges: JudgeTools | None,
+    judges: Judges | None,
     rule: RuleAttempt | None,
 ) -> tuple[JudgeAttempt | None, list[str]]:
     """Return the attempt, or why there was none."""
@@ -144,10 +147,16 @@ def _try_judge(  # noqa: PLR0917 - what one attempt needs
     lacking = [max(0, LEAST_FOR_JUDGE - n) for n in (examples.bad, examples.good)]
     if any(lacking):
         return None, [f"a judge needs {lacking[0]} more bad and {lacking[1]} more good labels"]
+    try:
+        tools = judges()
+    except BadInput as e:  # no key, no extra, too small a budget: a rule may do without
+        if request.method is Method.JUDGE:
+            raise
+        return None, [f"no judge was tried: {e}"]
     from evalgate.generate.judging import optimise_judge  # noqa: PLC0415 - loads gepa
 
     attempt = optimise_judge(
-        examples, split, judges, lambda body, words: build_spec(body, words, examples, request, before)
+        examples, split, tools, lambda body, words: build_spec(body, words, examples, request, before)
     )
     if attempt.measured is not None:
         attempt = replace(attempt, measured=_with_mcc(attempt.measured))
@@ -174,15 +183,17 @@ def _with_mcc(measured: Measured) -> Measured:
     return replace(measured, spec=replace(measured.spec, mcc_score=None if mcc is None else round(mcc, 4)))
 
 
-def _measure_before(
-    before: EvaluatorSpec, split: Split, judges: JudgeTools | None, request: Request
-) -> Confusion | None:
+def _measure_before(before: EvaluatorSpec, split: Split, judges: Judges | None, request: Request) -> Confusion | None:
     """Return what the evaluator before says of the same test; None where no model can be asked."""
     if isinstance(before.body, RULE_TYPES):
         return confusion_of(judge_all(load_evaluator(request.place.file), split.test))
     if judges is None or before.eval_type is not EvalType.LLM_JUDGE:
         return None
-    return confusion_of(judge_all(judges.evaluator(before), split.test, workers=judges.workers))
+    try:
+        tools = judges()
+    except BadInput:
+        return None
+    return confusion_of(judge_all(tools.evaluator(before), split.test, workers=tools.workers))
 
 
 def _measurement(chosen: Measured, examples: Examples, request: Request, judge: JudgeAttempt | None) -> Measurement:

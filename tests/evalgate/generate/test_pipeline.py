@@ -249,7 +249,7 @@ def test_the_command_makes_a_judge_where_no_rule_holds(
         (["--issue", "7", "--failure-mode", "x"], "say the same"),
         (["--method", "magic"], "auto, rule, judge"),
         (
-            ["--judge-model", "m", "--judge-url", "http://127.0.0.1:1/v1", "--max-calls", "5"],
+            ["--judge-model", "m", "--judge-url", "http://127.0.0.1:1/v1", "--max-calls", "5", "--method", "judge"],
             "--max-calls 5 is too little",
         ),
     ],
@@ -271,7 +271,7 @@ def test_a_judge_is_tried_beside_a_weak_rule_and_kept_where_it_agrees_better(
     place: Place, fake: FakeOpenAI, tmp_path: Path
 ) -> None:
     examples = choose_examples(planted(110, half_spoken, seed=1), MODE)
-    outcome = generate(examples, Request(place, AT, shuffles=39, dry_run=True), tools(fake, tmp_path))
+    outcome = generate(examples, Request(place, AT, shuffles=39, dry_run=True), lambda: tools(fake, tmp_path))
     assert outcome.rule is not None
     assert outcome.rule.found is not None
     assert (outcome.rule.found.words, outcome.rule.rejected) == ('says "gladly"', None)
@@ -287,14 +287,18 @@ def test_a_judge_without_gepa_is_told_what_to_install(
     for name in [n for n in sys.modules if n.startswith(("gepa", "evalgate.generate.judging", "evalgate.generate.ad"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "gepa", None)
-    assert run(["evals", "generate", "--dataset", "d", "--judge-model", "m"]) == 2
+    assert run(["evals", "generate", "--dataset", "d", "--method", "judge", "--judge-model", "m"]) == 2
     assert "pip install 'otel-evalgate[gepa,judge]'" in capsys.readouterr().err
 
 
-def test_nothing_found_exits_1_and_says_where_the_log_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_cannot_be_asked_is_told_after_the_rule_was_tried(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     write_dataset(project, planted(24, noise, seed=4))
-    assert run(["evals", "generate", "--dataset", "d"]) == 1
+    assert run(["evals", "generate", "--dataset", "d", "--judge-model", "m"]) == 1
     told = capsys.readouterr().out
+    assert "no judge was tried: api.openai.com wants a key" in told
     assert "Nothing was written" in told
     assert "considered.jsonl" in told
 
