@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalgate.errors import BadInput
+from evalgate.files import read_json
 from evalgate.gate.base import base_of
 from evalgate.gate.baseline import (
     BASELINE,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from evalgate.gate.git import Tree
     from schema.run import Run
 
+LAST_REPORT = "last-report.json"
+"""What the last gate said, whatever it was."""
 LISTED = 10
 """So many names stand in a message."""
 OWN_FILES = (Path(".evalgate"),)
@@ -57,6 +60,9 @@ def accept(
         list[str] | None,
         typer.Option("--run", help="A run: 'latest', its id, or a .json file; may be repeated.  [default: latest]"),
     ] = None,
+    last_gate: Annotated[
+        bool, typer.Option("--last-gate", help="All runs that the last gate judged, one of each dataset.")
+    ] = False,
     by: Annotated[str | None, typer.Option(help="Who accepts.  [default: git's user.name]", show_default=False)] = None,
     reason: Annotated[str | None, typer.Option(help="Why, for those who read the file later.")] = None,
     accept_regressions: Annotated[
@@ -77,7 +83,9 @@ def accept(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     who = by or user_of(Path.cwd())
     accepted: dict[str, Accepted] = {}
-    for reference in run or [LATEST]:
+    if last_gate and run:
+        raise BadInput("give --run or --last-gate, not both")
+    for reference in last_judged() if last_gate else run or [LATEST]:
         path, found = load_run(reference)
         name = found.dataset.name
         if name in accepted:
@@ -133,8 +141,6 @@ def verify(*, baseline: File = BASELINE, json: Json = False) -> None:
     found = read_baselines(_existing(baseline))
     dirty = sorted(n for n, a in found.items() if a.source.dirty)
     if json:
-        from evalgate.files import read_json  # noqa: PLC0415 - for the checksum alone
-
         checksum = checksum_of(read_json(baseline))
         Terminal().emit({"path": str(baseline), "intact": True, "checksum": checksum, "dirty": dirty})
         return
@@ -148,6 +154,23 @@ def remove(*, dataset: Annotated[str, typer.Argument(help="A dataset's name.")],
     """Forget the accepted state of one dataset, such as one that is gone."""
     remove_from_baseline(_existing(baseline), dataset)
     Terminal().say(f"{one_line(dataset)} is no longer in {baseline}; commit it")
+
+
+def last_judged(report: Path = OWN_FILES[0] / LAST_REPORT) -> list[str]:
+    """Return the files of the runs that the last gate judged.
+
+    Raises:
+        BadInput: there was none, or it judged nothing.
+
+    """
+    if not report.is_file():
+        raise BadInput(f"there is no {report}: no gate has judged anything here. Run one: evalgate gate")
+    document = read_json(report)
+    try:
+        gates = document.get("gates", [document])
+        return [str(gate["run"]["path"]) for gate in gates]
+    except (AttributeError, KeyError, TypeError):
+        raise BadInput(f"the last gate judged nothing ({report}). Name a run: --run") from None
 
 
 def losses_of(run: Run, base: Base) -> list[str]:

@@ -88,7 +88,10 @@ def parse_baselines(text: str, where: str) -> dict[str, Accepted]:
         found = {name: _parse(value) for name, value in fields.mapping("datasets").items()}
         fields.close()
     except ValueError as e:
-        raise BadInput(f"{where} is not a baseline: {e}. Write one: evalgate baseline accept") from None
+        words = str(e).removesuffix(".")
+        raise BadInput(
+            f"{where} is not a baseline: {words}. Remove the file and accept runs anew: evalgate baseline accept"
+        ) from None
     if stated != (actual := checksum_of(document)):
         raise BadInput(
             f"{where} is not as it was written: its checksum is {actual}, the file says {stated}. "

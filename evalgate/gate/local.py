@@ -176,14 +176,15 @@ def _runs(call: Call, settings: GateSettings, file: Path | None, outputs: Output
         raise BadInput("give COMMAND or --run, not both: one says what to run, the other what has been run")
     if call.command:
         results = call.results or results_of(call.command)
-        yield _command_run(call.command, results, call, settings, outputs)
+        yield _command_run(call.command, results, call=call, settings=settings, file=file, outputs=outputs)
     elif call.run is not None:
         yield _loaded(call.run)
     elif call.results is not None:
         yield _results_run(call.results, None, (), call=call, settings=settings, began=datetime.now(UTC))
     elif settings.command or settings.runs:
         if settings.command:
-            yield _command_run(settings.command, settings.results_path, call, settings, outputs)
+            results = settings.results_path
+            yield _command_run(settings.command, results, call=call, settings=settings, file=file, outputs=outputs)
         for wanted in settings.runs:
             yield _dataset_run(wanted, file)
     else:
@@ -198,7 +199,13 @@ def _loaded(reference: str) -> tuple[Path, Run]:
 
 
 def _command_run(
-    command: Sequence[str], results: Path | None, call: Call, settings: GateSettings, outputs: Outputs
+    command: Sequence[str],
+    results: Path | None,
+    *,
+    call: Call,
+    settings: GateSettings,
+    file: Path | None,
+    outputs: Outputs,
 ) -> tuple[Path, Run]:
     began = datetime.now(UTC)
     before = None if results is None else state_of(results)
@@ -209,11 +216,17 @@ def _command_run(
     )
     if results is None:
         times = (began.isoformat(), datetime.now(UTC).isoformat())
-        run = run_from_exit_code(ended, command=command, name=settings.name, run_id=new_run_id(began), times=times)
+        place = command[0] if call.command or file is None else str(file)
+        run = run_from_exit_code(
+            ended, command=command, name=settings.name, path=place, run_id=new_run_id(began), times=times
+        )
         return save_run(run), run
     refuse_stale(results, before, ended)
     if results.suffix == ".json":
-        return load_run(str(results))
+        path, run = load_run(str(results))
+        if ended.exit_code != 0 and all(r.passed is not False and r.error is None for r in run.results):
+            raise BadInput(f"the command ended with {ended.exit_code}, and {results} shows nothing that failed")
+        return path, run
     return _results_run(results, ended, command, call=call, settings=settings, began=began)
 
 

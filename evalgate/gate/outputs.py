@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
 from evalgate.files import write_atomic
+from evalgate.gate.accept import LAST_REPORT
 from evalgate.gate.decision import Status
 from evalgate.gate.report import (
     Kind,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 STDOUT = "-"
 ROOT = Path(".evalgate")
 GATES = "gate"
-LAST_REPORT = "last-report.json"
 KEPT_GATES = 50
 SUITE_SCHEMA = "evalgate/gate-suite/2"
 GATE_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+")

@@ -110,11 +110,16 @@ def run_from_tests(
     return _run(rows, evaluators, name=name, path=str(results), command=command, run_id=run_id, times=times)
 
 
-def run_from_exit_code(ended: Ended, *, command: Sequence[str], name: str, run_id: str, times: tuple[str, str]) -> Run:
-    """Return the run of a command that writes no results: one case, which passes with exit code 0."""
+def run_from_exit_code(
+    ended: Ended, *, command: Sequence[str], name: str, path: str, run_id: str, times: tuple[str, str]
+) -> Run:
+    """Return the run of a command that writes no results: one case, which passes with exit code 0.
+
+    `path` is the file that a reader is pointed to.
+    """
     evaluators = [EvaluatorUsed(COMMAND, "1", FAILED_COMMAND, threshold=1.0)]
     rows = [_command_row(ended, command, explained_by_tests=None)]
-    return _run(rows, evaluators, name=name, path=command[0], command=command, run_id=run_id, times=times)
+    return _run(rows, evaluators, name=name, path=path, command=command, run_id=run_id, times=times)
 
 
 def _run(

@@ -185,6 +185,18 @@ def test_two_runs_of_one_dataset_at_once_are_refused(repository: Path, evalgate:
     assert "two of these runs are of the dataset 'd'" in evalgate("baseline", "accept", "--run", "r1", "--run", "r2")[2]
 
 
+def test_what_the_last_gate_judged_is_accepted(repository: Path, evalgate: Any) -> None:
+    assert "no gate has judged anything here" in evalgate("baseline", "accept", "--last-gate")[2]
+    evalgate("gate")
+    assert "the last gate judged nothing" in evalgate("baseline", "accept", "--last-gate")[2]
+    made(result("a"))
+    evalgate("gate")
+    made(result("b"), name="other", run_id="r2")
+    assert evalgate("baseline", "accept", "--last-gate")[0] == 0
+    assert list(read_baselines(BASELINE)) == ["d"]
+    assert "not both" in evalgate("baseline", "accept", "--last-gate", "--run", "r2")[2]
+
+
 def written(tmp_path: Path) -> Path:
     path = tmp_path / "baseline.json"
     write_baselines(path, {"d": Accepted(base_of(run_of([result("a")]), "2026-11-20T09:00:00+00:00"), SOURCE)})

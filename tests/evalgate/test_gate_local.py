@@ -113,6 +113,22 @@ def test_results_that_the_command_did_not_write_are_refused(evalgate: Any) -> No
     assert evalgate("gate", "--results", "results.xml")[0] == 0  # asked for as it is
 
 
+def test_a_command_may_write_a_run(evalgate: Any) -> None:
+    written = save_run(run_of([result("a"), result("b")]))
+    copy = "import shutil, sys; shutil.copyfile(sys.argv[1], 'run.json'); sys.exit(int(sys.argv[2]))"
+
+    def gate(code: int) -> Any:
+        command = (sys.executable, "-c", copy, str(written), str(code))
+        return evalgate("gate", "--results", "run.json", "--", *command)
+
+    assert gate(0)[0] == 0
+    code, _, err = gate(1)
+    assert code == 2
+    assert "the command ended with 1, and run.json shows nothing that failed" in err
+    save_run(run_of([result("a"), result("b", passed=False)]))
+    assert gate(1)[0] == 1
+
+
 def test_stdout_is_for_the_document_where_one_is_asked_for(evalgate: Any) -> None:
     code, out, err = evalgate("gate", "--json", "--results", "results.xml", "--", *suite(0, "a"))
     assert code == 0
@@ -132,6 +148,8 @@ def test_gate_yaml_says_what_is_run(project: Path, evalgate: Any) -> None:
     assert code == 0, out
     assert out.count("GATE PASSED") == 4  # first and last line, of tests and of the dataset
     assert [g["dataset"]["name"] for g in last_report()["gates"]] == ["unit", "d"]
+    assert evalgate("baseline", "accept", "--no-git", "--last-gate")[0] == 0
+    assert list(json.loads(Path("evals/baseline.json").read_text())["datasets"]) == ["d", "unit"]
 
 
 def test_a_dataset_of_gate_yaml_that_fails_stops_the_gate(

@@ -188,7 +188,9 @@ def test_no_tests_prove_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("exit_code", "passed"), [(0, True), (3, False), (-9, False)])
 def test_a_command_without_results_is_one_case(exit_code: int, *, passed: bool) -> None:
-    run = run_from_exit_code(Ended(exit_code, 1.0), command=("make",), name="tests", run_id="r", times=("a", "b"))
+    run = run_from_exit_code(
+        Ended(exit_code, 1.0), command=("make",), name="tests", path="p", run_id="r", times=("a", "b")
+    )
     assert [(r.case_id, r.passed) for r in run.results] == [(EXIT_CODE, passed)]
 
 
