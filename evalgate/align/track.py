@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from evalgate.align.labelled import Chosen, Partial, choose
@@ -16,7 +16,7 @@ from evalgate.align.measure import (
 )
 from evalgate.align.store import ALIGNMENT, append_measurement, made_from, read_measurements
 from evalgate.evaluators.judge import JudgeEvaluator
-from schema.alignment import DEFAULT_POLICY, Split, drop_of, grant
+from schema.alignment import DEFAULT_POLICY, Permission, Split, drop_of, grant
 from schema.evaluator import EvaluatorError
 
 if TYPE_CHECKING:
@@ -65,27 +65,23 @@ class Aligned:
     grant: Grant
     """By the measurement that counts now: this one, or the one before where this one is not kept."""
     new: Measurement | None = None
-    """On labels that came since its first measurement."""
+    """On labels that came since the measurement that new ones are compared with."""
     drop: Drop | None = None
-    earlier: tuple[Measurement, ...] = ()
-    """Of this version, the oldest first."""
+    new_labels: int = 0
+    """Labels that came since its first measurement."""
+    first_labels: int = 0
+    """Labels that its first measurement rests on."""
     is_kept: bool = False
     """Whether something was written."""
     problem: str | None = None
     """Why there is no measurement, in words."""
 
     @property
-    def new_labels(self) -> int:
-        """Labels of this failure mode since the first measurement."""
-        return self.new.confusion.n if self.new else 0
-
-    @property
     def wants_generating(self) -> bool:
         """Whether enough labels came to generate the evaluator anew."""
-        if self.spec.generated is None or not self.earlier:
+        if self.spec.generated is None or not self.first_labels:
             return False
-        first = self.earlier[0].confusion.n
-        return self.new_labels >= MANY_NEW or (first > 0 and self.new_labels / first >= MANY_NEW_SHARE)
+        return self.new_labels >= MANY_NEW or self.new_labels / self.first_labels >= MANY_NEW_SHARE
 
 
 def align(
@@ -112,7 +108,7 @@ def align(
             mcc_score=spec.mcc_score,
             policy=how.policy,
         )
-        return Aligned(spec, chosen, judged, measurement, given, earlier=earlier, problem=problem)
+        return Aligned(spec, chosen, judged, measurement, given, problem=problem)
 
     if problem := _problem(spec, chosen, judged):
         return found(None, problem)
@@ -130,11 +126,18 @@ def align(
         if how.injection
         else None,
     )
-    new = _on_new_labels(evaluator, judged, earlier, now)
-    drop = drop_of(earlier[0].confusion, new.confusion, (earlier[0].weight, new.weight)) if new and earlier else None
+    reference = reference_of(earlier, how.policy)
+    new = _on_new_labels(evaluator, judged, reference, now)
+    drop = drop_of(reference.confusion, new.confusion, (reference.weight, new.weight)) if new and reference else None
     kept = [append_measurement(m, how.folder) for m in (measurement, new) if m and how.keep]
-    base = found(measurement)
-    return Aligned(spec, chosen, judged, measurement, base.grant, new, drop, earlier, is_kept=any(kept))
+    return replace(
+        found(measurement),
+        new=new,
+        drop=drop,
+        new_labels=len(_since(judged, earlier[0] if earlier else None)),
+        first_labels=earlier[0].confusion.n if earlier else 0,
+        is_kept=any(kept),
+    )
 
 
 def choose_for(spec: EvaluatorSpec, cases: Sequence[Case], how: HowToAlign) -> Chosen:
@@ -151,17 +154,31 @@ def steps_of(evaluator: Evaluator, cases: Sequence[Case], how: HowToAlign) -> in
     return count + (count if how.consistency else 0) + (attacks_of(count) if how.injection else 0)
 
 
+def reference_of(earlier: Sequence[Measurement], policy: PermissionPolicy) -> Measurement | None:
+    """Return the measurement that new labels are compared with: the first that permits to block, else the first.
+
+    Not the last: of many small steps down chance would explain each.
+    """
+    for measurement in earlier:
+        if grant(measurement, deterministic_by_hand=False, policy=policy).permission is Permission.BLOCK:
+            return measurement
+    return earlier[0] if earlier else None
+
+
 def _on_new_labels(
-    evaluator: Evaluator, judged: Sequence[Judged], earlier: Sequence[Measurement], now: Callable[[], datetime]
+    evaluator: Evaluator, judged: Sequence[Judged], reference: Measurement | None, now: Callable[[], datetime]
 ) -> Measurement | None:
-    """Return the measurement on cases labelled since this version was first measured; None: there are none."""
-    until = earlier[0].labelled_until if earlier else None
-    if until is None:
-        return None
-    new = [j for j in judged if (j.item.case.provenance.labelled_at or "") > until]
+    """Return the measurement on cases labelled since that one; None: there are none."""
+    new = _since(judged, reference)
     if not new:
         return None
     return measurement_of(evaluator, Chosen(tuple(j.item for j in new)), new, split=Split.NEW, at=now())
+
+
+def _since(judged: Sequence[Judged], measurement: Measurement | None) -> list[Judged]:
+    """Return the cases that were labelled after a measurement was made."""
+    until = measurement.labelled_until if measurement else None
+    return [j for j in judged if until is not None and (j.item.case.provenance.labelled_at or "") > until]
 
 
 def _problem(spec: EvaluatorSpec, chosen: Chosen, judged: Sequence[Judged]) -> str | None:

@@ -148,11 +148,25 @@ def test_new_labels_on_which_it_agrees_raise_none(measure: Align) -> None:
     assert not found.wants_generating, "six of forty"
 
 
+def test_new_labels_are_compared_with_the_measurement_that_gave_permission(measure: Align) -> None:
+    measure(rule(generated=True), many(3, day=1))
+    permitted = measure(rule(generated=True), [*many(3, day=1), *many(20, day=2, start=10)])
+    assert permitted.grant.permission is Permission.BLOCK
+    assert permitted.new is not None
+    assert permitted.new.confusion.n == 40, "against the first, of six labels"
+    later = [*many(3, day=1), *many(20, day=2, start=10), *many(8, missed=5, day=3, start=50)]
+    found = measure(rule(generated=True), later)
+    assert found.new is not None
+    assert found.new.confusion.n == 16
+    assert found.drop is not None
+    assert found.drop.is_alarm
+
+
 def test_a_changed_rule_starts_anew(measure: Align) -> None:
     measure(rule(generated=True), many(20, day=1))
     changed = measure(rule(generated=True, text="90 days"), [*many(20, day=1), *many(8, missed=5, day=9, start=50)])
     assert changed.drop is None
-    assert changed.earlier == ()
+    assert changed.new_labels == 0
 
 
 def test_a_judge_that_did_not_answer_keeps_the_permission_it_had(measure: Align, folder: Path) -> None:
