@@ -228,7 +228,8 @@ def group_checks(
             n=n,
         )
         if n < group.min_cases:
-            sentence = f"{group.name}: {count_of(n, 'judged case')}, at least {group.min_cases} are asked for"
+            sentence = f"{group.name}: {count_of(n, 'judged case')}, at least {group.min_cases} are asked for. "
+            sentence += "A group of another dataset is named under policy.datasets"
             status = CheckStatus.ERROR if blocking else CheckStatus.SKIPPED
             checks.append(check(status=status, sentence=sentence, skipped_reason="too_few_cases"))
             continue
@@ -311,12 +312,14 @@ def must_not_break_check(run: Run, pairs: Pairs, results: Sequence[EvalResult], 
     named = [i for i in pairs.same if i in named_cases or modes[i] in named_modes]
     looked_at = {i for i in pairs.same if _passed_before(pairs, i, always)}
     looked_at |= {i for i in named if _passed_before(pairs, i, every)}
-    absent = sorted(named_cases - modes.keys())
     sure, unsure = _broken(pairs, always, every, named)
-    if absent:
-        return [
-            _error("must_not_break", f"{count_of(len(absent), 'case')} that must not break is not in the run", absent)
-        ]
+    lost = sorted(i for i in named_cases if i not in modes or (i in pairs.base.cases and i not in pairs.same))
+    if lost:
+        sentence = (
+            f"{count_of(len(lost), 'case')} that must not break is not in the run, or says something else there. "
+            "Accept it anew: evalgate baseline accept. One of another dataset is named under policy.datasets"
+        )
+        return [_error("must_not_break", sentence, lost)]
     if not looked_at:
         return []
     evidence = {r.evidence for r in blocking if r.evaluator in (always or every)}

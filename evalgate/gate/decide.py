@@ -63,6 +63,7 @@ def decide(
     facts: Facts = NOTHING_KNOWN,
 ) -> Decision:
     """Judge a run."""
+    policy = policy.of(run.dataset.name)
     cases = {r.case_id: base_case(r) for r in run.results}
     by_evaluator = {e.id: _verdicts(cases, (e.id,)) for e in run.evaluators}
     results = tuple(_evaluate(e, run.results, by_evaluator[e.id], policy) for e in run.evaluators)

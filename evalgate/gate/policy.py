@@ -10,11 +10,12 @@ policy:
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schema.alignment import PermissionPolicy, PermissionRule
+from schema.fields import did_you_mean
 
 DEFAULT_THRESHOLD = 0.8
 
@@ -169,3 +170,39 @@ class GatePolicy(_Strict):
     inconclusive: Inconclusive = Inconclusive.WARN
     resamples: Annotated[int, Field(ge=2000, le=1_000_000)] = 5000
     """Of the bootstrap, and of the permutation test where it cannot be counted out."""
+    datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What a dataset of this name has instead; what it does not name stays."""
+
+    def of(self, dataset: str) -> GatePolicy:
+        """Return the policy of a dataset."""
+        said = self.datasets.get(dataset)
+        if said is None:
+            return self
+        common = {name: getattr(self, name) for name in self.model_fields_set - {"datasets"}}
+        return GatePolicy.model_validate({**common, **said})
+
+    def but(self, **said: Any) -> GatePolicy:
+        """Return a policy in which these settings hold for every dataset: what was typed wins over what was written."""
+        datasets = {n: {k: v for k, v in own.items() if k not in said} for n, own in self.datasets.items()}
+        return self.model_copy(update={**said, "datasets": datasets})
+
+    @model_validator(mode="after")
+    def _datasets_have_policies(self) -> GatePolicy:
+        for name, own in self.datasets.items():
+            if "datasets" in own:
+                raise ValueError(f"{name}: a dataset has no datasets")
+            try:
+                self.of(name)
+            except ValidationError as e:
+                first = e.errors(include_url=False)[0]
+                where = ".".join(str(part) for part in first["loc"])
+                hint = did_you_mean(where, GatePolicy.model_fields) if first["type"] == "extra_forbidden" else ""
+                raise ValueError(f"{name}: {where}: {first['msg']}.{hint}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _protects_what_it_names(self) -> GatePolicy:
+        named = self.must_not_break_cases or self.must_not_break_modes
+        if named and self.must_not_break is MustNotBreak.NONE:
+            raise ValueError("must_not_break is none, yet cases or modes are named that must not; write named")
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -162,11 +163,43 @@ def test_a_group_has_a_threshold_of_its_own(group: dict[str, Any], expected: Che
         {"integrity": ["all"]},
         {"alpha": 0},
         {"resamples": 100},
+        {"must_not_break": "none", "must_not_break_cases": ["a"]},
     ],
 )
 def test_a_policy_that_is_none_is_refused(policy: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         GatePolicy.model_validate(policy)
+
+
+def test_a_dataset_may_have_a_policy_of_its_own() -> None:
+    policy = GatePolicy.model_validate(
+        {
+            "threshold": 1.0,
+            "max_flaky": 0.1,
+            "datasets": {"d": {"threshold": 0.5, "groups": [{"tag": "x", "threshold": 0}]}},
+        }
+    )
+    own = policy.of("d")
+    assert (own.threshold, own.max_flaky, len(own.groups), own.datasets) == (0.5, 0.1, 1, {})
+    assert policy.of("another") is policy
+    assert policy.but(threshold=0.9).of("d").threshold == 0.9
+    assert len(policy.but(threshold=0.9).of("d").groups) == 1
+    half = run_of([result("a"), result("b", passed=False)])
+    assert decide(half, None, GatePolicy.model_validate({"datasets": {"d": {"threshold": 0.5}}})).status is Status.PASS
+    assert decide(half, None, GatePolicy.model_validate({"datasets": {"e": {"threshold": 0.5}}})).status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"treshold": 1}, "d: treshold: Extra inputs are not permitted. Did you mean 'threshold'?"),
+        ({"threshold": 2}, "d: threshold: "),
+        ({"datasets": {}}, "d: a dataset has no datasets"),
+    ],
+)
+def test_a_mistake_in_a_datasets_policy_is_told(own: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        GatePolicy.model_validate({"datasets": {"d": own}})
 
 
 def test_a_run_that_was_edited_says_nothing() -> None:

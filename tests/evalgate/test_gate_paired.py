@@ -297,6 +297,15 @@ def test_a_named_case_that_is_not_there_is_an_error() -> None:
     assert changed(0, 0, 5, policy).status is Status.ERROR
 
 
+def test_a_named_case_that_was_reworded_cannot_be_looked_at() -> None:
+    policy = LAX.model_copy(update={"must_not_break_cases": ("c0",)})
+    before = plain(0, 0, 5, now=False)
+    after = [replace(before[0], content_hash="easier"), *before[1:]]
+    assert judged(before, after, policy=policy).status is Status.ERROR
+    assert judged(before, after).status is Status.PASS
+    assert judged(before[1:], before, policy=policy).status is Status.PASS, "a new one has nothing to break"
+
+
 def test_an_evaluator_of_the_base_that_judges_nothing_now_is_an_error() -> None:
     before, after = two([1] * 4, [1] * 4), [case(f"c{i}", {"tone": 1.0}) for i in range(4)]
     for used in ((judge("tone"),), (judge("tone"), judge("facts"))):
