@@ -43,6 +43,10 @@ def print_case(terminal: Terminal, row: CaseRow, history: Sequence[Mapping[str, 
         _print_block(terminal, case.observed.output)
     for call in case.observed.tool_calls:
         terminal.say(f"  called {one_line(str(call.get('name')))}({one_line(json.dumps(call.get('arguments')), 200)})")
+        for word, name in (("answered", "result"), ("failed", "error"), ("not kept:", "omitted")):
+            if call.get(name) is not None:
+                told = call[name] if isinstance(call[name], str) else json.dumps(call[name], ensure_ascii=False)
+                terminal.say(f"    {word} {one_line(told, 200)}")
     if case.expected_output is not None:
         terminal.say("\nexpected", style="bold")
         _print_block(terminal, case.expected_output)

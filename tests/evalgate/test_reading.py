@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from typing import TYPE_CHECKING, Any, cast
 
+from evalgate.review.cases import CaseRow, CaseStatus
+from evalgate.review.show import print_case
 from evalgate.select.reading import MAX_RESULT_CHARS, MAX_RESULTS_CHARS, finish_reason, tool_calls
 from evalgate.select.traces import Span, Trace
+from evalgate.terminal import Terminal
+from schema.case import Case, CaseInput, Observed
 
 if TYPE_CHECKING:
     from evalgate.select.traces import TraceRow
@@ -104,3 +109,14 @@ def test_the_last_model_says_why_it_stopped() -> None:
     )
     assert finish_reason(trace(*spans)) == "stop"
     assert finish_reason(trace(SPAN)) is None
+
+
+def test_a_person_sees_what_the_tools_answered() -> None:
+    calls = (
+        {"name": "t", "arguments": {"q": 1}, "result": {"days": 30}},
+        {"name": "u", "arguments": {}, "error": "away"},
+    )
+    case = Case("case-1", CaseInput((), "Q"), Observed("A", calls))
+    out = StringIO()
+    print_case(Terminal(out, out), CaseRow(case, CaseStatus.QUARANTINED, "2026-11-21T09:00:00"), [])
+    assert '  called t({"q": 1})\n    answered {"days": 30}\n  called u({})\n    failed away\n' in out.getvalue()
