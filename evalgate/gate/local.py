@@ -115,7 +115,7 @@ def _policy(policy: GatePolicy, call: Call) -> GatePolicy:
         "allow_errors": call.allow_errors,
         "inconclusive": None if call.inconclusive is None else Inconclusive(call.inconclusive),
     }
-    return policy.model_copy(update={k: v for k, v in said.items() if v is not None})
+    return policy.but(**{k: v for k, v in said.items() if v is not None})
 
 
 def _judged(path: Path, run: Run, call: Call, policy: GatePolicy) -> Report:
