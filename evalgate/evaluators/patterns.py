@@ -23,7 +23,7 @@ SCHEMA_DEADLINE_S = 10.0
 MAX_CHARS_HERE = 200_000
 """Of JSON that is fitted to a schema in this process."""
 MAX_STEPS_HERE = 100_000_000
-"""Half a second at the worst (measured over 1 400 random patterns on texts made for them; most end long before)."""
+"""A second at the worst (measured on a busy machine, over 4 000 random patterns; most searches end long before)."""
 PROGRAM = Path(__file__).with_name("pattern_child.py")
 
 ESCAPED = re.compile(r"\\.", re.DOTALL)
