@@ -38,16 +38,20 @@ def init(
     """Write a first evals/gate.yaml and a workflow for CI. Files that are there are left as they are."""
     terminal = Terminal()
     wanted = {GATE_FILE: first_gate_file(Path(), list_names())}
-    if workflow:
+    tree = tree_of(Path())
+    is_top = tree is None or tree.top == Path.cwd().resolve()
+    if workflow and is_top:
         wanted[WORKFLOW] = files("evalgate.gate").joinpath("templates/evalgate.yml").read_text("utf-8")
     written = [p for p, text in wanted.items() if _write_new(p, text)]
-    if _ignore(Path()):
+    if tree is not None and _ignore(Path()):
         written.append(IGNORE)
     if json:
         terminal.emit({"written": [str(p) for p in written], "left": [str(p) for p in wanted if p not in written]})
         return
     for path in wanted:
         terminal.say(f"{path}: {'written' if path in written else 'there already, left as it is'}")
+    if workflow and tree is not None and not is_top:
+        terminal.say(f"{WORKFLOW}: not written, because it belongs to the top of the repository, {tree.top}")
     if IGNORE in written:
         terminal.say(f"{IGNORE}: {IGNORED} added, where runs and reports are kept")
     terminal.say(
@@ -101,10 +105,10 @@ def _write_new(path: Path, text: str) -> bool:
 
 
 def _ignore(folder: Path) -> bool:
-    """Keep `.evalgate/` out of commits, in a repository that does not yet; return whether a line was added."""
+    """Keep `.evalgate/` out of commits where it is not yet; return whether a line was added."""
     path = folder / IGNORE
     lines = read_text(path).splitlines() if path.is_file() else []
-    if tree_of(folder) is None or {line.strip().strip("/") for line in lines} & {IGNORED.strip("/")}:
+    if IGNORED.strip("/") in {line.strip().strip("/") for line in lines}:
         return False
     write_atomic(path, "\n".join([*lines, IGNORED]) + "\n")
     return True

@@ -24,6 +24,8 @@ class Tree:
 
     commit: str | None
     """None: nothing was committed yet."""
+    top: Path
+    """The folder of the repository."""
     changed: tuple[str, ...]
     """Paths, from the top of the repository, that are not as they were committed; untracked ones too."""
 
@@ -51,7 +53,7 @@ def tree_of(folder: Path, besides: Collection[Path] = ()) -> Tree | None:
     paths = [os.fsdecode(entry[FIELD_CHARS:]) for entry in status.stdout.split(b"\0") if entry]
     left_out = [(folder / b).resolve() for b in besides]
     changed = tuple(p for p in paths if not any(_within(top.resolve() / p, b) for b in left_out))
-    return Tree(head.stdout.decode().strip() or None, changed)
+    return Tree(head.stdout.decode().strip() or None, top.resolve(), changed)
 
 
 def user_of(folder: Path) -> str | None:
