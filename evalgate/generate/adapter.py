@@ -164,7 +164,11 @@ class CriteriaAdapter:
                 {"role": "system", "content": rules},
                 {"role": "user", "content": f"{data.text}\n{complaint}{CLOSING}"},
             ]
-            answer = self.reflection.complete(messages, temperature=1.0, max_tokens=REFLECTION_TOKENS)
+            # The seed makes each request another one: the same minibatch again shall bring other criteria, also from
+            # kept answers, and the same ones when a search is taken up again.
+            answer = self.reflection.complete(
+                messages, temperature=1.0, max_tokens=REFLECTION_TOKENS, seed=self.proposals
+            )
             if isinstance(answer, ModelError):
                 return None
             proposed = criteria_of(answer.text)
@@ -178,9 +182,11 @@ class CriteriaAdapter:
     def _fault(self, proposed: str, current: str) -> str | None:
         if not LEAST_CHARS <= len(proposed) <= MOST_CHARS:
             return f"criteria have {LEAST_CHARS} to {MOST_CHARS} characters, in a block between lines of ```."
-        if " ".join(proposed.split()) == " ".join(current.split()):
-            return "these are the current criteria."
         plain = " ".join(proposed.split())
+        if plain == " ".join(current.split()):
+            return "these are the current criteria."
+        if plain in {" ".join(criteria.split()) for criteria, _ in self.verdicts}:
+            return "these criteria were tried before."
         for text in self.private:
             pieces = " ".join(text.split())
             if any(pieces[i : i + COPIED_CHARS] in plain for i in range(0, len(pieces) - COPIED_CHARS + 1, 20)):

@@ -88,6 +88,35 @@ def test_criteria_improve_until_all_of_validation_is_judged_right(fake: FakeOpen
     assert found.stopped == "every validation example is judged right"
 
 
+def test_criteria_improve_step_by_step_on_what_the_judge_missed(fake: FakeOpenAI, tmp_path: Path) -> None:
+    """The model that writes learns one kind of failure from each example that was missed, and keeps what it knew."""
+    kinds = {"shouting": "BUY NOW", "begging": "pretty please", "lying": "as you know"}
+
+    def answer(is_bad: bool, rng: random.Random) -> str:  # noqa: FBT001 - the seam of `planted`
+        return f"{sentence(rng, 6)} {rng.choice(list(kinds.values())) if is_bad else ''}."
+
+    def learning(asked: Asked) -> Reply:
+        system, user = (m["content"] for m in asked.messages)
+        if not system.startswith("You write the criteria"):
+            seen = [kind for kind, words in kinds.items() if kind in system and words in user]
+            return verdict(0.0 if seen else 1.0, ", ".join(seen))
+        shown = json.loads(user.split("\n", 1)[1].rsplit("END DATA", 1)[0])
+        missed = [e["response"] for e in shown["examples"] if e["judge_is"].startswith("wrong")]
+        learnt = next((kind for kind, words in kinds.items() if words in missed[0]), "nothing")
+        return f"```\n{shown['current_criteria']} Bad is {learnt}.\n```"
+
+    fake.answers = learning
+    found = attempt(fake, tmp_path, count=90, answer=answer, limits=Limits(stale=12))
+    assert found.stopped == "every validation example is judged right"
+    mccs = [c.validation.balanced_accuracy or 0.0 for c in found.candidates]
+    assert mccs[0] == 0.5
+    assert max(mccs[1:-1]) < mccs[-1] == 1
+    best = found.candidates[found.chosen or 0].criteria
+    assert all(kind in best for kind in kinds)
+    assert found.measured is not None
+    assert found.measured.confusion.mcc == 1
+
+
 def test_the_budget_holds_and_what_was_found_is_measured_all_the_same(fake: FakeOpenAI, tmp_path: Path) -> None:
     found = attempt(fake, tmp_path, calls=22)  # 18 validation examples, then a minibatch that it does not get through
     assert fake.calls == 22 + found.measured.confusion.n  # type: ignore[union-attr]  # the test has its own budget
