@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.gate.base import Base, BaseCase
 from evalgate.gate.decision import (
@@ -127,9 +129,9 @@ def red_report(*, failing: int = 6, text: str | None = None, reason: str | None 
     rude = case_result("rude-1", score=0.35, said=said, evaluator="kind-tone", reason=why, mode="rude", trace=None)
     broken = case_result("broken-1", score=0, said="", error=RunError(ErrorKind.TIMEOUT, why))
     run = run_with([*bad, *good, *low, rude, broken], name="refunds")
+    run = replace(run, set_aside=(SetAside(None, 7, "this is not JSON"),))
     if text is not None:
-        aside = (SetAside(text[:300], 7, text),)
-        run = Run(**{**{f: getattr(run, f) for f in run.__slots__}, "target": text, "set_aside": aside})
+        run = replace(run, target=text, set_aside=(SetAside(text[:300], 7, text),))
     ids = tuple(r.case_id for r in bad)
     regressed = ids[:2]
     decision = Decision(
@@ -218,7 +220,7 @@ def red_report(*, failing: int = 6, text: str | None = None, reason: str | None 
             ),
             EvalResult("kind-tone", "rude", EvalType.LLM_JUDGE, Evidence.JUDGE, WATCHES, 0.9, 4, 5, 0.75, 0.71, None),
             EvalResult(
-                "helpful", "unhelpful", EvalType.LLM_JUDGE, Evidence.JUDGE, WATCHES, 0.8, 0, 0, None, 0.2, "low_mcc"
+                "helpful", "unhelpful", EvalType.LLM_JUDGE, Evidence.JUDGE, WATCHES, 0.8, 1, 2, None, 0.2, "low_mcc"
             ),
         ),
         failing=tuple(
@@ -263,6 +265,19 @@ def red_report(*, failing: int = 6, text: str | None = None, reason: str | None 
             dataset=Source("evals/datasets/refunds.jsonl", "cd" * 32),
         ),
     )
+
+
+def everywhere(value: Any, text: str) -> Any:
+    """Return a value in which every text, in whatever field it stands, is this one; words of closed sets stay."""
+    if type(value) is str:
+        return text
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: everywhere(getattr(value, f.name), text) for f in fields(value)})
+    if isinstance(value, tuple):
+        return tuple(everywhere(v, text) for v in value)
+    if isinstance(value, Mapping):
+        return {everywhere(k, text): everywhere(v, text) for k, v in value.items()}
+    return value
 
 
 def green_report() -> Report:

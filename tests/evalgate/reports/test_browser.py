@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.gate.report import Kind, render, render_error
-from tests.evalgate.reports.samples import HOSTILE, green_report, red_report
+from tests.evalgate.reports.samples import HOSTILE, everywhere, green_report, red_report
 from tests.tools.fetch_axe import axe
 from tests.tools.fetch_chserver import Unavailable
 
@@ -62,7 +62,7 @@ def test_the_policy_of_the_page_forbids_what_content_would_do(browsed: Browsed, 
 
 def test_hostile_content_stays_text(browsed: Browsed, tmp_path: Path) -> None:
     text = "\n".join(HOSTILE.values())
-    page = show(browsed, tmp_path, render(Kind.HTML, red_report(failing=3, text=text, reason=text)))
+    page = show(browsed, tmp_path, render(Kind.HTML, everywhere(red_report(failing=3), text)))
     page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
     for element in page.locator("a").all():
         assert (element.get_attribute("href") or "").startswith("#")

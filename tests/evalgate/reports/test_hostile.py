@@ -13,7 +13,7 @@ import pytest
 
 from evalgate.gate.report import Kind, render, render_error, step_summary
 from evalgate.terminal import UNSAFE
-from tests.evalgate.reports.samples import HOSTILE, HUGE, red_report
+from tests.evalgate.reports.samples import HOSTILE, HUGE, everywhere, red_report
 
 if TYPE_CHECKING:
     from evalgate.gate.report import Report
@@ -33,7 +33,7 @@ class Rendered:
 @pytest.fixture(scope="module", params=HOSTILE, ids=list(HOSTILE))
 def hostile(request: pytest.FixtureRequest) -> Rendered:
     text = HOSTILE[request.param]
-    report = red_report(failing=2, text=text, reason=text)
+    report = everywhere(red_report(failing=2), text)
     return Rendered(report, {kind: render(kind, report) for kind in Kind})
 
 
@@ -71,7 +71,7 @@ def test_junit_parses_and_its_tests_are_counted(hostile: Rendered) -> None:
     root = ET.fromstring(hostile.texts[Kind.JUNIT])  # noqa: S314 - our own document
     assert root.tag == "testsuites"
     tests = root.findall("testsuite/testcase")
-    assert int(root.attrib["tests"]) == len(tests) == 1 + 6 + len(hostile.report.run.results) + 1
+    assert int(root.attrib["tests"]) == len(tests) == 1 + 6 + len(hostile.report.run.results) + 1  # set aside
 
 
 def test_sarif_parses_and_holds_neither_links_nor_placeholders(hostile: Rendered) -> None:
