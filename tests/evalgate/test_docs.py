@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +67,19 @@ def test_the_example_evaluator_and_label_are_right() -> None:
     assert parse_label(yaml.safe_load(label)).failure_mode == "policy_hallucination"
 
 
-def test_the_example_of_code_judges() -> None:
+def test_the_example_of_code_judges_also_by_hand(tmp_path: Path) -> None:
     (source,) = re.findall(r"```python\n(.*?)```", page("evaluators.md"), re.DOTALL)
     check_source(source, "total_adds_up.py")
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": "evaluator"}
     exec(source, names)  # noqa: S102 - what is tested
     for total, score in ((300, 1.0), (301, 0.0)):
         text = f'{{"items": [{{"cents": 100}}, {{"cents": 200}}], "total_cents": {total}}}'
         assert names["evaluate"]({}, {"text": text})["score"] == score
+    (tmp_path / "total.py").write_text(source)
+    case = json.dumps({"observed": {"output": "none"}})
+    command = [sys.executable, "-I", str(tmp_path / "total.py")]
+    done = subprocess.run(command, input=case, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == {"passed": False, "reason": "the output is not JSON"}
 
 
 def _section(text: str, name: str) -> str:
