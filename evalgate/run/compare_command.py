@@ -137,9 +137,9 @@ def _print_case(terminal: Terminal, c: CaseChange) -> None:
         terminal.say(f"    asked   {one_line(c.now.input_text, TEXT_CHARS)}")
     terminal.say(f"    before  {one_line(c.before.output or '', TEXT_CHARS)}")
     terminal.say(f"    now     {one_line(c.now.output or '', TEXT_CHARS)}")
-    failing = c.now if c.change is Change.REGRESSED else c.before
+    failing, word = (c.now, "why") if c.change is Change.REGRESSED else (c.before, "was")
     for evaluator, reason in dict.fromkeys((s.evaluator, s.reason) for s in failing.scores if not s.passed):
-        terminal.say(f"    {one_line(evaluator)}: {one_line(reason, 300)}")
+        terminal.say(f"    {word:<6}  {one_line(evaluator)}: {one_line(reason, 300)}")
 
 
 def _score(r: Result) -> str:

@@ -101,6 +101,7 @@ def test_compare_only_informs(project: Path, capsys: pytest.CaptureFixture[str])
     assert "not compared: 1 new, 1 gone, 1 reworded, 1 without a verdict in one of the two" in said
     assert said.index("regressed  worse") < said.index("improved  better")
     assert "! broke  timeout: broke" in said
+    assert said.index("    why     e: because") < said.index("    was     e: because")
     assert evalgate(["compare", "r1", "r2", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["counts"]["regressed"] == 1
