@@ -58,6 +58,8 @@ ORDER = (
     "run",
     "compare",
     "gate",
+    "baseline",
+    "init",
     "query",
     "top",
     "ledger",
