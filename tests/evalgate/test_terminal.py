@@ -120,4 +120,18 @@ def test_progress_is_silent_off_a_terminal() -> None:
     err = io.StringIO()
     with Terminal(err, err).progress("x", 2) as step:
         step()
+        step("1 passed")
     assert err.getvalue() == ""
+
+
+def test_what_stands_beside_a_bar_is_text_and_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    err = Tty()
+    with Terminal(err, err).progress("run [bold]", 2) as step:
+        step("1 passed [red]\x1b]0;title\x07")
+    assert "run [bold]: 1 passed [red]\\x1b]0;title\\x07" in err.getvalue()

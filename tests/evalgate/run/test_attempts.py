@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,14 @@ def test_after_the_last_try_it_is_an_error_and_no_score() -> None:
     assert found.passed is None
     assert found.error == RunError(ErrorKind.TARGET, "away (tried 3 times)")
     assert len(target.requests) == 3
+
+
+def test_every_try_of_the_target_waits_for_its_turn() -> None:
+    turns: list[int] = []
+    target = Answers(AWAY, Output("yes"))
+    where = replace(around(), turn=lambda: turns.append(len(target.requests)))
+    assert one(target, where=where).passed
+    assert turns == [0, 1]
 
 
 @pytest.mark.parametrize("answer", [Output("no"), RunError(ErrorKind.TARGET, "crashed")])
