@@ -35,7 +35,7 @@ HOSTILE: Final[dict[str, str]] = {
     "template": "{{ 7*7 }}{% for x in y %}${{ secrets.TOKEN }}{0.__class__}%s%n",
     "url": "javascript:window.pwned=1 https://evil.example/x www.evil.example mailto:a@evil.example",
     "markdown": "[a](https://evil.example) ![b](x.png) @everyone #1 **b** `c` | d | \n# H\n> q\n- l\n1. n\n~~~\n---",
-    "fence": "```\n</details>\n````\n`````text\n<h1>out</h1>\n```",
+    "fence": "```\n</details>\n````\n`````text\n<h1>out</h1>\n```\n``````\n<h2>out</h2>",
     "closing": "</pre></div></details></section></main></body></html><style>*{display:none}</style>]]>--><!--",
     "entity": "&lt;b&gt; &amp; &#60; &quot; <!DOCTYPE x [<!ENTITY y SYSTEM 'file:///etc/passwd'>]>&y;",
     "not xml": "\x00\x01\x08\x0b\x0c\x0e\x1f\x7f\ufffe\uffff",

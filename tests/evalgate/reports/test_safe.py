@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evalgate.gate.report import safe
@@ -38,6 +38,7 @@ def test_prose_has_no_mark_left(text: str) -> None:
 
 
 @given(ANY)
+@example("``````\n<h1>")
 @settings(max_examples=100)
 def test_a_fence_is_closed_by_its_last_line_alone(text: str) -> None:
     first, *inner, last = safe.fenced(text).split("\n")
