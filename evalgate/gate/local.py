@@ -188,7 +188,10 @@ def _runs(call: Call, settings: GateSettings, file: Path | None, outputs: Output
         for wanted in settings.runs:
             yield _dataset_run(wanted, file)
     else:
-        yield _loaded(LATEST)
+        try:
+            yield _loaded(LATEST)
+        except BadInput as e:
+            raise BadInput(f"{e}. Or judge your tests: evalgate gate -- pytest --junitxml=results.xml") from None
 
 
 def _loaded(reference: str) -> tuple[Path, Run]:

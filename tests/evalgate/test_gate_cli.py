@@ -152,6 +152,7 @@ def test_no_run_is_exit_2_and_says_what_to_do(evalgate: Any, kind: str) -> None:
     assert code == 2
     assert err.count("\n") == 1
     assert "there is no run in .evalgate/runs. Make one: evalgate run --dataset NAME --target TARGET" in err
+    assert "Or judge your tests: evalgate gate -- pytest --junitxml=results.xml" in err
     assert ("Make one" in out) is (kind != "text")  # a screen has the line of stderr; it is not told twice
     assert "Make one" in json.loads(Path(".evalgate/last-report.json").read_text())["blocking_reason"]
 
