@@ -110,7 +110,7 @@ class PartialFile:
             while data:
                 data = data[os.write(self._handle, data) :]
             if self._clock() - self._synced_at >= SYNC_EVERY_S:
-                os.fdatasync(self._handle)
+                os.fsync(self._handle)
                 self._synced_at = self._clock()
         except OSError as e:
             raise BadInput(f"cannot write {self.path}: {e.strerror or e}") from None

@@ -111,7 +111,7 @@ def test_a_fault_of_ours_exits_2_and_never_1(
     def fault(*_: Any) -> Any:
         raise ZeroDivisionError("oops\x1b[2J")
 
-    monkeypatch.setattr("evalgate.gate.commands.load_run", fault)
+    monkeypatch.setattr("evalgate.gate.local.load_run", fault)
     assert run(["gate"]) == 2
     assert "evalgate: internal error: ZeroDivisionError: oops\\x1b[2J. Set EVALGATE_DEBUG=1" in capsys.readouterr().err
     monkeypatch.setenv("EVALGATE_DEBUG", "1")
@@ -125,7 +125,7 @@ def test_interrupted_is_exit_2(
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evalgate.gate.commands.load_run", interrupt)
+    monkeypatch.setattr("evalgate.gate.local.load_run", interrupt)
     assert run(["gate"]) == 2
     assert "evalgate: interrupted" in capsys.readouterr().err
 
@@ -150,7 +150,8 @@ def test_the_help_lists_commands_as_one_needs_them(installed: list[str], capsys:
     installed.append("hello")
     assert run(["--help"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.split("Commands:\n")[1].splitlines()]
-    assert listed[:8] == ["traces", "stats", "label", "cases", "dataset", "run", "gate", "query"]
+    loop = ["traces", "stats", "label", "cases", "dataset", "evals", "run", "compare", "gate", "query"]
+    assert [name for name in listed if name in loop] == loop
     assert "hello" in listed
 
 
