@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from evalgate.gate.base import Base, BaseCase, Verdict
     from evalgate.gate.decision import Check
-    from schema.alignment import Grant
+    from schema.alignment import Grant, Measurement
     from schema.issue import Issue
     from schema.run import EvaluatorUsed, Result, Run
 
@@ -133,13 +133,18 @@ def _verdicts(cases: Mapping[str, BaseCase], evaluators: Collection[str]) -> dic
     return {i: v for i, c in cases.items() if (v := c.verdict(evaluators)) is not None}
 
 
-def permission_of(evaluator: EvaluatorUsed, policy: GatePolicy) -> Grant:
-    """Return what an evaluator may do. A measurement of another version is none."""
+def measurement_of(evaluator: EvaluatorUsed) -> Measurement | None:
+    """Return how far an evaluator agrees with people. A measurement of another version is none."""
     found = evaluator.measurement
-    if found is not None and (found.evaluator, found.version) != (evaluator.id, evaluator.version):
-        found = None
+    if found is None or (found.evaluator, found.version) != (evaluator.id, evaluator.version):
+        return None
+    return found
+
+
+def permission_of(evaluator: EvaluatorUsed, policy: GatePolicy) -> Grant:
+    """Return what an evaluator may do."""
     return grant(
-        found,
+        measurement_of(evaluator),
         deterministic_by_hand=evaluator.eval_type == EvalType.RULE and not evaluator.generated,
         mcc_score=evaluator.mcc_score,
         policy=policy.permission.policy,
@@ -155,8 +160,9 @@ def _evaluate(
     skipped = str(given.reason) if given.permission is Permission.SKIP else None if total else "no_cases"
     worth = worth_of(results, verdicts)
     corrected = None
-    if evaluator.measurement is not None and total and not skipped:
-        matrix = evaluator.measurement.confusion
+    measured = measurement_of(evaluator)
+    if measured is not None and total and not skipped:
+        matrix = measured.confusion
         corrected = corrected_rate(
             passed / total * worth, worth, tp=matrix.tp, fn=matrix.fn, tn=matrix.tn, fp=matrix.fp
         )

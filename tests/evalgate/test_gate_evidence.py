@@ -101,6 +101,8 @@ def test_a_judges_rate_is_shown_with_its_errors_taken_out() -> None:
     plain = check(decision, "rate:judge").interval or (0, 0)
     assert corrected.high - corrected.low > plain[1] - plain[0]
     assert check(decide(run_of([result("a")]), None), "rate:e").corrected is None
+    stale = judge(Confusion(80, 10, 20, 90), version="older")
+    assert check(decide(run_of(results, (GOOD, stale)), None), "rate:judge").corrected is None
 
 
 @pytest.mark.parametrize(
