@@ -18,7 +18,7 @@ from evalgate.evaluators.load import EVALUATORS, make_evaluator
 from evalgate.evaluators.patterns import MAX_STEPS_HERE, most_steps, patterns_of
 from evalgate.options import Json  # noqa: TC001 - as above
 from evalgate.terminal import Terminal, count_of
-from schema.evaluator import EvaluatorError, Judge, Plugin, body_to_json, evaluator_schema
+from schema.evaluator import Code, EvaluatorError, Judge, Plugin, body_to_json, evaluator_schema
 from schema.run import observed_output
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def check(
             if t.errors and not t.passed and not t.failed
         ]
     remarks = [r for file in read for r in _remarks(file)]
+    if not files and not mistakes:
+        remarks += _unused_code(evaluators, read)
     if json:
         terminal.emit(_json(paths, read, mistakes, remarks, tried))
     else:
@@ -157,6 +159,14 @@ def _remarks(file: EvaluatorFile) -> Iterator[str]:
     made = file.spec.generated
     if made is not None and made.version not in (None, file.spec.version):
         yield f"{file.path}: it was changed since it was generated; measure it: evalgate evals align {file.spec.id}"
+
+
+def _unused_code(folder: Path, read: Sequence[EvaluatorFile]) -> list[str]:
+    """Return a remark for each Python file that no evaluator names."""
+    used = {f.path.parent / f.spec.body.path for f in read if isinstance(f.spec.body, Code)}
+    return [
+        f"{path}: no evaluator names it (code: {path.name})" for path in sorted(folder.glob("*.py")) if path not in used
+    ]
 
 
 def _patterns(value: Any) -> list[str]:

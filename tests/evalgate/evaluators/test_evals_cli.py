@@ -182,8 +182,11 @@ def test_check_remarks_on_patterns_that_may_explode_and_stated_mcc(
     (project / "evals/evaluators/a.yaml").write_text(
         "id: a\nfailure_mode: m\nmcc_score: 0.9\nrule: {type: regex, pattern: '(a+)+$'}\n"
     )
+    (project / "evals/evaluators/forgotten.py").write_text("")
     assert run(["evals", "check"]) == 0
     err = capsys.readouterr().err
+    assert "forgotten.py: no evaluator names it" in err
+    assert "links.py" not in err
     assert "/(a+)+$/ may take very long" in err
     assert "mcc_score grants nothing" in err
 
