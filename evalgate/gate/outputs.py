@@ -120,9 +120,13 @@ def publish(reports: Sequence[Report], outputs: Outputs, terminal: Terminal, gat
             write_atomic(path, render(destination.kind, report))
     _append_summary("".join(step_summary(r, len(reports)) for r in reports), outputs, terminal)
     try:
-        _keep(reports, outputs, gate_id)
+        pages = _keep(reports, outputs, gate_id)
     except (BadInput, OSError) as e:
         terminal.note(f"evalgate: the report is not kept in {outputs.root}: {one_line(str(e))}")
+        return
+    if terminal.err.isatty():  # for the person who reads it now
+        for page in pages:
+            terminal.note(f"case by case, in a browser: {page}")
 
 
 def publish_error(message: str, outputs: Outputs, terminal: Terminal) -> None:
@@ -198,14 +202,19 @@ def _append_summary(markdown: str, outputs: Outputs, terminal: Terminal) -> None
         terminal.note(f"evalgate: the step summary was not written: {e.strerror or e}")
 
 
-def _keep(reports: Sequence[Report], outputs: Outputs, gate_id: str) -> None:
+def _keep(reports: Sequence[Report], outputs: Outputs, gate_id: str) -> list[Path]:
+    """Write the artefacts, and return the pages for a browser."""
     folder = outputs.root / GATES / gate_id
+    pages = []
     for report in reports:
         name = _file_name(report.run.dataset.name)
         is_green = report.decision.status is Status.PASS
         for kind, suffix in (ARTEFACTS if is_green and not outputs.in_ci else {**ARTEFACTS, **PAGE}).items():
             write_atomic(folder / f"{name}{suffix}", render(kind, report))
+            if kind is Kind.HTML:
+                pages.append(folder / f"{name}{suffix}")
     write_atomic(outputs.root / LAST_REPORT, to_text(suite_json(reports)))
     gates = sorted(p for p in folder.parent.iterdir() if GATE_ID.fullmatch(p.name))
     for old in gates[:-KEPT_GATES]:
         shutil.rmtree(old, ignore_errors=True)
+    return pages
