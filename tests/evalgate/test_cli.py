@@ -295,7 +295,7 @@ def test_the_whole_loop(
         Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, outputs)))
     assert command(capsys, "run", "--dataset", "refunds", "--target", "file:bad.jsonl")[0] == 0
     code, out, _ = command(capsys, "gate")
-    assert (code, f"trace {A}" in out, f"trace {B}" in out) == (1, True, True)
+    assert (code, f"traces show {A[:16]}" in out, f"traces show {B[:16]}" in out) == (1, True, True)
     assert command(capsys, "run", "--dataset", "refunds", "--target", "file:good.jsonl")[0] == 0
     assert command(capsys, "gate")[0] == 0
     assert command(capsys, "cases", "reject", cases[A]["case_id"], "--dsn", dsn, "--reason", "twice")[0] == 0
