@@ -34,7 +34,7 @@ Bar = Callable[..., Callable[[], None]]
 DEFAULT_MAX_CALLS = 500
 """Where neither calls nor money are limited."""
 METHODS = ("auto", "rule", "judge")
-FOUND, NOT_FOUND = 0, 1
+FOUND, NOT_FOUND, UNTRIED = 0, 1, 2
 
 
 def register(group: typer.Typer) -> None:
@@ -128,7 +128,10 @@ def generate(
         terminal.emit(outcome_to_json(outcome))
     else:
         show(outcome, terminal)
-    raise typer.Exit(FOUND if outcome.chosen is not None and (outcome.written or dry_run) else NOT_FOUND)
+    if outcome.chosen is not None and (outcome.written or dry_run):
+        raise typer.Exit(FOUND)
+    is_untried = outcome.judge is not None and outcome.judge.chosen is None
+    raise typer.Exit(UNTRIED if is_untried else NOT_FOUND)
 
 
 def _mode(issue: int | None, failure_mode: str | None, known: Known) -> str:

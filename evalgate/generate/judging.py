@@ -167,7 +167,7 @@ def optimise_judge(
         can_go_on=watch.can_go_on,
     )
     if chosen is None:
-        return _paid(attempt, tools, judge, reflection, None, f"no criteria were measured: {watch.reason}")
+        return _paid(attempt, tools, judge, reflection, None, "no criteria were measured")
     spec = make_spec(
         body(candidates[chosen].criteria), f"Asks {tools.judge.name} whether the output shows the failure."
     )

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 Judges = Callable[[], "JudgeTools"]
 """Opens the models; the same each time. Raises BadInput where something is missing."""
-LEAST_FOR_RULE = 6
-"""Labels of each class without which nothing can be held out: three to search in, three to test."""
+LEAST_FOR_RULE = 8
+"""Labels of each class below which chance cannot be told from a pattern: four to search in, four to test."""
 WORTH_A_JUDGE = 0.1
 """MCC that a judge must bring beyond a rule: it costs money each time, and drifts with its model."""
 LEAST_FOR_JUDGE = 10

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EXAMPLES = 3
 """Of each kind that are shown."""
 SHOWN_CHARS = 110
+ENOUGH = 40
+"""Labels of each class that tell a rule that is mostly right from chance (docs/generating.md has the figures)."""
 
 
 def show(outcome: Outcome, terminal: Terminal) -> None:
@@ -163,5 +165,11 @@ def _show_end(outcome: Outcome, terminal: Terminal) -> None:
         terminal.say(f"next       evalgate evals show {place.evaluator_id}")
     else:
         terminal.say(f"Nothing was written: {outcome.not_written}.")
+        if outcome.chosen is None:
+            few = min(outcome.examples.bad, outcome.examples.good) < ENOUGH
+            judge = "" if outcome.judge is not None else "a model that judges (--judge-model)"
+            helps = [h for h in ("more labels" if few else "", judge) if h]
+            if helps:
+                terminal.say(f"What may help: {', or '.join(helps)}.")
         if outcome.chosen is None and outcome.rule is not None:
             terminal.say(f"What was tried, and why it lost: {outcome.place.work}/considered.jsonl")

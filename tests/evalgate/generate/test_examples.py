@@ -104,7 +104,7 @@ def test_parts_hold_both_classes_in_their_shares_and_clusters_whole() -> None:
         assert len({where[items[i].case.case_id] for i in places}) == 1
 
 
-@pytest.mark.parametrize("count", [12, 20, 21])
+@pytest.mark.parametrize("count", [16, 20, 21])
 def test_few_labels_leave_no_part_without_a_class(count: int) -> None:
     split = split_examples(MODE, choose_examples(planted(count, noise), MODE).items)
     assert all({e.bad for e in part} == {True, False} for part in (split.search, split.test))

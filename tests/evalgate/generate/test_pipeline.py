@@ -29,7 +29,7 @@ from schema.evaluator import ID, EvalType, Judge, Regex, Score, spec_to_yaml
 from tests.evalgate.generate.planted import MODE, Learner, noise, planted, seemingly_polite
 from tests.evalgate.generate.test_judging import tools
 from tests.evalgate.generate.test_search import promise
-from tests.tools.fake_openai import FakeOpenAI
+from tests.tools.fake_openai import FakeOpenAI, Status
 
 if TYPE_CHECKING:
     import random
@@ -81,7 +81,7 @@ def test_noise_gives_no_evaluator(place: Place) -> None:
 
 
 def test_too_few_labels_are_told_by_class(place: Place) -> None:
-    outcome = generated(place, planted(12, promise, bad=lambda n: n < 4))
+    outcome = generated(place, planted(16, promise, bad=lambda n: n < 6))
     assert (outcome.missing_bad, outcome.missing_good) == (2, 0)
     assert outcome.not_written == "there are too few labels to hold any out"
     assert outcome.rule is None
@@ -301,6 +301,18 @@ def test_a_model_that_cannot_be_asked_is_told_after_the_rule_was_tried(
     assert "no judge was tried: api.openai.com wants a key" in told
     assert "Nothing was written" in told
     assert "considered.jsonl" in told
+
+
+def test_a_model_that_does_not_answer_exits_2(
+    project: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.answers = lambda _: Status(401, message="wrong key")
+    write_dataset(project, planted(24, noise, seed=4))
+    models = ["--method", "judge", "--judge-model", "judge-1", "--judge-url", fake.base_url]
+    assert run(["evals", "generate", "--dataset", "d", *models]) == 2
+    told = capsys.readouterr().out
+    assert "the judge does not answer" in told
+    assert "What may help: more labels." in told
 
 
 def test_an_issue_of_the_snapshot_names_the_failure_mode(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
