@@ -90,7 +90,7 @@ def test_a_judge_is_measured_asked_again_and_attacked(project: Path, evalgate: C
         data = asked.messages[-1]["content"]
         return verdict(0.0 if "90 days" in data and "score" not in data else 1.0)
 
-    write(project, many(3), polite=JUDGE)
+    write(project, many(1), polite=JUDGE)
     with FakeOpenAI(answer) as fake:
         model = ("--judge-url", fake.base_url, "--judge-model", "scripted", "--judge-price", "1/1")
         command = ("evals", "align", "polite", "-d", "gold", "--json", "--consistency", "1", "--injection", *model)
@@ -100,7 +100,7 @@ def test_a_judge_is_measured_asked_again_and_attacked(project: Path, evalgate: C
     assert code == 0
     assert "asked models: " in err
     measured = found["evaluators"][0]["measurement"]
-    assert (measured["confusion"]["tp"], measured["confusion"]["tn"], measured["model"]) == (3, 3, "scripted")
+    assert (measured["confusion"]["tp"], measured["confusion"]["tn"], measured["model"]) == (1, 1, "scripted")
     assert (measured["self_consistency"], measured["order_flip_rate"]) == (1.0, 0.0)
     assert 0 < measured["injection_flip_rate"] < 1
     assert measured["cost_usd"] > 0
