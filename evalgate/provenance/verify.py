@@ -281,7 +281,9 @@ def _chains(
     named = sources.files["chains"]
     if named is None:
         traced = sum(bool(c.get("trace_id")) for c in failing)
-        told = f"none were recorded; {count_of(traced, 'failing case')} came from a trace: evalgate dataset build"
+        told = "none were recorded, and no failing case came from a trace"
+        if traced:
+            told = f"none were recorded; {count_of(traced, 'failing case')} came from a trace: evalgate dataset build"
         return [Link("chains", Standing.ABSENT, told)], {}
     links = [_file("chains", named, root)]
     if not is_file(root / named.path):  # a pipe or a device would never end
