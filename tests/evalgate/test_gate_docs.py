@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evalgate.gate.policy import GatePolicy, MustNotBreak
 from schema.statistics import minimum_detectable_drop
@@ -22,6 +23,13 @@ def test_every_setting_stands_there_with_its_default() -> None:
                 assert ROWS[name] == f"{value:g}" if isinstance(value, float) else f"{value}", name
     assert ROWS["integrity"] == ", ".join(GatePolicy().integrity)
     assert all(f"`{way}`" in PAGE for way in MustNotBreak if way != GatePolicy().must_not_break)
+
+
+def test_the_example_is_a_policy() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    policy = GatePolicy.model_validate(yaml.safe_load(block)["policy"])
+    assert policy.must_not_break is MustNotBreak.NAMED
+    assert policy.of("smoke").groups == ()
 
 
 @pytest.mark.parametrize("cells", re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", PAGE, re.MULTILINE))
