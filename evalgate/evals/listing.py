@@ -65,7 +65,7 @@ def list_(*, evaluators: Folder = EVALUATORS, json: Json = False) -> None:
     terminal = Terminal()
     found = _read(evaluators)
     trusted = permissions([f.spec for f in found], policy=permission_policy())
-    runs = recent_runs(limit=1)
+    runs = recent_runs(limit=SHOWN_RUNS)
     last = {f.spec.id: _results(f.spec, runs) for f in found}
     if json:
         terminal.emit(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalgate.evaluators.checks.data import SCHEMA_KEYWORDS, SCHEMA_NOTES
 from evalgate.evaluators.checks.text import find
 from evalgate.evaluators.child import Child, ChildFailed, Patience
 
@@ -112,7 +113,8 @@ class PatternSearch:
             ValueError: it took too long, or the schema itself is wrong.
 
         """
-        if sum(most_steps(p, chars) for p in patterns_of(schema)) <= MAX_STEPS_HERE and chars <= MAX_CHARS_HERE:
+        steps = sum(most_steps(p, chars) for p in patterns_of(schema))
+        if steps <= MAX_STEPS_HERE and chars <= MAX_CHARS_HERE and not foreign_keywords(schema):
             from evalgate.evaluators.pattern_child import library_mistake  # noqa: PLC0415 - loads jsonschema, 0.1 s
 
             return library_mistake(value, schema)
@@ -139,3 +141,18 @@ def patterns_of(schema: Any) -> list[str]:
     if isinstance(schema.get("patternProperties"), dict):
         found.extend(schema["patternProperties"])
     return found
+
+
+def foreign_keywords(schema: Any) -> set[str]:
+    """Return the keywords of a schema that are not the common ones: what they cost, and mean, is the library's."""
+    return _keywords(schema) - {*SCHEMA_KEYWORDS, *SCHEMA_NOTES}
+
+
+def _keywords(schema: Any) -> set[str]:
+    """Return every keyword of a schema and of those inside it."""
+    if not isinstance(schema, dict):
+        return set()
+    inner = [schema.get(name) for name in ("items", "additionalProperties", "not")]
+    inner += [s for name in ("allOf", "anyOf", "oneOf") for s in schema.get(name) or ()]
+    inner += list((schema.get("properties") or {}).values())
+    return set(schema).union(*map(_keywords, inner))

@@ -14,6 +14,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from evalgate.evaluators.checks import calls, data, likeness, text
+from evalgate.evaluators.patterns import foreign_keywords
 from evalgate.evaluators.rules import call_of
 from evalgate.terminal import one_line
 from schema.evaluator import RULE_TYPES, Combined, JsonSchema, Rule
@@ -208,16 +209,6 @@ def _check_schemas(rule: Rule) -> None:
         for inner in rule.rules:
             _check_schemas(inner)
     if isinstance(rule, JsonSchema):
-        foreign = sorted(_keywords(rule.schema) - {*data.SCHEMA_KEYWORDS, *data.SCHEMA_NOTES})
+        foreign = sorted(foreign_keywords(rule.schema))
         if foreign:
             raise ValueError(f"its JSON Schema uses {', '.join(foreign)}, which the Python form does not read")
-
-
-def _keywords(schema: Any) -> set[str]:
-    """Return every keyword of a schema and of those inside it."""
-    if not isinstance(schema, dict):
-        return set()
-    inner = [schema.get(name) for name in ("items", "additionalProperties", "not")]
-    inner += [s for name in ("allOf", "anyOf", "oneOf") for s in schema.get(name) or ()]
-    inner += list((schema.get("properties") or {}).values())
-    return set(schema).union(*map(_keywords, inner))

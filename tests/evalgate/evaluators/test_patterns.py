@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import TYPE_CHECKING
@@ -62,6 +63,16 @@ def test_a_schema_with_a_pattern_that_explodes_is_an_error() -> None:
     evaluator = RuleEvaluator(spec, Engines(search))
     assert isinstance(evaluator(CASE, Output('{"aa": "x"}')), Score)
     answer = evaluator(CASE, Output(f'{{"{HOSTILE}": 1}}'))
+    assert isinstance(answer, EvaluatorError)
+    assert "no answer within 0.5 s" in answer.message
+    search.close()
+
+
+def test_a_schema_that_compares_every_item_with_every_other_is_an_error_soon() -> None:
+    rule = {"type": "json_schema", "schema": {"type": "array", "uniqueItems": True}}
+    search = PatternSearch(schema_deadline_s=0.5)
+    evaluator = RuleEvaluator(parse_evaluator({"id": "e", "failure_mode": "m", "rule": rule}), Engines(search))
+    answer = evaluator(CASE, Output(json.dumps([{"a": n} for n in range(15_000)])))
     assert isinstance(answer, EvaluatorError)
     assert "no answer within 0.5 s" in answer.message
     search.close()
