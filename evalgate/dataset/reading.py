@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from evalgate.errors import BadInput
 from evalgate.files import strict_json, to_json_line
@@ -11,6 +11,7 @@ from schema.case import case_to_json, parse_case
 from schema.run import SetAside
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from schema.case import Case
@@ -20,6 +21,7 @@ MAX_CASE_BYTES = 4 << 20
 MAX_CASE_DEPTH = 64
 """Of nested objects and lists: what any JSON reader on the way can take."""
 REASON_CHARS = 300
+PIECE_BYTES = 1 << 20
 
 
 def read_leniently(path: Path) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
@@ -33,11 +35,13 @@ def read_leniently(path: Path) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
     aside: list[SetAside] = []
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, (line, size) in enumerate(_lines(file), 1):
                 if not line.strip():
                     continue
                 case_id = None
                 try:
+                    if size > MAX_CASE_BYTES:
+                        raise ValueError(f"it has {size} bytes; the limit of a case is {MAX_CASE_BYTES}")  # noqa: TRY301 - as below
                     value = _value(line)
                     case_id = _id(value)
                     case = parse_case(value)
@@ -53,9 +57,16 @@ def read_leniently(path: Path) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
     return tuple(case for _, case in cases.values()), tuple(aside)
 
 
+def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield each line and its length; of one beyond the limit only the beginning is held."""
+    while line := file.readline(MAX_CASE_BYTES + 1):
+        size, rest = len(line), line
+        while size > MAX_CASE_BYTES and not rest.endswith(b"\n") and (rest := file.readline(PIECE_BYTES)):
+            size += len(rest)
+        yield line, size
+
+
 def _value(line: bytes) -> Any:
-    if len(line) > MAX_CASE_BYTES:
-        raise ValueError(f"it has {len(line)} bytes; the limit of a case is {MAX_CASE_BYTES}")
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as e:

@@ -46,11 +46,13 @@ def test_a_line_that_is_no_case_is_set_aside(tmp_path: Path, line: bytes, case_i
 
 def test_a_case_beyond_the_limit_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_CASE_BYTES", 100)
+    monkeypatch.setattr(reading, "PIECE_BYTES", 5)
     path = tmp_path / "d.jsonl"
     path.write_bytes(GOOD + b"\n" + b'{"input": "' + b"x" * 100 + b'"}\n')
+    path.write_bytes(path.read_bytes() + GOOD.replace(b"good", b"last"))
     cases, aside = read_leniently(path)
-    assert len(cases) == 1
-    assert aside[0].reason == "it has 114 bytes; the limit of a case is 100"
+    assert [c.case_id for c in cases] == ["good", "last"]
+    assert [(s.line, s.reason) for s in aside] == [(2, "it has 114 bytes; the limit of a case is 100")]
 
 
 def test_whatever_a_target_hands_over_can_be_written() -> None:
