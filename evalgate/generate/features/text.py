@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalgate.generate.features.atom import Atom, both
+from evalgate.generate.features.shape import MAX_CHARS
 from schema.evaluator import Regex
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 LONGEST = 4
 """Words of a phrase."""
-MAX_CHARS = 20_000
-"""How much of an output is looked at for phrases."""
 ECHOED = 0.5
 
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -55,7 +54,7 @@ def atoms(examples: Sequence[Example], support: int, dropped: dict[str, int]) ->
             dropped["echoes the question"] = dropped.get("echoes the question", 0) + 1
             continue
         chosen.setdefault(tuple(where), []).append(phrase)
-    texts = [e.output.text.lower() for e in examples]
+    texts = [e.output.text[:MAX_CHARS].lower() for e in examples]
     for same in chosen.values():
         for phrase in sorted(same, key=lambda p: (cost(p), p))[:3]:
             yield from _atoms_of(phrase, texts)

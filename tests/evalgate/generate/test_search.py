@@ -293,5 +293,12 @@ def test_the_same_examples_give_the_same_rule() -> None:
     assert first == second
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("hostile", ["1," * 200_000, "a" * 400_000, "\n" * 400_000, "<a" * 200_000, "[your " * 80_000])
+def test_an_answer_that_is_made_to_be_slow_is_not(hostile: str) -> None:
+    examples = examples_of(12, lambda is_bad, rng: f"{hostile} {noise(is_bad, rng)}")
+    assert gather(examples).considered > 0
+
+
 def test_one_class_alone_gives_no_rule() -> None:
     assert find_rule(examples_of(10, noise, bad=lambda _: True), shuffles=SHUFFLES) is None
