@@ -99,8 +99,8 @@ class Call:
         clock, settings = self._endpoint.clock, self._endpoint.settings
         if not self._endpoint.rate.wait(self._tokens, self._ends):
             return self._error(ModelErrorKind.RATE_LIMIT, "no turn came within the time that was given")
-        if self._attempts == 0:  # waiting for one's own limit is no fault of the endpoint
-            self._ends = min(self._ends, clock.monotonic() + settings.deadline_s)
+        # From the first turn on: waiting for one's own limit is no fault of the endpoint.
+        self._ends = min(self._ends, clock.monotonic() + settings.deadline_s)
         return self._error(ModelErrorKind.TIMEOUT, "no time is left") if clock.monotonic() >= self._ends else None
 
     def _attempt(self, reservation: Reservation) -> Completion | Failed:
