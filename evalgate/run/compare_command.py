@@ -155,7 +155,7 @@ def _print_history(terminal: Terminal, name: str, steps: tuple[Step, ...]) -> No
                 s.run.run_id,
                 s.run.started_at[:16].replace("T", " "),
                 _part(s.passed),
-                _part(s.improved) if s.improved else "–",
+                _part(s.improved) + (" *" if s.evaluators_changed else "") if s.improved else "–",
                 f"{s.regressions.count} of {s.regressions.total}" if s.regressions else "–",
                 " / ".join(str(share.count) for _, share in s.grades),
                 str(s.errors),
@@ -164,6 +164,8 @@ def _print_history(terminal: Terminal, name: str, steps: tuple[Step, ...]) -> No
             for s in steps
         ],
     )
+    if any(s.evaluators_changed for s in steps):
+        terminal.say("* evaluators changed since the run before: what differs may be the ruler")
     newest = steps[-1]
     if newest.improved and newest.improved.interval:
         low, high = newest.improved.interval

@@ -77,6 +77,8 @@ class Step:
     """The improvement rate; None for the first run."""
     regressions: Share | None
     """Of the cases that passed in the run before."""
+    evaluators_changed: tuple[str, ...] = ()
+    """Another version than in the run before: what changed may be the ruler."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -91,6 +93,7 @@ class Step:
             "errors": self.errors,
             "improvement_rate": self.improved.to_json() if self.improved else None,
             "regressions": self.regressions.to_json() if self.regressions else None,
+            "evaluators_changed": list(self.evaluators_changed),
         }
 
 
@@ -103,8 +106,10 @@ def _step(before: Run | None, now: Run) -> Step:
     judged = [r for r in now.results if r.passed is not None]
     failures = [r for r in judged if r.failure_mode is not None]
     improved = regressions = None
+    changed: tuple[str, ...] = ()
     if before is not None:
         compared = compare(before, now)
+        changed = compared.evaluators_changed
         pairs = compared.of(*PAIRED)
         learnt = [c for c in pairs if c.now is not None and c.now.failure_mode is not None]
         improved = Share(sum(c.change is Change.IMPROVED for c in learnt), len(learnt))
@@ -118,6 +123,7 @@ def _step(before: Run | None, now: Run) -> Step:
         errors=sum(r.error is not None for r in now.results),
         improved=improved,
         regressions=regressions,
+        evaluators_changed=changed,
     )
 
 

@@ -163,6 +163,17 @@ def test_improvement_is_what_passes_now_and_did_not_over_all_regression_cases() 
     assert (three.improved.count, three.regressions.count, three.regressions.total) == (0, 1, 3)
 
 
+def test_a_changed_evaluator_stands_with_the_step_it_may_explain(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_run(numbered("1", [result("a", passed=False)]))
+    save_run(replace(numbered("2", [result("a")]), evaluators=(EvaluatorUsed("e", "ev2", "m"),)))
+    assert evalgate(["compare", "--history"]) == 0
+    said = capsys.readouterr().out
+    assert "1/1 *" in said
+    assert "* evaluators changed since the run before: what differs may be the ruler" in said
+
+
 def test_few_cases_are_insufficient_data_and_no_cases_have_no_rate() -> None:
     few = history([numbered("1", [result("a")])])[0].to_json()
     assert few["passed"]["status"] == "insufficient_data"
