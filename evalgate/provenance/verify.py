@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from evalgate.provenance.decided import Reference, decision, measurements
 from evalgate.provenance.link import Link, Standing
 from evalgate.provenance.store import read_chains
 from evalgate.run.store import load_run
-from evalgate.terminal import count_of
+from evalgate.terminal import count_of, one_line
 from schema.fields import Fields, Malformed
 from schema.provenance import head_hash
 
@@ -98,6 +99,7 @@ def verify(payload: Mapping[str, Any], *, root: Path = Path(), evaluators: Path)
         BadInput: the report lacks what every report has.
 
     """
+    _refuse_other_shapes(payload)
     links = [_report(payload)]
     if "sources" not in payload:
         told = "there was nothing to decide on, so there is nothing behind it"
@@ -299,6 +301,18 @@ def _chains(
     if sources.head != head:
         links.append(Link("chains", Standing.BROKEN, f"their head is {head}, the report says {sources.head}"))
     return links, told_of
+
+
+def _refuse_other_shapes(payload: Mapping[str, Any]) -> None:
+    """Raise BadInput where a report is not as schema/gate.schema.json has it: what follows may rely on that."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow to import
+    from jsonschema.exceptions import best_match  # noqa: PLC0415 - as above
+
+    described = json.loads(files("schema").joinpath("gate.schema.json").read_text("utf-8"))
+    wrong = best_match(Draft202012Validator(described).iter_errors(payload))
+    if wrong is not None:
+        place = "/".join(map(str, wrong.absolute_path)) or "the report"
+        raise BadInput(f"this is not what a gate writes: {place}: {one_line(wrong.message, 300)}")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 REPORT = Path(".evalgate/last-report.json")
 EVALUATORS = Path("evals/evaluators")
+MOST_SHAPES = 60
 
 
 @pytest.fixture
@@ -437,3 +438,33 @@ def test_show_prints_what_a_case_rests_on(judged: Path, capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)[0]["intact"] is True
     assert evalgate(["provenance", "show", "case-hand"]) == 2
     assert "it was written by hand" in capsys.readouterr().err
+
+
+STRANGE: tuple[Any, ...] = (None, True, -1, 1e308, "", "x", "\x00", [], [1], {}, {"a": 1}, [[]], "\ud800")
+
+
+def paths_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the way to every value of a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(p for key, v in inner for p in paths_of(v, (*path, key)))]
+
+
+def test_a_report_of_any_shape_is_told_and_never_a_crash(judged: Path) -> None:
+    """The checksum fits: somebody who can compute one may write anything else."""
+    text = REPORT.read_text()
+    ways = [p for p in paths_of(json.loads(text)) if p and p[0] not in ("schema", "checksum")]
+    lot = random.Random(7)  # noqa: S311 - a fixed draw of places
+    for way in lot.sample(ways, min(MOST_SHAPES, len(ways))):
+        payload = json.loads(text)
+        holder = payload
+        for key in way[:-1]:
+            holder = holder[key]
+        before, after = holder[way[-1]], lot.choice(STRANGE)
+        holder[way[-1]] = after
+        REPORT.write_text(json.dumps({**payload, "checksum": checksum(payload)}))
+        try:
+            verified()
+        except BadInput:
+            continue
+        except Exception as e:
+            raise AssertionError(f"{way}: {before!r} -> {after!r}") from e
