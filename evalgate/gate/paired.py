@@ -337,7 +337,7 @@ def _detectable(tested: _Tested, alpha: float, policy: GatePolicy) -> float | No
     if n == 0:
         return None
     # What changes by chance goes both ways; what goes one way alone is the harm that is asked about.
-    by_chance = min(change.worse + change.better, 2 * (min(change.worse, change.better) + 1))
+    by_chance = min(change.worse + change.better, 2 * (min(change.worse, change.better) + 2))
     noise = min(0.99, by_chance / change.n)
     return minimum_detectable_drop(n, noise, alpha=alpha, power=policy.power, least_drop=policy.min_effect)
 
