@@ -45,7 +45,7 @@ def test_the_wheel_holds_every_file_that_the_packages_read(tmp_path: Path) -> No
     held = set(zipfile.ZipFile(wheel).namelist())
     for package in ownership.PACKAGES:
         for file in (ROOT / package).rglob("*"):
-            if file.is_file() and file.suffix in {".py", ".sql", ".toml", ".yaml", ".html", ".js", ".css"}:
+            if file.is_file() and file.suffix in {".py", ".sql", ".toml", ".yaml", ".html", ".js", ".css", ".json"}:
                 assert str(file.relative_to(ROOT)) in held
     assert not [name for name in held if name.startswith(("tests/", "examples/"))]
 
