@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evalgate.database import DEFAULT_PATH, open_tenant
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
+from evalgate.issues.agreement import read_agreement
 from evalgate.issues.read import list_issues
 from evalgate.issues.store import ISSUES, issues_of_cases, read_issues
 from evalgate.review.cases import CaseStatus, list_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from evalgate.issues.agreement import Agreement
     from schema.case import Case
     from schema.issue import Issue
 
@@ -35,6 +38,8 @@ class Known:
     """Names or files, where it is those."""
     is_live: bool = False
     """Whether it is the database."""
+    agreement: Mapping[str, Agreement] = field(default_factory=lambda: MappingProxyType({}))
+    """How far people agree with each other, by failure mode; only the database has what each of them said."""
 
     @property
     def options(self) -> str:
@@ -65,4 +70,10 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
         return Known(read_issues(snapshot), (), str(snapshot))
     with open_tenant(dsn, tenant) as database:
         rows = [r for r in list_cases(database) if r.status is not CaseStatus.REJECTED]
-        return Known(tuple(list_issues(database)), tuple(r.case for r in rows), "the database", is_live=True)
+        return Known(
+            tuple(list_issues(database)),
+            tuple(r.case for r in rows),
+            "the database",
+            is_live=True,
+            agreement=read_agreement(database),
+        )

@@ -86,14 +86,20 @@ def show(
     found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
     standing = _find(found, number)
     cases = [c for c in found.known.cases if c.case_id in set(standing.issue.cases)]
+    agreement = found.known.agreement.get(standing.issue.failure_mode)
     todo = _todo(cover([standing], found.known.cases or None, found.known.options))
     if json:
-        terminal.emit({**_to_json(standing), "next": todo, "labelled": [_case_json(c) for c in cases]})
+        people = None if agreement is None else {"labelled_by_several": agreement.several, "agree": agreement.agree}
+        labelled = [_case_json(c) for c in cases]
+        terminal.emit({**_to_json(standing), "next": todo, "people": people, "labelled": labelled})
         return
     issue = standing.issue
     terminal.say(f"issue {issue.id}: {issue.failure_mode}, {issue.status}")
     seen = f", first {_day(issue.first_seen)}, last {_day(issue.last_seen)}" if issue.first_seen else ""
     terminal.say(f"seen in {count_of(issue.occurrences, 'labelled trace')}{seen}; {count_of(len(issue.cases), 'case')}")
+    if agreement is not None:
+        said = f"{agreement.agree} of {count_of(agreement.several, 'trace')} that several people labelled"
+        terminal.say(f"people agree on {said}: no evaluator can agree better with all of them")
     for trusted in standing.evaluators:
         grant = trusted.grant
         measured = f", MCC {grant.mcc:.2f} of {count_of(grant.n, 'label')}" if grant.mcc is not None else ""

@@ -14,6 +14,7 @@ import pytest
 from evalgate.app import run
 from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
+from evalgate.issues.agreement import Agreement, agreement_of
 from evalgate.issues.numbers import issue_numbers, open_issues
 from evalgate.issues.read import join, list_issues
 from evalgate.issues.store import issues_of_cases, read_issues, with_standing, write_issues
@@ -37,10 +38,17 @@ def say(database: TenantDatabase, trace_id: str, mode: str | None, verdict: Verd
 
 
 def annotate(
-    database: TenantDatabase, trace_id: str, mode: str, verdict: str = "bad", *, minute: int = 0, undone: int = 0
+    database: TenantDatabase,
+    trace_id: str,
+    mode: str,
+    verdict: str = "bad",
+    *,
+    minute: int = 0,
+    undone: int = 0,
+    who: str = "ann",
 ) -> None:
     """Write a label as it is stored, without its case."""
-    row = {"trace_id": trace_id, "span_id": "", "failure_mode": mode, "verdict": verdict, "annotator": "ann"}
+    row = {"trace_id": trace_id, "span_id": "", "failure_mode": mode, "verdict": verdict, "annotator": who}
     at = datetime(2099, 1, 1, 0, minute, tzinfo=UTC)
     rest = {"annotation_id": f"{trace_id[:2]}-{mode}-{verdict}", "created_at": at, "comment": "", "undone": undone}
     database.insert_rows("annotations", [{**row, **rest}])
@@ -102,6 +110,17 @@ def test_a_trace_that_expired_was_seen_when_its_case_says_or_else_when_it_was_la
     assert issue.first_seen == NINE
     assert issue.last_seen is not None
     assert issue.last_seen.startswith("2027-01-15T08:00:00")
+
+
+def test_people_agree_who_say_the_same_of_the_same_trace() -> None:
+    rows = [
+        {"said": [("bad", "tone"), ("bad", "tone")]},
+        {"said": [("bad", "tone"), ("good", "")]},
+        {"said": [("bad", "tone"), ("partial", "tone")]},
+        {"said": [("bad", "tone"), ("bad", "policy"), ("bad", "tone")]},
+        {"said": [("good", ""), ("good", "")]},
+    ]
+    assert agreement_of(rows) == {"tone": Agreement(4, 1), "policy": Agreement(1, 0)}
 
 
 FULL = Issue(3, "tone", IssueStatus.COVERED, NINE, NINE, 2, ("case-1",), ("polite",))
@@ -172,11 +191,14 @@ def test_issues_on_the_command_line_and_beside_a_dataset(
     assert "No issues in the database" in command("issues", "list")
     say(traffic.database, A, "tone")
     annotate(traffic.database, B, "policy")
+    annotate(traffic.database, A, "", "good", who="bob")
     (row,) = [i for i in json.loads(command("issues", "list", "--json")) if i["id"] == 1]
     assert (row["failure_mode"], row["occurrences"], row["status"]) == ("tone", 1, "open")
     shown = command("issues", "show", "2")
     assert "issue 2: policy, open" in shown
     assert "next: label 10 more bad ones (0 so far): evalgate label" in shown
+    assert "people agree on" not in shown
+    assert "people agree on 0 of 1 trace that several people labelled" in command("issues", "show", "1")
     assert "0 of 2 active issues covered" in command("evals", "coverage")
     command("cases", "promote", "--all", "--actor", "ann")
     command("dataset", "build", "--name", "d")
