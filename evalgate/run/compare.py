@@ -174,6 +174,8 @@ def _case_json(c: CaseChange) -> dict[str, Any]:
         "evaluators": list(c.evaluators),
     }
     if c.change is not Change.UNCHANGED:
+        asked = c.now or c.before
+        told |= {"input_text": asked.input_text if asked else None}
         told |= {"before": _side_json(c.before), "now": _side_json(c.now)}
     return told
 
