@@ -24,7 +24,7 @@ import typer
 from evalgate.errors import BadInput
 from evalgate.model.budget import Budget
 from evalgate.model.cache import CACHE, ModelCache
-from evalgate.model.price import parse_price
+from evalgate.model.price import parse_prices
 from evalgate.model.rate import RateLimit
 from evalgate.model.retry import RetryPolicy
 from evalgate.model.settings import OPENAI_URL, ModelSettings, Secret, check_url, read_key
@@ -67,7 +67,7 @@ class ModelOptions:
         typer.Option(
             "--judge-price",
             metavar="IN/OUT",
-            help="US dollars per million tokens.  [default: the provider's price list]",
+            help="US dollars per million tokens of --judge-model, or NAME=IN/OUT,…  [default: the provider's list]",
             show_default=False,
         ),
     ] = None
@@ -162,7 +162,7 @@ def open_from_options(
         said = environ.get(KEY, "").strip()
         key = Secret(said) if said else None
     try:
-        prices = {"*": parse_price(options.judge_price)} if options.judge_price is not None else {}
+        prices = {} if options.judge_price is None else parse_prices(options.judge_price, options.judge_model)
     except ValueError as e:
         raise BadInput(f"--judge-price: {e}") from None
     model = options.judge_model or None

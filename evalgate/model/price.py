@@ -100,6 +100,24 @@ def parse_price(text: str) -> Price:
     return price
 
 
+def parse_prices(text: str, model: str | None) -> dict[str, Price]:
+    """Read "IN/OUT", the price of `model` (None: of every model), or "NAME=IN/OUT,NAME=IN/OUT".
+
+    Raises:
+        ValueError: in words for its author.
+
+    """
+    if "=" not in text:
+        return {model or "*": parse_price(text)}
+    prices = {}
+    for item in text.split(","):
+        name, _, price = item.rpartition("=")
+        if not name.strip():
+            raise ValueError(f"{item!r} lacks a model's name; write NAME=IN/OUT")
+        prices[name.strip()] = parse_price(price)
+    return prices
+
+
 def _highest(price: Any) -> float | None:
     if price is None:
         return None

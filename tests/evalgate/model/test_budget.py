@@ -10,7 +10,7 @@ import pytest
 from evalgate.model import Budget, Completion, ModelError, ModelErrorKind
 from evalgate.model.budget import NoBudget, Reservation
 from evalgate.model.options import spent
-from evalgate.model.price import Price, Prices, parse_price, price_of_library
+from evalgate.model.price import Price, Prices, parse_price, parse_prices, price_of_library
 from evalgate.model.transport import NoAnswer
 from tests.evalgate.model.moving import ASKED, Script, model_of, ok, refuse
 
@@ -186,6 +186,15 @@ def test_a_price_is_written_as_two_numbers() -> None:
     for wrong in ("0.15", "a/b", "-1/2", "nan/1", "1/inf", "1/2/3", ""):
         with pytest.raises(ValueError, match="IN/OUT"):
             parse_price(wrong)
+
+
+def test_a_price_is_of_the_model_that_it_names() -> None:
+    assert parse_prices("1/2", "m") == {"m": Price(1, 2)}
+    assert parse_prices("1/2", None) == {"*": Price(1, 2)}
+    assert parse_prices("org/a=1/2, b=0/0", "m") == {"org/a": Price(1, 2), "b": Price(0, 0)}
+    for wrong in ("=1/2", "a=1/2,", "a=1", "a=1/2,3/4"):
+        with pytest.raises(ValueError, match="write"):
+            parse_prices(wrong, "m")
 
 
 def test_what_was_spent_is_told_with_what_is_not_known() -> None:
