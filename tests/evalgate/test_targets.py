@@ -172,6 +172,21 @@ def test_a_slow_program_is_ended_with_its_children(project: Path) -> None:
     assert load_target(script(project, body)).target(CASE, 0.5) == RunError(ErrorKind.TIMEOUT, "no answer within 0.5 s")
 
 
+def test_a_program_that_never_stops_writing_is_ended(project: Path) -> None:
+    body = "import sys\nwhile True:\n    sys.stdout.write('x' * 65536)\n"
+    answer = load_target(script(project, body)).target(CASE, 60)
+    assert answer == RunError(ErrorKind.TARGET, "the answer is larger than 8 MiB")
+
+
+def test_a_program_may_write_before_it_reads_and_need_not_read_at_all(project: Path) -> None:
+    large = {**CASE, "input": {"messages": [], "text": "x" * 300_000}}
+    first = "import sys, json\nprint('y' * 300000, flush=True)\nprint(len(json.load(sys.stdin)['input']['text']))\n"
+    answer = load_target(script(project, first)).target(large, 30)
+    assert isinstance(answer, Output)
+    assert answer.text == "y" * 300_000 + "\n300000"
+    assert load_target(script(project, "print('deaf')")).target(large, 30) == Output("deaf")
+
+
 def test_a_program_gets_words_and_no_shell(project: Path) -> None:
     target = load_target(script(project, "import sys\nprint(sys.argv[1:])") + " $HOME ; 'a b'").target
     assert target(CASE, 20) == Output("['$HOME', ';', 'a b']")
