@@ -232,9 +232,9 @@ def _target_models(judges: Models, options: ModelOptions, run_options: RunOption
 
     The budget is one.
     """
-    if run_options.base_url is None and options.judge_price == run_options.price:
+    if run_options.base_url is None and options.judge_price is None and run_options.price is None:
         return judges
-    said = replace(options, judge_price=run_options.price)
+    said = replace(options, judge_model=None, judge_price=run_options.price)  # a price is that of the model it names
     environ = dict(os.environ)
     if run_options.base_url is not None:
         said = replace(said, judge_url=run_options.base_url, judge_key_file=None)
