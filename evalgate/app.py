@@ -11,33 +11,20 @@ import os
 import sys
 import traceback
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import entry_points, version
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from evalgate.dataset import commands as dataset_commands
-from evalgate.demo import commands as demo_commands
-from evalgate.erase import commands as erase_commands
-from evalgate.evals import commands as evals_commands
-from evalgate.gate import commands as gate_commands
-from evalgate.ledger import commands as ledger_commands
-from evalgate.model import commands as model_commands
 from evalgate.options import new_app
-from evalgate.provenance import commands as provenance_commands
-from evalgate.review import commands as review_commands
-from evalgate.run import commands as run_commands
-from evalgate.sample import commands as sample_commands
-from evalgate.select import commands as select_commands
-from evalgate.select import dialects as dialect_commands
-from evalgate.stats import commands as stats_commands
 from evalgate.terminal import Terminal, one_line
-from evalgate.top import commands as top_commands
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from importlib.metadata import EntryPoint
 
 COMMANDS = "otel_evalgate.commands"
@@ -65,6 +52,26 @@ ORDER = (
     "ledger",
 )
 """How the help lists the commands: as one needs them; others follow."""
+PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "evalgate.select.commands": ("traces", "query"),
+        "evalgate.select.dialects": ("schema",),
+        "evalgate.stats.commands": ("stats",),
+        "evalgate.sample.commands": ("sample",),
+        "evalgate.top.commands": ("top",),
+        "evalgate.ledger.commands": ("ledger",),
+        "evalgate.review.commands": ("label", "cases"),
+        "evalgate.dataset.commands": ("dataset",),
+        "evalgate.evals.commands": ("evals", "issues"),
+        "evalgate.model.commands": ("model",),
+        "evalgate.run.commands": ("run", "compare"),
+        "evalgate.gate.commands": ("gate", "baseline", "init"),
+        "evalgate.provenance.commands": ("provenance",),
+        "evalgate.erase.commands": ("erase",),
+        "evalgate.demo.commands": ("demo",),
+    }
+)
+"""Module to the commands that it registers: what is not asked for is not imported, which takes half of a start."""
 HELP = "Turn the real traffic of an AI application into tests, and gate releases on them."
 
 
@@ -89,9 +96,9 @@ class Broken:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return 0, 1 or 2."""
     terminal = Terminal()
-    app = build_app()
-    broken: list[Broken] = []
     word = next((a for a in arguments if not a.startswith("-")), None)
+    app = build_app(word)
+    broken: list[Broken] = []
     if word not in _names(app):  # ours need nobody else: the gate starts fast and without extras
         broken = add_commands(app, entry_points(group=COMMANDS))
         for b in broken:
@@ -115,14 +122,12 @@ def run(arguments: Sequence[str]) -> int:
     return ERROR
 
 
-def build_app() -> typer.Typer:
-    """Return the app with our own commands."""
+def build_app(word: str | None = None) -> typer.Typer:
+    """Return the app with our own commands; only with those beside `word`, where it is one: the gate starts fast."""
     app = new_app(HELP, add_completion=True, cls=InOrder)
     app.callback()(_root)
-    selecting = (select_commands, dialect_commands, stats_commands, sample_commands, top_commands, ledger_commands)
-    gating = (dataset_commands, evals_commands, model_commands, run_commands, gate_commands, provenance_commands)
-    for part in (*selecting, review_commands, *gating, erase_commands, demo_commands):
-        part.register(app)
+    for module in PARTS if word is None else [m for m, words in PARTS.items() if word in words] or PARTS:
+        import_module(module).register(app)
     return app
 
 
