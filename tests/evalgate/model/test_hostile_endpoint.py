@@ -36,7 +36,7 @@ BODY = some(choices=st.lists(CHOICE, max_size=2), usage=USAGE, model=st.text(), 
 
 
 @given(BODY | JSON, STATUS)
-@settings(max_examples=300)
+@settings(max_examples=150)
 @example({"choices": [{"message": {"content": "", "tool_calls": 5}}]}, 200)
 @example({"choices": [{"message": {"content": "", "tool_calls": [{"function": {"name": 5}}]}}]}, 200)
 @example({"error": {"code": {"a": 1}, "message": ["x"], "innererror": 5, "param": {}}}, 400)
