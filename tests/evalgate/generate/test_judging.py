@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.evaluators.judge import JudgeEvaluator
-from evalgate.generate.adapter import CriteriaAdapter, StratifiedSampler, Watched
+from evalgate.generate.adapter import CriteriaAdapter, SteadySelector, StratifiedSampler, Watched
 from evalgate.generate.examples import choose_examples
 from evalgate.generate.judging import STOP_FILE, JudgeTools, Limits, optimise_judge, weights
 from evalgate.generate.measure import confusion_of
@@ -45,9 +45,11 @@ def make_spec(body: Judge, words: str) -> EvaluatorSpec:
     return EvaluatorSpec("m", MODE, EvalType.LLM_JUDGE, body, AppliesTo(failure_modes=(MODE,)), description=words)
 
 
-def tools(fake: FakeOpenAI, folder: Path, *, calls: int | None = None, **settings: Any) -> JudgeTools:
+def tools(
+    fake: FakeOpenAI, folder: Path, *, calls: int | None = None, test_calls: int | None = None, **settings: Any
+) -> JudgeTools:
     cache = ModelCache(folder / "answers")
-    budget, test_budget = Budget(calls), Budget()
+    budget, test_budget = Budget(calls), Budget(test_calls)
     searching = open_models(
         ModelSettings(fake.base_url, "judge-1"), budget=budget, cache=cache, rate=RateLimit(None, None)
     )
@@ -128,8 +130,15 @@ def test_the_budget_holds_and_what_was_found_is_measured_all_the_same(fake: Fake
 def test_a_budget_that_measures_no_criteria_finds_none(fake: FakeOpenAI, tmp_path: Path) -> None:
     found = attempt(fake, tmp_path, calls=5)
     assert found.chosen is None
-    assert found.rejected == "no criteria were measured"
+    assert (found.rejected, found.stopped) == ("no criteria were measured", "the budget is spent")
     assert fake.calls == 5
+
+
+def test_a_test_that_cannot_be_judged_gives_no_evaluator(fake: FakeOpenAI, tmp_path: Path) -> None:
+    found = attempt(fake, tmp_path, count=24, test_calls=3)
+    assert found.chosen == 1
+    assert found.rejected is not None
+    assert found.rejected.startswith("the test could not be judged: budget")
 
 
 def test_an_interrupted_search_goes_on_where_it_was_and_comes_to_the_same(fake: FakeOpenAI, tmp_path: Path) -> None:
@@ -259,6 +268,8 @@ def test_criteria_that_help_nothing_end_the_search(fake: FakeOpenAI, tmp_path: P
     assert found.stopped == "no better criteria in 3 tries"
     assert found.proposals == 3
     assert found.chosen == 0
+    asked = [r.body for r in fake.requests if r.messages[0]["content"].startswith("You write the criteria")]
+    assert len({body["seed"] for body in asked}) == 3  # or kept answers would bring the same criteria again
 
 
 def test_nothing_to_learn_from_is_told_as_that(fake: FakeOpenAI, tmp_path: Path) -> None:
@@ -308,9 +319,28 @@ def test_a_minibatch_holds_both_classes_and_depends_on_its_number_alone() -> Non
     assert [batch(n) for n in reversed(range(12))] == batches[::-1]
 
 
-def test_scores_of_examples_average_to_balanced_accuracy(fake: FakeOpenAI, tmp_path: Path) -> None:
+def test_the_parent_of_a_try_depends_on_its_number_alone() -> None:
+    def parents() -> list[int]:
+        state = SimpleNamespace(
+            program_candidates=[{}] * 4,
+            program_full_scores_val_set=[0.5] * 4,
+            per_program_tracked_scores=[0.5] * 4,
+            get_pareto_front_mapping=lambda: {n: {n} for n in range(4)},
+            i=0,
+        )
+        chosen = []
+        for state.i in range(30):
+            chosen.append(SteadySelector(7).select_candidate_idx(state))  # type: ignore[arg-type]  # all it reads
+        return chosen
+
+    assert parents() == parents()
+    assert set(parents()) == {0, 1, 2, 3}
+
+
+def test_scores_of_examples_average_to_balanced_accuracy(fake: FakeOpenAI) -> None:
     examples = choose_examples(planted(24, seemingly_polite, bad=lambda n: n % 4 == 0), MODE)
-    model = tools(fake, tmp_path).judge
+    settings = ModelSettings(fake.base_url, "judge-1")
+    model = open_models(settings, budget=Budget(), cache=None, rate=RateLimit(None, None))(None)
     adapter = CriteriaAdapter(
         failure_mode=MODE,
         make=lambda criteria: JudgeEvaluator(make_spec(Judge(criteria), ""), model),
