@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections import Counter
 from dataclasses import replace
@@ -27,9 +28,9 @@ from schema.evaluator import AppliesTo, EvalType, EvaluatorSpec
 from tests.evalgate.generate.planted import MODE, noise, planted, sentence
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable
 
+    from schema.case import Case
     from schema.evaluator import Rule
 
 SHUFFLES = 39
@@ -148,6 +149,37 @@ def test_a_planted_pattern_is_found_and_holds_on_examples_that_were_not_searched
 
 def spec_of(rule: Rule) -> EvaluatorSpec:
     return EvaluatorSpec("m", MODE, EvalType.RULE, rule, AppliesTo(all=True))
+
+
+def found_in(cases: list[Case]) -> str:
+    examples = choose_examples(cases, MODE).items
+    found = find_rule(examples, shuffles=SHUFFLES)
+    assert found is not None
+    assert found.is_promising, found.why_not
+    evaluator = RuleEvaluator(spec_of(found.rule))
+    assert confusion_of(judge_all(evaluator, examples)).mcc == pytest.approx(found.mcc)
+    return found.words
+
+
+def test_why_the_model_stopped_and_how_much_it_wrote_are_looked_at() -> None:
+    cases = planted(30, noise)
+    cut = [
+        replace(c, observed=replace(c.observed, finish_reason="length" if c.failure_mode else "stop")) for c in cases
+    ]
+    assert found_in(cut) in ("finished by length", "not finished by stop")
+    wordy = [replace(c, observed=replace(c.observed, output_tokens=900 if c.failure_mode else 90)) for c in cases]
+    assert found_in(wordy).endswith("output tokens")
+
+
+def test_likeness_with_the_expected_answer_is_looked_at_where_every_example_has_one() -> None:
+    cases = planted(30, noise)
+    draw = random.Random(2)  # noqa: S311 - a draw, no secret
+    told = [replace(c, expected_output=sentence(draw, 20) if c.failure_mode else c.observed.output) for c in cases]
+    assert "expected answer" in found_in(told)
+    some = [replace(c, expected_output=None) if n == 0 else c for n, c in enumerate(told)]
+    candidates = gather(choose_examples(some, MODE).items)
+    assert not [a for a in candidates.atoms if a.kind == "reference"]
+    assert candidates.dropped["compares with an expected answer that some examples lack"] == 1
 
 
 def test_noise_is_mostly_told_from_a_pattern_before_the_test_is_looked_at() -> None:
