@@ -72,6 +72,11 @@ class Facts:
     """Generated evaluator to the cases it was made from."""
 
 
+TOLD = (Integrity.DUPLICATES, Integrity.LEAKED)
+"""What is no mistake unless the policy says so: traffic repeats itself, and cases of a failure mode are what its
+evaluator is made from. Tests count copies once, and permission rests on cases that were left out."""
+
+
 def integrity_checks(run: Run, facts: Facts, policy: GatePolicy) -> list[Check]:
     """Return what is known of the data's truth. One that is broken and blocks is an error: such data say nothing."""
     found = {
@@ -105,7 +110,8 @@ def _integrity(kind: Integrity, fact: Fact | None, cases: Sequence[str], policy:
     elif fact.intact:
         status, sentence = CheckStatus.PASS, fact.sentence
     else:
-        status, sentence = (CheckStatus.ERROR if blocking else CheckStatus.FAIL), fact.sentence
+        broken = CheckStatus.INFO if kind in TOLD else CheckStatus.FAIL
+        status, sentence = (CheckStatus.ERROR if blocking else broken), fact.sentence
     return Check(
         id=f"integrity:{kind}",
         evidence=Evidence.INTEGRITY,
