@@ -72,7 +72,7 @@ class Facts:
     """Generated evaluator to the cases it was made from."""
 
 
-TOLD = (Integrity.DUPLICATES, Integrity.LEAKED)
+TOLD: Final = (Integrity.DUPLICATES, Integrity.LEAKED)
 """What is no mistake unless the policy says so: traffic repeats itself, and cases of a failure mode are what its
 evaluator is made from. Tests count copies once, and permission rests on cases that were left out."""
 

@@ -122,6 +122,13 @@ def test_evaluators_that_may_not_block_alone_are_no_proof() -> None:
     assert decide(run_of([result("a")], evaluators), None, POLICY).status is Status.ERROR
 
 
+def test_the_weighted_rate_is_that_of_the_cases_verdicts() -> None:
+    rows = [result(f"c{i}", passed=i % 4 > 0, sample_weight=1.0 + i % 2) for i in range(60)]
+    weighted = decide(run_of(rows), None, GatePolicy(threshold=0)).weighted
+    assert weighted is not None
+    assert weighted.rate == pytest.approx(75 / 90)
+
+
 def test_an_evaluator_may_ask_for_its_own_threshold() -> None:
     strict = (EvaluatorUsed("e", "1", "m", threshold=1.0),)
     assert decide(run_of(mixed(9, 1), strict), None, POLICY).status is Status.FAIL
