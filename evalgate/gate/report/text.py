@@ -37,6 +37,8 @@ CHECK_STYLES: Final[Mapping[CheckStatus, str]] = {
 }
 CONTENT_CHARS: Final = 160
 MOST_CASES: Final = 50
+MOST_OF_AN_ISSUE: Final = 5
+"""Cases of one failure mode are much alike; the first few say what it is."""
 """Failing cases that are printed; the others are counted, and stand in the JSON and the HTML report."""
 NARROW: Final = 80
 WIDE: Final = 120
@@ -131,7 +133,7 @@ def _print_failing(terminal: Terminal, report: Report, width: int | None) -> Non
     if not decision.failing:
         return
     terminal.say(f"\nFailing cases ({len(decision.failing)})", style="bold")
-    left = MOST_CASES
+    left, hidden = MOST_CASES, len(decision.failing)
     for issue, mode, rows in report.groups:
         if left <= 0:
             break
@@ -139,11 +141,15 @@ def _print_failing(terminal: Terminal, report: Report, width: int | None) -> Non
         told = f"{count_of(len(rows), 'case')}" + (f", {count_of(new, 'regression')}" if new else "")
         see = f": evalgate issues show {issue}" if issue is not None else ""
         _say(terminal, f"{line(words.group_name(issue, mode))} ({told}){see}", style="bold", width=width, hang=2)
-        for f in rows[:left]:
+        shown = rows[: min(left, MOST_OF_AN_ISSUE)]
+        for f in shown:
             _print_case(terminal, report, f, width)
-        left -= len(rows)
-    if len(decision.failing) > MOST_CASES:
-        terminal.say(f"{len(decision.failing) - MOST_CASES} more: --format json, or --output html=report.html")
+        if len(rows) > len(shown):
+            terminal.say(f"  … {len(rows) - len(shown)} more of it")
+        left -= len(shown)
+        hidden -= len(shown)
+    if hidden:
+        terminal.say(f"{count_of(hidden, 'case')} not shown: --format json, or --output html=report.html")
 
 
 def _print_case(terminal: Terminal, report: Report, f: Failing, width: int | None) -> None:

@@ -82,7 +82,7 @@ def figures(check: Check) -> list[str]:
         told.append(f"{count_of(check.cases_to_settle, 'case')} would settle it")
     if check.corrected is not None:
         ends = interval((check.corrected.low, check.corrected.high))
-        told.append(f"{percent(check.corrected.rate)} ({ends}) with the judge's own errors taken out")
+        told.append(f"{percent(check.corrected.rate)} ({ends}) with the evaluator's own errors taken out")
     if check.issue is not None:
         told.append(f"issue {check.issue}")
     if check.status is CheckStatus.FAIL and check.known is not None:
