@@ -37,9 +37,9 @@ CHECK_STYLES: Final[Mapping[CheckStatus, str]] = {
 }
 CONTENT_CHARS: Final = 160
 MOST_CASES: Final = 50
+"""Failing cases that are printed; the others are counted, and stand in the JSON and the HTML report."""
 MOST_OF_AN_ISSUE: Final = 5
 """Cases of one failure mode are much alike; the first few say what it is."""
-"""Failing cases that are printed; the others are counted, and stand in the JSON and the HTML report."""
 NARROW: Final = 80
 WIDE: Final = 120
 
