@@ -25,6 +25,8 @@ UNSAFE = re.compile(
 )
 """Control characters except tab and newline, bidirectional controls, lone surrogates, tags."""
 
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+
 NO_FITS: Mapping[str, Fit] = MappingProxyType({})
 
 
@@ -47,7 +49,7 @@ def count_of(number: int, noun: str) -> str:
 def safe_json(value: Any, *, indent: int | None = None) -> str:
     """Return JSON in which no character can act on a terminal."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, default=str)
-    return UNSAFE.sub(_json_escape, text)
+    return UNSAFE.sub(json_escape, text)
 
 
 def _show(match: re.Match[str]) -> str:
@@ -55,7 +57,8 @@ def _show(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _json_escape(match: re.Match[str]) -> str:
+def json_escape(match: re.Match[str]) -> str:
+    """Return what was matched as escapes of JSON: one of four hex digits for each UTF-16 unit."""
     units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{int.from_bytes(units[i : i + 2], 'big'):04x}" for i in range(0, len(units), 2))
 
@@ -94,8 +97,13 @@ class Terminal:
         self.err.write(clean(text) + "\n")
 
     def emit(self, value: Any) -> None:
-        """Print one JSON document on one line."""
-        self.out.write(safe_json(value) + "\n")
+        """Print one JSON document on one line, valid in any encoding of the stream."""
+        text = safe_json(value)
+        try:
+            text.encode(self.out.encoding or "utf-8")
+        except UnicodeEncodeError:
+            text = NOT_ASCII.sub(json_escape, text)
+        self.out.write(text + "\n")
 
     def table(
         self,

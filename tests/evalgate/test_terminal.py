@@ -135,3 +135,10 @@ def test_what_stands_beside_a_bar_is_text_and_no_markup(monkeypatch: pytest.Monk
     with Terminal(err, err).progress("run [bold]", 2) as step:
         step("1 passed [red]\x1b]0;title\x07")
     assert "run [bold]: 1 passed [red]\\x1b]0;title\\x07" in err.getvalue()
+
+
+def test_json_is_json_also_where_the_stream_lacks_its_characters() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    Terminal(out, io.StringIO()).emit({"asked": "Où est l'🛋️?"})
+    out.seek(0)
+    assert json.loads(out.read()) == {"asked": "Où est l'🛋️?"}
