@@ -59,13 +59,14 @@ class Unfinished:
 class PartialFile:
     """Appends the attempts of one run. One process writes a file; another is refused."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, *, create: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self._clock = clock
         self._synced_at = clock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+            self._handle = os.open(path, flags, 0o600)
         except OSError as e:
             raise BadInput(f"cannot write {path}: {e.strerror or e}") from None
         try:
@@ -79,7 +80,7 @@ class PartialFile:
         cls, run_id: str, started_at: str, plan: Mapping[str, Any], options: Mapping[str, Any], root: Path = RUNS
     ) -> Self:
         """Start the file of a new run."""
-        file = cls(root / f"{run_id}{SUFFIX}")
+        file = cls(root / f"{run_id}{SUFFIX}", create=True)
         file._write(
             {"schema": SCHEMA, "run_id": run_id, "started_at": started_at, "plan": dict(plan), "options": dict(options)}
         )
@@ -87,9 +88,18 @@ class PartialFile:
 
     @classmethod
     def go_on(cls, unfinished: Unfinished) -> Self:
-        """Open the file of a run that was stopped; what was torn is cut off."""
-        file = cls(unfinished.path)
-        os.ftruncate(file._handle, unfinished.whole_bytes)
+        """Open the file of a run that was stopped; what was torn is cut off.
+
+        Raises:
+            BadInput: another process has gone on with it since it was read.
+
+        """
+        file = cls(unfinished.path, create=False)
+        size, whole = os.fstat(file._handle).st_size, unfinished.whole_bytes
+        if size < whole or b"\n" in os.pread(file._handle, size - whole, whole):
+            os.close(file._handle)
+            raise BadInput(f"another process went on with {unfinished.path} meanwhile: look for what it has written")
+        os.ftruncate(file._handle, whole)
         return file
 
     def keep(self, kept: Kept) -> None:
@@ -179,14 +189,12 @@ def read_partial(path: Path) -> Unfinished:
     whole = data[: data.rfind(b"\n") + 1]
     attempts: dict[tuple[str, int], Attempt] = {}
     hashes: dict[str, str] = {}
-    header: Fields | None = None
+    found: Unfinished | None = None
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             fields = Fields(strict_json(line.decode("utf-8")), "a line")
-            if header is None:
-                header = fields
-                if (spoken := fields.any("schema")) != SCHEMA:
-                    raise ValueError(f"its schema is {spoken!r}, not {SCHEMA!r}")  # noqa: TRY301 - as for other lines
+            if found is None:
+                found = _begun(fields, path, attempts, hashes, len(whole))
                 continue
             attempt = parse_attempt(fields.any("attempt"))
             case_id = fields.text("case_id")
@@ -194,17 +202,38 @@ def read_partial(path: Path) -> Unfinished:
             attempts[case_id, attempt.number] = attempt
         except ValueError as e:
             raise BadInput(f"{path} line {number} is damaged: {e}. Delete the file and run again") from None
-    if header is None:
+    if found is None:
         raise BadInput(f"{path} was stopped before anything was kept. Delete the file and run again")
+    return found
+
+
+def _begun(
+    header: Fields,
+    path: Path,
+    attempts: Mapping[tuple[str, int], Attempt],
+    hashes: Mapping[str, str],
+    whole_bytes: int,
+) -> Unfinished:
+    """Return the run whose first line this is.
+
+    Raises:
+        ValueError: it is no such line, or of another run than the file's name says.
+
+    """
+    if (spoken := header.any("schema")) != SCHEMA:
+        raise ValueError(f"its schema is {spoken!r}, not {SCHEMA!r}")
+    run_id = header.text("run_id")
+    if f"{run_id}{SUFFIX}" != path.name:
+        raise ValueError(f"it is of the run {run_id!r}")
     return Unfinished(
         path=path,
-        run_id=header.text("run_id"),
+        run_id=run_id,
         started_at=header.text("started_at"),
         plan=header.mapping("plan"),
         options=header.mapping("options"),
         attempts=attempts,
         hashes=hashes,
-        whole_bytes=len(whole),
+        whole_bytes=whole_bytes,
     )
 
 

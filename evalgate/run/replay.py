@@ -47,11 +47,6 @@ class Replay:
         """What a reader should know: calls that were answered by another's record, or not at all."""
         return tuple(self._notes)
 
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """Names of the tools whose records nobody asked for, in order."""
-        return tuple(str(self._records[n].get("name")) for n in self._left)
-
     def call(self, name: str, arguments: Any = None) -> Any:
         """Return what the tool answered in production.
 

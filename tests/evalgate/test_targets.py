@@ -149,6 +149,8 @@ def script(project: Path, body: str) -> str:
         ),
         ("json.dumps({'days': 30})", Output('{"days": 30}')),
         ("json.load(sys.stdin)['input']['text']", Output("Hi")),
+        ("'[' * 100_000", Output("[" * 100_000)),
+        ('\'{"output": "x", "cost_usd": 1\' + "0" * 400 + "}"', Output("x")),
     ],
 )
 def test_a_program_answers_on_stdout(project: Path, printed: str, output: Output) -> None:
@@ -236,3 +238,15 @@ def test_what_is_no_answer_says_what_one_is(value: Any, words: str) -> None:
 def test_an_output_may_be_json_or_null_beside_tool_calls() -> None:
     assert to_output({"output": {"days": 30}}) == Output('{"days": 30}')
     assert to_output({"output": None, "tool_calls": [{"name": "t"}]}).text == ""
+
+
+def test_a_number_that_no_file_could_hold_is_a_text() -> None:
+    call = {"name": "t", "arguments": {"n": 10**5000}}
+    found = to_output({"output": "x", "tool_calls": [call], "cost_usd": 2})
+    assert found.tool_calls[0]["arguments"] == {"n": hex(10**5000)}
+    assert found.cost_usd == 2.0
+
+
+def test_arguments_that_are_nested_too_deep_stay_a_text() -> None:
+    found = to_output({"output": "x", "tool_calls": [{"name": "t", "arguments": "[" * 100_000}]})
+    assert found.tool_calls[0]["arguments"] == "[" * 100_000

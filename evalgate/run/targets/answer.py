@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ANSWER_FIELDS = ("output", "tool_calls", "finish_reason", "input_tokens", "output_tokens", "cost_usd", "model")
-CALL_FIELDS = ("name", "arguments", "result", "error")
 MAX_TOOL_CALLS = 10_000
 """Of one answer: a loop is an answer too, and must fit a file."""
 MAX_OUTPUT_CHARS = 4 << 20
 MAX_DEPTH = 64
-MAX_FIGURE = 1e15
+MAX_FIGURE = 10**15
 """Of tokens and of dollars: more is a mistake."""
+MAX_NUMBER_BITS = 4096
+"""Of whole numbers: Python reads and prints some 14 000 bits of decimal digits, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _tool_call(value: Any) -> Mapping[str, Any]:
         raise ValueError('each of tool_calls must be {"name": ..., "arguments": {...}}')  # noqa: TRY004 - a value
     arguments = value.get("arguments")
     if isinstance(arguments, str):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             arguments = json.loads(arguments)
     call = {"name": plain(value["name"]), "arguments": plain(arguments)}
     return call | {k: plain(value[k]) for k in ("result", "error") if value.get(k) is not None}
@@ -112,13 +113,15 @@ def _tool_call(value: Any) -> Mapping[str, Any]:
 def plain(value: Any, depth: int = 0) -> Any:
     """Return the value as JSON can hold it: what a program hands over may be anything.
 
-    Halves of characters become U+FFFD, NaN and the infinities texts, objects what they print; what is nested too deep
-    is left out.
+    Halves of characters become U+FFFD, NaN, the infinities and endless whole numbers texts, objects what they print;
+    what is nested too deep is left out.
     """
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= MAX_NUMBER_BITS else hex(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if depth >= MAX_DEPTH:
@@ -133,13 +136,12 @@ def plain(value: Any, depth: int = 0) -> Any:
 def _typed(value: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     """Return what an answer says of itself; a text where a number is wanted is nothing."""
     given = value.get(name)
-    if kind is float and isinstance(given, int) and not isinstance(given, bool):
-        given = float(given)
     if isinstance(given, str) and kind is str:
         return plain(given)
-    if not isinstance(given, kind) or isinstance(given, (bool, str)) or not 0 <= given < MAX_FIGURE:
+    wanted = (int, float) if kind is float else kind
+    if not isinstance(given, wanted) or isinstance(given, (bool, str)) or not 0 <= given < MAX_FIGURE:
         return None
-    return given
+    return kind(given)
 
 
 def _name(value: Any) -> str:

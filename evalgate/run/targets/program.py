@@ -118,7 +118,7 @@ def from_bytes(out: bytes) -> Output | RunError:
     text = out.decode("utf-8", "replace")
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or too deep to be an answer in ours
         return Output(text.removesuffix("\n"))
     if isinstance(value, str) or (isinstance(value, dict) and "output" in value):
         try:

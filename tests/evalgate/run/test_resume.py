@@ -89,6 +89,40 @@ def test_a_line_that_is_damaged_is_named(project: Path) -> None:
         read_partial(path)
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ('{"schema": "evalgate/partial-run/1"}', "line 1 is damaged: a line lacks 'run_id'"),
+        ('{"schema": "evalgate/partial-run/2"}', "line 1 is damaged: its schema is"),
+        (
+            '{"schema": "evalgate/partial-run/1", "run_id": "../r2", "started_at": "t"}',
+            "line 1 is damaged: it is of the run '../r2'",
+        ),
+    ],
+)
+def test_a_first_line_that_is_of_no_run_of_this_name_is_named(project: Path, header: str, words: str) -> None:
+    with begin() as file:
+        path = file.path
+    path.write_text(header + "\n")
+    with pytest.raises(BadInput, match=words):
+        read_partial(path)
+
+
+def test_what_another_process_has_kept_since_is_not_cut_off(project: Path) -> None:
+    with begin():
+        pass
+    read_early = read_partial(find_partial("r1"))
+    with PartialFile.go_on(read_early) as other:
+        other.keep(kept("a"))
+    with pytest.raises(BadInput, match="another process went on"):
+        PartialFile.go_on(read_early)
+    assert set(read_partial(find_partial("r1")).attempts) == {("a", 1)}
+    other.remove()
+    with pytest.raises(BadInput, match="cannot write"):
+        PartialFile.go_on(read_early)
+    assert not other.path.exists()
+
+
 def test_two_processes_do_not_finish_one_run(project: Path) -> None:
     with begin(), pytest.raises(BadInput, match="another process is writing"):
         PartialFile.go_on(read_partial(find_partial("r1")))
