@@ -21,6 +21,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from evalgate.terminal import json_escape
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -122,9 +124,4 @@ def _room(text: str, limit: int) -> int:
 
 
 def _escaped(value: Any) -> str:
-    return MARKED.sub(_code, json.dumps(value, ensure_ascii=False, indent=1))
-
-
-def _code(match: re.Match[str]) -> str:
-    units = match[0].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{int.from_bytes(units[i : i + 2], 'big'):04x}" for i in range(0, len(units), 2))
+    return MARKED.sub(json_escape, json.dumps(value, ensure_ascii=False, indent=1))

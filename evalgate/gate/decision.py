@@ -176,11 +176,6 @@ class Comparison:
     evaluators_missing: tuple[str, ...]
     """Evaluators that judged in the base and that the run lacks, or that judged nothing."""
 
-    @property
-    def discordant(self) -> int:
-        """Cases whose verdict changed."""
-        return len(self.regressions) + len(self.repaired)
-
 
 @dataclass(frozen=True, slots=True)
 class EvidenceScore:

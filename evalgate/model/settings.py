@@ -56,7 +56,6 @@ class ModelSettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     prices: Mapping[str, Price] = field(default_factory=dict)
     """By model; "*" is for all."""
-    allow_insecure_url: bool = False
 
     @property
     def host(self) -> str:

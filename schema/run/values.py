@@ -158,12 +158,6 @@ class Result:
         """Whether the attempts disagree."""
         return len(set(self.verdicts)) > 1
 
-    @property
-    def pass_share(self) -> float | None:
-        """Passed / attempts with a verdict."""
-        verdicts = self.verdicts
-        return sum(verdicts) / len(verdicts) if verdicts else None
-
     def passed_by(self, evaluators: Collection[str]) -> bool | None:
         """Return `passed` as if only these evaluators had been asked; None where none of them judged."""
         verdicts = [

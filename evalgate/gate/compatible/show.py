@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evalgate.errors import BadInput
 from evalgate.files import write_atomic
 from evalgate.gate.compatible.report import BENCH
-from evalgate.terminal import UNSAFE
+from evalgate.terminal import UNSAFE, json_escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def write_payload(terminal: Terminal, payload: dict[str, Any], json_output: str 
     """
     if json_output is None:
         return
-    text = UNSAFE.sub(_escaped, json.dumps(payload, indent=2, ensure_ascii=False)) + "\n"
+    text = UNSAFE.sub(json_escape, json.dumps(payload, indent=2, ensure_ascii=False)) + "\n"
     if json_output == STDOUT:
         terminal.out.write(text)
         return
@@ -91,8 +91,3 @@ def _row(check: Check, eval_type: str, decimals: int) -> tuple[str, str, str, st
         f"{check['threshold']:.{decimals}f}",
         "PASS" if check["passed"] else "FAIL",
     )
-
-
-def _escaped(match: Any) -> str:
-    units = match[0].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{int.from_bytes(units[i : i + 2], 'big'):04x}" for i in range(0, len(units), 2))
