@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from evalgate.run.engine import Kept
     from evalgate.run.experiment import Made
+    from evalgate.run.suite import Suite
     from evalgate.terminal import Step
 
 STOPPED = 2
@@ -115,7 +116,8 @@ def run(
 
     An error (a timeout, a judge that cannot be reached) is never a score. Exits 2 where every case ended in one.
     """
-    # Targets, judges and their clients: a gate that asks for a run's file needs none of them.
+    # Targets, judges, their clients and pydantic: a gate that asks for a run's file needs none of them.
+    from evalgate.gate.settings import read_settings  # noqa: PLC0415 - see above
     from evalgate.run.experiment import Stopped, open_experiment, resume  # noqa: PLC0415 - see above
     from evalgate.run.partial import unfinished_like  # noqa: PLC0415 - see above
 
@@ -157,6 +159,7 @@ def run(
             cache=False if models.no_cache and cache is None else cache,
             rate=rate,
         )
+    policy = read_settings(None, os.environ)[0].policy  # what is wrong in it is said before anything is paid for
     opened = open_from_options(models)
     experiment = open_experiment(options, opened, _target_models(opened, models, options), unfinished)
     try:
@@ -168,11 +171,12 @@ def run(
     except Stopped as e:
         terminal.note(f"evalgate: {e}")
         raise typer.Exit(STOPPED) from None
-    _tell(terminal, made, json=json)
+    asked = policy.of(made.run.dataset.name)
+    _tell(terminal, made, suite_of(made.run, asked.threshold, asked.permission.policy), json=json)
 
 
-def _tell(terminal: Terminal, made: Made, *, json: bool) -> None:
-    suite, summary = suite_of(made.run), summarise(made.run)
+def _tell(terminal: Terminal, made: Made, suite: Suite, *, json: bool) -> None:
+    summary = summarise(made.run)
     again = f"evalgate run --resume {made.run.run_id}"
     if json:
         terminal.emit(

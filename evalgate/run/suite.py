@@ -12,13 +12,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from evalgate.figures import percent
-from schema.alignment import Permission, grant
+from schema.alignment import DEFAULT_POLICY, Permission, grant
 from schema.evaluator import EvalType
 
 if TYPE_CHECKING:
+    from schema.alignment import PermissionPolicy
     from schema.run import EvaluatorUsed, Run
-
-DEFAULT_THRESHOLD = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,9 @@ class Suite:
         }
 
 
-def suite_of(run: Run, threshold: float = DEFAULT_THRESHOLD) -> Suite:
+def suite_of(run: Run, threshold: float, permission: PermissionPolicy = DEFAULT_POLICY) -> Suite:
     """Return what the evaluators of a run say; `threshold` is for those that name none."""
-    results = tuple(_evaluate(run, used, threshold) for used in run.evaluators)
+    results = tuple(_evaluate(run, used, threshold, permission) for used in run.evaluators)
     failing = [
         f"{e.evaluator} passed {e.passed_count} of {e.sample_count} "
         f"({percent(e.pass_rate)}, needs {percent(e.threshold)})"
@@ -105,9 +104,9 @@ def suite_of(run: Run, threshold: float = DEFAULT_THRESHOLD) -> Suite:
     return Suite(results, reason)
 
 
-def _evaluate(run: Run, used: EvaluatorUsed, threshold: float) -> EvalResult:
+def _evaluate(run: Run, used: EvaluatorUsed, threshold: float, permission: PermissionPolicy) -> EvalResult:
     by_hand = used.eval_type is EvalType.RULE and not used.generated
-    granted = grant(used.measurement, deterministic_by_hand=by_hand, mcc_score=used.mcc_score)
+    granted = grant(used.measurement, deterministic_by_hand=by_hand, mcc_score=used.mcc_score, policy=permission)
     verdicts = [v for r in run.results if (v := r.passed_by((used.id,))) is not None]
     skipped = str(granted.reason) if granted.permission is Permission.SKIP else None if verdicts else "no_cases"
     return EvalResult(

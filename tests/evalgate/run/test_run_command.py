@@ -15,7 +15,7 @@ from evalgate.run.engine import Kept
 from evalgate.run.show import histogram_line, low_scorers
 from evalgate.run.store import load_run
 from evalgate.run.suite import suite_of
-from schema.alignment import Confusion, Measurement, Permission, Split
+from schema.alignment import Confusion, Measurement, Permission, PermissionPolicy, PermissionRule, Split
 from schema.case import parse_case
 from schema.evaluator import EvalType
 from schema.run import ErrorKind, EvaluatorUsed
@@ -209,7 +209,7 @@ def test_one_case_shows_in_the_picture_however_many_others_there_are() -> None:
 
 def judged(passed: int, failed: int, **used: Any) -> Any:
     results = [result(f"p{n}") for n in range(passed)] + [result(f"f{n}", passed=False) for n in range(failed)]
-    return suite_of(run_of(results, [EvaluatorUsed("e", "ev1", "m", **used)]))
+    return suite_of(run_of(results, [EvaluatorUsed("e", "ev1", "m", **used)]), 0.8)
 
 
 def test_a_rate_below_its_threshold_blocks_and_one_that_reaches_it_does_not() -> None:
@@ -249,7 +249,7 @@ def test_a_skipped_evaluator_is_no_failure() -> None:
             EvaluatorUsed("f", "v", "n", eval_type=EvalType.LLM_JUDGE, measurement=useless),
         ],
     )
-    suite = suite_of(run)
+    suite = suite_of(run, 0.8)
     assert [e.skipped for e in suite.eval_results] == [None, "low_mcc"]
     assert suite.eval_results[1].to_json()["reason"] == "low_mcc"
     assert suite.suite_pass_rate == 1.0
@@ -257,8 +257,8 @@ def test_a_skipped_evaluator_is_no_failure() -> None:
 
 
 def test_nothing_judged_is_no_pass() -> None:
-    assert suite_of(run_of([])).blocking_reason == "the run has no cases, so nothing was proved"
-    broken = suite_of(run_of([result("a", error=ErrorKind.TARGET)]))
+    assert suite_of(run_of([]), 0.8).blocking_reason == "the run has no cases, so nothing was proved"
+    broken = suite_of(run_of([result("a", error=ErrorKind.TARGET)]), 0.8)
     assert broken.eval_results[0].skipped == "no_cases"
     assert broken.blocking_reason == "no case has a verdict, so nothing was proved"
     assert broken.suite_pass_rate is None
@@ -283,6 +283,24 @@ def test_a_judge_has_the_measurement_of_the_model_that_judges(
         _, run = load_run()
         assert run.settings.judge_model == model
         assert run.evaluators[0].measurement == (measured if model == "j1" else None)
+
+
+def test_a_run_tells_what_the_gate_will_ask(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "-d", "d", "-t", "python:target.py:broken", "--json"]
+    (shop / "evals/gate.yaml").write_text("policy: {threshold: 0.9, datasets: {d: {threshold: 0}}}")
+    assert evalgate(words) == 0
+    assert told(capsys)["suite"]["eval_results"][0]["passed"] is True
+    (shop / "evals/gate.yaml").write_text("policy: {treshold: 0.9}")
+    assert evalgate(words) == 2
+    assert len(list((shop / ".evalgate/runs").glob("*Z-*"))) == 1, "nothing was asked"
+
+
+def test_permission_is_by_the_projects_rule() -> None:
+    few = Measurement("e", "ev1", "d1", Split.TEST, "2026-11-21T09:00:00+00:00", Confusion(3, 0, 0, 3))
+    used = EvaluatorUsed("e", "ev1", "m", eval_type=EvalType.LLM_JUDGE, measurement=few)
+    run = run_of([result("a", passed=False)], [used])
+    assert not suite_of(run, 0.8).deployment_blocked
+    assert suite_of(run, 0.8, PermissionPolicy(PermissionRule.POINT)).deployment_blocked
 
 
 def test_an_unfinished_run_is_not_judged_by_another_model(
