@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from evalgate.align.sources import read_known
 from evalgate.align.specs import load_specs
-from evalgate.align.standing import permissions, recent_runs, standings
+from evalgate.align.standing import permissions, standings
 from evalgate.issues.store import read_issues
+from evalgate.run.store import recent_runs
 from schema.alignment import DEFAULT_POLICY
 
 if TYPE_CHECKING:

@@ -36,8 +36,6 @@ class Known:
     """In words."""
     datasets: tuple[str, ...] = ()
     """Names or files, where it is those."""
-    is_live: bool = False
-    """Whether it is the database."""
     agreement: Mapping[str, Agreement] = field(default_factory=lambda: MappingProxyType({}))
     """How far people agree with each other, by failure mode; only the database has what each of them said."""
 
@@ -74,6 +72,5 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
             tuple(list_issues(database)),
             tuple(r.case for r in rows),
             "the database",
-            is_live=True,
             agreement=read_agreement(database),
         )

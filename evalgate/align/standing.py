@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from evalgate.align.store import ALIGNMENT, read_measurements, resting
-from evalgate.errors import BadInput
-from evalgate.files import read_json
 from schema.alignment import DEFAULT_POLICY, Permission, grant
 from schema.issue import IssueStatus
-from schema.run import parse_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from schema.alignment import Grant, Measurement, PermissionPolicy
     from schema.evaluator import EvaluatorSpec
     from schema.issue import Issue
     from schema.run import Run
 
-RUNS: Final = Path(".evalgate/runs")
 LEAST_CAUGHT: Final = 0.5
 """Share of the bad cases that an evaluator must fail to cover their issue."""
-RECENT_RUNS: Final = 20
-"""Runs that are looked at, the newest: of 1 000 cases each takes 45 ms to read (measured)."""
-LATEST: Final = "latest.json"
-"""A copy of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +132,3 @@ def is_fixed(issue: Issue, evaluators: set[str], runs: Sequence[Run]) -> bool | 
     if len(judged) < 2:
         return None
     return any(not passed for verdicts in judged[:-1] for case_id, passed in verdicts.items() if case_id in judged[-1])
-
-
-def recent_runs(folder: Path = RUNS, limit: int = RECENT_RUNS) -> list[Run]:
-    """Return the newest complete runs of a project, the newest last; a file that is no run is passed over."""
-    if not folder.is_dir():
-        return []
-    paths = sorted((p for p in folder.glob("*.json") if p.name != LATEST), key=lambda p: p.stat().st_mtime_ns)
-    runs = []
-    for path in paths[-limit:]:
-        try:
-            runs.append(parse_run(read_json(path)))
-        except (ValueError, BadInput):
-            continue
-    return sorted((r for r in runs if r.complete), key=lambda r: r.started_at)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalgate.align.show import interval, number, why
-from evalgate.align.standing import permissions, recent_runs
+from evalgate.align.standing import permissions
 from evalgate.align.store import read_measurements
 from evalgate.errors import BadInput
 from evalgate.evals.options import Folder, permission_policy
@@ -17,6 +17,7 @@ from evalgate.evaluators.load import EVALUATORS
 from evalgate.evaluators.python_form import python_form
 from evalgate.figures import percent
 from evalgate.options import Json  # noqa: TC001 - as above
+from evalgate.run.store import recent_runs
 from evalgate.terminal import Terminal, count_of
 from schema.alignment import measurement_to_json
 from schema.evaluator import (

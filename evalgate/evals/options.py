@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,8 +27,7 @@ def permission_policy(rule: PermissionRule | None = None) -> PermissionPolicy:
         EvalgateError: the file is there and wrong.
 
     """
-    from evalgate.gate.settings import read_settings  # noqa: PLC0415 - pydantic: 0.2 s that --help need not take
+    from evalgate.gate.settings import project_policy  # noqa: PLC0415 - pydantic: 0.2 s that --help need not take
 
-    settings, _ = read_settings(None, os.environ)
-    policy = settings.policy.permission.policy
+    policy = project_policy().permission.policy
     return policy if rule is None else replace(policy, rule=rule)

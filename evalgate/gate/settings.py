@@ -11,6 +11,7 @@ Any of them may be left out. ${env:NAME} and ${env:NAME:-default} are expanded, 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,6 +79,16 @@ class GateSettings(_Strict):
     def results_path(self) -> Path | None:
         """Where the command's results are: as stated, else as its own command line says."""
         return self.results or (None if self.command is None else results_of(self.command))
+
+
+def project_policy() -> GatePolicy:
+    """Return the policy of the project's `evals/gate.yaml`, by which every command tells what the gate would do.
+
+    Raises:
+        EvalgateError: as `read_settings`.
+
+    """
+    return read_settings(None, os.environ)[0].policy
 
 
 def read_settings(path: Path | None, environment: Mapping[str, str]) -> tuple[GateSettings, Path | None]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from evalgate.generate.write import Place
     from evalgate.model.options import Models
     from evalgate.terminal import Step
+    from schema.alignment import PermissionPolicy
     from schema.case import Case
 
 Bar = Callable[..., Callable[[], None]]
@@ -81,6 +82,7 @@ def generate(
     models: ModelOptions,
 ) -> None:
     """Make an evaluator from the labels of one failure mode: a rule if one holds out, else a judge."""
+    from evalgate.gate.settings import project_policy  # noqa: PLC0415 - pydantic
     from evalgate.generate.examples import choose_examples  # noqa: PLC0415 - numpy: not for every command
     from evalgate.generate.outcome import outcome_to_json  # noqa: PLC0415
     from evalgate.generate.pipeline import generate as run  # noqa: PLC0415
@@ -106,6 +108,7 @@ def generate(
         seed=seed,
         force=force,
         dry_run=dry_run,
+        policy=project_policy().permission.policy,
     )
     with _bars(terminal, quiet=json) as bar:
         judges = None
@@ -123,7 +126,7 @@ def generate(
             )
             raise
     if outcome.written and is_live:
-        _export_issues(known)
+        _export_issues(known, request.policy)
     if json:
         terminal.emit(outcome_to_json(outcome))
     else:
@@ -180,12 +183,13 @@ def _free_place(failure_mode: str) -> Place:
     return wanted
 
 
-def _export_issues(known: Known) -> None:
+def _export_issues(known: Known, policy: PermissionPolicy) -> None:
     """Write where the issues stand now that there is another evaluator, for CI. Only the database knows them all."""
     from evalgate.align.specs import load_specs  # noqa: PLC0415 - as above
-    from evalgate.align.standing import permissions, recent_runs, standings  # noqa: PLC0415 - as above
+    from evalgate.align.standing import permissions, standings  # noqa: PLC0415 - as above
+    from evalgate.run.store import recent_runs  # noqa: PLC0415 - as above
 
-    found = standings(known.issues, permissions(load_specs()), recent_runs(), before=read_issues())
+    found = standings(known.issues, permissions(load_specs(), policy=policy), recent_runs(), before=read_issues())
     write_issues([s.issue for s in found])
 
 

@@ -24,7 +24,7 @@ from evalgate.generate.request import Method, Request, build_spec
 from evalgate.generate.rule import considered, find_rule
 from evalgate.generate.split import Split, split_examples
 from evalgate.generate.write import earlier, hand_edits, known_parts, write_evaluator
-from schema.alignment import DEFAULT_POLICY, Measurement, Permission, grant
+from schema.alignment import Measurement, Permission, grant
 from schema.alignment import Split as MeasuredOn
 from schema.evaluator import RULE_TYPES, EvalType, Score
 from schema.verdict import Verdict
@@ -88,7 +88,7 @@ def generate(
     if chosen is None:
         return replace(outcome, not_written="nothing was found that agrees with the labels")
     measurement = _measurement(chosen, examples, request, judge)
-    permission = grant(measurement, deterministic_by_hand=False)
+    permission = grant(measurement, deterministic_by_hand=False, policy=request.policy)
     outcome = replace(outcome, chosen=chosen, grant=permission)
     if why := _why_not_write(outcome, request):
         return replace(outcome, not_written=why)
@@ -127,7 +127,7 @@ def _try_rule(
         return RuleAttempt(found, rejected="the evaluator does not see what the search saw; please report this")
     measured = Measured(spec, tuple(judge_all(evaluator, split.test)))
     measured = _with_mcc(measured)
-    if measured.mcc < DEFAULT_POLICY.monitor_at:
+    if measured.mcc < request.policy.monitor_at:
         reason = f"it failed the untouched test: MCC {measured.mcc:.2f}"
         return RuleAttempt(found, measured, rejected=reason)
     return RuleAttempt(found, measured)
@@ -163,7 +163,7 @@ def _try_judge(  # noqa: PLR0917 - what one attempt needs
     if attempt.measured is not None:
         attempt = replace(attempt, measured=_with_mcc(attempt.measured))
         assert attempt.measured is not None  # noqa: S101 - for the type checker
-        if attempt.measured.mcc < DEFAULT_POLICY.monitor_at:
+        if attempt.measured.mcc < request.policy.monitor_at:
             attempt = replace(attempt, rejected=f"it failed the untouched test: MCC {attempt.measured.mcc:.2f}")
     return attempt, []
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalgate.generate.chance import SHUFFLES
 from evalgate.generate.write import keep_wishes
+from schema.alignment import DEFAULT_POLICY
 from schema.evaluator import AppliesTo, EvalType, EvaluatorSpec, Generated, Judge
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from evalgate.generate.examples import Examples
     from evalgate.generate.write import Place
+    from schema.alignment import PermissionPolicy
     from schema.evaluator import Rule
 
 
@@ -42,6 +44,8 @@ class Request:
     """Replace a file that a person edited, or one that is better."""
     dry_run: bool = False
     """Write nothing that is committed."""
+    policy: PermissionPolicy = DEFAULT_POLICY
+    """The project's rule of permission."""
 
 
 def build_spec(

@@ -117,7 +117,7 @@ def run(
     An error (a timeout, a judge that cannot be reached) is never a score. Exits 2 where every case ended in one.
     """
     # Targets, judges, their clients and pydantic: a gate that asks for a run's file needs none of them.
-    from evalgate.gate.settings import read_settings  # noqa: PLC0415 - see above
+    from evalgate.gate.settings import project_policy  # noqa: PLC0415 - see above
     from evalgate.run.experiment import Stopped, open_experiment, resume  # noqa: PLC0415 - see above
     from evalgate.run.partial import unfinished_like  # noqa: PLC0415 - see above
 
@@ -159,7 +159,7 @@ def run(
             cache=False if models.no_cache and cache is None else cache,
             rate=rate,
         )
-    policy = read_settings(None, os.environ)[0].policy  # what is wrong in it is said before anything is paid for
+    policy = project_policy()  # what is wrong in it is said before anything is paid for
     opened = open_from_options(models)
     experiment = open_experiment(options, opened, _target_models(opened, models, options), unfinished)
     try:

@@ -23,7 +23,7 @@ from evalgate.generate.pipeline import generate
 from evalgate.generate.request import Method, Request, build_spec
 from evalgate.generate.split import split_examples
 from evalgate.generate.write import Place, slug_of, write_evaluator
-from schema.alignment import Permission
+from schema.alignment import Permission, PermissionPolicy
 from schema.case import case_to_json
 from schema.evaluator import ID, EvalType, Judge, Regex, Score, spec_to_yaml
 from tests.evalgate.generate.planted import MODE, Learner, noise, planted, seemingly_polite
@@ -68,6 +68,13 @@ def test_a_rule_is_written_measured_on_its_test_and_may_block(place: Place) -> N
     assert made_from(spec.id, place.alignment) == {e.case.case_id for e in outcome.split.search}
     again = judge_all(evaluator, outcome.split.test)
     assert all(isinstance(j.verdict, Score) and j.is_right for j in again)
+
+
+def test_permission_is_by_the_projects_rule(place: Place) -> None:
+    outcome = generated(place, planted(60, promise), policy=PermissionPolicy(min_labels=1000))
+    assert outcome.written
+    assert outcome.grant is not None
+    assert outcome.grant.permission is Permission.MONITOR
 
 
 def test_noise_gives_no_evaluator(place: Place) -> None:
@@ -210,13 +217,14 @@ def write_dataset(folder: Path, cases: list[Case]) -> None:
 
 def test_the_command_shows_the_rule_its_chance_and_its_test(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_dataset(project, planted(46, promise))
+    (project / "evals/gate.yaml").write_text("policy: {permission: {min_labels: 1000}}")
     assert run(["evals", "generate", "--dataset", "d"]) == 0
     told = capsys.readouterr().out
     assert f"{MODE}: 23 bad and 23 good examples" in told
     assert "fails an output that" in told
     assert "with shuffled labels" in told
     assert "0 of 10 good raise a false alarm" in told
-    assert "permission block" in told
+    assert "permission monitor" in told
     spec = load_evaluator(project / "evals/evaluators/policy-hallucination.yaml").spec
     assert spec.coverage_target is None  # no file says which number the issue has
     assert (project / "evals/evaluators/policy-hallucination.yaml").exists()
