@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -83,7 +83,7 @@ def _resolved(trusted: Trusted, standings: Sequence[Standing], now: datetime, li
     if not own or any(i.occurrences and i.status is not IssueStatus.FIXED for i in own):
         return None
     seen = [i.last_seen for i in own if i.last_seen]
-    if any(now - _time(at) < limits.unseen for at in seen):
+    if any(_is_recent(at, now - limits.unseen) for at in seen):
         return None
     numbers = " and ".join(f"issue {i.id} ({i.failure_mode})" for i in own)
     since = f"last seen {max(seen)[:10]}" if seen else "no label of it stands any more"
@@ -122,10 +122,11 @@ def _worth(trusted: Trusted) -> tuple[bool, bool, bool, float, str]:
 
 
 def _costly(trusted: Trusted, runs: Sequence[Run], cases: Sequence[Case], limits: Limits) -> Proposal | None:
-    """Propose a judge whose failures cost much. A failure that people call good is no catch."""
+    """Propose a judge whose failures cost much. A failure that people call good is no catch; each run catches anew."""
     name = trusted.spec.id
     good = {c.case_id for c in cases if c.verdict is Verdict.GOOD}
-    spent, caught = 0.0, set()
+    spent = 0.0
+    caught: set[tuple[str, str]] = set()
     for run in runs:
         for result in run.results:
             for attempt in result.attempts:
@@ -134,7 +135,7 @@ def _costly(trusted: Trusted, runs: Sequence[Run], cases: Sequence[Case], limits
                         continue
                     spent += score.cost_usd or 0.0
                     if not score.passed and result.case_id not in good:
-                        caught.add(result.case_id)
+                        caught.add((run.run_id, result.case_id))
     if spent <= limits.costly_usd * max(1, len(caught)):
         return None
     each = f"${spent / len(caught):.2f} for each of the {len(caught)} it caught" if caught else "it caught nothing"
@@ -154,5 +155,10 @@ def _verdicts(trusted: Trusted, runs: Sequence[Run]) -> Mapping[tuple[str, str],
     return found
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _is_recent(text: str, since: datetime) -> bool:
+    """Tell whether a time of a case lies after another. Who writes cases by hand may leave out zone or hour."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return True  # nobody knows, so nothing is proposed
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)) > since

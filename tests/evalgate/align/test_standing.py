@@ -154,6 +154,14 @@ def test_an_evaluator_of_an_issue_that_is_over_could_go() -> None:
     assert not propose([known], [], (), [], now=NOW), "it looks for nothing that is known: somebody wrote it"
 
 
+@pytest.mark.parametrize(("written", "could_go"), [("2026-08-01", True), ("2026-08-01T10:00", True), ("in May", False)])
+def test_times_that_people_wrote_are_taken_as_far_as_they_go(written: str, could_go: bool) -> None:  # noqa: FBT001
+    known = trusted(rule())
+    runs = (run({"c1": False}, at="1"), run({"c1": True}, at="2"))
+    standing = stand(known, runs=runs, issue=replace(ISSUE, last_seen=written))
+    assert bool(propose([known], [standing], runs, [], now=NOW)) is could_go
+
+
 def test_of_two_that_always_say_the_same_the_judge_goes() -> None:
     by_rule, by_judge = trusted(rule()), trusted(judge(ScriptedModel(lambda _, __: 1.0)))
     both = (by_rule, by_judge)
@@ -174,6 +182,8 @@ def test_a_judge_that_catches_little_for_its_price_could_go() -> None:
     cheap = run({"c1": False, "c2": True}, evaluators=(known,), cost=0.01)
     dear = run({"c1": False, "c2": True}, evaluators=(known,), cost=0.40)
     assert not propose([known], [], [cheap], [], now=NOW)
+    often = [replace(cheap, run_id=str(n)) for n in range(20)]
+    assert not propose([known], [], often, [], now=NOW), "that it is run often makes no catch dearer"
     (proposal,) = propose([known], [], [dear], [], now=NOW)
     assert (proposal.why, proposal.sentence) == (Why.COSTLY, "cost $0.80 in 1 run, $0.80 for each of the 1 it caught")
     (nothing,) = propose([known], [], [run({"c1": True}, evaluators=(known,), cost=0.4)], [], now=NOW)
