@@ -164,7 +164,13 @@ def _evaluate(
     if measured is not None and total and not skipped:
         matrix = measured.confusion
         corrected = corrected_rate(
-            passed / total * worth, worth, tp=matrix.tp, fn=matrix.fn, tn=matrix.tn, fp=matrix.fp
+            passed / total * worth,
+            worth,
+            tp=matrix.tp,
+            fn=matrix.fn,
+            tn=matrix.tn,
+            fp=matrix.fp,
+            label_weight=measured.weight,
         )
     return EvalResult(
         evaluator=evaluator.id,

@@ -101,6 +101,12 @@ def test_a_judges_rate_is_shown_with_its_errors_taken_out() -> None:
     plain = check(decision, "rate:judge").interval or (0, 0)
     assert corrected.high - corrected.low > plain[1] - plain[0]
     assert check(decide(run_of([result("a")]), None), "rate:e").corrected is None
+    few = judge(Confusion(80, 10, 20, 90))
+    assert few.measurement is not None
+    few = replace(few, measurement=replace(few.measurement, clusters=40))
+    unsure = check(decide(run_of(results, (few,)), None), "rate:judge").corrected
+    assert unsure is not None
+    assert unsure.high - unsure.low > 1.3 * (corrected.high - corrected.low), "200 labels in 40 sessions"
     stale = judge(Confusion(80, 10, 20, 90), version="older")
     assert check(decide(run_of(results, (GOOD, stale)), None), "rate:judge").corrected is None
 

@@ -166,3 +166,21 @@ def test_corrected_intervals_hold_the_truth_and_raw_ones_do_not() -> None:
             total += 1
     assert held / total >= 0.93
     assert raw / total < 0.75
+
+
+def test_labels_of_one_session_are_no_proof_of_each_other() -> None:
+    """Sessions of five in which the judge is right of all or of none."""
+    draw = np.random.default_rng(11)
+    held = naive = 0
+    for _ in range(1000):
+        tp, tn = 5 * int(draw.binomial(10, 0.8)), 5 * int(draw.binomial(10, 0.9))
+        passed = int(draw.binomial(300, 0.8 * 0.9 + 0.2 * 0.2))
+        matrix = {"tp": tp, "fn": 50 - tp, "tn": tn, "fp": 50 - tn}
+        whole, weighed = (corrected_rate(passed, 300, **matrix, label_weight=w) for w in (1, 1 / 5))
+        assert whole is not None
+        assert weighed is not None
+        assert (weighed.rate, weighed.labels) == (whole.rate, 100)
+        naive += whole.low <= 0.8 <= whole.high
+        held += weighed.low <= 0.8 <= weighed.high
+    assert held >= 950
+    assert naive < 850
