@@ -98,9 +98,9 @@ class Compared:
 
     @property
     def change_interval(self) -> tuple[float, float] | None:
-        """95 % interval of the change of the pass rate, as a share; cases of one cluster are taken together."""
+        """95 % interval of the change of the pass rate, as a share; what is one cluster to the gate is one here."""
         drops = [
-            ((c.now.cluster or c.case_id), float(bool(c.before.passed)) - float(bool(c.now.passed)))
+            ((c.now.cluster or c.now.content_hash), float(bool(c.before.passed)) - float(bool(c.now.passed)))
             for c in self.of(*PAIRED)
             if c.now is not None and c.before is not None
         ]

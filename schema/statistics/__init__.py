@@ -12,9 +12,7 @@ from schema.statistics.change import (
     bootstrap_interval,
     change_interval,
     content_seed,
-    mcnemar_mid_p,
     mcnemar_p,
-    mcnemar_two_sided,
     sign_flip_p,
 )
 from schema.statistics.corrected import MIN_YOUDEN, Corrected, corrected_rate
@@ -55,10 +53,8 @@ __all__ = [
     "corrected_rate",
     "effective_n",
     "holm",
-    "mcnemar_mid_p",
     "mcnemar_p",
     "mcnemar_power",
-    "mcnemar_two_sided",
     "minimum_detectable_drop",
     "minimum_detectable_score_drop",
     "sign_flip_p",

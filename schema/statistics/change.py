@@ -40,20 +40,6 @@ def mcnemar_p(broken: int, repaired: int) -> float:
     return sum(math.comb(pairs, k) for k in range(broken, pairs + 1)) / (1 << pairs)
 
 
-def mcnemar_two_sided(broken: int, repaired: int) -> float:
-    """Return the exact two-sided p: how likely a change so large either way is."""
-    return min(1.0, 2 * mcnemar_p(max(broken, repaired), min(broken, repaired)))
-
-
-def mcnemar_mid_p(broken: int, repaired: int) -> float:
-    """Return the one-sided mid-p: half of the chance of just this many. Less cautious than the exact p, for telling.
-
-    Source: M. W. Fagerland, S. Lydersen, P. Laake, BMC Medical Research Methodology 13:91 (2013).
-    """
-    pairs = broken + repaired
-    return mcnemar_p(broken, repaired) - math.comb(pairs, broken) / (1 << pairs) / 2 if pairs else 0.5
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """Drops of paired cases, summed over clusters. Use `of`."""

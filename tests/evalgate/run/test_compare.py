@@ -64,19 +64,28 @@ def test_cases_are_paired_by_id_and_content() -> None:
 
 
 def test_a_change_has_an_interval_and_cases_of_one_session_count_less() -> None:
-    def changed(cluster: str | None) -> tuple[float, float]:
-        before = [result(f"c{n}", passed=n < 10, cluster=cluster and f"{cluster}{n // 10}") for n in range(40)]
-        now = [result(f"c{n}", passed=n < 20, cluster=cluster and f"{cluster}{n // 10}") for n in range(40)]
+    def changed(cluster: str | None = None, content: str | None = None) -> tuple[float, float]:
+        def tens(name: str | None, n: int) -> str | None:
+            return name and f"{name}{n // 10}"
+
+        before, now = (
+            [
+                result(f"c{n}", passed=n < passing, cluster=tens(cluster, n), content_hash=tens(content, n))
+                for n in range(40)
+            ]
+            for passing in (10, 20)
+        )
         compared = compare(run_of(before), run_of(now))
         assert compared.pass_rates == (0.25, 0.5)
         assert compared.change_interval is not None
         return compared.change_interval
 
-    low, high = changed(None)
+    low, high = changed()
     assert 0 < low < 0.25 < high < 0.5
     wide_low, wide_high = changed("session")
     assert wide_low < low
     assert wide_high > high
+    assert changed(content="copies") == (wide_low, wide_high)
     assert compare(run_of([result("a")]), run_of([result("b")])).change_interval is None
 
 
