@@ -1,6 +1,6 @@
 """A real Chromium for tests, driven by Playwright. Debian's, or whatever $EVALGATE_TEST_CHROMIUM names.
 
-    chromium   one browser for the whole run
+    chromium   one browser for a module
     browsed    a fresh page in it; what it says and asks for is in its `seen`
 
 Where there is none the test is skipped. With CI=true it is installed by tests/tools/fetch_chromium.sh, if root runs the
@@ -52,9 +52,9 @@ def find_chromium() -> str | None:
     return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Start the browser once."""
+    """Start the browser. Not for longer than a module: until it ends, its thread has an event loop that runs."""
     sync_api = pytest.importorskip("playwright.sync_api")
     is_ci = os.environ.get("CI") == "true"
     path = find_chromium()
