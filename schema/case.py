@@ -10,7 +10,8 @@
                     "sample_weight", "run_id"?}}
 
 `verdict` is a person's word on the observed output. Session and user stay in the trace; a case is a file that is
-committed and read by many. A case may be written by hand: `{"input": "Where is my parcel?"}` is one.
+committed and read by many. A case may be written by hand: `{"input": "Where is my parcel?"}` is one, and so is
+`{"input": {"messages": [{"role": "user", "content": "Where is my parcel?"}]}}` (schema/message.py).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from schema.fields import Fields, Malformed
+from schema.fields import Fields
 from schema.hashing import content_hash, short_hash
+from schema.message import canonical_message
 from schema.verdict import Verdict, failure_mode_of
 
 if TYPE_CHECKING:
@@ -223,14 +225,8 @@ def _parse_input(value: Any) -> CaseInput:
         return CaseInput(({"role": "user", "parts": [{"type": "text", "content": value}]},), value)
     if value is None or value == "":
         raise ValueError("a case lacks 'input'")
-    fields = Fields(value, "input")
-    messages = fields.objects("messages")
-    for message in messages:
-        parts = message.get("parts")
-        if not isinstance(message.get("role"), str) or not isinstance(parts, list):
-            raise Malformed('input: each message must be {"role": ..., "parts": [...]}')
-        if not all(isinstance(p, dict) for p in parts):
-            raise ValueError('input: each part must be an object such as {"type": "text", "content": ...}')
+    fields = Fields({"messages": value} if isinstance(value, list) else value, "input")
+    messages = tuple(canonical_message(m) for m in fields.objects("messages"))
     text = fields.optional_text("text")
     fields.close()
     if not messages and not text:

@@ -106,11 +106,17 @@ def build(
 
 
 def list_(*, json: Json = False) -> None:
-    """List the datasets of this folder."""
+    """List the datasets of this folder; one with a line that is no case is told as damaged."""
     terminal = Terminal()
-    items = []
+    items: list[dict[str, object]] = []
+    damaged: dict[str, str] = {}
     for name in list_names():
-        dataset, meta = load(name), read_meta(name)
+        try:
+            dataset, meta = load(name), read_meta(name)
+        except BadInput as e:
+            damaged[name] = str(e)
+            items.append({"name": name, "damaged": str(e)})
+            continue
         built = any(v.version == dataset.version for v in meta.versions)
         items.append(
             {
@@ -132,13 +138,15 @@ def list_(*, json: Json = False) -> None:
             [
                 (
                     str(i["name"]),
-                    str(i["version"]) + ("" if i["built"] else " (edited by hand)"),
-                    str(i["cases"]),
-                    one_line(str(i["criteria"] or ""), 60),
+                    "damaged" if "damaged" in i else str(i["version"]) + ("" if i["built"] else " (edited by hand)"),
+                    str(i.get("cases", "")),
+                    one_line(str(i.get("criteria") or ""), 60),
                 )
                 for i in items
             ],
         )
+    for reason in damaged.values():
+        terminal.note(f"evalgate: {one_line(reason)}")
 
 
 def show(

@@ -1,10 +1,11 @@
 """Datasets on disk.
 
-    evals/datasets/refunds.jsonl        one case per line, sorted by case id
+    evals/datasets/refunds.jsonl        one case per line
     evals/datasets/refunds.meta.json    name, criteria, and every version that was built
 
 A version is the hash of what the cases say, so an edit by hand is a new version too; the meta file tells which
-versions were built. Nothing here needs a database.
+versions were built. A line that does not change stays as its author wrote it; new ones are put in by case id where the
+file is in that order, else at the end. Nothing here needs a database.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.dataset.reading import read_leniently
 from evalgate.errors import BadInput
-from evalgate.files import read_json, read_jsonl, to_json, to_json_line, write_atomic
+from evalgate.files import read_json, read_jsonl, read_text, to_json, to_json_line, write_atomic
 from schema.case import case_to_json, dataset_version, parse_case
 from schema.fields import Fields, did_you_mean
 
@@ -208,18 +209,19 @@ def add_cases(name: str, cases: Iterable[Case], *, criteria: str | None, at: dat
     """
     path = root / f"{check_name(name)}.jsonl"
     before = {c.case_id: c for c in read_cases(path)} if path.exists() else {}
+    is_sorted = list(before) == sorted(before)
     given = {c.case_id: c for c in cases}
     added = tuple(sorted(given.keys() - before.keys()))
     changed = tuple(sorted(i for i in given.keys() & before.keys() if given[i] != before[i]))
-    merged = before | given
-    dataset = Dataset(name, path, tuple(merged[i] for i in sorted(merged)))
+    merged = before | {i: given[i] for i in sorted(given)}
+    dataset = Dataset(name, path, tuple(merged[i] for i in (sorted(merged) if is_sorted else merged)))
     meta = read_meta(name, root)
     versions = meta.versions
     if not versions or versions[-1].version != dataset.version:
         stamp = at.isoformat(timespec="seconds")
         versions = (*versions, Version(dataset.version, stamp, len(dataset.cases), len(added), len(changed)))
     if added or changed or not path.exists():
-        write_atomic(path, "".join(to_json_line(case_to_json(c)) + "\n" for c in dataset.cases))
+        _write(path, dataset.cases, [i for i in before if i not in changed])
     after = Meta(name, meta.criteria if criteria is None else criteria, versions)
     if after != meta:
         write_atomic(root / f"{name}.meta.json", to_json(_meta_json(after)))
@@ -240,15 +242,42 @@ def remove_cases(name: str, case_ids: Collection[str], *, at: datetime, root: Pa
     left = tuple(c for c in before if c.case_id not in case_ids)
     dataset = Dataset(name, path, left)
     if name.endswith(QUARANTINE):  # drafts have no versions
-        write_atomic(path, "".join(to_json_line(case_to_json(c)) + "\n" for c in left))
+        _write(path, left, [c.case_id for c in left])
         return dataset.version
     meta = read_meta(name, root)
     stamp = at.isoformat(timespec="seconds")
     version = Version(dataset.version, stamp, len(left), added=0, changed=0, removed=len(before) - len(left))
-    write_atomic(path, "".join(to_json_line(case_to_json(c)) + "\n" for c in left))
+    _write(path, left, [c.case_id for c in left])
     after = Meta(name, meta.criteria, (*meta.versions, version))
     write_atomic(root / f"{name}.meta.json", to_json(_meta_json(after)))
     return dataset.version
+
+
+def _write(path: Path, cases: Iterable[Case], unchanged: Collection[str]) -> None:
+    """Write cases in their order; lines of those that are `unchanged` stay as they are, with what is blank above them.
+
+    Raises:
+        BadInput: the file cannot be read or written.
+
+    """
+    as_written: dict[str, str] = {}
+    if unchanged:
+        blocks = _blocks(read_text(path))
+        as_written = {c.case_id: block for c, block in zip(read_cases(path), blocks, strict=True)}
+    kept = frozenset(unchanged)
+    lines = (as_written[c.case_id] if c.case_id in kept else to_json_line(case_to_json(c)) + "\n" for c in cases)
+    write_atomic(path, "".join(lines))
+
+
+def _blocks(text: str) -> list[str]:
+    """Return each line that is not blank, with the blank ones above it."""
+    blocks, begun = [], ""
+    for line in text.split("\n"):
+        begun += line + "\n"
+        if line.strip():
+            blocks.append(begun)
+            begun = ""
+    return blocks
 
 
 def _meta_json(meta: Meta) -> dict[str, Any]:

@@ -100,6 +100,34 @@ def test_a_case_may_be_written_by_hand_with_nothing_but_its_input() -> None:
     assert case.case_id != parse_case({"input": "Where is he?"}).case_id
 
 
+def test_a_message_of_text_is_the_same_case_as_one_with_parts() -> None:
+    parts = {"role": "user", "parts": [{"type": "text", "content": "Hé?"}]}
+    spelled: list[Any] = [
+        {"messages": [parts]},
+        {"messages": [{"role": "user", "content": "Hé?"}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hé?"}], "tool_calls": None}]},
+        [{"role": "user", "content": "Hé?"}],
+    ]
+    assert {parse_case({"input": i}).content_hash for i in spelled} == {parse_case({"input": "Hé?"}).content_hash}
+
+
+def test_tool_calls_of_chat_completions_become_parts() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"order": 7}'}}
+    torn = {"id": "c2", "function": {"name": "find", "arguments": '{"order": NaN}'}}
+    messages = [
+        {"role": "user", "content": "Where is it?"},
+        {"role": "assistant", "content": None, "tool_calls": [call, torn]},
+        {"role": "tool", "tool_call_id": "c1", "content": "lost"},
+    ]
+    read = parse_case({"input": {"messages": messages}}).input
+    assert read.text == "Where is it?"
+    assert read.messages[1]["parts"] == [
+        {"type": "tool_call", "id": "c1", "name": "find", "arguments": {"order": 7}},
+        {"type": "tool_call", "id": "c2", "name": "find", "arguments": '{"order": NaN}'},
+    ]
+    assert read.messages[2]["parts"] == [{"type": "tool_call_response", "id": "c1", "response": "lost"}]
+
+
 def test_a_stale_content_hash_is_computed_anew() -> None:
     assert parse_case({**case_to_json(CASE), "content_hash": "0"}).content_hash == CASE.content_hash
 
@@ -112,7 +140,12 @@ def test_a_stale_content_hash_is_computed_anew() -> None:
         ({"input": ""}, "lacks 'input'"),
         ({"input": {}}, "neither messages nor text"),
         ({"input": 3}, "must be an object, not a number"),
-        ({"input": {"messages": [{"role": "user"}]}}, "each message must be"),
+        ({"input": {"messages": [{"role": "user"}]}}, "lacks 'content'"),
+        ({"input": {"messages": [{"parts": []}]}}, "each message must be"),
+        ({"input": {"messages": [{"role": "user", "content": 3}]}}, "must be a text, or a list of parts"),
+        ({"input": {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}}, "a part of 'content'"),
+        ({"input": {"messages": [{"role": "user", "content": "a", "texts": 1}]}}, "unknown field 'texts'"),
+        ({"input": {"messages": [{"content": "a"}]}}, "lacks 'role'"),
         ({"input": {"messages": [{"role": "user", "parts": ["x"]}]}}, "each part must be"),
         ({"input": "x", "failure_mod": "m"}, "unknown field 'failure_mod'. Did you mean 'failure_mode'?"),
         ({"input": "x", "provenance": {"trace": "a"}}, "Did you mean 'trace_id'"),

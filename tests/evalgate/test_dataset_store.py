@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalgate.app import run as evalgate
 from evalgate.dataset.build import Filters, choose
 from evalgate.dataset.store import DATASETS, add_cases, list_names, load, read_meta
 from evalgate.errors import BadInput
@@ -162,3 +163,33 @@ def test_a_sample_is_the_same_each_time_and_grows_by_adding() -> None:
     nine = choose(many, Filters(sample=9))
     assert {c.case_id for c in five.cases} < {c.case_id for c in nine.cases}
     assert (len(five.cases), five.unsampled) == (5, 15)
+
+
+def test_a_damaged_dataset_is_told_and_hides_no_other(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_cases("good", [case(1)], criteria=None, at=AT)
+    (DATASETS / "bad.jsonl").write_text('{"input": "a"}\n{"inptu": "b"}\n')
+    assert evalgate(["dataset", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert next(line.split()[:2] for line in out.splitlines()[1:]) == ["bad", "damaged"]
+    assert any(line.startswith("good") for line in out.splitlines())
+    assert "bad.jsonl line 2: a case lacks 'input'" in err
+    assert evalgate(["dataset", "list", "--json"]) == 0
+    bad, good = json.loads(capsys.readouterr().out)
+    assert ("line 2" in bad["damaged"], good["cases"]) == (True, 1)
+
+
+def test_lines_that_a_person_wrote_stay_as_they_are_when_cases_join(project: Path) -> None:
+    mine = '{"case_id": "z",   "input": "first of all"}\n\n{"input": "and this"}'
+    path = DATASETS / "d.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(mine)
+    change = add_cases("d", [case(1), case(2)], criteria=None, at=AT)
+    lines = path.read_text().splitlines()
+    assert "\n".join(lines[:3]) == mine
+    assert [json.loads(line)["case_id"] for line in lines[3:]] == ["case-1", "case-2"]
+    assert load("d").version == change.dataset.version == read_meta("d").versions[-1].version
+    replaced = add_cases("d", [parse_case({"case_id": "z", "input": "other"})], criteria=None, at=AT)
+    assert replaced.changed == ("z",)
+    after = path.read_text().splitlines()
+    assert json.loads(after[0])["input"]["text"] == "other"
+    assert after[1:] == lines[1:]
