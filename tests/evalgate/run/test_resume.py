@@ -201,6 +201,7 @@ def test_a_run_that_was_killed_is_finished_and_nothing_is_asked_twice(
 
 def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(counting: Path) -> None:
     process = start(counting)
+    until(lambda: len(read_partial(find_partial("latest")).attempts) == 3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=WAIT_S)
     run_id = find_partial("latest").name.removesuffix(".partial.jsonl")
@@ -281,12 +282,16 @@ def test_errors_are_tried_again_and_verdicts_are_not(project: Path, capsys: pyte
     assert "--retry-errors goes with --resume" in capsys.readouterr().err
 
 
-def test_the_latest_is_the_one_that_was_stopped_rather_than_one_that_had_errors(project: Path) -> None:
+def test_the_latest_is_the_newest_of_all_runs(project: Path) -> None:
     for run_id in ("r1", "r2"):
         with begin(run_id):
             pass
     assert find_partial("latest").name == "r2.partial.jsonl"
-    (project / ".evalgate/runs/r2.json").write_text("{}")
-    assert find_partial("latest").name == "r1.partial.jsonl"
-    (project / ".evalgate/runs/r1.json").write_text("{}")
+    runs = project / ".evalgate/runs"
+    for name in ("r2", "latest"):  # it had errors
+        (runs / f"{name}.json").write_text("{}")
     assert find_partial("latest").name == "r2.partial.jsonl"
+    (runs / "r3.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"the latest run, r3, is whole\. .* Unfinished: r1, r2"):
+        find_partial("latest")
+    assert find_partial("r1").name == "r1.partial.jsonl"
