@@ -18,6 +18,8 @@ class NoBudget:
     """The call must not be made."""
 
     message: str
+    cure: str
+    """The option that would let it be made."""
 
 
 class Budget:
@@ -35,6 +37,7 @@ class Budget:
         self._unpriced = 0
         self._unpriced_models: set[str] = set()
         self._refused = 0
+        self._cure: str | None = None
         self._pending_calls = 0
         self._pending_usd = 0.0
         self._changed = threading.Condition()
@@ -75,30 +78,39 @@ class Budget:
         with self._changed:
             return self._refused
 
+    @property
+    def cure(self) -> str | None:
+        """The option that was in the way of the first call that was not made, None where all were made."""
+        with self._changed:
+            return self._cure
+
     def reserve(self, estimate_usd: float | None, model: str = "") -> Reservation | NoBudget:
         """Put one call aside that costs at most `estimate_usd` (None: nobody knows), or say why it must not be made."""
         reserved = self._reserve(estimate_usd, model)
         if isinstance(reserved, NoBudget):
             with self._changed:
                 self._refused += 1
+                self._cure = self._cure or reserved.cure
         return reserved
 
     def _reserve(self, estimate_usd: float | None, model: str) -> Reservation | NoBudget:
         if estimate_usd is None and self.max_usd is not None and not self.allow_unpriced:
             return NoBudget(
                 f"no price is known of the model {model!r}, so --max-usd cannot be kept. "
-                "Give it with --judge-price IN/OUT (US dollars per million tokens), or allow it: --allow-unpriced"
+                "Give it with --judge-price IN/OUT (US dollars per million tokens), or allow it: --allow-unpriced",
+                "--allow-unpriced",
             )
         cost = estimate_usd or 0.0
         with self._changed:
             while True:
                 if self.max_calls is not None and self._calls >= self.max_calls:
-                    return NoBudget(f"the budget of {self.max_calls} calls is spent (--max-calls)")
+                    return NoBudget(f"the budget of {self.max_calls} calls is spent (--max-calls)", "--max-calls N")
                 spent = self._usd + self._usd_in_doubt
                 if self.max_usd is not None and cost > 0 and spent + cost > self.max_usd:
                     return NoBudget(
                         f"this call may cost ${cost:.4f} and ${max(0.0, self.max_usd - spent):.4f} "
-                        f"of ${self.max_usd:g} is left (--max-usd)"
+                        f"of ${self.max_usd:g} is left (--max-usd)",
+                        "--max-usd USD",
                     )
                 calls_fit = self.max_calls is None or self._calls + self._pending_calls < self.max_calls
                 money_fits = self.max_usd is None or cost == 0 or spent + self._pending_usd + cost <= self.max_usd

@@ -172,10 +172,10 @@ def run(
         terminal.note(f"evalgate: {e}")
         raise typer.Exit(STOPPED) from None
     asked = policy.of(made.run.dataset.name)
-    _tell(terminal, made, suite_of(made.run, asked.threshold, asked.permission.policy), json=json)
+    _tell(terminal, made, suite_of(made.run, asked.threshold, asked.permission.policy), opened.budget.cure, json=json)
 
 
-def _tell(terminal: Terminal, made: Made, suite: Suite, *, json: bool) -> None:
+def _tell(terminal: Terminal, made: Made, suite: Suite, cure: str | None, *, json: bool) -> None:
     summary = summarise(made.run)
     again = f"evalgate run --resume {made.run.run_id}"
     if json:
@@ -198,7 +198,8 @@ def _tell(terminal: Terminal, made: Made, suite: Suite, *, json: bool) -> None:
         terminal.say(f"written to {made.path}")
     if made.unpaid:
         left = count_of(made.unpaid, "attempt")
-        terminal.note(f"evalgate: the budget was spent, {left} not made. Give more and go on: {again} --max-usd USD")
+        more = f"Give more and go on: {again} {cure}" if cure else f"Go on: {again}"
+        terminal.note(f"evalgate: the budget was spent, {left} not made. {more}")
     elif made.broken:
         broke = count_of(made.broken, "attempt")
         terminal.note(f"evalgate: {broke} ended in an error. Try those again: {again} --retry-errors")

@@ -139,18 +139,25 @@ class PartialFile:
 
 
 def find_partial(reference: str, root: Path = RUNS) -> Path:
-    """Return the file of a run that was stopped, by id or the latest; failing that, of one that had errors.
+    """Return the file of a run that is not finished, because it was stopped or had errors: by id, or the latest run.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or the latest run is whole: to finish an older one is for its id to say.
 
     """
-    found = sorted(root.glob(f"*{SUFFIX}")) if root.is_dir() else []
+    found = sorted(root.glob(f"*{SUFFIX}"), key=_age) if root.is_dir() else []
     if not found:
         raise BadInput(f"there is no unfinished run in {root}. Start one: evalgate run --dataset NAME --target TARGET")
-    if reference == LATEST:
-        return ([p for p in found if not _run_file(p).exists()] or found)[-1]
     names = [p.name.removesuffix(SUFFIX) for p in found]
+    if reference == LATEST:
+        whole = [p for p in root.glob("*.json") if p.stem not in (LATEST, *names)]
+        newest = max(whole, key=_age, default=found[-1])
+        if _age(newest) > _age(found[-1]):
+            raise BadInput(
+                f"the latest run, {newest.stem}, is whole. Name the one to finish: --resume ID. "
+                f"Unfinished: {', '.join(names[-5:])}"
+            )
+        return found[-1]
     if reference not in names:
         raise BadInput(f"there is no unfinished run {reference!r}. Unfinished: {', '.join(names[-5:])}")
     return found[names.index(reference)]
@@ -235,6 +242,11 @@ def _begun(
         hashes=hashes,
         whole_bytes=whole_bytes,
     )
+
+
+def _age(path: Path) -> tuple[str, int]:
+    """Return what sorts files of runs by when they began: the second is in the name."""
+    return path.name.split("-")[0].split(".")[0], path.stat().st_mtime_ns
 
 
 def _run_file(path: Path) -> Path:

@@ -136,6 +136,7 @@ def test_a_budget_ends_a_run_and_more_of_it_finishes_the_run(
     first = json.loads(captured.out)
     assert (first["summary"]["passed"], first["summary"]["errors"], first["unpaid_attempts"]) == (2, 1, 1)
     assert "the budget was spent, 1 attempt not made" in captured.err
+    assert captured.err.rstrip().endswith(f"{first['resume']} --max-calls N")
     _, run = load_run()
     assert [r.error.kind for r in run.results if r.error] == [ErrorKind.BUDGET]
     assert evalgate(["run", "--resume", first["run_id"], "--judge-model", "j", "--json"]) == 0
