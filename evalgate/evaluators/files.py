@@ -92,7 +92,8 @@ def read_evaluator(path: Path) -> EvaluatorFile:
     value, root = _read_yaml(path, text)
 
     def wrong(mistakes: Iterable[Mistake]) -> WrongFile:
-        return WrongFile(path, [FileMistake(path, _line(root, m.path), m.message) for m in mistakes])
+        found = [FileMistake(path, _line(root, m.path), m.message) for m in mistakes]
+        return WrongFile(path, sorted(found, key=lambda m: m.line))
 
     try:
         spec = parse_evaluator(value)
@@ -148,12 +149,12 @@ def _read_yaml(path: Path, text: str) -> tuple[Any, yaml.Node | None]:
     try:
         loader = _Loader(text)
     except yaml.YAMLError as e:  # a control character, before anything is parsed
-        raise BadInput(f"{path} is not YAML: {_one_line(e)}") from None
+        raise _no_yaml(path, e) from None
     try:
         root = loader.get_single_node()
         return (None if root is None else loader.construct_document(root)), root
     except (yaml.YAMLError, ValueError, RecursionError) as e:
-        raise BadInput(f"{path} is not YAML: {_one_line(e)}") from None
+        raise _no_yaml(path, e) from None
     finally:
         loader.dispose()
 
@@ -175,7 +176,10 @@ def _line(root: yaml.Node | None, path: KeyPath) -> int:
     return line + 1
 
 
-def _one_line(error: BaseException) -> str:
+def _no_yaml(path: Path, error: Exception) -> WrongFile:
+    """Return what is wrong with a file that cannot be read, with its line where it is told."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: {error.problem or error.context}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+        line, told = error.problem_mark.line + 1, error.problem or error.context
+    else:
+        line, told = 1, str(error).splitlines()[0] if str(error) else type(error).__name__
+    return WrongFile(path, [FileMistake(path, line, f"is not YAML: {told}")])

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from evalgate.errors import BadInput
+from evalgate.evaluators.files import WrongFile
 from evalgate.evaluators.load import load_evaluator, load_evaluators
 from schema.evaluator import parse_evaluator
 from tests.evalgate.builders import WINDOW
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     [
         ("", "must be an object, not null"),
         ("- a", "must be an object, not a list"),
-        ("id: [", "is not YAML: line 1"),
-        ("id: a\nid: b", "line 2: the key 'id' stands twice"),
+        ("id: [", "a.yaml line 1: is not YAML: expected"),
+        ("id: a\nid: b", "a.yaml line 2: is not YAML: the key 'id' stands twice"),
         ("id: a", "lacks 'failure_mode'"),
         ("id: a b\nfailure_mode: m\nrule: {}", "'id' must be letters"),
         ("id: a\nfailure_mode: m", "lacks 'rule'"),
@@ -55,6 +56,16 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, wor
         load_evaluator(path)
     assert words in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_mistakes_come_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("threshhold: 1\nid: a b\nrule: {type: contain}\nfailure_mode: m\nmcc_score: x\n")
+    with pytest.raises(WrongFile) as error:
+        load_evaluator(path)
+    lines = [m.line for m in error.value.mistakes]
+    assert len(lines) > 2
+    assert lines == sorted(lines)
 
 
 def test_deep_nesting_is_refused(tmp_path: Path) -> None:

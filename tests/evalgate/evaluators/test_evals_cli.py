@@ -147,7 +147,7 @@ def test_check_tells_every_mistake_of_every_file_with_its_line(
         "d.yaml line 3: cannot read",
         "e.yaml line 4: e.py line 1: evaluate takes (case, output)",
         "f.yaml line 3: no installed package has the evaluator 'nobody-has-this'",
-        "g.yaml line 1: is not YAML: line 2: an alias",
+        "g.yaml line 2: is not YAML: an alias",
         "10 mistakes in 7 files of 10",
     ):
         assert told in out, told
