@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from evalgate.align.clusters import cluster
 from schema.case import Observed
 from schema.evaluator import RULE_TYPES, EvalType
 from schema.evaluator.rule import has_reference
@@ -16,7 +17,7 @@ from schema.run import observed_output
 from schema.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from schema.case import Case
     from schema.evaluator import EvaluatorSpec
@@ -59,9 +60,8 @@ class Chosen:
 
     @property
     def clusters(self) -> int:
-        """How many sessions, else traces, the good and the bad ones come from; one without either counts for itself."""
-        judged = [x.case for x in self.items if x.label is not Verdict.PARTIAL]
-        return len({c.cluster or c.provenance.trace_id or c.case_id for c in judged})
+        """How many sessions, traces and questions the good and the bad ones come from: see align/clusters.py."""
+        return len(set(cluster([x.case for x in self.items if x.label is not Verdict.PARTIAL])))
 
     @property
     def labelled_until(self) -> str | None:
@@ -75,16 +75,17 @@ def choose(
     *,
     partial: Partial = Partial.APART,
     other_modes: bool = False,
-    made_from: Collection[str] = frozenset(),
+    made_from: Mapping[str, str] = MappingProxyType({}),
 ) -> Chosen:
     """Return the cases that tell whether this evaluator is right: bad ones of its failure mode, and good ones.
 
     A bad case of another mode is neither: its answer may be right by this evaluator's criteria. `other_modes` takes it
-    as good, which asks of the evaluator that it tells the modes apart. `made_from`: ids of cases that it has seen.
+    as good, which asks of the evaluator that it tells the modes apart. `made_from`: id to `seen_hash` of the cases
+    that it was made from; another case of the same id is none of them.
     """
     left_out: Counter[str] = Counter()
     items: list[Labelled] = []
-    for case in sorted(cases, key=lambda c: c.case_id):
+    for case in sorted(cases, key=lambda c: (c.case_id, c.content_hash)):
         output = observed_output(case)
         label = _label(case, spec.failure_mode, partial, other_modes=other_modes)
         if not isinstance(label, Verdict):
@@ -95,12 +96,20 @@ def choose(
             left_out["another feature"] += 1
         elif isinstance(spec.body, RULE_TYPES) and not has_reference(spec.body, case):
             left_out["nothing to compare with"] += 1
-        elif case.case_id in made_from:
+        elif made_from.get(case.case_id) == seen_hash(case):
             left_out["the evaluator was made from them"] += 1
         else:
             items.append(Labelled(case, output, label))
     seen = left_out["the evaluator was made from them"]
     return Chosen(tuple(items), MappingProxyType({k: n for k, n in left_out.most_common() if n}), seen)
+
+
+def seen_hash(case: Case) -> str:
+    """Return the hash of what an evaluator sees of a case: two with the same id and the same hash are one case.
+
+    Labels and corrections are not in it: a case that is labelled anew is no other one.
+    """
+    return short_hash((case.input.text, case.observed.output, [dict(c) for c in case.observed.tool_calls]))
 
 
 def as_shown(spec: EvaluatorSpec, case: Case) -> Case:

@@ -34,7 +34,7 @@ def row(aligned: Aligned, policy: PermissionPolicy, options: str = "") -> tuple[
         number(given.mcc),
         interval(given.low, given.high),
         str(given.permission),
-        aligned.problem or ". ".join((why(given, policy), *advice(aligned, options))),
+        aligned.problem or ". ".join((*_not_kept(aligned), why(given, policy), *advice(aligned, options))),
     )
 
 
@@ -49,6 +49,8 @@ def details(aligned: Aligned, policy: PermissionPolicy, options: str = "") -> It
     else:
         yield from _matrix(aligned, measured)
     given = aligned.grant
+    for sentence in _not_kept(aligned):
+        yield f"  {sentence}"
     yield f"  may {given.permission}: {why(given, policy)}"
     if measured and measured.self_consistency is not None:
         yield f"  asked again, {percent(measured.self_consistency)} of a case's verdicts agree (mean over cases)"
@@ -96,6 +98,8 @@ def advice(aligned: Aligned, options: str = "") -> list[str]:
     found, said = aligned.measurement, []
     if found is not None and aligned.grant.reason is Reason.HAND_WRITTEN and found.confusion.fn:
         said.append(f"it misses {found.confusion.fn} of {count_of(found.confusion.positives, 'bad one')}")
+    if aligned.sunk_from is not None:
+        said.append(f"ALARM: it may {aligned.grant.permission} where it might {aligned.sunk_from} before")
     if aligned.drop is not None and aligned.drop.is_alarm:
         said.append(f"ALARM: {drop_words(aligned.drop)}")
     if aligned.grant.further_labels and aligned.grant.reason is not Reason.NOT_MEASURED:
@@ -108,6 +112,14 @@ def advice(aligned: Aligned, options: str = "") -> list[str]:
     elif aligned.grant.permission is Permission.SKIP and found is not None:
         said.append("rewrite its criteria" if found.model else "rewrite it")
     return said
+
+
+def _not_kept(aligned: Aligned) -> list[str]:
+    """Return that a measurement tells too little to be kept, and which one counts."""
+    if aligned.lacks is None:
+        return []
+    counts = f", and the one of {aligned.counting.at[:10]} counts" if aligned.counting else ""
+    return [f"{aligned.lacks}, so this measurement is not kept{counts}"]
 
 
 def is_narrow(spec: EvaluatorSpec) -> bool:
@@ -173,6 +185,8 @@ def to_json(aligned: Aligned, options: str = "") -> dict[str, Any]:
         },
         "left_out": dict(aligned.chosen.left_out),
         "kept": aligned.is_kept,
+        "lacks": aligned.lacks,
+        "sunk_from": None if aligned.sunk_from is None else str(aligned.sunk_from),
         "problem": aligned.problem,
         "next": advice(aligned, options),
         "wrong": [
@@ -217,7 +231,10 @@ def _matrix(aligned: Aligned, measured: Measurement) -> Iterator[str]:
     if found.errors:
         yield f"    could not judge {found.errors}, not in the figures"
     if measured.clusters and measured.weight < 1:
-        yield f"    from {count_of(measured.clusters, 'session')}: labels of one session count as one in the interval"
+        yield (
+            f"    from {count_of(measured.clusters, 'session')} or different questions: "
+            "labels of one count as one in the interval"
+        )
     given = aligned.grant
     accuracy = "–" if found.balanced_accuracy is None else f"{found.balanced_accuracy:.2f}"
     if found.mcc is None:

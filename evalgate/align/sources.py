@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from evalgate.align.labelled import seen_hash
 from evalgate.database import DEFAULT_PATH, open_tenant
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
@@ -14,11 +16,13 @@ from evalgate.issues.agreement import read_agreement
 from evalgate.issues.read import list_issues
 from evalgate.issues.store import ISSUES, issues_of_cases, read_issues
 from evalgate.review.cases import CaseStatus, list_cases
+from evalgate.terminal import count_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from evalgate.dataset.store import Dataset
     from evalgate.issues.agreement import Agreement
     from schema.case import Case
     from schema.issue import Issue
@@ -31,11 +35,13 @@ class Known:
     issues: tuple[Issue, ...]
     """By id; where they stand is what the source says, and no more."""
     cases: tuple[Case, ...]
-    """Labelled; each once."""
+    """Labelled; each once, told apart by id and by what was asked and answered."""
     source: str
     """In words."""
     datasets: tuple[str, ...] = ()
     """Names or files, where it is those."""
+    remarks: tuple[str, ...] = ()
+    """What is odd about the cases, in sentences without their full stops."""
     agreement: Mapping[str, Agreement] = field(default_factory=lambda: MappingProxyType({}))
     """How far people agree with each other, by failure mode; only the database has what each of them said."""
 
@@ -56,9 +62,10 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
     """
     if datasets:
         found = [load(name) for name in datasets]
-        cases = {c.case_id: c for d in found for c in d.cases}
-        issues = issues_of_cases(cases.values(), read_issues(snapshot))
-        return Known(tuple(issues), tuple(cases.values()), " and ".join(d.name for d in found), tuple(datasets))
+        cases = _each_once(found)
+        issues = issues_of_cases(cases, read_issues(snapshot))
+        source = " and ".join(d.name for d in found)
+        return Known(tuple(issues), cases, source, tuple(datasets), tuple(_namesakes(cases)))
     if dsn is None and not DEFAULT_PATH.is_dir():
         if not snapshot.is_file():
             raise BadInput(
@@ -73,4 +80,25 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
             tuple(r.case for r in rows),
             "the database",
             agreement=read_agreement(database),
+        )
+
+
+def _each_once(datasets: Iterable[Dataset]) -> tuple[Case, ...]:
+    """Return the cases of all of them. Where one is in several, its newest label counts, of equally new the last."""
+    kept: dict[tuple[str, str], Case] = {}
+    for case in (c for d in datasets for c in d.cases):
+        before = kept.get((case.case_id, seen_hash(case)))
+        if before is None or (case.provenance.labelled_at or "") >= (before.provenance.labelled_at or ""):
+            kept[case.case_id, seen_hash(case)] = case
+    return tuple(kept.values())
+
+
+def _namesakes(cases: Iterable[Case]) -> Iterator[str]:
+    """Yield a remark where different cases have one id."""
+    count = Counter(c.case_id for c in cases)
+    if shared := sorted(i for i, n in count.items() if n > 1):
+        more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+        yield (
+            f"{count_of(len(shared), 'id')} ({shared[0]}{more}) stand for different cases in these datasets: "
+            "each is counted as the case that it is"
         )

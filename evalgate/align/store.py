@@ -104,8 +104,8 @@ def resting(history: Iterable[Measurement], version: str, *, model: str | None =
     return found
 
 
-def made_from(evaluator: str, folder: Path = ALIGNMENT) -> frozenset[str]:
-    """Return the ids of the cases that a generated evaluator was made from; empty where no split is kept.
+def made_from(evaluator: str, folder: Path = ALIGNMENT) -> dict[str, str]:
+    """Return id to `seen_hash` of the cases that a generated evaluator was made from; empty where no split is kept.
 
     Raises:
         BadInput: the file of the split is not one.
@@ -113,10 +113,10 @@ def made_from(evaluator: str, folder: Path = ALIGNMENT) -> frozenset[str]:
     """
     path = folder / f"{_safe(evaluator)}.split.json"
     if not path.is_file():
-        return frozenset()
+        return {}
     try:
         parts = Fields(Fields(read_json(path), "a split").mapping("parts"), "parts")
-        return frozenset(str(case_id) for part in MADE_FROM for case_id in parts.mapping(part))
+        return {str(i): str(seen) for part in MADE_FROM for i, seen in parts.mapping(part).items()}
     except ValueError as e:
         raise BadInput(f"{path}: {e}. It says which cases the evaluator was made from: generate it again") from None
 

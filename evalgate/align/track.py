@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MOST_ERRORS: Final = 0.1
 """Share of cases without a verdict above which a measurement is not kept: it would be of the weather."""
+RANK: Final = (Permission.SKIP, Permission.MONITOR, Permission.BLOCK)
+"""From the least to the most that an evaluator may do."""
 MANY_NEW: Final = 10
 MANY_NEW_SHARE: Final = 0.2
 """New labels of a failure mode, or their share of the earlier ones, that are worth generating anew for."""
@@ -63,7 +65,7 @@ class Aligned:
     measurement: Measurement | None
     """None: there was nothing to measure it on, or too much could not be judged."""
     grant: Grant
-    """By the measurement that counts now: this one, or the one before where this one is not kept."""
+    """By the measurement that counts now; where none does, by this one."""
     new: Measurement | None = None
     """On labels that came since the measurement that new ones are compared with."""
     drop: Drop | None = None
@@ -71,6 +73,12 @@ class Aligned:
     """Labels that came since its first measurement."""
     first_labels: int = 0
     """Labels that its first measurement rests on."""
+    counting: Measurement | None = None
+    """What the permission rests on: this one, or the one before where this one is not kept."""
+    lacks: str | None = None
+    """Which labels are missing, so that the measurement says too little to be kept; None: none are."""
+    sunk_from: Permission | None = None
+    """What it might do by the measurement before, where that is more than it may now."""
     is_kept: bool = False
     """Whether something was written."""
     problem: str | None = None
@@ -100,15 +108,29 @@ def align(
     earlier = tuple(m for m in history if m.version == spec.version and m.model == model and m.split is not Split.NEW)
     judged = tuple(judge_all(evaluator, chosen.items, concurrency=how.concurrency, step=step))
 
+    def permitted(by: Measurement | None) -> Grant:
+        by_hand = spec.is_deterministic_by_hand
+        return grant(by, deterministic_by_hand=by_hand, mcc_score=spec.mcc_score, policy=how.policy)
+
+    before = earlier[-1] if earlier else None
+
     def found(measurement: Measurement | None, problem: str | None = None) -> Aligned:
-        counting = measurement or (earlier[-1] if earlier else None)
-        given = grant(
-            counting,
-            deterministic_by_hand=spec.is_deterministic_by_hand,
-            mcc_score=spec.mcc_score,
-            policy=how.policy,
+        lacks = None if measurement is None else _lacks(spec, measurement)
+        counting = before if measurement is None or lacks else measurement
+        given = permitted(counting or measurement)
+        might = None if before is None else permitted(before).permission
+        has_sunk = might is not None and RANK.index(given.permission) < RANK.index(might)
+        return Aligned(
+            spec,
+            chosen,
+            judged,
+            measurement,
+            given,
+            counting=counting,
+            lacks=lacks,
+            sunk_from=might if has_sunk else None,
+            problem=problem,
         )
-        return Aligned(spec, chosen, judged, measurement, given, problem=problem)
 
     if problem := _problem(spec, chosen, judged):
         return found(None, problem)
@@ -126,12 +148,15 @@ def align(
         if how.injection
         else None,
     )
+    whole = found(measurement)
+    if whole.lacks:
+        return whole
     reference = reference_of(earlier, how.policy)
     new = _on_new_labels(evaluator, judged, reference, now)
     drop = drop_of(reference.confusion, new.confusion, (reference.weight, new.weight)) if new and reference else None
     kept = [append_measurement(m, how.folder) for m in (measurement, new) if m and how.keep]
     return replace(
-        found(measurement),
+        whole,
         new=new,
         drop=drop,
         new_labels=len(_since(judged, earlier[0] if earlier else None)),
@@ -142,7 +167,7 @@ def align(
 
 def choose_for(spec: EvaluatorSpec, cases: Sequence[Case], how: HowToAlign) -> Chosen:
     """Return the cases that an evaluator is measured on."""
-    seen = made_from(spec.id, how.folder) if spec.generated is not None else frozenset()
+    seen = made_from(spec.id, how.folder) if spec.generated is not None else {}
     return choose(spec, cases, partial=how.partial, other_modes=how.other_modes, made_from=seen)
 
 
@@ -179,6 +204,13 @@ def _since(judged: Sequence[Judged], measurement: Measurement | None) -> list[Ju
     """Return the cases that were labelled after a measurement was made."""
     until = measurement.labelled_until if measurement else None
     return [j for j in judged if until is not None and (j.item.case.provenance.labelled_at or "") > until]
+
+
+def _lacks(spec: EvaluatorSpec, measured: Measurement) -> str | None:
+    """Return which class has no label: such a measurement is of half of the evaluator, and takes nothing away."""
+    if not measured.confusion.positives:
+        return f"no case here is labelled bad with {spec.failure_mode!r}"
+    return None if measured.confusion.negatives else "no case here is labelled good"
 
 
 def _problem(spec: EvaluatorSpec, chosen: Chosen, judged: Sequence[Judged]) -> str | None:

@@ -65,7 +65,10 @@ def align_(
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Cases at once.")] = 8,
     fail_on_drop: Annotated[
-        bool, typer.Option("--fail-on-drop", help="Exit 1 where agreement has dropped on new labels.")
+        bool,
+        typer.Option(
+            "--fail-on-drop", help="Exit 1 where agreement has dropped on new labels, or a permission has sunk."
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, and write nothing.")] = False,
     tenant: Tenant = None,
@@ -101,6 +104,7 @@ def align_(
         terminal.emit(
             {
                 "source": known.source,
+                "remarks": list(known.remarks),
                 "rule": str(how.policy.rule),
                 "evaluators": [to_json(a, known.options) for a in found],
                 "not_measured": [e.spec.id for e in waiting],
@@ -116,11 +120,13 @@ def align_(
         terminal.say(
             f"measured on {count_of(len(known.cases), 'case')} of {known.source}; more of one: evalgate evals align ID"
         )
+    for remark in known.remarks:
+        terminal.note(remark)
     if opened.were_asked:
         terminal.note(f"asked models: {opened.told()}")
     if any(a.measurement is None and a.judged for a in found):
         raise typer.Exit(NOT_MEASURED)
-    if fail_on_drop and any(a.drop is not None and a.drop.is_alarm for a in found):
+    if fail_on_drop and any(a.sunk_from is not None or (a.drop is not None and a.drop.is_alarm) for a in found):
         raise typer.Exit(DROPPED)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from evalgate.generate.clusters import cluster
+from evalgate.align.clusters import cluster
 from schema.hashing import short_hash
 from schema.run import observed_output
 from schema.verdict import Verdict

@@ -212,7 +212,7 @@ def _measurement(chosen: Measured, examples: Examples, request: Request, judge: 
         model=judge.model if is_judge and judge else None,
         labelled_until=max((at for at in labelled if at), default=None),
         left_out=len(examples.items) - len(chosen.judged),
-        clusters=measured_on.clusters,
+        clusters=len({j.example.cluster for j in chosen.judged}),  # the split's, by which the test is apart
     )
 
 

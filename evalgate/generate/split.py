@@ -3,9 +3,10 @@
 Kept beside the evaluator's measurements, so that whoever measures it later knows what it was made from:
 
     {"schema": "evalgate/split/1", "failure_mode": "...", "data_version": "...",
-     "parts": {"train": {"<case id>": "<content hash>"...}, "validation": {...}, "test": {...}}}
+     "parts": {"train": {"<case id>": "<hash of question and answer>"...}, "validation": {...}, "test": {...}}}
 
-A case keeps its part when labels are added: what was trained on never becomes test.
+A case keeps its part when labels are added: what was trained on never becomes test. Another case of the same id, of
+another dataset, is another case.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from evalgate.align.labelled import seen_hash
 from evalgate.generate.examples import Example, clusters_of, data_version
 from schema.fields import Fields
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SCHEMA = "evalgate/split/1"
+
+Seen: TypeAlias = tuple[str, str]
+"""Id and `seen_hash` of a case."""
 
 
 class Part(StrEnum):
@@ -56,7 +61,7 @@ class Split:
 
 
 def split_examples(
-    failure_mode: str, examples: Sequence[Example], *, known: Mapping[str, Part] | None = None, seed: int = 0
+    failure_mode: str, examples: Sequence[Example], *, known: Mapping[Seen, Part] | None = None, seed: int = 0
 ) -> Split:
     """Divide the examples by SHARES within each class, clusters whole.
 
@@ -86,11 +91,11 @@ def split_to_json(split: Split) -> dict[str, Any]:
         "schema": SCHEMA,
         "failure_mode": split.failure_mode,
         "data_version": data_version(everything),
-        "parts": {str(p): {c.case_id: c.content_hash for e in split.part(p) for c in (e.case, *e.twins)} for p in Part},
+        "parts": {str(p): {c.case_id: seen_hash(c) for e in split.part(p) for c in (e.case, *e.twins)} for p in Part},
     }
 
 
-def parse_parts(value: Any) -> dict[str, Part]:
+def parse_parts(value: Any) -> dict[Seen, Part]:
     """Read which case of an earlier split was for what.
 
     Raises:
@@ -103,14 +108,15 @@ def parse_parts(value: Any) -> dict[str, Part]:
     fields.text("failure_mode")
     fields.text("data_version")
     parts = Fields(fields.mapping("parts"), "parts")
-    found = {case_id: part for part in Part for case_id in parts.mapping(str(part))}
+    found = {(i, str(seen)): part for part in Part for i, seen in parts.mapping(str(part)).items()}
     parts.close()
     fields.close()
     return found
 
 
-def _known_part(group: Sequence[Example], known: Mapping[str, Part]) -> Part | None:
-    parts = {known[case_id] for e in group for case_id in e.case_ids if case_id in known}
+def _known_part(group: Sequence[Example], known: Mapping[Seen, Part]) -> Part | None:
+    seen = ((c.case_id, seen_hash(c)) for e in group for c in (e.case, *e.twins))
+    parts = {known[s] for s in seen if s in known}
     return next((p for p in Part if p in parts), None)  # training first: a cluster that was trained on is no test
 
 

@@ -12,7 +12,7 @@ from evalgate.errors import BadInput
 from evalgate.evaluators.files import read_evaluator
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.files import read_json, read_text, to_json, write_atomic
-from evalgate.generate.split import Part, Split, parse_parts, split_to_json
+from evalgate.generate.split import Part, Seen, Split, parse_parts, split_to_json
 from evalgate.terminal import one_line
 from schema.evaluator import EvaluatorSpec, spec_to_yaml
 from schema.hashing import short_hash
@@ -82,7 +82,7 @@ def hand_edits(place: Place, spec: EvaluatorSpec) -> str | None:
     return None
 
 
-def known_parts(place: Place) -> dict[str, Part]:
+def known_parts(place: Place) -> dict[Seen, Part]:
     """Return which case was for what when this evaluator was generated before; empty where it was not.
 
     Raises:

@@ -52,11 +52,11 @@ class Measurement:
     left_out: int = 0
     """Cases left out because the evaluator was made from them."""
     clusters: int | None = None
-    """Sessions that the cases of the matrix come from, a case without one counted for itself; None: not counted."""
+    """Sessions and (nearly) equal questions that the cases of the matrix come from; None: not counted."""
 
     @property
     def weight(self) -> float:
-        """What a label counts: those of one session count as one, since a mistake comes again in the same session."""
+        """What a label counts: those of one session or question count as one, since a mistake comes again in it."""
         n = self.confusion.n
         return self.clusters / n if self.clusters and self.clusters < n else 1.0
 

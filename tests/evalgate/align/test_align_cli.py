@@ -12,7 +12,7 @@ import pytest
 
 from evalgate.app import run
 from evalgate.run.store import save_run
-from schema.case import case_to_json
+from schema.case import CaseInput, case_to_json
 from tests.evalgate.align.examples import MODE, many
 from tests.evalgate.builders import result, run_of
 from tests.tools.fake_openai import FakeOpenAI, verdict
@@ -232,3 +232,25 @@ def test_the_page_names_options_that_exist(evalgate: Command) -> None:
     named = set(re.findall(r"--[a-z][a-z-]+", page))
     assert len(named) > 12
     assert named <= set(re.findall(r"--[a-z][a-z-]+", known))
+
+
+def test_cases_of_two_datasets_with_the_same_ids_are_all_counted(project: Path, evalgate: Command) -> None:
+    write(project, [replace(c, input=CaseInput((), f"another {c.input.text}")) for c in many(3)], window=WINDOW)
+    (project / "evals/datasets/gold.jsonl").rename(project / "evals/datasets/other.jsonl")
+    write(project, many(4))
+    (project / "evals/datasets/again.jsonl").write_bytes((project / "evals/datasets/gold.jsonl").read_bytes())
+    code, out, _ = evalgate("evals", "align", "-d", "gold", "-d", "other", "-d", "again", "--json")
+    found = json.loads(out)
+    assert (code, found["evaluators"][0]["measurement"]["n"]) == (0, 14)
+    assert "6 ids (case-b0 and 5 more) stand for different cases" in found["remarks"][0]
+    assert "stand for different cases" in evalgate("evals", "align", "-d", "gold", "-d", "other")[2]
+
+
+def test_a_permission_that_sinks_fails_the_command_where_that_is_asked(project: Path, evalgate: Command) -> None:
+    write(project, many(12), window={**WINDOW, "generated": GENERATED})
+    assert evalgate("evals", "align", "-d", "gold", "--fail-on-drop")[0] == 0
+    write(project, [c for c in many(4, day=9, start=60) if c.verdict == "good"])
+    assert evalgate("evals", "align", "-d", "gold", "--fail-on-drop")[0] == 0
+    write(project, many(3))
+    code, out, _ = evalgate("evals", "align", "-d", "gold", "--fail-on-drop")
+    assert (code, "ALARM" in out) == (1, True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evalgate.align.labelled import Partial, choose
+from evalgate.align.labelled import Partial, choose, seen_hash
 from evalgate.align.measure import confusion_of, judge_all, measurement_of, steadiness_of
 from evalgate.model.chat import ModelError, ModelErrorKind
 from schema.alignment import Confusion, Split
@@ -62,7 +62,9 @@ def test_what_is_not_used_is_told() -> None:
         good("elsewhere", feature="search"),
     ]
     spec = rule(applies_to={"feature": ["refunds"]}).spec
-    chosen = choose(spec, [*cases, bad("here", feature="refunds")], made_from={"case-btrained"})
+    chosen = choose(
+        spec, [*cases, bad("here", feature="refunds")], made_from={"case-btrained": seen_hash(bad("trained"))}
+    )
     assert [x.case.case_id for x in chosen.items] == ["case-bhere"]
     assert dict(chosen.left_out) == {
         "another feature": 3,  # the feature is asked first
@@ -70,9 +72,13 @@ def test_what_is_not_used_is_told() -> None:
         "no verdict": 1,
         "another failure mode": 1,
     }
-    trained = choose(rule().spec, cases, made_from={"case-btrained"})
+    trained = choose(rule().spec, cases, made_from={"case-btrained": seen_hash(bad("trained"))})
     assert trained.made_from == 1
     assert "case-btrained" not in {x.case.case_id for x in trained.items}
+    namesake = choose(
+        rule().spec, [bad("trained", "Another answer.")], made_from={"case-btrained": seen_hash(cases[4])}
+    )
+    assert len(namesake.items) == 1, "another case of the same id was not seen"
 
 
 def test_a_rule_that_compares_with_the_expected_output_needs_one() -> None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalgate.align.labelled import seen_hash
 from evalgate.align.show import advice, details
 from evalgate.align.store import append_measurement, latest, made_from, read_measurements
 from evalgate.align.track import HowToAlign, align
 from evalgate.errors import BadInput
 from evalgate.model.chat import ModelError, ModelErrorKind
-from schema.alignment import Confusion, Measurement, Permission, Reason, Split
+from schema.alignment import DEFAULT_POLICY, Confusion, Measurement, Permission, Reason, Split
+from schema.case import CaseInput
+from schema.verdict import Verdict
 from tests.evalgate.align.examples import ScriptedModel, bad, judge, many, rule
 
 if TYPE_CHECKING:
@@ -98,9 +101,11 @@ def test_an_id_is_no_path(folder: Path) -> None:
 def test_an_evaluator_is_not_measured_on_what_it_was_made_from(folder: Path, measure: Align) -> None:
     cases = many(12)
     folder.mkdir(parents=True)
-    parts = {"train": {"case-b1": "h", "case-g1": "h"}, "validation": {"case-b2": "h"}, "test": {"case-b3": "h"}}
+    seen = {c.case_id: seen_hash(c) for c in cases}
+    made = {"train": ("case-b1", "case-g1"), "validation": ("case-b2",), "test": ("case-b3",)}
+    parts = {part: {i: seen[i] for i in ids} for part, ids in made.items()}
     (folder / "window.split.json").write_text(json.dumps({"schema": "evalgate/split/1", "parts": parts}), "utf-8")
-    assert made_from("window", folder) == {"case-b1", "case-g1", "case-b2"}
+    assert set(made_from("window", folder)) == {"case-b1", "case-g1", "case-b2"}
     found = measure(rule(generated=True), cases)
     assert found.measurement is not None
     assert found.measurement.left_out == 3
@@ -206,3 +211,45 @@ def test_a_narrow_rule_by_hand_is_not_blamed_for_answers_it_never_sees(measure: 
     assert any("fails what people call good" in line for line in said)
     missing = list(details(measure(rule(), many(4, missed=3)), HowToAlign().policy))
     assert any("it misses 3 of 4 bad ones" in line for line in missing)
+
+
+@pytest.mark.parametrize("label", [Verdict.BAD, Verdict.GOOD])
+def test_labels_of_one_class_take_no_permission_away(folder: Path, measure: Align, label: Verdict) -> None:
+    assert measure(rule(generated=True), many(12)).grant.permission is Permission.BLOCK
+    before = read_measurements("window", folder)
+    found = measure(rule(generated=True), [c for c in many(8, day=9, start=50) if c.verdict is label])
+    assert found.grant.permission is Permission.BLOCK
+    assert (found.sunk_from, found.is_kept, read_measurements("window", folder)) == (None, False, before)
+    (said,) = [line for line in details(found, DEFAULT_POLICY) if "not kept" in line]
+    assert "the one of 2026-11-21 counts" in said
+
+
+def test_a_first_measurement_of_one_class_is_not_kept(folder: Path, measure: Align) -> None:
+    found = measure(rule(generated=True), [c for c in many(8) if c.verdict is Verdict.GOOD])
+    assert found.measurement is not None
+    assert (found.measurement.confusion.tn, found.grant.reason) == (8, Reason.UNDEFINED_MCC)
+    assert "no case here is labelled bad with 'refund window', so this measurement is not kept" in "\n".join(
+        details(found, DEFAULT_POLICY)
+    )
+    assert read_measurements("window", folder) == ()
+
+
+def test_a_permission_that_sinks_is_an_alarm(measure: Align) -> None:
+    assert measure(rule(generated=True), many(12)).sunk_from is None
+    found = measure(rule(generated=True), many(3))
+    assert (found.grant.permission, found.sunk_from) == (Permission.MONITOR, Permission.BLOCK)
+    assert "ALARM: it may monitor where it might block before" in advice(found)
+
+
+def test_labels_of_nearly_the_same_questions_count_as_one(measure: Align) -> None:
+    """Six questions, four answers each: a measurement on six questions, not on 24."""
+    asked = ("return a coat", "find my parcel", "change the address", "close an account", "see a bill", "get a voucher")
+    cases = [
+        replace(c, input=CaseInput((), f"Tell me please how to {asked[n % 6]}, I asked {n // 6} times"))
+        for n, c in enumerate(many(12))
+    ]
+    found = measure(rule(generated=True), cases)
+    assert found.measurement is not None
+    assert (found.measurement.confusion.n, found.measurement.clusters) == (24, 6)
+    assert found.grant.permission is Permission.MONITOR
+    assert measure(rule("other", generated=True), many(12)).grant.permission is Permission.BLOCK

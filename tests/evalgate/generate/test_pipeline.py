@@ -24,7 +24,7 @@ from evalgate.generate.request import Method, Request, build_spec
 from evalgate.generate.split import split_examples
 from evalgate.generate.write import Place, slug_of, write_evaluator
 from schema.alignment import Permission, PermissionPolicy
-from schema.case import case_to_json
+from schema.case import CaseInput, case_to_json
 from schema.evaluator import ID, EvalType, Judge, Regex, Score, spec_to_yaml
 from tests.evalgate.generate.planted import MODE, Learner, noise, planted, seemingly_polite
 from tests.evalgate.generate.test_judging import tools
@@ -65,7 +65,7 @@ def test_a_rule_is_written_measured_on_its_test_and_may_block(place: Place) -> N
     assert measurement.confusion.mcc == spec.mcc_score == 1
     assert outcome.grant is not None
     assert outcome.grant.permission is Permission.BLOCK
-    assert made_from(spec.id, place.alignment) == {e.case.case_id for e in outcome.split.search}
+    assert set(made_from(spec.id, place.alignment)) == {e.case.case_id for e in outcome.split.search}
     again = judge_all(evaluator, outcome.split.test)
     assert all(isinstance(j.verdict, Score) and j.is_right for j in again)
 
@@ -73,6 +73,21 @@ def test_a_rule_is_written_measured_on_its_test_and_may_block(place: Place) -> N
 def test_permission_is_by_the_projects_rule(place: Place) -> None:
     outcome = generated(place, planted(60, promise), policy=PermissionPolicy(min_labels=1000))
     assert outcome.written
+    assert outcome.grant is not None
+    assert outcome.grant.permission is Permission.MONITOR
+
+
+def test_near_copies_of_a_few_questions_count_as_those_questions(place: Place) -> None:
+    """Each cluster of the split counts once in the bound, however many labels it holds."""
+    cases = planted(120, promise)
+    asked = [c.input.text for c in cases[:13]]
+    copies = [replace(c, input=CaseInput((), f"{asked[n % 13]} {n // 13}")) for n, c in enumerate(cases)]
+    outcome = generated(place, copies)
+    assert outcome.chosen is not None
+    measured = latest(ID_OF_MODE, outcome.chosen.spec.version, place.alignment)
+    assert measured is not None
+    assert (measured.clusters, measured.confusion.mcc) == (len({e.cluster for e in outcome.split.test}), 1)
+    assert (measured.clusters or 99) < 13 < measured.confusion.n
     assert outcome.grant is not None
     assert outcome.grant.permission is Permission.MONITOR
 

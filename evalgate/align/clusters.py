@@ -1,6 +1,7 @@
 """Which cases belong together: one session, one trace, the same question but for its numbers, or nearly the same.
 
-A question that stands in training and, slightly changed, in the test makes any evaluator look better than it is.
+A question that stands in training and, slightly changed, in the test makes any evaluator look better than it is; ten
+labels of what is nearly one question say little more of it than one does.
 """
 
 from __future__ import annotations
