@@ -3,8 +3,9 @@ r"""The program of the child process that runs the code of an evaluator; started
 Lines as in child.py. The first question is {"id", "source", "name", "limits"}, each further one {"id", "case",
 "output"}; an answer is {"id", "result"} or {"id", "error"}.
 
-The fence, from the kernel inwards: resource limits, no new privileges, a network namespace of its own (where the
-kernel allows it), files by Landlock (where the kernel has it), and an audit hook that refuses every event that is not
+The fence, from the kernel inwards: resource limits, no new privileges and none left, a network namespace of its own
+(where the kernel allows it), files by Landlock (where the kernel has it), a filter of system calls (seccomp), by which
+not even root starts a process, opens a socket or changes a file, and an audit hook that refuses every event that is not
 on a list. A mistake and a careless evaluator stop here. Python itself is no security boundary: the review of the file
 is. What is fenced and what is not is in docs/evaluators.md.
 """
@@ -26,10 +27,10 @@ REFUSED_MODULES = frozenset(
         "faulthandler _interpreters _xxsubinterpreters _xxinterpchannels _interpchannels _testcapi _testinternalcapi "
         "_testbuffer _imp imp sqlite3 _sqlite3 dbm _dbm _gdbm shelve readline curses _curses tkinter _tkinter turtle "
         "idlelib ensurepip venv pip crypt _crypt spwd grp pwd nis ossaudiodev antigravity pdb code codeop runpy site "
-        "gc _remote_debugging"
+        "gc _remote_debugging _asyncio _curses_panel audioop _elementtree _zoneinfo _signal"
     ).split()
 )
-"""Modules that reach out of the process, or round the audit hook."""
+"""Modules that reach out of the process, or round the audit hook; and some that are slow to load and have a twin."""
 REFUSED_CALLS = (  # noqa: SIM905 - as above
     "write writev pwrite pwritev sendfile splice copy_file_range memfd_create mkfifo mknod dup dup2 pipe pipe2 openpty "
     "chroot setuid setgid seteuid setegid setreuid setregid setresuid setresgid setgroups initgroups setsid setpgid "
@@ -44,8 +45,32 @@ ALLOWED_EVENTS = frozenset(
         "sys.unraisablehook sys.excepthook cpython._PySys_ClearAuditHooks"
     ).split()
 )
+LOADERS = ("create_builtin", "create_dynamic", "exec_builtin", "exec_dynamic")
+"""Functions of `_imp` that load modules of C: anew, with the functions named above, or round the hook."""
 FRAMES = frozenset(("tb_frame", "gi_frame", "cr_frame", "ag_frame"))
 """Ways from a value to the frames of this program."""
+
+REFUSED_SYSTEM_CALLS = """
+execve 59 221; execveat 322 281; fork 57 -; vfork 58 -; clone 56 220; clone3 435 435; ptrace 101 117; kill 62 129;
+tkill 200 130; tgkill 234 131; rt_sigqueueinfo 129 138; rt_tgsigqueueinfo 297 240; pidfd_send_signal 424 424;
+pidfd_open 434 434; pidfd_getfd 438 438; process_vm_readv 310 270; process_vm_writev 311 271; socket 41 198;
+socketpair 53 199; io_uring_setup 425 425; shmget 29 194; shmat 30 196; msgget 68 186; semget 64 190; mq_open 240 180;
+memfd_create 319 279; unshare 272 97; setns 308 268; chroot 161 51; pivot_root 155 41; mount 165 40; umount2 166 39;
+open_tree 428 428; move_mount 429 429; fsopen 430 430; mount_setattr 442 442; setrlimit 160 164; prlimit64 302 261;
+bpf 321 280; perf_event_open 298 241; userfaultfd 323 282; keyctl 250 219; add_key 248 217; request_key 249 218;
+init_module 175 105; finit_module 313 273; kexec_load 246 104; reboot 169 142; ioperm 173 -; iopl 172 -;
+open_by_handle_at 304 265; openat2 437 437; creat 85 -; truncate 76 45; chmod 90 -; fchmod 91 52; fchmodat 268 53;
+fchmodat2 452 452; chown 92 -; fchown 93 55; lchown 94 -; fchownat 260 54; rename 82 -; renameat 264 38;
+renameat2 316 276; unlink 87 -; unlinkat 263 35; mkdir 83 -; mkdirat 258 34; rmdir 84 -; link 86 -; linkat 265 37;
+symlink 88 -; symlinkat 266 36; mknod 133 -; mknodat 259 33; setxattr 188 5; lsetxattr 189 6; fsetxattr 190 7;
+removexattr 197 14; lremovexattr 198 15; fremovexattr 199 16; utime 132 -; utimes 235 -; futimesat 261 -;
+utimensat 280 88
+"""
+"""Name, number on x86_64, number everywhere else: what starts, reaches or hurts something outside. Linux, unistd.h."""
+MACHINES = {"x86_64": (0xC000003E, 2, 257), "aarch64": (0xC00000B7, None, 56), "riscv64": (0xC00000F3, None, 56)}
+"""AUDIT_ARCH, and the numbers of open (where there is one) and openat: by machine."""
+CAPSET = {"x86_64": 126}
+"""The number of capset; 91 elsewhere."""
 
 
 def _set_limits(limits: Any) -> None:
@@ -78,9 +103,47 @@ def _shut_kernel_doors() -> list[str]:
         shut.append("privileges")
     if libc.unshare(0x10000000 | 0x40000000 | 0x08000000) == 0 or libc.unshare(0x40000000 | 0x08000000) == 0:
         shut.append("network")  # CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC
+    # CAP_SYS_RESOURCE lifts limits: no capability stays, neither root's nor those of a namespace of one's own.
+    libc.syscall(CAPSET.get(os.uname().machine, 91), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
     if _landlock(libc, ctypes):
         shut.append("files")
+    if _seccomp(libc, ctypes):
+        shut.append("processes")
     return shut
+
+
+def _seccomp(libc: Any, ctypes: Any) -> bool:
+    """Have the kernel refuse system calls, root's too; those that are not on the list go on (seccomp(2))."""
+    machine = os.uname().machine
+    if machine not in MACHINES or sys.byteorder != "little" or sys.maxsize < 1 << 32:
+        return False
+    filtered = b"".join(
+        code.to_bytes(2, "little") + bytes((if_so, if_not)) + k.to_bytes(4, "little")
+        for code, if_so, if_not, k in _filter(machine)
+    )
+    held = ctypes.create_string_buffer(filtered, len(filtered))
+    program = (ctypes.c_uint64 * 2)(len(filtered) // 8, ctypes.addressof(held))
+    done: bool = libc.prctl(22, ctypes.c_ulong(2), ctypes.byref(program)) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    return done
+
+
+def _filter(machine: str) -> list[tuple[int, int, int, int]]:
+    """Return the program of the filter: code, jump if true, jump if false, operand (linux/filter.h)."""
+    load, equal, any_bit, at_least, end = 0x20, 0x15, 0x45, 0x35, 0x06
+    allow, refuse, kill = (end, 0, 0, 0x7FFF0000), (end, 0, 0, 0x00050001), (end, 0, 0, 0x80000000)  # EPERM
+    arch, open_number, openat_number = MACHINES[machine]
+    program = [(load, 0, 0, 4), (equal, 1, 0, arch), kill, (load, 0, 0, 0)]
+    if machine == "x86_64":
+        program += [(at_least, 0, 1, 0x40000000), refuse]  # the same calls once more, as x32
+    for row in REFUSED_SYSTEM_CALLS.split(";"):
+        number = row.split()[1 if machine == "x86_64" else 2]
+        if number != "-":
+            program += [(equal, 0, 1, int(number)), refuse]
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    for opening, flags in ((open_number, 1), (openat_number, 2)):
+        if opening is not None:
+            program += [(equal, 0, 4, opening), (load, 0, 0, 16 + 8 * flags), (any_bit, 0, 1, writing), refuse, allow]
+    return [*program, allow]
 
 
 def _landlock(libc: Any, ctypes: Any) -> bool:
@@ -129,6 +192,8 @@ def _fence() -> Any:
         if event == "import":
             name = arguments[0]
             top = name.partition(".")[0]
+            if arguments[1] is not None:  # the file of a module of C: `name` may be any. They have all been loaded
+                raise not_found(f"the code of an evaluator may not load {arguments[1]!r}")
             if name in refused or top in refused or top not in standard:
                 raise not_found(f"the code of an evaluator may not import {name!r}")
         elif event == "open":
@@ -143,6 +208,26 @@ def _fence() -> Any:
             raise denied(f"the code of an evaluator may not do this ({event})")
 
     return hook
+
+
+def _load_c() -> None:
+    """Load what the library has in C and may be used, and take away what loads more."""
+    found, loaders = set(sys.builtin_module_names), sys.modules["_imp"]
+    for folder in _library():
+        found |= {f.partition(".")[0] for f in os.listdir(folder) if f.endswith(".so")}  # noqa: PTH208 - as above
+    for name in sorted(found & sys.stdlib_module_names - REFUSED_MODULES):
+        try:
+            __import__(name)
+        except ImportError:
+            continue  # it lacks a library of the system, as it would for the evaluator
+    for name in REFUSED_MODULES - {"_imp"}:  # importlib imports it, and inspect and dataclasses import importlib
+        sys.modules.pop(name, None)
+
+    def refuse(*_: Any) -> None:
+        raise ImportError("the code of an evaluator may not load modules of C")
+
+    for loader in LOADERS:
+        setattr(loaders, loader, refuse)
 
 
 def _load(source: str, name: str) -> Any:
@@ -183,10 +268,9 @@ def main() -> None:
     say({"ready": True})
     first = load(questions.readline())
     name = first["name"]
-    shut = _shut_kernel_doors()
     _set_limits(first["limits"])
-    for module in ("ctypes", "_ctypes", "resource"):
-        sys.modules.pop(module, None)
+    shut = _shut_kernel_doors()
+    _load_c()
     for function in REFUSED_CALLS:
         for module in ("os", "posix"):
             sys.modules[module].__dict__.pop(function, None)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +25,6 @@ from schema.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 CASE = Case(
     "case-1",
@@ -87,7 +89,13 @@ def evaluate(case, output):
     assert reasons == ["call 1", "call 2", "call 3"]
 
 
-HEAD = "import io, os, sys\ndef evaluate(case, output):\n    "
+HEAD = """import importlib, io, os, sys
+LOADER, SPEC = importlib._bootstrap._imp, importlib._bootstrap.ModuleSpec
+def C(name):
+    folder = next(p for p in sys.path if p.endswith("lib-dynload"))
+    return next((folder + "/" + f for f in os.listdir(folder) if f.startswith(name + ".")), folder + "/" + name + ".so")
+def evaluate(case, output):
+    """
 ATTACKS = {
     "reads a file": ("return 'root' in open('/etc/passwd').read()", "may not open '/etc/passwd'"),
     "reads by descriptor": ("return bool(os.open('/etc/hostname', os.O_RDONLY))", "may not open '/etc/hostname'"),
@@ -120,6 +128,23 @@ ATTACKS = {
     "leaves without a word": ("getattr(os, '_exit')(0)", "no attribute '_exit'"),
     "answers twice": ("os.write(4, b'{}'); return True", "no attribute 'write'"),
     "answers by a file": ("io.FileIO(4, 'w').write(b'{}'); return True", "may not open 4"),
+    "loads a module of C under another name": (
+        "return hasattr(LOADER.create_dynamic(SPEC('json._posixsubprocess', None, origin=C('_posixsubprocess'))), 'x')",
+        "may not load modules of C",
+    ),
+    "loads a module of C that was there": (
+        "return hasattr(LOADER.create_dynamic(SPEC('_ctypes', None, origin=C('_ctypes'))), 'x')",
+        "may not load modules of C",
+    ),
+    "loads a built-in module anew": (
+        "return hasattr(LOADER.create_builtin(SPEC('posix', None)), 'write')",
+        "may not load modules of C",
+    ),
+    "reloads what was taken away": (
+        "import importlib, posix; return hasattr(importlib.reload(posix), 'write')",
+        "may not load modules of C",
+    ),
+    "takes it from what is loaded": ("return sys.modules['_signal'].alarm(1)", "KeyError: '_signal'"),
     "looks at the frames": (
         "\n    try: raise ValueError\n    except ValueError as e: return bool(e.__traceback__.tb_frame)",
         "may not look at frames",
@@ -210,7 +235,12 @@ def test_the_kernel_takes_part(make: Any) -> None:
 
 
 ROUND_THE_HOOK = """
-import json, runpy, socket, sys
+import json, os, runpy, socket, subprocess, sys
+def forked():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
 listener = socket.create_server(("127.0.0.1", 0))
 confined = runpy.run_path(sys.argv[1])
 shut = confined["_shut_kernel_doors"]()
@@ -219,11 +249,21 @@ for name, attempt in {
     "files": lambda: open("/etc/passwd").read(),
     "written": lambda: open(sys.argv[2], "w").write("x"),
     "network": lambda: socket.create_connection(listener.getsockname(), 5),
+    "forked": forked,
+    "started": lambda: subprocess.run([sys.executable, "-c", ""], check=True),
+    "became": lambda: os.execv("/nowhere/at/all", ["x"]),
+    "reached": lambda: os.kill(os.getppid(), 0),
+    "a socket": socket.socket,
+    "changed": lambda: os.chmod(sys.argv[3], 0o600),
+    "in place": lambda: os.open(sys.argv[3], os.O_RDWR),
+    "limits": lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_CORE, (0, 0)),
 }.items():
     try:
         attempt()
         done.append(name)
-    except OSError:
+    except FileNotFoundError:
+        done.append(name)
+    except (OSError, ValueError):
         pass
 open(json.__file__).read()
 print(json.dumps({"shut": shut, "done": done}))
@@ -232,12 +272,33 @@ print(json.dumps({"shut": shut, "done": done}))
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="namespaces and Landlock are Linux's")
 def test_the_doors_of_the_kernel_are_shut_without_the_hook(tmp_path: Path) -> None:
-    command = [sys.executable, "-I", "-S", "-c", ROUND_THE_HOOK, str(PROGRAM), str(tmp_path / "out")]
+    there = tmp_path / "there"
+    there.touch()
+    command = [sys.executable, "-I", "-S", "-c", ROUND_THE_HOOK, str(PROGRAM), str(tmp_path / "out"), str(there)]
     told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
     assert "privileges" in told["shut"]
     assert not set(told["shut"]) & set(told["done"])
     if "files" in told["shut"]:
         assert "written" not in told["done"]
+    if "processes" in told["shut"]:
+        assert told["done"] in ([], ["files"]), "of root, too; reading is Landlock's part"
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="the headers of this machine")
+def test_the_numbers_of_system_calls_are_the_kernels() -> None:
+    headers = {"asm-generic/unistd.h": 2, f"{os.uname().machine}-linux-gnu/asm/unistd_64.h": 1}
+    rows = [r.split() for r in runpy.run_path(str(PROGRAM))["REFUSED_SYSTEM_CALLS"].split(";")]
+    compared = 0
+    for header, column in headers.items():
+        path = Path("/usr/include") / header
+        if not path.exists():
+            continue
+        known = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", path.read_text(encoding="utf-8")))
+        told = {row[0]: row[column] for row in rows if row[0] in known}
+        assert told == {name: known[name] for name in told}
+        compared += len(told)
+    if not compared:
+        pytest.skip("no headers of the kernel")
 
 
 def test_many_threads_get_the_answers_to_their_own_questions(make: Any) -> None:
