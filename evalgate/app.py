@@ -36,6 +36,7 @@ INTERRUPTED = 130
 ORDER = (
     "up",
     "traces",
+    "signals",
     "stats",
     "label",
     "cases",
@@ -56,6 +57,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "evalgate.select.commands": ("traces", "query"),
         "evalgate.select.dialects": ("schema",),
+        "evalgate.signals.commands": ("signals",),
         "evalgate.stats.commands": ("stats",),
         "evalgate.sample.commands": ("sample",),
         "evalgate.top.commands": ("top",),

@@ -1,0 +1,73 @@
+"""Which traces deserve a look most: a sum of points, whose parts are shown. Pure.
+
+    priority = sum over signals of (points x strength) + points of `pattern` x log(1 + n) / log(1 + most) - more_of_same
+
+n is how many traces fail in the same way (reasons of failing and name of the root), `most` that of the most common way:
+of two failures the more common one comes first (half of its points at the square root of the most). Ten labels of one
+mode are enough to begin with, so a trace that k others of its pattern come before keeps 10 / (10 + k) of what failing
+and pattern gave it; `more_of_same` takes the rest away. Without that, one common error that does no harm is the whole
+queue. Sums of points are what naive Bayes makes of signals that know nothing of each other; those that do (tokens,
+cost, duration) have few points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from evalgate.signals.weights import PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from evalgate.signals.measure import Signals
+    from evalgate.signals.weights import Weights
+
+MORE: Final = "more_of_same"
+ENOUGH: Final = 10
+"""Labels of one failure mode that are enough for a first evaluator (docs/alignment.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """The priority of each trace of a population."""
+
+    score: NDArray[np.float64]
+    parts: Mapping[str, NDArray[np.float64]]
+    """Points by signal, those of `pattern`, and of `more_of_same`, which are below 0; they add up to the score."""
+    order: NDArray[np.int64]
+    """Rows that are asked for, the most deserving first; of equal ones the latest."""
+
+    def parts_of(self, row: int) -> dict[str, float]:
+        """Return the parts of a trace that are not 0, the largest first."""
+        found = {name: float(column[row]) for name, column in self.parts.items() if column[row] != 0}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def prioritise(signals: Signals, weights: Weights) -> Priority:
+    """Return the priority of every trace, and the order of those that are asked for."""
+    parts = {name: weights.of(name) * column.strength for name, column in signals.columns.items()}
+    most = signals.pattern_size.max(initial=0.0)
+    parts[PATTERN] = weights.of(PATTERN) * np.log1p(signals.pattern_size) / max(np.log1p(most), 1e-9)
+    score = np.sum(list(parts.values()), axis=0)
+    p = signals.population
+    before = _before(signals.pattern, np.lexsort((p.trace, -p.start_ns, -score)))
+    parts[MORE] = -(parts["failure"] + parts[PATTERN]) * before / (ENOUGH + before)
+    score = score + parts[MORE]
+    order = np.lexsort((p.trace, -p.start_ns, -score))
+    return Priority(score, parts, order[p.asked_for[order]])
+
+
+def _before(pattern: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how many traces of its pattern come before each, in an order; 0 where there is no pattern."""
+    found = np.zeros(len(pattern))
+    by_pattern = order[np.argsort(pattern[order], kind="stable")]
+    own = pattern[by_pattern]
+    begins = np.flatnonzero(np.r_[True, own[1:] != own[:-1]]) if len(own) else np.zeros(0, np.int64)
+    lengths = np.diff(np.r_[begins, len(own)])
+    found[by_pattern] = np.arange(len(own)) - np.repeat(begins, lengths)
+    return np.where(pattern >= 0, found, 0.0)

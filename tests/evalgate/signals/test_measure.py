@@ -1,0 +1,144 @@
+"""Each signal finds what it is for, weighs what it was compared with, and is silent where nothing can be said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalgate.signals import Weights, measure, prioritise
+from evalgate.signals.measure import NAMES
+from evalgate.signals.words import WORDS, words_of
+from tests.evalgate.signals.made import judged, population
+
+N = 200
+ODD = 17
+
+CASES: dict[str, dict[str, Any]] = {
+    "failure": {"failing": True, "reasons": ("span_error",)},
+    "refusal": {"refusals": 1, "refusal_words": ("i cannot help with",)},
+    "hedging": {"hedges": 6, "hedge_words": ("perhaps", "i think"), "answer_words": 60},
+    "tool_loop": {"same_calls": 5},
+    "odd_tools": {"tools": ("refund", "refund", "find")},
+    "fast_and_short": {"answer_words": 3, "took_ms": 90},
+    "tokens": {"tokens": 90_000},
+    "duration": {"took_ms": 90_000},
+    "cost": {"cost_usd": 9},
+    "broken": {"defects": ("missing_parent",)},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_signal_is_strongest_where_it_should_be(name: str) -> None:
+    found = measure(population(N, {ODD: CASES[name]}))
+    column = found.columns[name]
+    assert column.strength.argmax() == ODD
+    assert column.strength[ODD] > 0.7
+    assert np.median(column.strength) == 0
+    assert ((column.strength >= 0) & (column.strength <= 1)).all()
+    assert prioritise(found, Weights()).order[0] == ODD
+
+
+def test_first_chunks_are_compared_where_they_are_known() -> None:
+    seconds = np.where(np.arange(N) % 2, np.nan, 0.4)
+    seconds[ODD + 1] = 30
+    column = measure(population(N, first_chunk_s=seconds)).columns["first_chunk"]
+    assert column.strength[ODD + 1] == 1
+    assert column.strength.sum() == 1
+    assert np.isnan(column.value[1])
+
+
+def test_what_somebody_said_is_a_low_score_and_no_failure() -> None:
+    p = population(N, {3: {"failing": True, "reasons": ("feedback:thumbs",)}})
+    found = measure(
+        population(
+            N, {3: {"failing": True, "reasons": ("feedback:thumbs",)}}, judged=judged([(3, "thumbs", 1, 0, 0.0, 0.0)])
+        )
+    )
+    assert found.columns["low_score"].strength[3] == 1
+    assert found.columns["failure"].strength[3] == 0
+    assert found.pattern[3] == -1
+    assert measure(p).columns["low_score"].strength.sum() == 0
+
+
+def test_the_lowest_scores_count_though_no_evaluation_failed() -> None:
+    said = [(i, "relevance", 0, 0, 0.5 + i / 1000, 0.5 + i / 1000) for i in range(N)]
+    strength = measure(population(N, judged=judged(said))).columns["low_score"].strength
+    assert strength[0] > 0.9
+    assert strength[10] < strength[0]
+    assert not strength[21:].any()
+
+
+def test_judges_differ_under_one_name_only() -> None:
+    said = [(1, "tone", 0, 0, 0.1, 0.9), (2, "tone", 0, 0, 0.8, 0.9), (3, "tone", 1, 1, np.nan, np.nan),
+            (4, "tone", 1, 0, 0.0, 0.0), (4, "facts", 0, 1, 1.0, 1.0)]  # fmt: skip
+    strength = measure(population(N, judged=judged(said))).columns["judges_differ"].strength
+    assert list(strength[:6]) == [0, 1, 0, 1, 0, 0]
+
+
+def test_the_answer_before_a_repetition_is_the_suspect() -> None:
+    found = measure(population(N, {6: {"likeness": 1.0, "like": 5, "session": "s5"}}))
+    strength = found.columns["asked_again"].strength
+    assert strength[5] == pytest.approx(2 * strength[6])
+    assert strength[5] > 0.9
+    assert found.asked_again[5] == 6
+    assert words_of(found, "asked_again", 5).startswith("asked again 60 s later, in the same words: 0000")
+    short = measure(population(N, {6: {"likeness": 1.0, "like": 5, "request_chars": 9}}))
+    assert not short.columns["asked_again"].strength.any()
+
+
+def test_what_a_whole_workflow_does_is_no_signal() -> None:
+    for name, column in (("tool_loop", "same_calls"), ("hedging", "hedges"), ("refusal", "refusals")):
+        common = {i: {column: 6} for i in range(N)}
+        strength = measure(population(N, common)).columns[name].strength
+        assert strength.max() == pytest.approx(0), name
+
+
+def test_a_loop_begins_at_three_equal_calls() -> None:
+    strength = measure(population(N, {1: {"same_calls": 2}, 2: {"same_calls": 3}})).columns["tool_loop"].strength
+    assert strength[1] == 0
+    assert strength[2] > 0.4
+
+
+def test_late_turns_of_a_long_session_are_the_stronger() -> None:
+    changes = {i: {"session": f"n{i // 3}"} for i in range(150)} | {i: {"session": "long"} for i in range(150, 200)}
+    found = measure(population(N, changes))
+    strength = found.columns["long_session"].strength
+    assert strength[:150].max() < 0.1
+    assert list(found.turn[150:]) == list(range(1, 51))
+    assert strength[199] > strength[160] > 0
+    assert words_of(found, "long_session", 199).startswith("turn 50 of 50; longer than 99")
+
+
+def test_a_trace_is_compared_with_those_of_its_task() -> None:
+    """Ten times the tokens are usual for those that use a further tool; one of the others with as many is not."""
+    heavy = {i: {"tools": ("find", "read", "refund", "mail"), "tokens": 4000 + i} for i in range(60)}
+    strength = measure(population(N, {**heavy, 100: {"tokens": 4010}})).columns["tokens"].strength
+    assert strength[100] > 0.6
+    assert strength[:50].max() < 0.2
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 19])
+def test_few_traces_are_compared_with_nothing(n: int) -> None:
+    found = measure(
+        population(n, {0: {"took_ms": 1e9, "tokens": 1e9, "failing": True, "reasons": ("span_error",)}} if n else None)
+    )
+    for name in ("tokens", "duration", "cost", "odd_tools", "fast_and_short"):
+        assert not found.columns[name].strength.any()
+    order = prioritise(found, Weights()).order
+    assert len(order) == n
+    if n:
+        assert order[0] == 0
+        assert "fewer than 20 traces" in words_of(found, "tokens", 0)
+
+
+def test_every_signal_has_words_weights_and_a_finite_part() -> None:
+    found = measure(population(N, {ODD: {k: v for change in CASES.values() for k, v in change.items()}}))
+    priority = prioritise(found, Weights())
+    assert set(found.columns) == set(NAMES)
+    assert set(WORDS) == set(priority.parts)
+    for name in WORDS:
+        assert all(words_of(found, name, row) for row in (0, ODD))
+        assert np.isfinite(priority.parts[name]).all()
+    assert np.allclose(sum(priority.parts.values()), priority.score)
