@@ -59,7 +59,8 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
 def opened(dsn: str) -> Iterator[Database]:
     """Lend the database, empty."""
     with connect(dsn) as db:
-        for table in ("spans", "trace_parts", "feedback", "annotations", "case_events", "issue_events"):
+        clusters = ("cluster_runs", "cluster_sightings", "cluster_members", "cluster_events")
+        for table in ("spans", "trace_parts", "feedback", "annotations", "case_events", "issue_events", *clusters):
             db.command(f"TRUNCATE TABLE {table}")
         yield db
 

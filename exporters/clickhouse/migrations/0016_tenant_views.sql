@@ -25,3 +25,12 @@ CREATE OR REPLACE VIEW tenant_case_events AS SELECT * FROM case_events WHERE ten
 CREATE OR REPLACE VIEW tenant_issue_events AS SELECT * FROM issue_events WHERE tenant = {tenant:String};
 
 CREATE OR REPLACE VIEW tenant_issues AS SELECT * FROM issues WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_cluster_runs AS SELECT * FROM cluster_runs WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_cluster_events AS SELECT * FROM cluster_events WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_clusters AS SELECT * FROM clusters WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_clustered_traces AS
+SELECT * FROM clustered_traces WHERE tenant = {tenant:String};
