@@ -60,6 +60,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "evalgate.signals.commands": ("signals",),
         "evalgate.stats.commands": ("stats",),
         "evalgate.sample.commands": ("sample",),
+        "evalgate.cluster.commands": ("cluster",),
         "evalgate.top.commands": ("top",),
         "evalgate.ledger.commands": ("ledger",),
         "evalgate.review.commands": ("label", "cases"),
