@@ -177,7 +177,7 @@ def _unexpected(terminal: Terminal, error: Exception) -> int:
     if message is not None:
         context = getattr(error, "ctx", None)
         hint = f" See: {context.command_path} --help" if context else ""
-        if text := one_line(message()):
+        if text := one_line(message()).replace(": Value error, ", ": "):  # the words of the library that checks values
             terminal.note(f"evalgate: {text}{hint}")
         return ERROR
     if os.environ.get("EVALGATE_DEBUG"):

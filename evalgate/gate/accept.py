@@ -39,7 +39,9 @@ LAST_REPORT = "last-report.json"
 LISTED = 10
 """So many names stand in a message."""
 OWN_FILES = (Path(".evalgate"),)
-"""What we write ourselves does not make a tree dirty; nor does the baseline that is being written."""
+"""What we write ourselves does not make a tree dirty; nor do the baseline that is being written and the run itself."""
+RESULTS = ".xml"
+"""Of tests: the results that a run was made of."""
 
 File = Annotated[Path, typer.Option("--baseline", metavar="PATH", help="The file.")]
 
@@ -78,15 +80,17 @@ def accept(
 ) -> None:
     """Make a run the accepted state of its dataset. Other datasets stay as they are. Commit the file."""
     terminal = Terminal()
-    tree = _tree(baseline, allow_dirty=allow_dirty, no_git=no_git)
+    if last_gate and run:
+        raise BadInput("give --run or --last-gate, not both")
+    runs = [load_run(reference) for reference in (last_judged() if last_gate else run or [LATEST])]
+    own = [path for path, _ in runs] + [p for _, r in runs if (p := Path(r.dataset.path)).suffix == RESULTS]
+    tree = _tree((*OWN_FILES, baseline, *own), allow_dirty=allow_dirty, no_git=no_git)
     known = read_baselines(baseline) if baseline.exists() else {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     who = by or user_of(Path.cwd())
     accepted: dict[str, Accepted] = {}
-    if last_gate and run:
-        raise BadInput("give --run or --last-gate, not both")
-    for reference in last_judged() if last_gate else run or [LATEST]:
-        path, found = load_run(reference)
+    changed: dict[str, list[str]] = {}
+    for path, found in runs:
         name = found.dataset.name
         if name in accepted:
             raise BadInput(f"two of these runs are of the dataset {name!r}: accept one of them")
@@ -191,14 +195,14 @@ def _judged(base: Base, evaluator: str) -> bool:
     return any(evaluator in c.scores for c in base.cases.values())
 
 
-def _tree(baseline: Path, *, allow_dirty: bool, no_git: bool) -> Tree | None:
+def _tree(besides: Sequence[Path], *, allow_dirty: bool, no_git: bool) -> Tree | None:
     """Return the state of the tree, None where there is no repository and that was allowed.
 
     Raises:
         BadInput: no repository, or changes that are not committed, and neither was allowed.
 
     """
-    tree = tree_of(Path.cwd(), besides=(*OWN_FILES, baseline))
+    tree = tree_of(Path.cwd(), besides)
     if tree is None:
         if no_git:
             return None

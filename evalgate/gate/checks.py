@@ -12,7 +12,7 @@ from evalgate.gate.base import cluster_key
 from evalgate.gate.decision import Check, CheckStatus
 from evalgate.gate.paired import regressed
 from evalgate.gate.policy import MustNotBreak, RateRule
-from evalgate.terminal import count_of
+from evalgate.terminal import count_of, one_line
 from schema.evaluator import EvalType, Evidence
 from schema.statistics import effective_n, wilson_interval
 
@@ -50,9 +50,10 @@ def data_checks(run: Run, judged: int, policy: GatePolicy) -> list[Check]:
     checks += _broken_attempts(run)
     aside = run.set_aside
     if len(aside) > policy.allow_set_aside:
-        lines = ", ".join(str(a.line) for a in aside[:3]) + (", ..." if len(aside) > 3 else "")
+        told = "; ".join(f"line {a.line}: {one_line(a.reason, 120)}" for a in aside[:3])
+        told += f"; and {len(aside) - 3} more" if len(aside) > 3 else ""
         sentence = (
-            f"{count_of(len(aside), 'line')} of the dataset could not be run (line {lines}: {aside[0].reason}). "
+            f"{count_of(len(aside), 'line')} of the dataset could not be run ({told}). "
             f"Mend them, or allow them in evals/gate.yaml: allow_set_aside: {len(aside)}"
         )
         checks.append(_error("data:set_aside", sentence, [a.case_id for a in aside if a.case_id]))

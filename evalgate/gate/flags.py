@@ -48,10 +48,16 @@ class GroupedCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line. A command to run stands behind `--`: a word that is there by mistake is not run."""
         behind = args[args.index("--") + 1 :] if "--" in args else []
-        rest = super().parse_args(ctx, args)
+        first = args[0] if args else ""
+        try:
+            rest = super().parse_args(ctx, args)
+        except Exception as e:
+            if type(e).__name__ == "NoSuchOption" and not first.startswith("-"):  # that of the command, typed too early
+                raise _stray(first) from None
+            raise
         words = ctx.params.get("command") or []
         if len(words) != len(behind):
-            raise BadInput(f"{words[0]!r} is no option of evalgate gate. To run a command: evalgate gate -- COMMAND")
+            raise _stray(words[0])
         return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -73,12 +79,16 @@ class GroupedCommand(TyperCommand):
                     formatter.write_dl(records)
 
 
+def _stray(word: str) -> BadInput:
+    return BadInput(f"{word!r} is no option of evalgate gate. To run a command: evalgate gate -- COMMAND")
+
+
 Command = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="COMMAND...",
-        help="Run the project's own tests first and judge them: evalgate gate -- pytest --junitxml=results.xml. "
-        "Without a file of results the exit code is the one check.",
+        help="Run the project's own tests first and judge them: evalgate gate -- pytest "
+        "--junitxml=.evalgate/tests.xml. Without a file of results the exit code is the one check.",
         show_default=False,
     ),
 ]

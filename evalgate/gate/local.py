@@ -191,7 +191,7 @@ def _runs(call: Call, settings: GateSettings, file: Path | None, outputs: Output
         try:
             yield _loaded(LATEST)
         except BadInput as e:
-            raise BadInput(f"{e}. Or judge your tests: evalgate gate -- pytest --junitxml=results.xml") from None
+            raise BadInput(f"{e}. Or judge your tests: evalgate gate -- pytest --junitxml=.evalgate/tests.xml") from None
 
 
 def _loaded(reference: str) -> tuple[Path, Run]:

@@ -128,6 +128,16 @@ def test_what_we_write_ourselves_is_no_dirt(repository: Path, evalgate: Any) -> 
     assert sorted(read_baselines(BASELINE)) == ["d", "other"]
 
 
+def test_the_results_that_a_run_was_made_of_are_no_dirt(repository: Path, evalgate: Any) -> None:
+    tests = '<testsuite><testcase classname="t" name="a"/></testsuite>'
+    (repository / "results.xml").write_text(tests)
+    assert evalgate("gate", "--results", "results.xml")[0] == 0
+    assert evalgate("baseline", "accept")[0] == 0
+    (repository / "other.xml").write_text(tests)
+    code, _, err = evalgate("baseline", "accept")
+    assert (code, "1 file not as committed (other.xml)" in err) == (2, True)
+
+
 def test_without_a_repository_it_has_to_be_said(project: Path, evalgate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
     made(result("a"))

@@ -91,6 +91,11 @@ def test_a_baseline_names_every_regression(refunds: Path, evalgate: Any) -> None
     assert evalgate("gate", "--threshold", "0")[0] == 0
 
 
+def test_a_value_that_is_none_is_told_in_our_words(project: Path, evalgate: Any) -> None:
+    code, _, err = evalgate("gate", "--format", "nope")
+    assert (code, err.startswith("evalgate: Invalid value for '--format': 'nope' is not one of 'text', ")) == (2, True)
+
+
 def test_a_dataset_that_changed_after_its_run_is_told(refunds: Path, evalgate: Any) -> None:
     evalgate("run", "-d", "d", "-t", "python:target.py:fixed")
     assert "run it again" not in evalgate("gate")[1]
@@ -152,7 +157,7 @@ def test_no_run_is_exit_2_and_says_what_to_do(evalgate: Any, kind: str) -> None:
     assert code == 2
     assert err.count("\n") == 1
     assert "there is no run in .evalgate/runs. Make one: evalgate run --dataset NAME --target TARGET" in err
-    assert "Or judge your tests: evalgate gate -- pytest --junitxml=results.xml" in err
+    assert "Or judge your tests: evalgate gate -- pytest --junitxml=.evalgate/tests.xml" in err
     assert ("Make one" in out) is (kind != "text")  # a screen has the line of stderr; it is not told twice
     assert "Make one" in json.loads(Path(".evalgate/last-report.json").read_text())["blocking_reason"]
 

@@ -230,11 +230,11 @@ def test_the_version_of_results_is_that_of_their_dataset() -> None:
 def test_a_run_that_stopped_or_lost_lines_says_nothing() -> None:
     whole = run_of([result("a")])
     assert decide(replace(whole, complete=False), None).status is Status.ERROR
-    cut = replace(whole, set_aside=(SetAside(None, 7, "not JSON"),))
+    cut = replace(whole, set_aside=(SetAside(None, 7, "not JSON"), SetAside(None, 8, "no input")))
     decision = decide(cut, None)
     assert decision.status is Status.ERROR
-    assert "line 7: not JSON" in decision.sentence
-    assert status_of(cut, allow_set_aside=1) is Status.PASS
+    assert "2 lines of the dataset could not be run (line 7: not JSON; line 8: no input)" in decision.sentence
+    assert status_of(cut, allow_set_aside=2) is Status.PASS
 
 
 @pytest.mark.parametrize(

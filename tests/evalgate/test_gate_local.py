@@ -245,6 +245,8 @@ def test_a_run_is_a_base(evalgate: Any) -> None:
         (("--config", "nothing.yaml"), "cannot read nothing.yaml"),
         (("--results", "nothing.xml"), "cannot read the results nothing.xml"),
         (("init",), "'init' is no option of evalgate gate. To run a command: evalgate gate -- COMMAND"),
+        (("init", "-q"), "'init' is no option of evalgate gate. To run a command: evalgate gate -- COMMAND"),
+        (("-q",), "No such option: -q"),
         (("init", "--", "true"), "'init' is no option of evalgate gate"),
         (("--", "no-such-command-here"), "there is no command 'no-such-command-here'"),
     ],
