@@ -6,12 +6,14 @@ Traffic of bench/tools/planted.py, in which about 3 % of the traces fail in ten 
 as the exporter writes it, and read by the statements of the product. The weights are the defaults. The interval over
 seeds is Student's, 95 %. Random review finds the share of failures, which is what is compared with. What is planted is
 what the signals look for, so the figures say that the machinery works and what decoys do to it, not what real traffic
-gives. `plain`: a tenth of the failures shows nothing. `hard`: half of them does, and there are twice as many decoys.
+gives. `plain`: a tenth of the failures shows nothing. `hard`: half of them does,
+and there are half again as many decoys.
 
     all          the priority order as it is
     no failing   without the parts of what is failing already: failure, low_score, pattern and
                 more_of_same
     unseen       only of traces that no failure reason was raised for: what the signals add to a list of failing traces
+    ambiguous   as unseen, without tool_loop: nothing that is nearly always a failure here
     only X       the order by one signal, ties at random: what X alone would find
 """
 
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TARGET: Final = 5.0
-MIXES: Final = {"plain": Mix(), "hard": Mix(invisible=0.5, decoys=2.0)}
+MIXES: Final = {"plain": Mix(), "hard": Mix(invisible=0.5, decoys=1.5)}
 RAISED: Final = ("failure", "low_score", "pattern", "more_of_same")
 """Parts that know of what is failing already."""
 
@@ -93,6 +95,7 @@ def one_seed(seed: int, traces: int, items: int, folder: Path, mix: Mix) -> Seed
         "all": (priority.score, every),
         "no failing": (silent, every),
         "unseen": (silent, unseen),
+        "ambiguous": (silent - priority.parts["tool_loop"], unseen),
         **{f"only {name}": (found.columns[name].strength, every) for name in NAMES},
     }
     result = Seed(float(fails.mean()), unseen_share=float(fails[unseen].mean()))
@@ -127,7 +130,7 @@ def measure_mix(name: str, mix: Mix, seeds: int, traces: int, items: int, *, fol
     runs = [one_seed(seed, traces, items, folder, mix) for seed in range(1, seeds + 1)]
     orders = []
     for order in runs[0].found:
-        share = [r.unseen_share if order == "unseen" else r.share for r in runs]
+        share = [r.unseen_share if order in {"unseen", "ambiguous"} else r.share for r in runs]
         shown = [max(1, r.items[order]) for r in runs]
         precision, *_ = interval([r.found[order] / n for r, n in zip(runs, shown, strict=True)])
         lift, low, high = interval([r.found[order] / n / s for r, n, s in zip(runs, shown, share, strict=True)])

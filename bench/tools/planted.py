@@ -28,9 +28,11 @@ FAILURES: Final = (
 DECOYS: Final = (
     "recovered_error", "long_session", "expensive", "one_hedge", "short_question", "polling", "repeated_thanks", "slow",
     "tolerated_error",
+    "equal_polling",
+    "unfair_thumbs",
 )  # fmt: skip
 FAILURE_SHARE: Final = 0.03
-DECOY_SHARES: Final = (0.02, 0.003, 0.02, 0.05, 0.05, 0.01, 0.02, 0.02, 0.01)
+DECOY_SHARES: Final = (0.02, 0.003, 0.02, 0.05, 0.05, 0.01, 0.02, 0.02, 0.01, 0.003, 0.003)
 WORKFLOWS: Final = (
     ("support", "refunds", ("find_order", "read_policy", "refund"), 0.5),
     ("support", "search", ("search",), 0.3),
@@ -86,7 +88,15 @@ class Maker:
         """Draw one session; the failure or decoy is in one trace of it."""
         draw = self.random
         workflow = WORKFLOWS[int(draw.choice(3, p=[w[3] for w in WORKFLOWS]))]
-        if kind in ("tool_error", "tool_loop", "odd_tools", "polling", "recovered_error", "tolerated_error"):
+        if kind in (
+            "tool_error",
+            "tool_loop",
+            "odd_tools",
+            "polling",
+            "recovered_error",
+            "tolerated_error",
+            "equal_polling",
+        ):
             workflow = WORKFLOWS[0]
         turns = min(int(draw.geometric(0.4)), 8)
         if kind in ("long_session", "late_in_session"):
@@ -148,6 +158,9 @@ class Maker:
                 arguments = [arguments[0]] * len(arguments)
             case "polling":
                 called = [*called, *["find_order"] * 3]
+            case "equal_polling":
+                called = [*called, *["find_order"] * 4]
+                arguments = [arguments[0]] * len(arguments)
             case "odd_tools":
                 called = ["refund", "find_order"] if draw.random() < 0.5 else ["refund", "refund", "read_policy"]
             case "context_blow_up":
@@ -156,7 +169,7 @@ class Maker:
                 tokens = tokens * 4
             case "slow":
                 seconds *= 6
-        if kind == "thumbs_down":
+        if kind in {"thumbs_down", "unfair_thumbs"}:
             reasons = ["feedback:thumbs"]
             self.planted.feedback.append(
                 {

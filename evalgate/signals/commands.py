@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from evalgate.database import open_tenant
+from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.select.commands import NOTHING_YET
 from evalgate.select.recent import CLOCK_AHEAD
@@ -53,6 +54,7 @@ def signals(
         explain(trace, weights=weights, tenant=tenant, dsn=dsn, json=json)
         return
     from evalgate.signals.measure import signals as read_signals  # noqa: PLC0415 - NumPy takes 0.1 s
+    from evalgate.signals.population import STATEMENTS  # noqa: PLC0415
     from evalgate.signals.priority import prioritise  # noqa: PLC0415
     from evalgate.signals.show import print_list, trace_json  # noqa: PLC0415
 
@@ -62,8 +64,8 @@ def signals(
     start = since_time(since, datetime.now(UTC))
     if start is not None:
         conditions = conditions.and_("start_time", ">=", start.isoformat())
-    with open_tenant(dsn, tenant) as database:
-        found = read_signals(database, conditions, start and start - CLOCK_AHEAD)
+    with open_tenant(dsn, tenant) as database, terminal.progress("comparing traces", len(STATEMENTS)) as step:
+        found = read_signals(database, conditions, start and start - CLOCK_AHEAD, step=step)
     priority = prioritise(found, points)
     rows = [int(r) for r in priority.order[:limit]]
     asked = len(priority.order)
@@ -91,7 +93,7 @@ def explain(
 ) -> None:
     """Show every signal of one trace: what it adds to the priority, and what it was compared with."""
     from evalgate.signals.measure import signals as read_signals  # noqa: PLC0415 - as above
-    from evalgate.signals.population import window_around  # noqa: PLC0415
+    from evalgate.signals.population import STATEMENTS, window_around  # noqa: PLC0415
     from evalgate.signals.priority import prioritise  # noqa: PLC0415
     from evalgate.signals.show import print_trace, trace_json  # noqa: PLC0415
 
@@ -100,8 +102,12 @@ def explain(
     with open_tenant(dsn, tenant) as database:
         trace_id = resolve_trace(database, trace)
         only = Where().and_("trace_id", "=", trace_id)
-        found = read_signals(database, only, window=window_around(database, trace_id))
+        window = window_around(database, trace_id)
+        with terminal.progress("comparing traces", len(STATEMENTS)) as step:
+            found = read_signals(database, only, window=window, step=step)
     priority = prioritise(found, points)
+    if not len(priority.order):
+        raise BadInput(f"of trace {trace_id} there is feedback and no span: nothing can be compared")
     row = int(priority.order[0])
     if json:
         terminal.emit(trace_json(found, priority, row))

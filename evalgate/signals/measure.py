@@ -23,7 +23,7 @@ from evalgate.signals.cohorts import (
     shares,
     sizes,
 )
-from evalgate.signals.population import LEAST_CHARS, Window, read_population, recent_window
+from evalgate.signals.population import LEAST_CHARS, Window, nobody, read_population, recent_window
 from evalgate.signals.sequences import Surprise, surprise
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from evalgate.database import TenantDatabase
     from evalgate.select.where import Where
     from evalgate.signals.population import Population
+    from evalgate.terminal import Step
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -114,10 +115,15 @@ NAMES: Final = (
 
 
 def signals(
-    database: TenantDatabase, where: Where, since: datetime | None = None, *, window: Window | None = None
+    database: TenantDatabase,
+    where: Where,
+    since: datetime | None = None,
+    *,
+    window: Window | None = None,
+    step: Step = nobody,
 ) -> Signals:
     """Return the signals of the traces of a window (default: what was received since then, else the latest ones)."""
-    return measure(read_population(database, where, window or recent_window(database, since)))
+    return measure(read_population(database, where, window or recent_window(database, since), step=step))
 
 
 def measure(population: Population) -> Signals:

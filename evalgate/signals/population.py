@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalgate.database import TenantDatabase
+    from evalgate.terminal import Step
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -32,10 +33,15 @@ LEAST_CHARS: Final = 12
 """Of a request that can be near another one, or be repeated: "yes" and "thank you" are said often."""
 AROUND: Final = timedelta(days=7)
 """What one old trace is compared with: what came in so long before."""
+STATEMENTS: Final = ("population", "spans", "first_chunk", "judged")
 FORMAT: Final[Mapping[str, Any]] = {
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_arrow_string_as_string": 1,
 }
+
+
+def nobody(_status: str = "", /) -> None:
+    """Tell nobody of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +134,20 @@ class Population:
 
 
 def read_population(
-    database: TenantDatabase, where: Where, window: Window, phrases: Phrases | None = None
+    database: TenantDatabase, where: Where, window: Window, *, phrases: Phrases | None = None, step: Step = nobody
 ) -> Population:
-    """Read the traces of a window; `where` chooses those that are asked for, not those they are compared with."""
+    """Read the traces of a window; `where` chooses those that are asked for, not those they are compared with.
+
+    `step` is told after each of `STATEMENTS`.
+    """
     said = phrases or read_phrases()
     bound = {"first_s": window.first_s, "last_s": window.last_s}
-    listed = _read(database, "population", {**bound, **where.parameters}, conditions=where.sql)
     spoken = {"hedges": said.hedging, "refusals": said.refusal, "least_chars": LEAST_CHARS, "most_chars": MOST_CHARS}
-    spans = _read(database, "spans", {**bound, **spoken})
-    chunks = _read(database, "first_chunk", bound)
-    judged = _read(database, "judged", bound)
+    tables = []
+    for name in STATEMENTS:
+        tables.append(_read(database, name, {**bound, **spoken, **where.parameters}, conditions=where.sql))
+        step()
+    listed, spans, chunks, judged = tables
     trace = _texts(listed, "trace")
     at = _Rows(trace, _texts(spans, "trace"))
     first_chunk = _Rows(trace, _texts(chunks, "trace"))
