@@ -249,8 +249,8 @@ def _judge(checks: Sequence[Check], verdicts: Mapping[str, Verdict]) -> tuple[St
         return Status.FAIL, "; ".join(c.sentence for c in fails)
     unsure = [c for c in checks if c.blocking and c.status is CheckStatus.INCONCLUSIVE]
     if unsure:
-        more = max((c.cases_to_settle or 0 for c in unsure), default=0)
-        settle = f". About {more} cases would settle it" if more else ""
+        most = max(unsure, key=lambda c: c.cases_to_settle or 0)
+        settle = f". About {most.to_settle} would settle it" if most.cases_to_settle else ""
         return Status.INCONCLUSIVE, f"not enough evidence of harm: {'; '.join(c.sentence for c in unsure)}{settle}"
     passed = sum(v.passed for v in verdicts.values())
     return Status.PASS, (

@@ -13,6 +13,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from evalgate.terminal import count_of
 from schema.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class CheckStatus(StrEnum):
     """Told, never decided by."""
     ERROR = "error"
     """It had to be applied and could not be."""
+
+
+def sample_words(cases: int, clusters: int | None, noun: str) -> str:
+    """Return how many cases, and in how many sessions where that is not the same."""
+    return count_of(cases, "case") + (f" in {count_of(clusters, noun)}" if clusters is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,28 @@ class Check:
     """The least drop, as a share or in points of score, that so many cases show with the policy's power."""
     cases_to_settle: int | None = None
     """How many cases would show the drop that was seen, were it real; None where that is not the question."""
+    clusters: int | None = None
+    """What its cases come from: sessions, or contents where some are copies. None: each stands for itself."""
+    clusters_to_settle: int | None = None
+    """Of how many of these the cases to settle it would have to be, were they as large."""
+    cluster_noun: str = "session"
     corrected: Corrected | None = None
     """The rate with the judge's own errors taken out."""
     cases: tuple[str, ...] = ()
     """Ids of the cases behind it, the failing ones."""
     skipped_reason: str | None = None
+
+    @property
+    def sample(self) -> str:
+        """Return "30 cases", or "30 cases in 1 session"."""
+        return sample_words(self.n or 0, self.clusters, self.cluster_noun)
+
+    @property
+    def to_settle(self) -> str | None:
+        """Return what would settle it: "1170 cases in 39 sessions"; None where that is not the question."""
+        if self.cases_to_settle is None:
+            return None
+        return sample_words(self.cases_to_settle, self.clusters_to_settle, self.cluster_noun)
 
     @property
     def stops(self) -> bool:

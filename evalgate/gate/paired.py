@@ -9,6 +9,7 @@ inconclusive  everything else
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.figures import points
 from evalgate.gate.base import base_case, cluster_key
-from evalgate.gate.decision import Check, CheckStatus, Comparison
+from evalgate.gate.decision import Check, CheckStatus, Comparison, sample_words
 from evalgate.terminal import count_of
 from schema.evaluator import Evidence
 from schema.statistics import (
@@ -72,6 +73,10 @@ class Pairs:
     def cluster(self, case_id: str) -> str:
         """Return what the case shares with others: its cluster, else its content, so that a copy adds nothing."""
         return cluster_key(self.now[case_id])
+
+    def in_session(self, case_id: str) -> bool:
+        """Return whether it is a session or a template that it shares, and not its content alone."""
+        return self.base.cases[case_id].cluster is not None
 
     @cached_property
     def judged_then(self) -> frozenset[str]:
@@ -160,8 +165,16 @@ class _Tested:
     p: float
     interval: tuple[float, float] | None
     """Of the drop."""
+    cluster_noun: str = "session"
     judged_anew: bool = False
     """The evaluator is another version than in the base: a change may be its own."""
+    same_as: str | None = None
+    """The id of a test before it with the same sums: one test under two names."""
+
+    @property
+    def clusters(self) -> int | None:
+        """What the cases come from, None where each stands for itself."""
+        return len(self.change.sizes) if self.change.clustered else None
 
 
 def paired_checks(
@@ -179,13 +192,38 @@ def paired_checks(
         found = _test_scores(pairs, result, policy)
         if found is not None and not (found.kind is not _Kind.SCORES and [result] == blocking):
             tested.append(replace(found, judged_anew=result.evaluator in changed))
-    family = [t for t in tested if _decides(t, policy)]
-    adjusted = dict(zip((t.id for t in family), holm([t.p for t in family]), strict=True))
+    family = _told_once([t for t in tested if _decides(t, policy)])
+    adjusted = _adjusted(family)
     others = [t for t in tested if t.id not in adjusted]
+    named = {t.id: t for t in [*family, *others]}
+    tested = [named[t.id] for t in tested]
     explored = dict(zip((t.id for t in others), benjamini_hochberg([t.p for t in others]), strict=True))
     alpha = policy.alpha / max(1, len(family))
     concluded = [_conclude(t, {**adjusted, **explored}[t.id], alpha, t.id in adjusted, policy) for t in tested]
     return [*_unknown_primary(tested, policy), *concluded]
+
+
+def _told_once(family: Sequence[_Tested]) -> list[_Tested]:
+    """Return the tests, those with the sums of one before them named as that."""
+    seen: dict[tuple[object, ...], str] = {}
+    told = []
+    for t in family:
+        sums = (t.change.sizes, *(round(s, 9) for s in t.change.sums))
+        first = seen.setdefault(sums, t.id)
+        told.append(t if first == t.id else replace(t, same_as=first))
+    return told
+
+
+def _adjusted(family: Sequence[_Tested]) -> dict[str, float]:
+    """Return the p of each test, adjusted by Holm for the others.
+
+    One test under two names counts once, and one in which no sum moved counts for nothing: it could not have failed,
+    whatever the signs (R. E. Tarone, Biometrics 46, 1990). Both are said by the sizes of the sums alone, which the sign
+    flip takes as given, so that the error rate is kept.
+    """
+    counted = [t for t in family if t.same_as is None and any(abs(s) > TOLERANCE for s in t.change.sums)]
+    adjusted = dict(zip((t.id for t in counted), holm([t.p for t in counted]), strict=True))
+    return {t.id: adjusted.get(t.same_as or t.id, 1.0) for t in family}
 
 
 def _unknown_primary(tested: Sequence[_Tested], policy: GatePolicy) -> list[Check]:
@@ -259,7 +297,8 @@ def _test(
         interval = change_interval(change, level)
     worse = sorted((d for d in drops if d[1] > 0), key=lambda d: (-d[1], d[0]))
     p = sign_flip_p(change.sums, seed, policy.resamples)
-    return _Tested(name, evidence, result, change, kind, tuple(i for i, _ in worse), p, interval)
+    noun = "session" if any(pairs.in_session(i) for i, _ in drops) else "content"
+    return _Tested(name, evidence, result, change, kind, tuple(i for i, _ in worse), p, interval, noun)
 
 
 def _conclude(tested: _Tested, adjusted: float, alpha: float, blocking: bool, policy: GatePolicy) -> Check:  # noqa: FBT001 - one of five facts
@@ -283,6 +322,11 @@ def _conclude(tested: _Tested, adjusted: float, alpha: float, blocking: bool, po
         p_adjusted=adjusted if change.n else None,
         minimum_detectable_effect=_detectable(tested, alpha, policy),
         cases_to_settle=needed,
+        clusters=tested.clusters,
+        clusters_to_settle=None
+        if needed is None or tested.clusters is None
+        else max(tested.clusters + 1, math.ceil(needed * tested.clusters / change.n - TOLERANCE)),
+        cluster_noun=tested.cluster_noun,
         cases=tested.worse,
     )
 
@@ -307,16 +351,18 @@ def _sentence(tested: _Tested, status: CheckStatus, policy: GatePolicy) -> str:
     of += ", which is another version than in the base" if tested.judged_anew else ""
     if not change.n:
         return f"no case of the base says the same now and is judged{of}: nothing can be compared"
-    seen = (
-        f"{change.worse} worse and {change.better} better of {count_of(change.n, 'case')}{of}: {points(-change.drop)}"
-    )
+    if tested.same_as is not None:
+        of += f" (the same as {tested.same_as})"
+    counted = sample_words(change.n, tested.clusters, tested.cluster_noun)
+    seen = f"{change.worse} worse and {change.better} better of {counted}{of}: {points(-change.drop)}"
     if status is CheckStatus.FAIL:
         return f"{seen}, more than chance does and more than the {policy.min_effect * 100:g} that are let go"
     if status is CheckStatus.INCONCLUSIVE:
         margin = policy.min_effect if policy.margin is None else policy.margin
         return f"{seen}; that may be chance, and a drop of more than {margin * 100:g} points is not ruled out"
     if not change.worse:
-        return f"no case of {change.n} got worse{of}, {change.better} got better"
+        among = "" if tested.clusters is None else f" in {count_of(tested.clusters, tested.cluster_noun)}"
+        return f"no case of {change.n}{among} got worse{of}, {change.better} got better"
     margin = policy.min_effect if policy.margin is None else policy.margin
     return f"{seen}; a drop of more than {margin * 100:g} points is " + (
         "ruled out" if policy.margin is not None else "not seen"

@@ -19,6 +19,8 @@ SLACK = 0.036
     [
         World("clusters", 60, cluster=5, shared=0.9, evaluators=2),
         World("repeats", 40, wrong=0.15, repeats=3),
+        World("one test under four names", 60, evaluators=3),
+        World("evaluators that seldom differ", 60, evaluators=3, wrong=0.01),
     ],
     ids=lambda w: w.name,
 )

@@ -76,10 +76,10 @@ def figures(check: Check) -> list[str]:
         adjusted = "" if check.p_adjusted is None else f", {check.p_adjusted:.3g} by Holm"
         told.append(f"p = {check.p_value:.3g}{adjusted}")
     if check.minimum_detectable_effect is not None:
-        of = "" if check.n is None else f" with {count_of(check.n, 'case')}"
+        of = "" if check.n is None else f" with {check.sample}"
         told.append(f"detectable drop {drop(check.minimum_detectable_effect)}{of}")
     if check.status is CheckStatus.INCONCLUSIVE and check.cases_to_settle is not None:
-        told.append(f"{count_of(check.cases_to_settle, 'case')} would settle it")
+        told.append(f"{check.to_settle} would settle it")
     if check.corrected is not None:
         ends = interval((check.corrected.low, check.corrected.high))
         told.append(f"{percent(check.corrected.rate)} ({ends}) with the evaluator's own errors taken out")
