@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from evalgate.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else.")]
 Dsn = Annotated[
@@ -48,6 +53,29 @@ def new_app(help_text: str, **settings: Any) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         **settings,
     )
+
+
+def with_options(group: type, name: str, command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that are the fields of a dataclass in place of its keyword parameter `name`."""
+    options = get_type_hints(group, include_extras=True)
+    defaults = {f.name: f.default for f in inspect.signature(group).parameters.values()}
+    own = get_type_hints(command, include_extras=True)
+    own.pop(name)
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        said = {each: given.pop(each) for each in options}
+        command(**given, **{name: group(**said)})
+
+    parameters = [p for p in inspect.signature(command, eval_str=False).parameters.values() if p.name != name]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    signature = inspect.Signature(
+        [p.replace(kind=kind, annotation=own[p.name]) for p in parameters]
+        + [inspect.Parameter(n, kind, default=defaults[n], annotation=hint) for n, hint in options.items()]
+    )
+    called.__annotations__ = own | options
+    called.__signature__ = signature  # type: ignore[attr-defined]  # inspect.signature reads it
+    return called
 
 
 def since_time(text: str | None, now: datetime) -> datetime | None:

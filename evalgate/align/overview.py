@@ -40,6 +40,7 @@ def look(
     tenant: str | None,
     evaluators: Path,
     *,
+    judge_model: str | None = None,
     policy: PermissionPolicy = DEFAULT_POLICY,
 ) -> Overview:
     """Read everything.
@@ -49,7 +50,7 @@ def look(
 
     """
     known = read_known(datasets, dsn, tenant)
-    trusted = permissions(load_specs(evaluators), policy=policy)
+    trusted = permissions(load_specs(evaluators), judge_model=judge_model, policy=policy)
     runs = recent_runs()
     found = standings(known.issues, trusted, runs, before=read_issues())
     return Overview(known, tuple(found), tuple(trusted), tuple(runs))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.align.store import ALIGNMENT, read_measurements, resting
 from schema.alignment import DEFAULT_POLICY, Permission, grant
+from schema.evaluator import Judge
 from schema.issue import IssueStatus
 
 if TYPE_CHECKING:
@@ -60,9 +61,16 @@ class Standing:
 
 
 def permissions(
-    specs: Iterable[EvaluatorSpec], *, folder: Path = ALIGNMENT, policy: PermissionPolicy = DEFAULT_POLICY
+    specs: Iterable[EvaluatorSpec],
+    *,
+    judge_model: str | None = None,
+    folder: Path = ALIGNMENT,
+    policy: PermissionPolicy = DEFAULT_POLICY,
 ) -> list[Trusted]:
     """Return what each evaluator may do by the measurements on disk.
+
+    `judge_model`: whom judges ask whose file names no model, as a run would be told; None: nobody has said, and what
+    was measured of any model counts.
 
     Raises:
         BadInput: a file of measurements is wrong.
@@ -70,7 +78,7 @@ def permissions(
     """
     found = []
     for spec in specs:
-        measurement = resting(read_measurements(spec.id, folder), spec.version)
+        measurement = resting(read_measurements(spec.id, folder), spec.version, model=_asks(spec, judge_model))
         given = grant(
             measurement,
             deterministic_by_hand=spec.is_deterministic_by_hand,
@@ -79,6 +87,10 @@ def permissions(
         )
         found.append(Trusted(spec, measurement, given))
     return found
+
+
+def _asks(spec: EvaluatorSpec, judge_model: str | None) -> str | None:
+    return (spec.body.model or judge_model) if isinstance(spec.body, Judge) else None
 
 
 def looks_for(spec: EvaluatorSpec, issue: Issue) -> bool:

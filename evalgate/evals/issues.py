@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalgate.align.coverage import cover
-from evalgate.align.overview import look
 from evalgate.errors import BadInput
-from evalgate.evals.options import Datasets, Folder, permission_policy
-from evalgate.evaluators.load import EVALUATORS
+from evalgate.evals.options import KnownOptions, with_known_options
 from evalgate.issues.store import ISSUES, write_issues
-from evalgate.options import Dsn, Json, Tenant, new_app
+from evalgate.options import Json, new_app
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.issue import issue_to_json
 
@@ -35,18 +33,16 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="issues")
 
 
+@with_known_options
 def list_(
     *,
     all_: Annotated[bool, typer.Option("--all", help="Also those whose labels were all taken back.")] = False,
-    dataset: Datasets = [],  # noqa: B006 - typer copies it
-    evaluators: Folder = EVALUATORS,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
+    known: KnownOptions,
     json: Json = False,
 ) -> None:
     """List the issues, the frequent ones first."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
+    found = known.look()
     shown = [s for s in found.standings if all_ or s.issue.occurrences]
     shown.sort(key=lambda s: (-s.issue.occurrences, s.issue.id))
     if json:
@@ -72,18 +68,16 @@ def list_(
     )
 
 
+@with_known_options
 def show(
     number: Annotated[int, typer.Argument(min=1, help="The issue's number.")],
     *,
-    dataset: Datasets = [],  # noqa: B006 - as above
-    evaluators: Folder = EVALUATORS,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
+    known: KnownOptions,
     json: Json = False,
 ) -> None:
     """Show one issue: its cases, its evaluators, and what to do next."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
+    found = known.look()
     standing = _find(found, number)
     cases = [c for c in found.known.cases if c.case_id in set(standing.issue.cases)]
     agreement = found.known.agreement.get(standing.issue.failure_mode)
@@ -123,17 +117,15 @@ def show(
         terminal.say(f"and {len(cases) - SHOWN_CASES} more: --json")
 
 
+@with_known_options
 def export(
     *,
-    dataset: Datasets = [],  # noqa: B006 - as above
-    evaluators: Folder = EVALUATORS,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
+    known: KnownOptions,
     json: Json = False,
 ) -> None:
     """Write evals/issues.jsonl, by which a gate in CI tells a known open issue from a new regression."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
+    found = known.look()
     changed = write_issues([s.issue for s in found.standings])
     if json:
         terminal.emit({"path": str(ISSUES), "issues": len(found.standings), "changed": changed})

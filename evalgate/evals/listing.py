@@ -11,7 +11,7 @@ from evalgate.align.show import interval, number, why
 from evalgate.align.standing import permissions
 from evalgate.align.store import read_measurements
 from evalgate.errors import BadInput
-from evalgate.evals.options import Folder, permission_policy
+from evalgate.evals.options import Folder, JudgeModel, permission_policy
 from evalgate.evaluators.files import read_evaluators
 from evalgate.evaluators.load import EVALUATORS
 from evalgate.evaluators.python_form import python_form
@@ -61,11 +61,11 @@ class LastResult:
     """Of the evaluator, then."""
 
 
-def list_(*, evaluators: Folder = EVALUATORS, json: Json = False) -> None:
+def list_(*, evaluators: Folder = EVALUATORS, judge_model: JudgeModel = None, json: Json = False) -> None:
     """List the evaluators of this project."""
     terminal = Terminal()
     found = _read(evaluators)
-    trusted = permissions([f.spec for f in found], policy=permission_policy())
+    trusted = permissions([f.spec for f in found], judge_model=judge_model or None, policy=permission_policy())
     runs = recent_runs(limit=SHOWN_RUNS)
     last = {f.spec.id: _results(f.spec, runs) for f in found}
     if json:
@@ -93,6 +93,7 @@ def show(
     *,
     name: Annotated[str, typer.Argument(metavar="ID", help="An evaluator.")],
     evaluators: Folder = EVALUATORS,
+    judge_model: JudgeModel = None,
     python: Annotated[
         bool, typer.Option("--python", help="Print a rule as one Python file that needs nothing else.")
     ] = False,
@@ -116,7 +117,7 @@ def show(
         else:
             terminal.out.write(source)
         return
-    (trusted,) = permissions([file.spec], policy=permission_policy())
+    (trusted,) = permissions([file.spec], judge_model=judge_model or None, policy=permission_policy())
     results = _results(file.spec, recent_runs(limit=SHOWN_RUNS))
     if json:
         history = [measurement_to_json(m) for m in read_measurements(name)]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalgate.evaluators.load import EVALUATORS
+from evalgate.options import Dsn, Tenant, with_options
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evalgate.align.overview import Overview
     from schema.alignment import PermissionPolicy, PermissionRule
 
 Datasets = Annotated[
@@ -16,6 +22,51 @@ Datasets = Annotated[
     typer.Option("--dataset", "-d", help="Labelled cases of a file, instead of the database's. May be repeated."),
 ]
 Folder = Annotated[Path, typer.Option("--evaluators", help="Folder of evaluator files.")]
+
+
+JudgeModel = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-model",
+        envvar="EVALGATE_JUDGE_MODEL",
+        metavar="NAME",
+        help="The model that judges: what was measured of another is not its.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOptions:
+    """Where issues, labels and evaluators are read from."""
+
+    dataset: Datasets = ()  # type: ignore[assignment]  # typer makes a list of it
+    evaluators: Folder = EVALUATORS
+    judge_model: JudgeModel = None
+    tenant: Tenant = None
+    dsn: Dsn = None
+
+    def look(self) -> Overview:
+        """Read everything, by the project's rule of permission.
+
+        Raises:
+            EvalgateError: a file is wrong, or there is nothing to read issues from.
+
+        """
+        from evalgate.align.overview import look  # noqa: PLC0415 - yaml, numpy: what --help need not read
+
+        return look(
+            self.dataset,
+            self.dsn,
+            self.tenant,
+            self.evaluators,
+            judge_model=self.judge_model or None,
+            policy=permission_policy(),
+        )
+
+
+def with_known_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options in place of its keyword parameter `known`."""
+    return with_options(KnownOptions, "known", command)
 
 
 def permission_policy(rule: PermissionRule | None = None) -> PermissionPolicy:

@@ -9,14 +9,12 @@ import typer
 import yaml
 
 from evalgate.align.coverage import cover
-from evalgate.align.overview import look
 from evalgate.align.prune import COSTLY_USD, UNSEEN, Limits, propose
 from evalgate.errors import BadInput
-from evalgate.evals.options import Datasets, Folder, permission_policy
-from evalgate.evaluators.load import EVALUATORS
+from evalgate.evals.options import KnownOptions, with_known_options
 from evalgate.figures import percent
 from evalgate.files import read_text
-from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - as above
+from evalgate.options import Json  # noqa: TC001 - as above
 from evalgate.terminal import Terminal, count_of
 from schema.issue import IssueStatus, issue_to_json
 
@@ -35,20 +33,18 @@ def register(group: typer.Typer) -> None:
     group.command("prune")(prune)
 
 
+@with_known_options
 def coverage(
     *,
     fail_under: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit 1 where less than this share of the issues is covered.")
     ] = None,
-    dataset: Datasets = [],  # noqa: B006 - typer copies it
-    evaluators: Folder = EVALUATORS,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
+    known: KnownOptions,
     json: Json = False,
 ) -> None:
     """Tell which active issues have an evaluator that may block, and what the others lack."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
+    found = known.look()
     # Where there is only the snapshot, nobody has the labels at hand to count them.
     covered = cover(found.standings, found.known.cases or None, found.known.options)
     if json:
@@ -61,6 +57,7 @@ def coverage(
         raise typer.Exit(TOO_LITTLE)
 
 
+@with_known_options
 def prune(
     *,
     apply: Annotated[
@@ -72,20 +69,17 @@ def prune(
     costly_usd: Annotated[float, typer.Option(min=0, help="US dollars per caught failure that are too much.")] = (
         COSTLY_USD
     ),
-    dataset: Datasets = [],  # noqa: B006 - as above
-    evaluators: Folder = EVALUATORS,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
+    known: KnownOptions,
     json: Json = False,
 ) -> None:
     """Propose evaluators to remove, with reasons. Nothing is removed but what --apply names."""
     terminal = Terminal()
-    found = look(dataset, dsn, tenant, evaluators, policy=permission_policy())
+    found = known.look()
     limits = Limits(unseen=timedelta(days=unseen_days), costly_usd=costly_usd)
     proposals = propose(
         found.trusted, found.standings, found.runs, found.known.cases, now=datetime.now(UTC), limits=limits
     )
-    removed = [_remove(name, proposals, evaluators) for name in apply]
+    removed = [_remove(name, proposals, known.evaluators) for name in apply]
     if json:
         told = [{"evaluator": p.evaluator, "why": str(p.why), "reason": p.sentence} for p in proposals]
         terminal.emit({"proposals": told, "removed": [str(path) for path in removed]})

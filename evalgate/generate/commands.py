@@ -126,7 +126,7 @@ def generate(
             )
             raise
     if outcome.written and is_live:
-        _export_issues(known, request.policy)
+        _export_issues(known, request.policy, models.judge_model or None)
     if json:
         terminal.emit(outcome_to_json(outcome))
     else:
@@ -183,13 +183,14 @@ def _free_place(failure_mode: str) -> Place:
     return wanted
 
 
-def _export_issues(known: Known, policy: PermissionPolicy) -> None:
+def _export_issues(known: Known, policy: PermissionPolicy, judge_model: str | None) -> None:
     """Write where the issues stand now that there is another evaluator, for CI. Only the database knows them all."""
     from evalgate.align.specs import load_specs  # noqa: PLC0415 - as above
     from evalgate.align.standing import permissions, standings  # noqa: PLC0415 - as above
     from evalgate.run.store import recent_runs  # noqa: PLC0415 - as above
 
-    found = standings(known.issues, permissions(load_specs(), policy=policy), recent_runs(), before=read_issues())
+    trusted = permissions(load_specs(), judge_model=judge_model, policy=policy)
+    found = standings(known.issues, trusted, recent_runs(), before=read_issues())
     write_issues([s.issue for s in found])
 
 

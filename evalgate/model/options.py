@@ -11,13 +11,11 @@ is missing (a model, a key, the extra) is told when a model is first wanted, so 
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +26,7 @@ from evalgate.model.price import parse_prices
 from evalgate.model.rate import RateLimit
 from evalgate.model.retry import RetryPolicy
 from evalgate.model.settings import OPENAI_URL, ModelSettings, Secret, check_url, read_key
+from evalgate.options import with_options
 from evalgate.terminal import count_of
 
 if TYPE_CHECKING:
@@ -176,22 +175,4 @@ def open_from_options(
 
 def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of models in place of its keyword parameter `models`."""
-    options = get_type_hints(ModelOptions, include_extras=True)
-    defaults = {f.name: f.default for f in inspect.signature(ModelOptions).parameters.values()}
-    own = get_type_hints(command, include_extras=True)
-    own.pop("models")
-
-    @functools.wraps(command)
-    def called(**given: Any) -> None:
-        said = {name: given.pop(name) for name in options}
-        command(**given, models=ModelOptions(**said))
-
-    parameters = [p for p in inspect.signature(command, eval_str=False).parameters.values() if p.name != "models"]
-    kind = inspect.Parameter.KEYWORD_ONLY
-    signature = inspect.Signature(
-        [p.replace(kind=kind, annotation=own[p.name]) for p in parameters]
-        + [inspect.Parameter(n, kind, default=defaults[n], annotation=hint) for n, hint in options.items()]
-    )
-    called.__annotations__ = own | options
-    called.__signature__ = signature  # type: ignore[attr-defined]  # inspect.signature reads it
-    return called
+    return with_options(ModelOptions, "models", command)

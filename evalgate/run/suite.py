@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from evalgate.align.permission import permission_of
 from evalgate.figures import percent
-from schema.alignment import DEFAULT_POLICY, Permission, grant
-from schema.evaluator import EvalType
+from schema.alignment import DEFAULT_POLICY, Permission
 
 if TYPE_CHECKING:
     from schema.alignment import PermissionPolicy
@@ -105,8 +105,7 @@ def suite_of(run: Run, threshold: float, permission: PermissionPolicy = DEFAULT_
 
 
 def _evaluate(run: Run, used: EvaluatorUsed, threshold: float, permission: PermissionPolicy) -> EvalResult:
-    by_hand = used.eval_type is EvalType.RULE and not used.generated
-    granted = grant(used.measurement, deterministic_by_hand=by_hand, mcc_score=used.mcc_score, policy=permission)
+    granted = permission_of(used, permission)
     verdicts = [v for r in run.results if (v := r.passed_by((used.id,))) is not None]
     skipped = str(granted.reason) if granted.permission is Permission.SKIP else None if verdicts else "no_cases"
     return EvalResult(

@@ -13,6 +13,7 @@ from evalgate.align.prune import Why, propose
 from evalgate.align.standing import Standing, Trusted, is_fixed, looks_for, permissions, standings
 from evalgate.align.store import append_measurement
 from schema.alignment import Confusion, Measurement, Permission, Split, grant
+from schema.evaluator import Judge
 from schema.issue import Issue, IssueStatus
 from schema.run import Attempt, EvaluatorUsed
 from tests.evalgate.align.examples import MODE, ScriptedModel, bad, judge, many, rule
@@ -86,6 +87,23 @@ def test_permission_is_that_of_the_measurements_of_this_very_version(tmp_path: P
     assert after.grant.permission is Permission.BLOCK
     (changed,) = permissions([rule(generated=True, text="91").spec], folder=tmp_path)
     assert changed.grant.permission is Permission.MONITOR
+
+
+def test_a_judge_that_asks_another_model_is_another_judge_here_too(tmp_path: Path) -> None:
+    plain = judge(ScriptedModel(lambda *_: 1.0)).spec
+    assert isinstance(plain.body, Judge)
+    named = replace(plain, id="named", body=replace(plain.body, model="m-2"))
+    for spec in (plain, named):
+        append_measurement(
+            Measurement(spec.id, spec.version, "d", Split.ALL, NOW.isoformat(), GREAT, model="m-1"), tmp_path
+        )
+
+    def may(judge_model: str | None) -> list[Permission]:
+        return [t.grant.permission for t in permissions([plain, named], judge_model=judge_model, folder=tmp_path)]
+
+    assert may("m-1") == [Permission.BLOCK, Permission.MONITOR], "the file's model goes before"
+    assert may("m-2") == [Permission.MONITOR, Permission.MONITOR]
+    assert may(None) == [Permission.BLOCK, Permission.MONITOR], "nobody said which: any that was measured"
 
 
 def test_an_issue_is_fixed_when_its_cases_pass_that_failed() -> None:

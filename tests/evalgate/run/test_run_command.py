@@ -241,7 +241,7 @@ def test_a_judge_that_nobody_measured_is_watched_and_does_not_block() -> None:
 
 
 def test_a_skipped_evaluator_is_no_failure() -> None:
-    useless = Measurement("e", "ev1", "d1", Split.TEST, "2026-11-21T09:00:00+00:00", Confusion(10, 10, 10, 10))
+    useless = Measurement("f", "v", "d1", Split.TEST, "2026-11-21T09:00:00+00:00", Confusion(10, 10, 10, 10))
     results = [result("a", attempts=[attempt(1), attempt(2)])]
     run = run_of(
         results,
@@ -302,6 +302,13 @@ def test_permission_is_by_the_projects_rule() -> None:
     run = run_of([result("a", passed=False)], [used])
     assert not suite_of(run, 0.8).deployment_blocked
     assert suite_of(run, 0.8, PermissionPolicy(PermissionRule.POINT)).deployment_blocked
+
+
+def test_a_measurement_of_another_version_permits_nothing_in_a_run() -> None:
+    of_another = Measurement("e", "ev0", "d1", Split.ALL, "2026-11-21T09:00:00+00:00", Confusion(30, 0, 0, 30))
+    suite = judged(0, 4, eval_type=EvalType.LLM_JUDGE, measurement=of_another)
+    assert suite.eval_results[0].permission is Permission.MONITOR
+    assert not suite.deployment_blocked
 
 
 def test_an_unfinished_run_is_not_judged_by_another_model(
