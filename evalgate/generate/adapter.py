@@ -54,11 +54,17 @@ class JudgeUnavailable(Exception):
 
 
 class Watched:
-    """A model that remembers whether it ran out of budget, and how many answers were known already."""
+    """A model that remembers whether it ran out of budget or fell silent, and how many answers were known already.
+
+    Once nothing can be reached, nothing more is asked: each further call would take its attempts, and bring nothing.
+    """
 
     def __init__(self, model: ChatModel) -> None:
         self._model = model
         self.is_spent = False
+        self.failed: ModelError | None = None
+        """The last call without an answer, unless the provider only refused its content."""
+        self.is_down = False
         self.known = 0
 
     @property
@@ -68,8 +74,12 @@ class Watched:
 
     def complete(self, messages: Sequence[Mapping[str, Any]], **settings: Any) -> Completion | ModelError:
         """Ask the model. The counts are for people: threads may lose one."""
+        if self.is_down and self.failed is not None:
+            return self.failed
         answer = self._model.complete(messages, **settings)
         if isinstance(answer, ModelError):
+            self.failed = self.failed if answer.kind is ModelErrorKind.REFUSED else answer
+            self.is_down = self.is_down or answer.kind is ModelErrorKind.CONNECTION
             self.is_spent = self.is_spent or answer.kind is ModelErrorKind.BUDGET
         elif answer.cached:
             self.known += 1

@@ -133,8 +133,7 @@ def generate(
         show(outcome, terminal)
     if outcome.chosen is not None and (outcome.written or dry_run):
         raise typer.Exit(FOUND)
-    is_untried = outcome.judge is not None and outcome.judge.chosen is None
-    raise typer.Exit(UNTRIED if is_untried else NOT_FOUND)
+    raise typer.Exit(UNTRIED if outcome.is_untried else NOT_FOUND)
 
 
 def _mode(issue: int | None, failure_mode: str | None, known: Known) -> str:
@@ -219,11 +218,12 @@ def _judges(  # noqa: PLR0917 - what was said on the command line
             "the criteria of a judge are improved by gepa, which is not installed: "
             "pip install 'otel-evalgate[gepa,judge]'. Rules need none: --method rule"
         ) from None
+    from evalgate.generate.write import earlier  # noqa: PLC0415 - as above
     from evalgate.model.options import open_from_options, spent  # noqa: PLC0415 - as above
 
     if options.max_calls is None and options.max_usd is None:
         options = replace(options, max_calls=DEFAULT_MAX_CALLS)
-    kept, left = shares(options.max_calls, options.max_usd, examples)
+    kept, left = shares(options.max_calls, options.max_usd, examples, earlier(place))
     cache = place.work / "answers"
     searching: Models = open_from_options(replace(options, max_calls=left.calls, max_usd=left.usd), cache=cache)
     testing: Models = open_from_options(replace(options, max_calls=kept.calls, max_usd=kept.usd), cache=cache)
@@ -231,6 +231,8 @@ def _judges(  # noqa: PLR0917 - what was said on the command line
         judge=searching.chat(),
         reflection=searching.chat(reflection_model),
         test_judge=testing.chat(),
+        first_judge=searching.impatient().chat(),
+        named=testing.chat,
         budget=searching.budget,
         test_budget=testing.budget,
         folder=place.work,

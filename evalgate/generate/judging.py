@@ -29,8 +29,9 @@ from evalgate.generate.adapter import (
 from evalgate.generate.measure import confusion_of, judge_all
 from evalgate.generate.outcome import Candidate, JudgeAttempt, Measured
 from evalgate.generate.split import SHARES, Part
+from evalgate.model.chat import ModelErrorKind
 from evalgate.terminal import one_line
-from schema.evaluator import EvaluatorError, Judge
+from schema.evaluator import EvaluatorError, Judge, Score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gepa.core.state import GEPAState
 
     from evalgate.generate.examples import Example, Examples
+    from evalgate.generate.measure import Judged
     from evalgate.generate.split import Split
     from evalgate.model import Budget, ChatModel
     from schema.evaluator import Evaluator, EvaluatorSpec
@@ -51,6 +53,16 @@ STOP_FILE = "gepa.stop"
 SEED_REMARKS = 5
 """Reviewers' comments that the first criteria hold."""
 GRADED = 1 - 1e-9
+SILENT = "the judge does not answer"
+FIRST_EXAMPLES = 3
+"""One may be too long, or odd; where none of them gets a verdict, the judge is no judge."""
+NOBODY_THERE = (
+    ModelErrorKind.CONNECTION,
+    ModelErrorKind.TIMEOUT,
+    ModelErrorKind.SERVER,
+    ModelErrorKind.RATE_LIMIT,
+)
+"""Another example would bring no other answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,10 @@ class JudgeTools:
     judge: ChatModel
     reflection: ChatModel
     test_judge: ChatModel
+    first_judge: ChatModel
+    """The judge with little patience, on the budget of the search: for the first call."""
+    named: Callable[[str | None], ChatModel]
+    """A model by its name, on the budget of the test; None: the one that is named on the command line."""
     budget: Budget
     test_budget: Budget
     folder: Path
@@ -83,9 +99,26 @@ class JudgeTools:
     """Called after each verdict."""
     monotonic: Callable[[], float] = time.monotonic
 
-    def evaluator(self, spec: EvaluatorSpec) -> Evaluator:
-        """Return the judge of a file, on the budget of the test."""
-        return JudgeEvaluator(spec, self.test_judge)
+    def measure(self, spec: EvaluatorSpec, test: Sequence[Example]) -> tuple[tuple[Judged, ...], str | None]:
+        """Return what the judge of a file says, by the model that the file names, and why that is not all; None: it is.
+
+        Raises:
+            BadInput: the model cannot be opened.
+
+        """
+        assert isinstance(spec.body, Judge)  # noqa: S101 - whoever calls it looked
+        model = Watched(self.named(spec.body.model))
+        judged = judge_all(JudgeEvaluator(spec, model), test, workers=self.workers, step=self.step)
+        return tuple(judged), f"{model.name}: {model.failed.message}" if model.failed else None
+
+    def with_costs(self, attempt: JudgeAttempt) -> JudgeAttempt:
+        """Return the attempt with all that was spent by now."""
+        return replace(
+            attempt,
+            calls=self.budget.calls + self.test_budget.calls,
+            cost_usd=self.budget.usd + self.test_budget.usd,
+            unpriced=self.budget.unpriced + self.test_budget.unpriced,
+        )
 
 
 class Allowed(NamedTuple):
@@ -95,22 +128,28 @@ class Allowed(NamedTuple):
     usd: float | None
 
 
-def shares(max_calls: int | None, max_usd: float | None, examples: int) -> tuple[Allowed, Allowed]:
+def shares(
+    max_calls: int | None, max_usd: float | None, examples: int, earlier: EvaluatorSpec | None = None
+) -> tuple[Allowed, Allowed]:
     """Return what is put aside for the test, and what is left for the search.
 
     The test takes a call for each of its examples, and some for answers that are no verdict. Of money it gets a fifth.
+    A judge that stands there already (`earlier`) is measured on the same test, and as much is put aside for it again,
+    as often as it asks for one verdict.
 
     Raises:
         BadInput: too little is left to measure even the criteria that the search begins with.
 
     """
-    test = math.ceil(SHARES[Part.TEST] * examples * 1.2) + 2
+    tests = 1 + (earlier.body.repeats if earlier is not None and isinstance(earlier.body, Judge) else 0)
+    test = tests * (math.ceil(SHARES[Part.TEST] * examples * 1.2) + 2)
+    aside = min(0.2 * tests, 0.5)
     least = test + math.ceil(SHARES[Part.VALIDATION] * examples) + MINIBATCH
     if max_calls is not None and max_calls < least:
         raise BadInput(f"--max-calls {max_calls} is too little for {examples} examples: a judge takes {least} or more")
     return (
-        Allowed(None if max_calls is None else test, None if max_usd is None else max_usd * 0.2),
-        Allowed(None if max_calls is None else max_calls - test, None if max_usd is None else max_usd * 0.8),
+        Allowed(None if max_calls is None else test, None if max_usd is None else max_usd * aside),
+        Allowed(None if max_calls is None else max_calls - test, None if max_usd is None else max_usd * (1 - aside)),
     )
 
 
@@ -151,7 +190,12 @@ def optimise_judge(
         step=tools.step,
     )
     watch = _Watch(tools, reflection)
-    _run(adapter, split, tools, watch, first_criteria(examples.failure_mode, split.train))
+    criteria = first_criteria(examples.failure_mode, split.train)
+    silent = _first_call(adapter, split, JudgeEvaluator(make_spec(body(criteria), ""), Watched(tools.first_judge)))
+    if silent is not None:
+        watch.end(f"{SILENT}: {one_line(silent, 300)}", can_go_on=True)
+    else:
+        _run(adapter, split, tools, watch, criteria)
     candidates = tuple(_candidates(adapter, watch, split))
     _log(tools.folder, candidates)
     chosen = max(range(len(candidates)), key=lambda i: _merit(candidates[i], i), default=None)
@@ -167,7 +211,9 @@ def optimise_judge(
         can_go_on=watch.can_go_on,
     )
     if chosen is None:
-        return _paid(attempt, tools, judge, reflection, None, "no criteria were measured")
+        told = watch.reason if watch.reason.startswith(SILENT) else None
+        attempt = replace(attempt, silent=told)
+        return _paid(attempt, tools, judge, reflection, None, told or "no criteria were measured")
     spec = make_spec(
         body(candidates[chosen].criteria), f"Asks {tools.judge.name} whether the output shows the failure."
     )
@@ -188,15 +234,28 @@ def _paid(  # noqa: PLR0917 - all of one attempt
     measured: Measured | None,
     rejected: str | None,
 ) -> JudgeAttempt:
-    return replace(
-        attempt,
-        measured=measured,
-        rejected=rejected,
-        calls=tools.budget.calls + tools.test_budget.calls,
-        known=judge.known + reflection.known,
-        cost_usd=tools.budget.usd + tools.test_budget.usd,
-        unpriced=tools.budget.unpriced + tools.test_budget.unpriced,
-    )
+    known = judge.known + reflection.known
+    return tools.with_costs(replace(attempt, measured=measured, rejected=rejected, known=known))
+
+
+def _first_call(adapter: CriteriaAdapter, split: Split, evaluator: JudgeEvaluator) -> str | None:
+    """Return why the judge judges nothing, None where it does: seen at once, before a whole batch waits for it.
+
+    What it says of the example is remembered, so that the call is none too many.
+    """
+    why = None
+    for example in split.validation[:FIRST_EXAMPLES]:
+        (judged,) = judge_all(evaluator, [example])
+        if isinstance(judged.verdict, Score):
+            adapter.verdicts[evaluator.judge.criteria, example.case.case_id] = judged.verdict
+            return None
+        model = cast("Watched", evaluator.model)
+        if model.is_spent:
+            return None  # the search says so
+        why = judged.verdict.message
+        if model.failed is not None and model.failed.kind in NOBODY_THERE:
+            break
+    return why
 
 
 def _run(adapter: CriteriaAdapter, split: Split, tools: JudgeTools, watch: _Watch, seed_criteria: str) -> None:
@@ -223,7 +282,7 @@ def _run(adapter: CriteriaAdapter, split: Split, tools: JudgeTools, watch: _Watc
     except BudgetSpent:
         watch.end("the budget is spent", can_go_on=True)
     except JudgeUnavailable as e:
-        watch.end(f"the judge does not answer: {one_line(str(e), 300)}", can_go_on=True)
+        watch.end(f"{SILENT}: {one_line(str(e), 300)}", can_go_on=True)
 
 
 class _Watch:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evalgate.generate.measure import confusion_of
-from schema.alignment import DEFAULT_POLICY
 from schema.evaluator import Score, spec_to_json
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ class Measured:
         return confusion_of(self.judged)
 
     @property
-    def mcc(self) -> float:
-        """MCC for comparisons: what is undefined counts as 0."""
-        return self.confusion.mcc or 0.0
+    def mcc(self) -> float | None:
+        """Its MCC; None: it is undefined, which is no 0."""
+        return self.confusion.mcc
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +50,6 @@ class RuleAttempt:
     def held_out(self) -> float:
         """Cross-validated MCC."""
         return self.found.held_out if self.found else 0.0
-
-    @property
-    def is_strong(self) -> bool:
-        """Whether it agrees as well as a gate asks of what blocks. A weaker one is kept where no judge does better."""
-        return self.held_out >= DEFAULT_POLICY.block_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +74,8 @@ class JudgeAttempt:
     """Why it ended."""
     measured: Measured | None = None
     rejected: str | None = None
+    silent: str | None = None
+    """Why nothing was tried: the judge does not answer; None where it does."""
     calls: int = 0
     """Paid for in this run; answers that were known are not in it."""
     known: int = 0
@@ -96,9 +92,9 @@ class JudgeAttempt:
     """Whether more budget would let it go on."""
 
     @property
-    def chosen_mcc(self) -> float:
-        """MCC on validation of what was chosen."""
-        return 0.0 if self.chosen is None else self.candidates[self.chosen].validation.mcc or 0.0
+    def chosen_mcc(self) -> float | None:
+        """MCC on validation of what was chosen; None: nothing was, or it is undefined."""
+        return None if self.chosen is None else self.candidates[self.chosen].validation.mcc
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +102,17 @@ class Before:
     """The evaluator that stood there, on the same test."""
 
     spec: EvaluatorSpec
-    confusion: Confusion | None
-    """None: it could not be measured."""
     hand_edited: str | None
     """Why it is a person's; None where it is just what was generated."""
+    judged: tuple[Judged, ...] = field(default=(), repr=False)
+    """What it says of the test; empty where it was not asked."""
+    unmeasured: str | None = None
+    """Why it could not be measured, or not whole; None where it was, or nothing is to be compared with it."""
+
+    @property
+    def confusion(self) -> Confusion | None:
+        """Its matrix; None: it was not asked."""
+        return confusion_of(self.judged) if self.judged else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,13 @@ class Outcome:
     not_written: str | None = None
     """Why there is no new file; None where there is."""
     remarks: tuple[str, ...] = ()
+
+    @property
+    def is_untried(self) -> bool:
+        """Whether nothing was decided: the judge did not answer, or nobody knows whether the one before is better."""
+        no_judge = self.judge is not None and self.judge.chosen is None
+        unknown_before = self.before is not None and self.before.unmeasured is not None
+        return (self.chosen is None and no_judge) or unknown_before
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
@@ -159,6 +169,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
             "version": outcome.before.spec.version,
             "hand_edited": outcome.before.hand_edited,
             "test": _confusion_json(outcome.before.confusion),
+            "unmeasured": outcome.before.unmeasured,
         }
         if outcome.before
         else None,
@@ -208,6 +219,7 @@ def _judge_json(attempt: JudgeAttempt | None) -> dict[str, Any] | None:
         "bad_proposals": attempt.bad_proposals,
         "test": _confusion_json(attempt.measured.confusion) if attempt.measured else None,
         "rejected": attempt.rejected,
+        "silent": attempt.silent,
     }
 
 

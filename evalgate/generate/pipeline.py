@@ -78,15 +78,16 @@ def generate(
     why_by_hand = hand_edits(place, before) if before else None
     if before is not None and why_by_hand and not request.force and not request.dry_run:
         reason = f"{place.file} is there, and {why_by_hand}; replace it: --force, or look first: --dry-run"
-        return replace(outcome, before=Before(before, None, why_by_hand), not_written=reason)
+        return replace(outcome, before=Before(before, why_by_hand), not_written=reason)
     rule = _try_rule(examples, split, request, before, step) if request.method is not Method.JUDGE else None
     judge, why_no_judge = _try_judge(examples, split, request, before, judges, rule)
     chosen = _choose(rule, judge)
     outcome = replace(outcome, rule=rule, judge=judge, remarks=(*outcome.remarks, *why_no_judge))
     if before is not None:
-        outcome = replace(outcome, before=Before(before, _measure_before(before, split, judges, request), why_by_hand))
+        told, judge = _measure_before(Before(before, why_by_hand), outcome, judges, is_compared=chosen is not None)
+        outcome = replace(outcome, before=told, judge=judge)
     if chosen is None:
-        return replace(outcome, not_written="nothing was found that agrees with the labels")
+        return replace(outcome, not_written=_why_nothing(rule, judge))
     measurement = _measurement(chosen, examples, request, judge)
     permission = grant(measurement, deterministic_by_hand=False, policy=request.policy)
     outcome = replace(outcome, chosen=chosen, grant=permission)
@@ -126,11 +127,7 @@ def _try_rule(
         # The search computes for thousands of rules at once what an evaluator computes for one: they must agree.
         return RuleAttempt(found, rejected="the evaluator does not see what the search saw; please report this")
     measured = Measured(spec, tuple(judge_all(evaluator, split.test)))
-    measured = _with_mcc(measured)
-    if measured.mcc < request.policy.monitor_at:
-        reason = f"it failed the untouched test: MCC {measured.mcc:.2f}"
-        return RuleAttempt(found, measured, rejected=reason)
-    return RuleAttempt(found, measured)
+    return RuleAttempt(found, _with_mcc(measured), rejected=_why_failed(measured.confusion, request))
 
 
 def _try_judge(  # noqa: PLR0917 - what one attempt needs
@@ -142,7 +139,7 @@ def _try_judge(  # noqa: PLR0917 - what one attempt needs
     rule: RuleAttempt | None,
 ) -> tuple[JudgeAttempt | None, list[str]]:
     """Return the attempt, or why there was none."""
-    if request.method is Method.RULE or (rule is not None and rule.rejected is None and rule.is_strong):
+    if request.method is Method.RULE or _is_strong(rule, request):
         return None, []
     if judges is None:
         return None, ["no model is set, so no judge was tried; name one: --judge-model, or EVALGATE_JUDGE_MODEL"]
@@ -160,12 +157,31 @@ def _try_judge(  # noqa: PLR0917 - what one attempt needs
     attempt = optimise_judge(
         examples, split, tools, lambda body, words: build_spec(body, words, examples, request, before)
     )
-    if attempt.measured is not None:
-        attempt = replace(attempt, measured=_with_mcc(attempt.measured))
-        assert attempt.measured is not None  # noqa: S101 - for the type checker
-        if attempt.measured.mcc < request.policy.monitor_at:
-            attempt = replace(attempt, rejected=f"it failed the untouched test: MCC {attempt.measured.mcc:.2f}")
+    if (measured := attempt.measured) is not None:
+        rejected = attempt.rejected or _why_failed(measured.confusion, request)
+        attempt = replace(attempt, measured=_with_mcc(measured), rejected=rejected)
     return attempt, []
+
+
+def _is_strong(rule: RuleAttempt | None, request: Request) -> bool:
+    """Tell whether a rule agrees as well as a gate asks of what blocks. A weaker one stays if no judge does better."""
+    return rule is not None and rule.rejected is None and rule.held_out >= request.policy.block_at
+
+
+def _why_failed(test: Confusion, request: Request) -> str | None:
+    """Return why the test rejects an evaluator, None where it does not."""
+    if test.mcc is not None:
+        return f"it failed the untouched test: MCC {test.mcc:.2f}" if test.mcc < request.policy.monitor_at else None
+    if test.positives and test.negatives:
+        return "it says the same of every case of the untouched test, so its MCC is undefined"
+    return f"the untouched test has no {'good' if test.positives else 'bad'} one that it judged: its MCC is undefined"
+
+
+def _why_nothing(rule: RuleAttempt | None, judge: JudgeAttempt | None) -> str:
+    """Return why there is no evaluator."""
+    if judge is None or judge.silent is None:
+        return "nothing was found that agrees with the labels"
+    return f"{'no rule held out, and a judge was ' if rule else ''}not tried: {judge.silent}"
 
 
 def _choose(rule: RuleAttempt | None, judge: JudgeAttempt | None) -> Measured | None:
@@ -175,7 +191,8 @@ def _choose(rule: RuleAttempt | None, judge: JudgeAttempt | None) -> Measured | 
     """
     kept = [a for a in (rule, judge) if a is not None and a.rejected is None and a.measured is not None]
     if len(kept) == 2 and rule is not None and judge is not None:
-        return judge.measured if judge.chosen_mcc > rule.held_out + WORTH_A_JUDGE else rule.measured
+        is_better = judge.chosen_mcc is not None and judge.chosen_mcc > rule.held_out + WORTH_A_JUDGE
+        return judge.measured if is_better else rule.measured
     return kept[0].measured if kept else None
 
 
@@ -185,17 +202,30 @@ def _with_mcc(measured: Measured) -> Measured:
     return replace(measured, spec=replace(measured.spec, mcc_score=None if mcc is None else round(mcc, 4)))
 
 
-def _measure_before(before: EvaluatorSpec, split: Split, judges: Judges | None, request: Request) -> Confusion | None:
-    """Return what the evaluator before says of the same test; None where no model can be asked."""
-    if isinstance(before.body, RULE_TYPES):
-        return confusion_of(judge_all(load_evaluator(request.place.file), split.test))
-    if judges is None or before.eval_type is not EvalType.LLM_JUDGE:
-        return None
+def _measure_before(
+    before: Before, outcome: Outcome, judges: Judges | None, *, is_compared: bool
+) -> tuple[Before, JudgeAttempt | None]:
+    """Return what the evaluator before says of the same test, and the attempt with what that cost.
+
+    A judge is asked only where something `is_compared` with it.
+    """
+    spec, test, attempt = before.spec, outcome.split.test, outcome.judge
+    if isinstance(spec.body, RULE_TYPES):
+        return replace(before, judged=tuple(judge_all(load_evaluator(outcome.place.file), test))), attempt
+    if not is_compared:
+        return before, attempt
+    if spec.eval_type is not EvalType.LLM_JUDGE:
+        return replace(before, unmeasured="it is neither a rule nor a judge"), attempt
+    if judges is None:
+        return replace(before, unmeasured="no model is set: --judge-model, or EVALGATE_JUDGE_MODEL"), attempt
+    if attempt is not None and attempt.silent is not None:
+        return replace(before, unmeasured=attempt.silent), attempt
     try:
         tools = judges()
-    except BadInput:
-        return None
-    return confusion_of(judge_all(tools.evaluator(before), split.test, workers=tools.workers))
+        judged, failed = tools.measure(spec, test)
+    except BadInput as e:
+        return replace(before, unmeasured=str(e)), attempt
+    return replace(before, judged=judged, unmeasured=failed), tools.with_costs(attempt) if attempt else None
 
 
 def _measurement(chosen: Measured, examples: Examples, request: Request, judge: JudgeAttempt | None) -> Measurement:
@@ -230,9 +260,19 @@ def _why_not_write(outcome: Outcome, request: Request) -> str | None:
         return None
     if before.spec.version == chosen.spec.version:
         return None
-    if before.confusion is not None and (before.confusion.mcc or 0.0) > chosen.mcc + 1e-9:
+    if before.unmeasured is not None:
         return (
-            f"the one before agrees better on the same test (MCC {before.confusion.mcc or 0.0:.2f}, "
-            f"the new one {chosen.mcc:.2f}); replace it all the same: --force"
+            f"the one before could not be measured whole on the same test ({before.unmeasured}), so it may be the "
+            "better one; replace it all the same: --force"
+        )
+    # On what both judged: other examples would be another test.
+    both = {j.example.case.case_id for j in before.judged if j.is_right is not None}
+    both &= {j.example.case.case_id for j in chosen.judged if j.is_right is not None}
+    was, now = (confusion_of([j for j in x.judged if j.example.case.case_id in both]).mcc for x in (before, chosen))
+    if was is not None and (now is None or was > now + 1e-9):
+        told = "undefined" if now is None else f"{now:.2f}"
+        return (
+            f"the one before agrees better on the same test (MCC {was:.2f}, the new one {told}); "
+            "replace it all the same: --force"
         )
     return None

@@ -48,8 +48,10 @@ def show(outcome: Outcome, terminal: Terminal) -> None:
         _show_judge(outcome.judge, terminal)
     if outcome.before is not None:
         before = outcome.before
-        told = _matrix(before.confusion) if before.confusion else "not measured again: that would take its model"
-        terminal.say(f"before   version {before.spec.version} on the same test: {told}")
+        told = [_matrix(before.confusion)] if before.confusion else []
+        told += [f"not measured whole: {before.unmeasured}"] if before.unmeasured else []
+        if told:
+            terminal.say(f"before   version {before.spec.version} on the same test: {'; '.join(told)}")
     _show_end(outcome, terminal)
 
 
@@ -95,7 +97,10 @@ def _show_judge(attempt: JudgeAttempt, terminal: Terminal) -> None:
             terminal.say(f"    {line}")
     if attempt.measured is not None:
         _show_test(attempt.measured, terminal)
-    price = f"${attempt.cost_usd:.4f}" + (f" and {attempt.unpriced} of unknown price" if attempt.unpriced else "")
+    known_price = attempt.calls > attempt.unpriced or not attempt.calls
+    prices = [f"${attempt.cost_usd:.4f}"] if known_price else []
+    prices += [f"unknown for {count_of(attempt.unpriced, 'call')}"] if attempt.unpriced else []
+    price = " and ".join(prices)
     known = f", {attempt.known} answers known from before" if attempt.known else ""
     terminal.say(f"  cost       {count_of(attempt.calls, 'call')}, {price}{known}")
     if attempt.errors or attempt.bad_proposals:
@@ -164,8 +169,10 @@ def _show_end(outcome: Outcome, terminal: Terminal) -> None:
         )
         terminal.say(f"next       evalgate evals show {place.evaluator_id}")
     else:
-        terminal.say(f"Nothing was written: {outcome.not_written}.")
-        if outcome.chosen is None:
+        terminal.say(f"Nothing was written: {(outcome.not_written or '').rstrip('.')}.")
+        if outcome.judge is not None and outcome.judge.silent is not None:
+            terminal.say(f"What the endpoint says: evalgate model check --judge-model {outcome.judge.model}")
+        elif outcome.chosen is None:
             few = min(outcome.examples.bad, outcome.examples.good) < ENOUGH
             judge = "" if outcome.judge is not None else "a model that judges (--judge-model)"
             helps = [h for h in ("more labels" if few else "", judge) if h]

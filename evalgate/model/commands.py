@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalgate.errors import BadInput
-from evalgate.model.options import ModelOptions, Models, open_from_options, with_model_options
+from evalgate.model.options import PATIENCE, ModelOptions, Models, open_from_options, with_model_options
 from evalgate.model.retry import RetryPolicy
 from evalgate.options import Json, new_app
 from evalgate.terminal import Terminal
@@ -22,8 +22,6 @@ STRUCTURED = {
     "none": "not supported; the form is asked for in words",
 }
 UNUSABLE = 1
-PATIENCE = 2
-"""Attempts: somebody waits for the answer."""
 SHOWN_MODELS = 20
 
 

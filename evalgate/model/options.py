@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from evalgate.model.client import OpenAIModel
 
 KEY = "OPENAI_API_KEY"
+PATIENCE = 2
+"""Attempts where somebody waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,11 @@ class Models:
 
                 self._open = open_models(self.settings, budget=self.budget, cache=self._cache, rate=self._rate)
         return self._open(name)
+
+    def impatient(self) -> Models:
+        """Return the same models on the same budget with few attempts: to see at once whether anybody answers."""
+        settings = replace(self.settings, retry=RetryPolicy(attempts=PATIENCE))
+        return Models(settings, self.budget, self._rate, self._cache)
 
     @property
     def were_asked(self) -> bool:

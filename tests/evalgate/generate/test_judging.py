@@ -13,7 +13,7 @@ import pytest
 from evalgate.evaluators.judge import JudgeEvaluator
 from evalgate.generate.adapter import CriteriaAdapter, SteadySelector, StratifiedSampler, Watched
 from evalgate.generate.examples import choose_examples
-from evalgate.generate.judging import STOP_FILE, JudgeTools, Limits, optimise_judge, weights
+from evalgate.generate.judging import STOP_FILE, JudgeTools, Limits, optimise_judge, shares, weights
 from evalgate.generate.measure import confusion_of
 from evalgate.generate.split import split_examples
 from evalgate.model import Budget
@@ -60,6 +60,8 @@ def tools(
         judge=searching(None),
         reflection=searching(None),
         test_judge=testing(None),
+        first_judge=searching(None),
+        named=testing,
         budget=budget,
         test_budget=test_budget,
         folder=folder,
@@ -132,6 +134,13 @@ def test_a_budget_that_measures_no_criteria_finds_none(fake: FakeOpenAI, tmp_pat
     assert found.chosen is None
     assert (found.rejected, found.stopped) == ("no criteria were measured", "the budget is spent")
     assert fake.calls == 5
+
+
+def test_as_much_is_put_aside_for_the_judge_before() -> None:
+    earlier = make_spec(Judge("be right", repeats=2), "")
+    (test, search), (twice, left) = shares(300, 1.0, 60), shares(300, 1.0, 60, earlier)
+    assert (test.calls, twice.calls, left.calls) == (35, 105, 195)
+    assert (test.usd, search.usd, twice.usd) == pytest.approx((0.2, 0.8, 0.5))
 
 
 def test_a_test_that_cannot_be_judged_gives_no_evaluator(fake: FakeOpenAI, tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ from evalgate.evaluators.load import load_evaluator, load_evaluators
 from evalgate.files import to_json_line
 from evalgate.generate.examples import choose_examples
 from evalgate.generate.measure import judge_all
-from evalgate.generate.pipeline import generate
+from evalgate.generate.pipeline import _why_failed, generate
 from evalgate.generate.request import Method, Request, build_spec
 from evalgate.generate.split import split_examples
 from evalgate.generate.write import Place, slug_of, write_evaluator
-from schema.alignment import Permission, PermissionPolicy
+from schema.alignment import Confusion, Permission, PermissionPolicy
 from schema.case import CaseInput, case_to_json
 from schema.evaluator import ID, EvalType, Judge, Regex, Score, spec_to_yaml
-from tests.evalgate.generate.planted import MODE, Learner, noise, planted, seemingly_polite
+from tests.evalgate.generate.planted import LEARNT, MODE, Learner, noise, planted, seemingly_polite
 from tests.evalgate.generate.test_judging import tools
 from tests.evalgate.generate.test_search import promise
 from tests.tools.fake_openai import FakeOpenAI, Status
@@ -175,7 +175,7 @@ def test_a_worse_one_does_not_replace_a_better_one(place: Place) -> None:
     assert outcome.before.confusion is not None
     assert outcome.chosen is not None
     assert outcome.before.confusion.mcc == 1
-    assert outcome.chosen.mcc < 1
+    assert (outcome.chosen.mcc or 0) < 1
     assert outcome.not_written is not None
     assert "the one before agrees better on the same test" in outcome.not_written
     assert load_evaluator(place.file).spec == wise
@@ -335,7 +335,103 @@ def test_a_model_that_does_not_answer_exits_2(
     assert run(["evals", "generate", "--dataset", "d", *models]) == 2
     told = capsys.readouterr().out
     assert "the judge does not answer" in told
-    assert "What may help: more labels." in told
+    assert "Nothing was written: not tried: the judge does not answer" in told
+    assert "evalgate model check --judge-model judge-1" in told
+    assert "more labels" not in told
+    assert len(fake.requests) == 3, "nobody waits for a whole batch of an endpoint that wants another key"
+
+
+@pytest.mark.parametrize("method", ["judge", "auto"])
+def test_prose_and_a_closed_port_are_told_as_a_judge_that_does_not_answer(
+    project: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    write_dataset(project, planted(24, noise, seed=4))
+    fake.answers = lambda _: "I am afraid I cannot say."
+    models = ["--method", method, "--judge-model", "judge-1", "--judge-url", fake.base_url]
+    assert run(["evals", "generate", "--dataset", "d", *models]) == 2
+    told = capsys.readouterr().out
+    assert "not tried: the judge does not answer: the judge's answer is no verdict" in told
+    assert ("no rule held out, and a judge was not tried" in told) == (method == "auto")
+    assert "$" not in told.split("cost")[1].splitlines()[0]
+    assert "unknown for 6 calls" in told
+    assert run(["evals", "generate", "--dataset", "d", *models[:-1], "http://127.0.0.1:1/v1"]) == 2
+    assert "not tried: the judge does not answer: connection" in capsys.readouterr().out
+
+
+OLD = Judge(criteria=f"The total must be right: {LEARNT}.", model="judge-old", repeats=2)
+
+
+def stand(place: Place, cases: list[Case], body: Any = OLD) -> None:
+    """Put an evaluator there as if it were generated before."""
+    examples = choose_examples(cases, MODE)
+    spec = build_spec(body, "", examples, Request(place, AT), None)
+    write_evaluator(place, spec, split_examples(MODE, examples.items), None)
+
+
+def test_a_judge_before_is_asked_of_its_own_model_within_a_budget_that_is_put_aside(
+    project: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = planted(44, seemingly_polite)
+    write_dataset(project, cases)
+    stand(Place(ID_OF_MODE), cases)
+    assert (
+        run(
+            [
+                "evals",
+                "generate",
+                "--dataset",
+                "d",
+                "--json",
+                "--method",
+                "judge",
+                "--judge-model",
+                "judge-1",
+                "--judge-url",
+                fake.base_url,
+                "--max-calls",
+                "140",
+            ]
+        )
+        == 0
+    )
+    said = json.loads(capsys.readouterr().out)
+    test = said["split"]["test"]
+    before = said["before"]["test"]
+    assert said["before"]["unmeasured"] is None
+    assert (before["errors"], before["caught"] + before["passed"]) == (0, test["bad"] + test["good"])
+    asked = [r.body["model"] for r in fake.requests]
+    assert asked.count("judge-old") == 2 * (test["bad"] + test["good"])
+    assert said["judge"]["calls"] == fake.calls
+
+
+@pytest.mark.parametrize("fault", ["silent", "no model"])
+def test_a_judge_before_that_was_not_measured_whole_is_kept(
+    project: Path, fake: FakeOpenAI, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    cases = planted(44, promise if fault == "no model" else seemingly_polite)
+    write_dataset(project, cases)
+    stand(Place(ID_OF_MODE), cases)
+    text = Place(ID_OF_MODE).file.read_text()
+    learner = Learner()
+    fake.answers = lambda asked: (
+        Status(400, message="no such model") if asked.body["model"] == "judge-old" else learner(asked)
+    )
+    models = ["--method", "judge", "--judge-model", "judge-1", "--judge-url", fake.base_url]
+    arguments = ["evals", "generate", "--dataset", "d", *(models if fault == "silent" else [])]
+    assert run(arguments) == 2
+    told = capsys.readouterr().out
+    assert "the one before could not be measured whole on the same test" in told
+    assert ("no such model" if fault == "silent" else "no model is set") in told
+    assert Place(ID_OF_MODE).file.read_text() == text
+    assert run([*arguments, "--force"]) == 0
+
+
+def test_a_test_that_says_nothing_is_not_a_zero() -> None:
+    request = Request(Place(ID_OF_MODE), AT)
+    assert _why_failed(Confusion(9, 0, 0, 9), request) is None
+    assert _why_failed(Confusion(5, 4, 4, 5), request) == "it failed the untouched test: MCC 0.11"
+    assert "says the same of every case" in (_why_failed(Confusion(0, 0, 9, 9), request) or "")
+    assert "has no bad one that it judged" in (_why_failed(Confusion(0, 0, 0, 9), request) or "")
 
 
 def test_an_issue_of_the_snapshot_names_the_failure_mode(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
