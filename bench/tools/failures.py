@@ -7,15 +7,19 @@ failures. Each way has its own tools, errors or answers, worded differently each
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from evalgate.cluster.behaviour import Behaviour
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from exporters.clickhouse.connect import Database
+
+TRACES_AT_A_TIME: Final = 5_000
 BEGIN_UNIX_NS: Final = 1_790_000_000 * 10**9
 ITEMS: Final = ("armchair", "side table", "floor lamp", "desk", "wool rug", "bookshelf", "mirror", "sofa bed", "stool")
 NEEDS: Final = (
@@ -184,3 +188,39 @@ def _of_its_own(chance: np.random.Generator, base: Behaviour) -> Behaviour:
         llm_calls=int(chance.integers(1, 9)),
         kinds={"agent": 1},
     )
+
+
+def store(database: Database, behaviours: Sequence[Behaviour]) -> None:
+    """Write traces as the exporter does: an agent's span and those of its tools. Comments are left out."""
+    for first in range(0, len(behaviours), TRACES_AT_A_TIME):
+        rows = [row for b in behaviours[first : first + TRACES_AT_A_TIME] for row in _spans(b)]
+        database.insert_rows("spans", rows)
+
+
+def _spans(b: Behaviour) -> Iterator[dict[str, Any]]:
+    trace, error = bytes.fromhex(b.trace_id), b.errors[0] if b.errors else ""
+    received = datetime.fromtimestamp(BEGIN_UNIX_NS / 1e9, UTC)
+    began = datetime.fromtimestamp(b.start_unix_ns / 1e9, UTC)
+    for i, tool in enumerate(("", *b.tools)):
+        yield {
+            "tenant": "default",
+            "trace_id": trace,
+            "span_id": (i + 1).to_bytes(8, "big"),
+            "parent_span_id": (1 if i else 0).to_bytes(8, "big"),
+            "received_at": received,
+            "start_time": began + timedelta(milliseconds=i),
+            "end_time": began + timedelta(milliseconds=i + 900),
+            "duration_ns": 900_000_000,
+            "name": f"execute_tool {tool}" if tool else b.root_name,
+            "service_name": b.service_name,
+            "span_kind": "tool" if tool else "agent",
+            "tool_name": tool or None,
+            "input_text_kept": None if tool else b.asked,
+            "output_text_kept": None if tool else b.answered,
+            "finish_reasons": [] if tool else list(b.finish_reasons),
+            "feature": b.feature,
+            "error": bool(error) and (tool in b.tools_failed if b.tools_failed else not tool),
+            "error_message": error or None,
+            "failing": not tool,
+            "failure_reasons": [] if tool else list(b.failure_reasons),
+        }
