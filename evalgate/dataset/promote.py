@@ -76,9 +76,10 @@ def draft_from_run(terminal: Terminal, name: str, reference: str, where: Where, 
     modes = {c.case_id: c.failure_mode for c in drafts.cases}
     for case_id in added:
         terminal.say(f"{case_id}  {one_line(modes[case_id] or '')}")
-    aside = [f"{known + drafts.known} known already"] if known + drafts.known else []
+    aside = [f"{count_of(drafts.known, 'failure')} that the case is there for"] if drafts.known else []
+    aside += [f"{known} drafted earlier"] if known else []
     aside += [f"{drafts.without_input} without a question"] if drafts.without_input else []
-    told = f" ({', '.join(aside)})" if aside else ""
+    told = f"; left out: {', '.join(aside)}" if aside else ""
     terminal.say(f"{count_of(len(added), 'draft')} quarantined in {place}{told}")
     if added:
         terminal.say(f"next: look at them, then {promote_with}")

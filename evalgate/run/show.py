@@ -144,9 +144,9 @@ def _print_low(terminal: Terminal, results: Sequence[Result]) -> None:
             terminal.say(f"    {one_line(evaluator)}{often}: {one_line(reason, 300)}")
         for note in dict.fromkeys(n for a in r.attempts for n in a.notes):
             terminal.say(f"    note: {one_line(note, 300)}")
-        for name, text in (("asked", r.input_text), ("before", r.observed_output), ("now", r.output)):
+        for name, text in (("asked", r.input_text), ("production", r.observed_output), ("now", r.output)):
             if text is not None:
-                terminal.say(f"    {name:<6}  {one_line(text, TEXT_CHARS)}")
+                terminal.say(f"    {name:<10}  {one_line(text, TEXT_CHARS)}")
     terminal.say()
 
 

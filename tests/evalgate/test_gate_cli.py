@@ -65,9 +65,9 @@ def test_red_then_green(refunds: Path, evalgate: Any) -> None:
     for number in range(3):
         trace = f"{number:02x}{TRACE[2:]}"
         assert f"✗ case-{number}  policy_hallucination" in out
-        assert f"see    evalgate traces show {trace[:16]}" in out
-        assert f"asked  Question {number}?" in out
-    assert "why    refund-window: the output contains '90 days': \"You have 90 days.\"" in out
+        assert f"see         evalgate traces show {trace[:16]}" in out
+        assert f"asked       Question {number}?" in out
+    assert "why         refund-window: the output contains '90 days': \"You have 90 days.\"" in out
     assert "base     none: thresholds only. Accept this run: evalgate baseline accept" in out
 
     assert evalgate("run", "-d", "d", "-t", "python:target.py:fixed")[0] == 0

@@ -184,7 +184,8 @@ def shown_attempt(result: Result, scores: Sequence[Score]) -> Attempt:
 def contents(result: Result, scores: Sequence[Score]) -> list[tuple[str, str]]:
     """Return what was asked, what production answered and what is answered now, as far as there is something."""
     output = shown_attempt(result, scores).output
-    told = (("asked", result.input_text), ("before", result.observed_output), ("now", output.text if output else None))
+    now = output.text if output else None
+    told = (("asked", result.input_text), ("production", result.observed_output), ("now", now))
     return [(name, content) for name, content in told if content]
 
 

@@ -163,9 +163,9 @@ def _print_case(terminal: Terminal, report: Report, f: Failing, width: int | Non
     for name, content in contents(r, f.scores):
         _tell(terminal, name, line(content, CONTENT_CHARS), width)
     for command in back_commands(report, f, with_issue=False):  # the group names it
-        terminal.say(f"    see    {command}")
+        terminal.say(f"    see         {command}")
     if not r.provenance.trace_id:
-        terminal.say(f"    from   {line(place(report, r.case_id))}")
+        terminal.say(f"    from        {line(place(report, r.case_id))}")
 
 
 def _print_watched(terminal: Terminal, report: Report, width: int | None) -> None:
@@ -199,7 +199,7 @@ def _print_errors(terminal: Terminal, report: Report, width: int | None) -> None
 
 
 def _tell(terminal: Terminal, name: str, told: str, width: int | None) -> None:
-    _say(terminal, f"    {name:<7}{told}", width=width, hang=11)
+    _say(terminal, f"    {name:<12}{told}", width=width, hang=16)
 
 
 def _width(terminal: Terminal) -> int | None:

@@ -166,6 +166,13 @@ def test_text_has_the_verdict_first_and_last() -> None:
         assert lines[0].startswith(words)
 
 
+@pytest.mark.parametrize("kind", [Kind.TEXT, Kind.MARKDOWN, Kind.JUNIT, Kind.HTML])
+def test_what_production_answered_is_called_so(kind: Kind) -> None:
+    told = re.sub(r"\s+", " ", re.sub("<[^>]*>|[`-]", " ", render(kind, red_report())))
+    assert re.search("(production|Production.s response) (text )?Yes, you have 30 days", told)
+    assert "before Yes, you have 30 days" not in told
+
+
 def test_text_is_short_when_all_is_well() -> None:
     assert len(lines_of(render(Kind.TEXT, green_report()))) <= 15
 

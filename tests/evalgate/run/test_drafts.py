@@ -90,7 +90,10 @@ def test_drafts_lie_beside_the_dataset_until_they_are_promoted(
     assert len(load("d").cases) == 1
     assert list_names() == ["d"], "a quarantine is no dataset"
     assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest"]) == 0
-    assert "0 drafts quarantined in evals/datasets/d.quarantine.jsonl (1 known already)" in capsys.readouterr().out
+    assert (
+        "0 drafts quarantined in evals/datasets/d.quarantine.jsonl; left out: 1 drafted earlier"
+        in capsys.readouterr().out
+    )
     assert evalgate(["dataset", "promote", "d", "--list"]) == 0
     assert draft in capsys.readouterr().out
     assert evalgate(["dataset", "promote", "d"]) == 2
@@ -101,7 +104,7 @@ def test_drafts_lie_beside_the_dataset_until_they_are_promoted(
     assert not QUARANTINE.exists()
     capsys.readouterr()
     assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest"]) == 0
-    assert "(1 known already)" in capsys.readouterr().out
+    assert "; left out: 1 drafted earlier" in capsys.readouterr().out
 
 
 def test_a_run_without_news_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

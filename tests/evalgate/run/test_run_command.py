@@ -194,7 +194,7 @@ def test_low_scorers_are_readable_one_by_one(shop: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert "lowest scores (3 of 3 failing cases)" in said
     assert "refund-window (2 of 2 attempts): the output contains '90 days'" in said
-    assert "    asked   Question 0?\n    now     You have 90 days." in said
+    assert "    asked       Question 0?\n    now         You have 90 days." in said
     assert "scores: 0 █          1, mean 0.00" in said
 
 
