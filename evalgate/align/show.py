@@ -58,8 +58,8 @@ def details(aligned: Aligned, policy: PermissionPolicy, options: str = "") -> It
         yield f"  with the answers in the other order, {percent(measured.order_flip_rate)} of verdicts change"
     if measured and measured.injection_flip_rate is not None:
         yield f"  bad answers that ask it for a verdict get it in {percent(measured.injection_flip_rate)} of attempts"
-    if measured and measured.cost_usd is not None:
-        yield f"  cost ${measured.cost_usd:.4f}"
+    if measured and (cost := _cost(aligned, measured)):
+        yield f"  cost {cost}"
     if measured and is_narrow(spec) and measured.confusion.fp:
         yield "  in a run it judges cases of its failure mode alone: what it says of other good answers stops nothing"
     for sentence in advice(aligned, options):
@@ -112,6 +112,16 @@ def advice(aligned: Aligned, options: str = "") -> list[str]:
     elif aligned.grant.permission is Permission.SKIP and found is not None:
         said.append("rewrite its criteria" if found.model else "rewrite it")
     return said
+
+
+def _cost(aligned: Aligned, measured: Measurement) -> str | None:
+    """Return what asking cost; None: nothing was asked. What nobody knows is no 0."""
+    asked = [j.verdict for j in aligned.judged if isinstance(j.verdict, Score) and not j.verdict.cached]
+    unknown = sum(v.cost_usd is None for v in asked) if measured.model else 0
+    is_known = measured.cost_usd is not None and (measured.cost_usd > 0 or not unknown)
+    told = [f"${measured.cost_usd:.4f}"] if is_known else []
+    told += [f"unknown for {count_of(unknown, 'verdict')}"] if unknown else []
+    return " and ".join(told) or None
 
 
 def _not_kept(aligned: Aligned) -> list[str]:

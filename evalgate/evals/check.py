@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalgate.align.store import read_measurements
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.evals.options import Folder  # noqa: TC001 - as above
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from schema.case import Case
-    from schema.evaluator import Evaluator
+    from schema.evaluator import Evaluator, EvaluatorSpec
 
+ROUNDED = 1e-4
+"""Files state MCC to four digits."""
 LONG_OUTPUT_CHARS = 2000
 """Patterns that may take longer on such an output than a run can wait are named."""
 
@@ -154,11 +157,19 @@ def _remarks(file: EvaluatorFile) -> Iterator[str]:
                 f"{file.path}: /{pattern}/ may take very long on some outputs, so it runs in a process of its own, "
                 "with a deadline; a pattern without repeats inside repeats is faster"
             )
-    if file.spec.mcc_score is not None:
+    if file.spec.mcc_score is not None and not _is_measured(file.spec):
         yield f"{file.path}: mcc_score grants nothing; evalgate evals align measures it"
     made = file.spec.generated
     if made is not None and made.version not in (None, file.spec.version):
         yield f"{file.path}: it was changed since it was generated; measure it: evalgate evals align {file.spec.id}"
+
+
+def _is_measured(spec: EvaluatorSpec) -> bool:
+    """Tell whether the MCC that a generated file states is the one that was measured when it was generated."""
+    if spec.generated is None or spec.mcc_score is None:
+        return False
+    mccs = [m.confusion.mcc for m in read_measurements(spec.id) if m.version == spec.version]
+    return any(mcc is not None and abs(mcc - spec.mcc_score) < ROUNDED for mcc in mccs)
 
 
 def _unused_code(folder: Path, read: Sequence[EvaluatorFile]) -> list[str]:

@@ -14,8 +14,9 @@ import typer
 
 from evalgate.align.sources import read_known
 from evalgate.database import open_tenant, sql
+from evalgate.dataset.store import list_names
 from evalgate.errors import BadInput
-from evalgate.issues.store import read_issues, write_issues
+from evalgate.issues.store import ISSUES, read_issues, write_issues
 from evalgate.model.options import ModelOptions, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - the decorator reads the hints
 from evalgate.terminal import Terminal
@@ -93,6 +94,12 @@ def generate(
     if method not in METHODS:
         raise BadInput(f"--method {method!r} is none of {', '.join(METHODS)}")
     known = read_known([dataset] if dataset else [], dsn, tenant)
+    if dataset is None and known.source == str(ISSUES):
+        offered = ", ".join(list_names()[:10])
+        raise BadInput(
+            f"{ISSUES} names issues, and holds no labelled cases. Take those of a dataset: --dataset NAME"
+            f"{f' (here: {offered})' if offered else ''}; or say where the database is: --dsn, EVALGATE_DSN"
+        )
     is_live = dataset is None  # a snapshot of issues alone holds no cases: there is nothing to make anything of
     mode = _mode(issue, failure_mode, known)
     numbered = known.issues if is_live else read_issues()  # a number that only this command gave is not kept

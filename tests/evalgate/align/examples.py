@@ -77,6 +77,7 @@ class ScriptedModel:
     answer: Callable[[str, bool], float | ModelError]
     """(the data, fresh) to a score."""
     name: str = "scripted"
+    cost_usd: float | None = 0.01
     asked: list[Sequence[Mapping[str, Any]]] = field(default_factory=list)
 
     def complete(
@@ -86,7 +87,7 @@ class ScriptedModel:
         score = self.answer(str(messages[-1]["content"]), fresh)
         if isinstance(score, ModelError):
             return score
-        return Completion(json.dumps({"reasoning": "r", "score": score}), cost_usd=0.01)
+        return Completion(json.dumps({"reasoning": "r", "score": score}), cost_usd=self.cost_usd)
 
 
 def judge(model: ScriptedModel, name: str = "polite") -> Evaluator:

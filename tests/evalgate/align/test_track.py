@@ -18,7 +18,7 @@ from evalgate.model.chat import ModelError, ModelErrorKind
 from schema.alignment import DEFAULT_POLICY, Confusion, Measurement, Permission, Reason, Split
 from schema.case import CaseInput
 from schema.verdict import Verdict
-from tests.evalgate.align.examples import ScriptedModel, bad, judge, many, rule
+from tests.evalgate.align.examples import WRONG, ScriptedModel, bad, judge, many, rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -253,3 +253,9 @@ def test_labels_of_nearly_the_same_questions_count_as_one(measure: Align) -> Non
     assert (found.measurement.confusion.n, found.measurement.clusters) == (24, 6)
     assert found.grant.permission is Permission.MONITOR
     assert measure(rule("other", generated=True), many(12)).grant.permission is Permission.BLOCK
+
+
+@pytest.mark.parametrize(("price", "told"), [(0.01, ["  cost $0.1600"]), (None, ["  cost unknown for 16 verdicts"])])
+def test_a_price_that_nobody_knows_is_no_zero(measure: Align, price: float | None, told: list[str]) -> None:
+    found = measure(judge(ScriptedModel(lambda said, _: 0.0 if WRONG in said else 1.0, cost_usd=price)), many(8))
+    assert [line for line in details(found, DEFAULT_POLICY) if "cost" in line] == told

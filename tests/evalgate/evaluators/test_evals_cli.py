@@ -191,5 +191,21 @@ def test_check_remarks_on_patterns_that_may_explode_and_stated_mcc(
     assert "mcc_score grants nothing" in err
 
 
+def test_check_is_silent_of_a_generated_file_whose_mcc_was_measured(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = project / "evals/evaluators/a.yaml"
+    made = "generated: {by: t, at: '2026-11-01T00:00:00+00:00', method: rule_search}\n"
+    path.write_text(f"id: a\nfailure_mode: m\nmcc_score: 0.6667\nrule: {{type: contains, text: x}}\n{made}")
+    version = read_evaluator(path).spec.version
+    measured = Measurement("a", version, "d", Split.TEST, "2026-11-01T00:00:00+00:00", Confusion(5, 1, 1, 5))
+    append_measurement(measured)
+    assert run(["evals", "check", str(path)]) == 0
+    assert "mcc_score" not in capsys.readouterr().err
+    path.write_text(path.read_text().replace("0.6667", "0.9"))
+    assert run(["evals", "check", str(path)]) == 0
+    assert "mcc_score grants nothing" in capsys.readouterr().err
+
+
 def test_check_schema_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert "$defs" in json.loads(said(capsys, "evals", "check", "--schema"))

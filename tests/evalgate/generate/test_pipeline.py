@@ -450,3 +450,11 @@ def test_the_page_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -
     named = set(re.findall(r"--[a-z][a-z-]+", page))
     assert {"--issue", "--judge-model", "--force"} <= named
     assert {o for o in named if o not in known} == set()
+
+
+def test_issues_without_cases_send_to_the_datasets(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_dataset(project, planted(40, promise))
+    issue = {"id": 3, "failure_mode": MODE, "status": "open", "occurrences": 20}
+    (project / "evals/issues.jsonl").write_text(json.dumps(issue) + "\n")
+    assert run(["evals", "generate", "--issue", "3"]) == 2
+    assert "--dataset NAME (here: d)" in capsys.readouterr().err
