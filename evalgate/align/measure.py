@@ -159,7 +159,7 @@ def steadiness_of(
     """
     if not isinstance(evaluator, JudgeEvaluator):
         return None
-    again = replace(evaluator, is_fresh=True)
+    again = evaluator.fresh()
     before = replace(evaluator, is_swapped=True)
 
     def ask(each: Judged) -> tuple[list[Score | EvaluatorError], list[Score | EvaluatorError]]:

@@ -8,7 +8,7 @@ long for the judge may fail by what it saw; it cannot pass by that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,10 @@ class JudgeEvaluator:
         """What the file says of the judge."""
         assert isinstance(self.spec.body, Judge)  # noqa: S101 - whoever made it looked
         return self.spec.body
+
+    def fresh(self) -> JudgeEvaluator:
+        """Return the judge that takes no verdict from the cache."""
+        return replace(self, is_fresh=True)
 
     def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:
         """Judge one output."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
 from evalgate.terminal import one_line
-from schema.evaluator import EvaluatorError, EvaluatorSpec, Plugin, Score
+from schema.evaluator import EvaluatorError, EvaluatorSpec, Plugin, Remembering, Score
 from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
@@ -36,6 +36,22 @@ class PluginEvaluator:
 
     spec: EvaluatorSpec
     judge: Callable[[Case, Output], Any]
+
+    def fresh(self) -> PluginEvaluator:
+        """Return the evaluator for a repeat: what its package gives by `fresh()`, where it has that.
+
+        Raises:
+            BadInput: it fails.
+
+        """
+        if not isinstance(self.judge, Remembering):
+            return self
+        try:
+            again: Any = self.judge.fresh()
+        except Exception as e:  # noqa: BLE001 - as below
+            said = one_line(f"{type(e).__name__}: {e}", REASON_CHARS)
+            raise BadInput(f"{self.spec.id}: fresh() of its package failed: {said}") from None
+        return replace(self, judge=again)
 
     def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:
         """Judge one output."""

@@ -12,14 +12,14 @@ import random
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from evalgate.run.targets.answer import Busy, TargetAnswer, plain
 from evalgate.work import in_threads
 from schema.case import case_to_json
-from schema.evaluator import EvaluatorError, Score
+from schema.evaluator import EvaluatorError, Score, fresh
 from schema.run import (
     Attempt,
     DatasetUsed,
@@ -135,7 +135,7 @@ def run_dataset(
         if (case.case_id, number) not in attempts
     ]
 
-    again = [_fresh(e) for e in evaluators]
+    again = [fresh(e) for e in evaluators] if settings.repeats > 1 else []
 
     def work(job: tuple[Case, int]) -> Attempt:
         case, number = job
@@ -269,14 +269,6 @@ def result_of(case: Case, attempts: Sequence[Attempt]) -> Result:
         attempts=tuple(attempts),
         tags=case.tags,
     )
-
-
-def _fresh(evaluator: Evaluator) -> Evaluator:
-    """Return the evaluator for a repeat: a judge gives a verdict of its own, none from the cache."""
-    if is_dataclass(evaluator) and any(f.name == "is_fresh" for f in fields(evaluator)):
-        fresh: Evaluator = replace(evaluator, is_fresh=True)
-        return fresh
-    return evaluator
 
 
 def _ask(

@@ -42,7 +42,7 @@ from schema.evaluator.rule import (
     ValidJson,
 )
 from schema.evaluator.rule_forms import MAX_RULE_DEPTH, RULES, parse_rule, rule_to_json
-from schema.evaluator.score import Evaluator, EvaluatorError, Score
+from schema.evaluator.score import Evaluator, EvaluatorError, Remembering, Score, fresh
 from schema.evaluator.spec import (
     PASS_AT,
     RULE_TYPES,
@@ -94,6 +94,7 @@ __all__ = [
     "Reference",
     "Refusal",
     "Regex",
+    "Remembering",
     "Rule",
     "Score",
     "Similarity",
@@ -104,6 +105,7 @@ __all__ = [
     "ValidJson",
     "body_to_json",
     "evaluator_schema",
+    "fresh",
     "parse_evaluator",
     "parse_rule",
     "rule_to_json",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from schema.case import Case
@@ -46,3 +46,16 @@ class Evaluator(Protocol):
 
     def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:
         """Judge one output."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An evaluator that may answer from memory, as one that asks a model does: it says so by this method."""
+
+    def fresh(self) -> Evaluator:
+        """Return the evaluator that judges anew and takes no verdict from a cache."""
+
+
+def fresh(evaluator: Evaluator) -> Evaluator:
+    """Return the evaluator for a repeat: each attempt gets a verdict of its own. A rule has none to forget."""
+    return evaluator.fresh() if isinstance(evaluator, Remembering) else evaluator

@@ -10,7 +10,7 @@ import pytest
 from evalgate.errors import BadInput
 from evalgate.evaluators.plugins import GROUP, PluginEvaluator, find_plugin, plugin_evaluator
 from schema.case import Case, CaseInput
-from schema.evaluator import EvaluatorError, EvaluatorSpec, Score, parse_evaluator
+from schema.evaluator import EvaluatorError, EvaluatorSpec, Score, fresh, parse_evaluator
 from schema.run import Output
 
 if TYPE_CHECKING:
@@ -107,3 +107,29 @@ def test_a_name_that_nobody_has_or_two_have_is_refused() -> None:
         find_plugin("polite", points)
     with pytest.raises(ValueError, match="No installed package has one"):
         find_plugin("it", [])
+
+
+class Keeps:
+    """What a package gives that keeps its verdicts."""
+
+    def __init__(self, said: str = "kept") -> None:
+        self.said = said
+
+    def fresh(self) -> Keeps:
+        if self.said == "anew":
+            raise RuntimeError("out of order")
+        return Keeps("anew")
+
+    def __call__(self, case: Any, output: Any) -> Score:  # noqa: ARG002 - the seam
+        return Score("e", 1.0, passed=True, reason=self.said)
+
+
+def test_one_that_keeps_verdicts_gives_new_ones_for_a_repeat() -> None:
+    kept = PluginEvaluator(SPEC, Keeps())
+    again = fresh(kept)
+    said = [e(CASE, Output("x")) for e in (kept, again)]
+    assert [s.reason for s in said if isinstance(s, Score)] == ["kept", "anew"]
+    plain = PluginEvaluator(SPEC, raises)
+    assert fresh(plain) is plain
+    with pytest.raises(BadInput, match=r"e: fresh\(\) of its package failed: RuntimeError: out of order"):
+        fresh(again)

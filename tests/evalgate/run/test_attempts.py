@@ -42,6 +42,9 @@ class Yes:
     def spec(self) -> EvaluatorSpec:
         return SPEC
 
+    def fresh(self) -> Yes:
+        return Yes(is_fresh=True)
+
     def __call__(self, case: Case, output: Output) -> Score | EvaluatorError:  # noqa: ARG002 - the seam
         cost = 0.5 if self.is_fresh else 0.25
         return Score("yes", float(output.text == "yes"), output.text == "yes", output.text, cost_usd=cost)
