@@ -60,6 +60,7 @@ class Provenance:
     annotation_id: str | None = None
     annotator: str | None = None
     labelled_at: str | None = None
+    """UTC with microseconds: two compare as text."""
     """ISO 8601, UTC."""
     service: str | None = None
     start_time: str | None = None
@@ -175,7 +176,7 @@ def parse_provenance(fields: Fields) -> Provenance:
         span_id=fields.optional_text("span_id"),
         annotation_id=fields.optional_text("annotation_id"),
         annotator=fields.optional_text("annotator"),
-        labelled_at=fields.optional_text("labelled_at"),
+        labelled_at=fields.optional_moment("labelled_at"),
         service=fields.optional_text("service"),
         start_time=fields.optional_text("start_time"),
         sample_weight=fields.optional_number("sample_weight"),

@@ -7,12 +7,14 @@ All errors are `Malformed` (a `ValueError`) in words for the person who wrote th
 from __future__ import annotations
 
 import difflib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+SHOWN_CHARS = 40
 
 
 class Malformed(ValueError):
@@ -57,6 +59,23 @@ class Fields:
         """Return a string, None if absent or null."""
         text: str | None = self._typed(name, str, "a string")
         return text
+
+    def optional_moment(self, name: str) -> str | None:
+        """Return a time as UTC with microseconds, by which two compare as text; None if absent or null.
+
+        A time without a zone is UTC.
+        """
+        text = self.optional_text(name)
+        if text is None:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            raise Malformed(
+                f"{self._what}: {name!r} must be a time such as 2026-11-20T09:00:00+00:00, not {text[:SHOWN_CHARS]!r}"
+            ) from None
+        return moment.isoformat(timespec="microseconds")
 
     def optional_number(self, name: str) -> float | None:
         """Return a finite number, None if absent or null."""

@@ -93,7 +93,7 @@ def parse_measurement(value: Any) -> Measurement:
         order_flip_rate=_share(fields, "order_flip_rate"),
         injection_flip_rate=_share(fields, "injection_flip_rate"),
         cost_usd=fields.optional_number("cost_usd"),
-        labelled_until=fields.optional_text("labelled_until"),
+        labelled_until=fields.optional_moment("labelled_until"),
         left_out=_count(fields, "left_out"),
         clusters=_count(fields, "clusters") or None,
     )

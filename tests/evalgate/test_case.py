@@ -171,3 +171,18 @@ def test_a_dataset_version_is_of_the_set_not_of_the_order() -> None:
     assert dataset_version([CASE, other]) == dataset_version([other, CASE])
     assert dataset_version([CASE]) != dataset_version([CASE, other])
     assert dataset_version([replace(CASE, failure_mode="n")]) != dataset_version([CASE])
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-11-20T09:00:00Z", "2026-11-20T10:00:00+01:00", "2026-11-20 09:00", "2026-11-20T09:00:00.000000+00:00"],
+)
+def test_times_of_labels_compare_as_text_however_they_were_written(written: str) -> None:
+    case = parse_case({"input": "Hi?", "provenance": {"labelled_at": written}})
+    assert case.provenance.labelled_at == "2026-11-20T09:00:00.000000+00:00"
+
+
+@pytest.mark.parametrize("wrong", ["yesterday", "", "0001-01-01T00:00:00+14:00", 3])
+def test_a_time_of_a_label_that_is_none_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="labelled_at"):
+        parse_case({"input": "Hi?", "provenance": {"labelled_at": wrong}})

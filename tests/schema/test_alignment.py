@@ -253,7 +253,7 @@ def test_a_measurement_is_read_as_it_was_written() -> None:
         order_flip_rate=0.0,
         injection_flip_rate=0.1,
         cost_usd=0.02,
-        labelled_until="2026-11-20T00:00:00+00:00",
+        labelled_until="2026-11-20T00:00:00.000000+00:00",
         left_out=12,
         clusters=5,
     )
