@@ -233,7 +233,10 @@ def resume(reference: str, *, retry_errors: bool = False) -> tuple[RunOptions, U
     if retry_errors:
         whole = {key: a for key, a in unfinished.attempts.items() if a.error is None}
         unfinished = replace(unfinished, attempts=whole)
-    return options_of(unfinished.options), unfinished
+    try:
+        return options_of(unfinished.options), unfinished
+    except BadInput as e:
+        raise BadInput(f"{unfinished.path}: {e}. Delete the file and run again") from None
 
 
 class Noticing:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
+from evalgate.files import to_json_line
 from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_RETRIES, DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -52,10 +53,16 @@ def options_of(value: Mapping[str, Any]) -> RunOptions:
     """Read what an unfinished run noted.
 
     Raises:
-        BadInput: it is of another version of this program.
+        BadInput: it is of another version of this program, or damaged.
 
     """
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - 0.2 s that only an unfinished run takes
+
+    wanted = {f.name for f in fields(RunOptions)}
+    if value.keys() - wanted:
+        raise BadInput("the unfinished run is of another version of evalgate: start it anew")
     try:
-        return RunOptions(**{**value, "headers": tuple(value.get("headers") or ())})
-    except TypeError:
-        raise BadInput("the unfinished run is of another version of evalgate: start it anew") from None
+        return TypeAdapter(RunOptions).validate_json(to_json_line(value), strict=True)
+    except ValidationError as e:
+        wrong = ", ".join(dict.fromkeys(str(error["loc"][0]) for error in e.errors()))
+        raise BadInput(f"line 1 is damaged: of its options {wrong} cannot be read") from None

@@ -250,3 +250,29 @@ def test_a_number_that_no_file_could_hold_is_a_text() -> None:
 def test_arguments_that_are_nested_too_deep_stay_a_text() -> None:
     found = to_output({"output": "x", "tool_calls": [{"name": "t", "arguments": "[" * 100_000}]})
     assert found.tool_calls[0]["arguments"] == "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("target", "edited"),
+    [
+        ("python:functions.py:text", "functions.py"),
+        ("python:functions:text", "functions.py"),
+        ("file:outputs.jsonl", "outputs.jsonl"),
+        ("cmd:./agent.sh --fast", "agent.sh"),
+        ("cmd:python agent.sh", "agent.sh"),
+        ("cmd:absent --config=agent.sh", "agent.sh"),
+    ],
+)
+def test_a_target_whose_file_was_edited_is_another_target(module: Path, target: str, edited: str) -> None:
+    folder = module.parent
+    (folder / "outputs.jsonl").write_text('{"case_id": "case-1", "output": "x"}\n')
+    (folder / "agent.sh").write_text("one")
+    before = load_target(target).identity
+    assert load_target(target).identity == before
+    (folder / edited).write_text((folder / edited).read_text() + "\n")
+    assert load_target(target).identity != before
+
+
+def test_a_target_without_files_is_its_name(module: Path) -> None:
+    assert load_target("cmd:absent -x ''").identity == {"target": "cmd:absent -x ''"}
+    assert load_target("recorded").identity == {"target": "recorded"}

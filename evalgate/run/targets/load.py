@@ -15,7 +15,10 @@ its timeout, is an error of that case: infrastructure, never a bad score.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +32,7 @@ from evalgate.run.targets.recorded import load_outputs, recorded
 from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from evalgate.model.chat import ChatModel
     from evalgate.run.targets.answer import Target
@@ -79,15 +82,17 @@ def load_target(text: str, cases: Sequence[Case] = (), options: TargetOptions = 
     """
     kind, _, rest = text.partition(":")
     _check_options(kind, options)
-    named = {"target": text}
+    named: dict[str, Any] = {"target": text}
     match kind:
         case "python" if rest:
-            return Loaded(PythonTarget(load_function(rest)), named)
+            function = load_function(rest)
+            return Loaded(PythonTarget(function), named | _hashes([_source(rest)]))
         case "cmd" if rest.strip():
             try:
-                return Loaded(CommandTarget(tuple(shlex.split(rest))), named)
+                words = tuple(shlex.split(rest))
             except ValueError as e:
                 raise BadInput(f"--target {text!r} cannot be split into words: {e}") from None
+            return Loaded(CommandTarget(words), named | _hashes(Path(part) for w in words for part in _parts(w)))
         case "http" | "https":
             from evalgate.run.targets.http import http_target  # noqa: PLC0415 - ssl and the HTTP client
 
@@ -95,11 +100,37 @@ def load_target(text: str, cases: Sequence[Case] = (), options: TargetOptions = 
         case "openai" if rest.strip():
             return _model_target(rest.strip(), cases, options)
         case "file" if rest:
-            return Loaded(load_outputs(Path(rest)), named)
+            return Loaded(load_outputs(Path(rest)), named | _hashes([Path(rest)]))
         case "recorded" if not rest:
             return Loaded(recorded(cases), named)
     near = "" if kind in KINDS else did_you_mean(kind, KINDS) if ":" in text else ""
     raise BadInput(f"--target {text!r} is not known; use {FORMS}.{near if 'Did' in near else ''}")
+
+
+def _hashes(paths: Iterable[Path | None]) -> dict[str, dict[str, str]]:
+    """Return what the files hold that a target is made of: with other content it is another target."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):  # no file, or none that one can read; a NUL is in no name
+            if path is not None and path.is_file():
+                with path.open("rb") as file:
+                    found[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"files": found} if found else {}
+
+
+def _source(rest: str) -> Path | None:
+    """Return the file of `file.py:function` or `module:function`; None: the module has none."""
+    where = rest.rpartition(":")[0]
+    if where.endswith(".py"):
+        return Path(where)
+    source = getattr(sys.modules.get(where), "__file__", None)
+    return Path(source) if source else None
+
+
+def _parts(word: str) -> tuple[str, ...]:
+    """Return what of a word of a command line may be a file: all of it, or what follows `--option=`."""
+    option, _, value = word.partition("=")
+    return (word, value) if value and option.startswith("-") else (word,)
 
 
 def _check_options(kind: str, options: TargetOptions) -> None:

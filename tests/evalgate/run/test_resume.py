@@ -16,7 +16,7 @@ import pytest
 from evalgate.app import run as evalgate
 from evalgate.errors import BadInput
 from evalgate.run.engine import Kept
-from evalgate.run.options import RunOptions
+from evalgate.run.options import RunOptions, options_of
 from evalgate.run.partial import PartialFile, check_plan, find_partial, read_partial
 from evalgate.run.store import load_run
 from schema.case import parse_case
@@ -222,6 +222,29 @@ def test_a_run_is_not_finished_with_other_cases(counting: Path, capsys: pytest.C
     assert asked(counting) == []
     assert evalgate(["run", "--resume", "latest", "-d", "other"]) == 2
     assert "--resume finishes a run of 'd'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"dataset": 3}, "line 1 is damaged: of its options dataset cannot"),
+        ({"headers": [1]}, "its options headers cannot"),
+        ({"headers": "x"}, "its options headers cannot"),
+        ({"repeats": "2"}, "its options repeats cannot"),
+        ({"colour": "red"}, "of another version"),
+    ],
+)
+def test_options_of_another_type_are_a_damaged_line(
+    counting: Path, capsys: pytest.CaptureFixture[str], wrong: dict[str, Any], named: str
+) -> None:
+    options = RunOptions("d", "python:counting.py:count", "evals/evaluators", headers=("a: b",)).to_json()
+    assert options_of(json.loads(json.dumps(options))) == RunOptions(**{**options, "headers": ("a: b",)})
+    with PartialFile.begin("r1", "2026-11-21T09:00:00+00:00", {}, {**options, **wrong}):
+        pass
+    assert evalgate(["run", "--resume", "r1"]) == 2
+    said = capsys.readouterr().err
+    assert "r1.partial.jsonl" in said
+    assert named in said
 
 
 def test_wherever_a_file_ends_it_holds_the_attempts_that_were_whole(project: Path) -> None:
