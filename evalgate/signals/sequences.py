@@ -51,7 +51,7 @@ def surprise(tools: Lists, cohort: Codes) -> Surprise:
     used = np.unique(np.repeat(cohort, tools.lengths) * width + tools.codes) // width
     tools_known = np.bincount(used, minlength=int(cohort.max()) + 1)[cohort[trace]]
     chance = (counts - own + SMOOTHING) / (all_after - own_after + SMOOTHING * (tools_known + 1))
-    nats = -np.log(chance)
+    nats = np.abs(np.log(chance))  # not -0 where it is certain
     begins = tools.offsets[:-1] + np.arange(n)
     most = np.maximum.reduceat(nats, begins)
     at = np.minimum.reduceat(np.where(nats == most[trace], np.arange(len(nats)), len(nats)), begins)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evalgate.signals.measure import Signals
 
 SHORT_ID = 16
+SHOWN_TOOLS = 6
 
 
 def words_of(signals: Signals, name: str, row: int) -> str:
@@ -40,7 +41,10 @@ def _failure(s: Signals, row: int) -> str:
     reasons = [r for r in s.population.reasons.of(row) if not r.startswith(FEEDBACK)]
     if reasons and 0 < s.columns["failure"].strength[row] < 1:
         return f"{', '.join(reasons)}, made up for by another call"
-    return ", ".join(reasons) if reasons else "failing" if s.columns["failure"].strength[row] else "nothing failed"
+    if reasons:
+        return ", ".join(reasons)
+    said = "nothing but feedback says so" if s.population.failing[row] else "nothing failed"
+    return "failing" if s.columns["failure"].strength[row] else said
 
 
 def _low_score(s: Signals, row: int) -> str:
@@ -106,8 +110,11 @@ def _tool_loop(s: Signals, row: int) -> str:
 def _odd_tools(s: Signals, row: int) -> str:
     steps, names = s.steps, s.population.tools.names
     usual = s.columns["odd_tools"].compared[row]
+    called = " → ".join(s.population.tools.of(row)[:SHOWN_TOOLS]) or "no tools"
     if math.isnan(usual):
-        return _too_few()
+        return f"{called}; {_too_few()}"
+    if not s.columns["odd_tools"].strength[row]:
+        return f"{called}; not unusual"
     before, after = int(steps.before[row]), int(steps.after[row])
     step = f"{'the beginning' if before < 0 else names[before]} → {'the end' if after < 0 else names[after]}"
     times = math.exp(min(float(steps.step_nats[row]), 20))
@@ -124,6 +131,8 @@ def _fast_and_short(s: Signals, row: int) -> str:
     said = f"{count_of(int(p.answer_words[row]), 'word')} in {_time(p.took_ms[row] / 1e3)}"
     if math.isnan(above):
         return f"{said}; nothing to compare it with"
+    if not s.columns["fast_and_short"].strength[row]:
+        return said
     return f"{said}; {percent(1 - above)} of the others are longer, and as many slower, at least"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -11,13 +11,12 @@ from evalgate.app import run
 from evalgate.select.where import Where, parse_where
 from evalgate.signals import Weights, prioritise, signals
 from evalgate.signals.population import read_population, recent_window
-from tests.evalgate.traffic import START
+from tests.evalgate.traffic import START, Traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from evalgate.database import TenantDatabase
-    from tests.evalgate.traffic import Traffic
 
 IDS = [f"{n:02x}" * 16 for n in range(1, 60)]
 REQUEST = "Where is the armchair that I ordered on Monday?"
@@ -27,9 +26,23 @@ def tool(name: str, arguments: str = "{}", **changes: Any) -> dict[str, Any]:
     return {"span_kind": "tool", "counted": False, "tool_name": name, "tool_arguments": arguments, **changes}
 
 
-def store(traffic: Traffic, trace_id: str, spans: list[dict[str, Any]]) -> None:
-    """Store one trace; all its rows have the same columns."""
-    traffic.trace(trace_id, [{"session_id": None, "defects": [], "span_attributes": {}, **span} for span in spans])
+class Gathered:
+    """Takes rows as a database does, and stores them in one INSERT: each costs 0.1 s."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+
+    def insert_rows(self, _table: str, rows: list[Any]) -> None:
+        self.rows += rows
+
+
+def store(database: TenantDatabase, traces: dict[str, list[dict[str, Any]]]) -> None:
+    """Store traces; all their rows have the same columns."""
+    gathered = Gathered()
+    traffic = Traffic(cast("TenantDatabase", gathered))
+    for trace_id, spans in traces.items():
+        traffic.trace(trace_id, [{"session_id": None, "defects": [], "span_attributes": {}, **s} for s in spans])
+    database.insert_rows("spans", gathered.rows)
 
 
 def asked(number: int) -> list[dict[str, Any]]:
@@ -46,46 +59,20 @@ def asked(number: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_every_column_is_read_of_the_spans(traffic: Traffic, database: TenantDatabase) -> None:
+def test_every_column_is_read_of_the_spans(database: TenantDatabase) -> None:
     call = {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "pay", "arguments": {"n": 1}}]}
-    store(
-        traffic,
-        IDS[0],
-        [
-            {
-                "input_text": "  WHERE is\nmy armchair?! ",
-                "session_id": "s",
-                "output_text": "I'm not sure. Perhaps tomorrow, perhaps not.",
-            }
-        ],
-    )
-    store(
-        traffic,
-        IDS[1],
-        [{"input_text": "where is my armchair", "session_id": "s", "output_messages": json.dumps([call])}],
-    )
-    store(
-        traffic,
-        IDS[2],
-        [
-            {
-                "input_text": "where is my arm chair",
-                "session_id": "s",
-                "output_text": "I’m sorry, but I can’t help with that.",
-            }
-        ],
-    )
-    store(
-        traffic,
-        IDS[3],
-        [
-            {"name": "root", "span_kind": "agent", "counted": False, "defects": ["missing_parent"]},
-            tool("find", error=True, failing=True, failure_reasons=["tool_error"]),
-            tool("find"),
-            tool("find"),
-            {"span_attributes": {"gen_ai.response.time_to_first_chunk": "0.25"}, "output_text": "Later."},
-        ],
-    )
+    doubt, refusal = "I'm not sure. Perhaps tomorrow, perhaps not.", "I’m sorry, but I can’t help with that."
+    asked_once = {"session_id": "s", "input_text": "  WHERE is\nmy armchair?! ", "output_text": doubt}
+    asked_twice = {"session_id": "s", "input_text": "where is my armchair", "output_messages": json.dumps([call])}
+    asked_nearly = {"session_id": "s", "input_text": "where is my arm chair", "output_text": refusal}
+    agent = [
+        {"name": "root", "span_kind": "agent", "counted": False, "defects": ["missing_parent"]},
+        tool("find", error=True, failing=True, failure_reasons=["tool_error"]),
+        tool("find"),
+        tool("find"),
+        {"span_attributes": {"gen_ai.response.time_to_first_chunk": "0.25"}, "output_text": "Later."},
+    ]
+    store(database, {IDS[0]: [asked_once], IDS[1]: [asked_twice], IDS[2]: [asked_nearly], IDS[3]: agent})
     said = {"received_at": START, "time_unix_ns": 1, "trace_id": IDS[0], "span_id": "", "name": "tone"}
     database.insert_rows("feedback", [{**said, "value": "0.25", "source": "x", "polarity": "negative"}])
     p = read_population(database, parse_where(["failing = true"]), recent_window(database))
@@ -96,7 +83,8 @@ def test_every_column_is_read_of_the_spans(traffic: Traffic, database: TenantDat
     assert p.refusals.tolist() == [0, 0, 1, 0]
     assert p.likeness[1] == 1
     assert 0.75 < p.likeness[2] < 1
-    assert p.like.tolist() == [-1, 0, 1, -1] or p.like.tolist() == [-1, 0, 0, -1]
+    assert p.like[:2].tolist() == [-1, 0]
+    assert p.like[2] in {0, 1}
     assert [p.tools.of(i) for i in range(4)] == [(), ("pay",), (), ("find", "find", "find")]
     assert p.same_calls.tolist() == [0, 1, 0, 3]
     assert p.recovered.tolist() == [False, False, False, True]
@@ -106,22 +94,18 @@ def test_every_column_is_read_of_the_spans(traffic: Traffic, database: TenantDat
     assert p.reasons.of(3) == ("tool_error",)
     assert p.judged.name.tolist() == ["tone"]
     assert p.judged.lowest.tolist() == [0.25]
-    assert p.answer_words.tolist()[0] == 7
+    assert p.answer_words[0] == 7
     assert p.tokens[0] == 17
 
 
 def test_the_commands_list_and_explain(
-    traffic: Traffic, database: TenantDatabase, dsn: str, project: Path, capsys: pytest.CaptureFixture[str]
+    database: TenantDatabase, dsn: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["signals", "--dsn", dsn]) == 0
     assert "No traces yet" in capsys.readouterr().out
-    store(traffic, IDS[0], asked(0))
-    assert run(["signals", "--dsn", dsn]) == 0
-    assert "1 trace, compared with 1" in capsys.readouterr().out
-    for n in range(1, 21):
-        store(traffic, IDS[n], asked(n))
     loop = asked(40)
-    store(traffic, IDS[40], [loop[0], *[tool("find", '{"x": "\x1b[31m"}')] * 5, loop[3]])
+    many = {IDS[n]: asked(n) for n in range(21)}
+    store(database, {**many, IDS[40]: [loop[0], *[tool("find", '{"x": "\x1b[31m"}')] * 5, loop[3]]})
 
     assert run(["signals", "--dsn", dsn, "--limit", "1"]) == 0
     out = capsys.readouterr().out
@@ -137,12 +121,11 @@ def test_the_commands_list_and_explain(
     assert sum(top["parts"].values()) == pytest.approx(top["priority"], abs=0.01)
     assert top["signals"]["tool_loop"]["value"] == 5
 
-    for words in (["signals", "explain", IDS[40][:6]], ["signals", "--trace", IDS[40][:6]]):
-        assert run([*words, "--dsn", dsn]) == 0
-        out = capsys.readouterr().out
-        assert "place 1 of 22" in out
-        assert "shop · answer · 1 tool (1 trace, fewer than 20" in out
-        assert "250 ms is usual" in out
+    assert run(["signals", "--trace", IDS[40][:6], "--dsn", dsn]) == 0
+    out = capsys.readouterr().out
+    assert "place 1 of 22" in out
+    assert "shop · answer · 1 tool (1 trace, fewer than 20" in out
+    assert "250 ms is usual" in out
 
     (project / "evals").mkdir()
     (project / "evals" / "queue.yaml").write_text("weights: {tool_lop: 0}\n")
@@ -150,8 +133,8 @@ def test_the_commands_list_and_explain(
     assert "did you mean 'tool_loop'" in capsys.readouterr().err
 
 
-def test_another_tenant_is_compared_with_nobody(traffic: Traffic, database: TenantDatabase) -> None:
-    store(traffic, IDS[0], asked(0))
+def test_another_tenant_is_compared_with_nobody(database: TenantDatabase) -> None:
+    store(database, {IDS[0]: asked(0)})
     other = type(database)(database.opened, "globex")
     found = signals(other, Where())
     assert found.population.size == 0
