@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +24,7 @@ LAST_REPORT = Path(".evalgate/last-report.json")
 EVALUATORS = Path("evals/evaluators")
 MARKS = {"holds": "✓", "broken": "✗", "absent": "-"}
 MOST_SPANS = 40
+CANNOT_TELL = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -50,29 +51,35 @@ def verify(
 ) -> None:
     """Verify that what a report rests on still says the same. Exit 0 yes, 1 a link is broken, 2 cannot tell.
 
-    Needs files only: report, run, dataset, evaluators, baseline, chains. Every broken link is named.
+    Needs files only: report, run, dataset, evaluators, baseline, chains. Every broken link is named. Behind a gate that
+    ended in an error there is nothing to verify: 2.
     """
     from evalgate.provenance import verify as verifying  # noqa: PLC0415 - the help must not wait for the gate
     from evalgate.provenance.link import Standing  # noqa: PLC0415 - as above
 
     terminal = Terminal()
-    found = [verifying.verify(p, root=root, evaluators=evaluators) for p in verifying.read_reports(report)]
+    reports = verifying.read_reports(report)
+    found = [verifying.verify(p, root=root, evaluators=evaluators) for p in reports]
     links = [link for v in found for link in v.links]
+    if len(reports) > 1:  # each has its own run and dataset
+        names = [str(p["dataset"]["name"]) if "dataset" in p else "" for p in reports]
+        links = [replace(x, name=f"{n}/{x.name}") for n, v in zip(names, found, strict=True) for x in v.links]
     if dsn is not None:
         links += _ask(dsn, tenant, found)
     broken = [x for x in links if x.standing is Standing.BROKEN]
+    errors = [str(p["blocking_reason"]) for p in reports if verifying.is_error(p)]
     if json:
         terminal.emit(
             {
                 "report": str(report),
-                "intact": not broken,
+                "intact": False if broken else None if errors else True,
                 "broken": [x.name for x in broken],
                 "links": [asdict(x) for x in links],
             }
         )
     else:
-        _print(terminal, report, links, broken)
-    raise typer.Exit(1 if broken else 0)
+        _print(terminal, report, links, broken, errors)
+    raise typer.Exit(1 if broken else CANNOT_TELL if errors else 0)
 
 
 def show(
@@ -118,10 +125,15 @@ def _ask(dsn: str, tenant: str | None, found: Sequence[Verified]) -> list[Link]:
         return [link for v in found for link in ask(database, v.chains)]
 
 
-def _print(terminal: Terminal, report: Path, links: Sequence[Link], broken: Sequence[Link]) -> None:
+def _print(
+    terminal: Terminal, report: Path, links: Sequence[Link], broken: Sequence[Link], errors: Sequence[str]
+) -> None:
     if broken:
         told = f"{count_of(len(broken), 'broken link')} in what {report} rests on"
         terminal.say(f"PROVENANCE BROKEN: {told}", style="bold red")
+    elif errors:
+        told = f"the gate of {report} ended in an error and decided nothing: {one_line(errors[0])}"
+        terminal.say(f"NOTHING TO VERIFY: {told}", style="bold yellow")
     else:
         terminal.say(f"PROVENANCE INTACT: {report}", style="bold green")
     terminal.say()

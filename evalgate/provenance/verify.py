@@ -92,6 +92,11 @@ def read_reports(path: Path) -> list[dict[str, Any]]:
     return gates
 
 
+def is_error(payload: Mapping[str, Any]) -> bool:
+    """Return whether a report says that nothing was decided, and so names no source."""
+    return "sources" not in payload
+
+
 def verify(payload: Mapping[str, Any], *, root: Path = Path(), evaluators: Path) -> Verified:
     """Return every link; paths of the report are taken from `root`.
 
@@ -101,7 +106,7 @@ def verify(payload: Mapping[str, Any], *, root: Path = Path(), evaluators: Path)
     """
     _refuse_other_shapes(payload)
     links = [_report(payload)]
-    if "sources" not in payload:
+    if is_error(payload):
         told = "there was nothing to decide on, so there is nothing behind it"
         return Verified((*links, Link("sources", Standing.ABSENT, told)), {})
     try:

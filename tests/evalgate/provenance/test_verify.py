@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
+import schema
 from evalgate.align.store import append_measurement
 from evalgate.app import run as evalgate
 from evalgate.dataset.store import load
@@ -407,20 +410,37 @@ def test_a_report_is_read_strictly(judged: Path) -> None:
             verified()
 
 
-def test_a_report_of_an_error_has_nothing_behind_it(project: Path) -> None:
+def test_a_report_of_an_error_has_nothing_behind_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from evalgate.gate.report import error_payload  # noqa: PLC0415 - only here
 
     write_atomic(REPORT, to_text(error_payload("there is no run")))
     assert [(x.name, x.standing) for x in verified().links] == [("report", "holds"), ("sources", "absent")]
 
+    capsys.readouterr()
+    assert evalgate(["provenance", "verify"]) == 2
+    out = capsys.readouterr().out
+    assert out.startswith("NOTHING TO VERIFY: the gate of .evalgate/last-report.json ended in an error and decided")
+    assert "there is no run" in out.splitlines()[0]
+    assert "INTACT" not in out
+    assert evalgate(["provenance", "verify", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["intact"] is None
 
-def test_a_report_of_several_datasets_is_verified_one_by_one(judged: Path) -> None:
+def test_a_report_of_several_datasets_is_verified_one_by_one(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (one,) = read_reports(REPORT)
     summed = {k: one[k] for k in ("status", "exit_code", "deployment_blocked", "blocking_reason")}
     suite = {"schema": "evalgate/gate-suite/2", **summed, "gates": [one, one]}
     write_atomic(REPORT, to_json(suite))
     assert len(read_reports(REPORT)) == 2
     write_atomic(REPORT, to_json({**suite, "exit_code": 0}))
+    described = json.loads((Path(schema.__file__).parent / "gate.schema.json").read_text())
+    registry = Registry().with_resource(described["$id"], Resource.from_contents(described))
+    valid = Draft202012Validator({"$ref": f"{described['$id']}#/$defs/suite"}, registry=registry)
+    assert valid.is_valid(suite)
+    assert not valid.is_valid({**suite, "gates": [one, {"schema": "evalgate/gate/2"}]})
+    capsys.readouterr()
+    assert evalgate(["provenance", "verify"]) == 0
+    out = capsys.readouterr().out
+    assert out.count(" d/run: ") == 2
     with pytest.raises(BadInput, match="sums up its reports wrongly"):
         read_reports(REPORT)
 
