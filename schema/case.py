@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from schema.fields import Fields
 from schema.hashing import content_hash, short_hash
@@ -101,15 +101,44 @@ class Case:
             }
         )
 
+    @property
+    def context_hash(self) -> str:
+        """SHA-256 of what a gate counts and groups the case by: cluster, feature, tags, and what production did."""
+        return content_hash(
+            {
+                "cluster": self.cluster,
+                "feature": self.feature,
+                "tags": sorted(self.tags),
+                "output": self.observed.output,
+                "tool_calls": [dict(c) for c in self.observed.tool_calls],
+            }
+        )
+
+
+class Hashed(Protocol):
+    """A case, or its result."""
+
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+
+    @property
+    def content_hash(self) -> str:
+        """Of what is judged."""
+
+    @property
+    def context_hash(self) -> str:
+        """Of what it is counted and grouped by."""
+
 
 def case_id_of(trace_id: str, span_id: str) -> str:
     """Return the id of the case made from a trace, or from one span of it: the same each time."""
     return "case-" + hashlib.sha256(f"{trace_id}:{span_id}".encode("ascii")).hexdigest()[:16]
 
 
-def dataset_version(cases: Iterable[Case]) -> str:
+def dataset_version(cases: Iterable[Hashed]) -> str:
     """Return the version of a set of cases; the order does not matter."""
-    return short_hash(sorted((c.case_id, c.content_hash) for c in cases))
+    return short_hash(sorted((c.case_id, c.content_hash, c.context_hash) for c in cases))
 
 
 def case_to_json(case: Case) -> dict[str, Any]:

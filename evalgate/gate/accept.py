@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,10 @@ from evalgate.gate.baseline import (
     write_baselines,
 )
 from evalgate.gate.git import tree_of, user_of
+from evalgate.gate.paired import pair
+from evalgate.gate.permission import permission_of
+from evalgate.gate.settings import read_settings
+from evalgate.gate.terms import CHANGED_CASES, Difference, loosenings
 from evalgate.options import Json, new_app
 from evalgate.run.store import LATEST, load_run
 from evalgate.terminal import Terminal, count_of, one_line
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 
     from evalgate.gate.base import Base
     from evalgate.gate.git import Tree
+    from evalgate.gate.policy import GatePolicy
     from schema.run import Run
 
 LAST_REPORT = "last-report.json"
@@ -75,6 +81,12 @@ def accept(
     ] = False,
     no_git: Annotated[bool, typer.Option("--no-git", help="Accept without a repository; the file says so.")] = False,
     allow_errors: Annotated[int, typer.Option(min=0, help="How many cases may have no verdict.")] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="YAML", help="Whose policy is accepted with it.  [default: evals/gate.yaml, if it is there]"
+        ),
+    ] = None,
     baseline: File = BASELINE,
     json: Json = False,
 ) -> None:
@@ -88,8 +100,9 @@ def accept(
     known = read_baselines(baseline) if baseline.exists() else {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     who = by or user_of(Path.cwd())
+    policy = read_settings(config, os.environ)[0].policy
     accepted: dict[str, Accepted] = {}
-    changed: dict[str, list[str]] = {}
+    changed: dict[str, list[Difference]] = {}
     for path, found in runs:
         name = found.dataset.name
         if name in accepted:
@@ -101,10 +114,14 @@ def accept(
                 f"accepting {found.run_id} would accept what got worse in {name!r}: {_listed(losses)}. "
                 "Repair it, or accept it on purpose: --accept-regressions"
             )
-        accepted[name] = Accepted(base_of(found, now), _source(path, tree, who, _reason(reason, losses)))
+        changed[name] = changes_of(found, known[name].base, policy) if name in known else []
+        accepted[name] = Accepted(
+            base_of(found, now, policy), _source(path, tree, who, _reason(reason, losses, changed[name]))
+        )
     write_baselines(baseline, accepted)
     if json:
-        terminal.emit({"path": str(baseline), "datasets": {n: _row(a) for n, a in accepted.items()}})
+        rows = {n: {**_row(a), "terms_changed": [d.sentence for d in changed[n]]} for n, a in accepted.items()}
+        terminal.emit({"path": str(baseline), "datasets": rows})
         return
     for name, a in accepted.items():
         passed = sum(c.passed is True for c in a.base.cases.values())
@@ -112,6 +129,8 @@ def accept(
             f"{name} version {a.base.version}: {passed} of {count_of(len(a.base.cases), 'case')} pass in the accepted "
             f"state (run {a.base.run_id})"
         )
+        for change in changed[name]:
+            terminal.say(f"accepted with it: {one_line(change.sentence, 2000)}")
     terminal.say(f"written to {baseline} ({_tree_words(tree)}); commit it")
 
 
@@ -191,6 +210,18 @@ def losses_of(run: Run, base: Base) -> list[str]:
     return losses + [f"{e} judged" for e in base.evaluators if e not in judging and _judged(base, e)]
 
 
+def changes_of(run: Run, base: Base, policy: GatePolicy) -> list[Difference]:
+    """Return what makes it easier to pass than it was in the accepted state, with the names of all cases."""
+    asked, pairs = policy.of(run.dataset.name), pair(run, base)
+    roles = {e.id: permission_of(e, asked).permission for e in run.evaluators}
+    found = [d for d in loosenings(run, pairs, roles, asked) if d.id != CHANGED_CASES]
+    if cases := pairs.changed:  # however many the policy lets go
+        found.append(
+            Difference(CHANGED_CASES, f"{count_of(len(cases), 'changed case')}: {', '.join(cases)}", cases=cases)
+        )
+    return found
+
+
 def _judged(base: Base, evaluator: str) -> bool:
     return any(evaluator in c.scores for c in base.cases.values())
 
@@ -244,12 +275,13 @@ def _source(path: Path, tree: Tree | None, by: str | None, reason: str | None) -
     )
 
 
-def _reason(given: str | None, losses: Sequence[str]) -> str | None:
-    """Return why it was accepted; that losses were accepted stands there whatever was said."""
-    if not losses:
-        return given
-    told = f"worse on purpose: {_listed(losses)}"
-    return f"{given} ({told})" if given else told
+def _reason(given: str | None, losses: Sequence[str], changes: Sequence[Difference]) -> str | None:
+    """Return why it was accepted; what was lost and loosened stands there whatever was said."""
+    parts = [f"worse on purpose: {_listed(losses)}"] if losses else []
+    if changes:
+        parts.append(f"on other terms: {_listed([d.id for d in changes])}")
+    told = "; ".join(parts)
+    return f"{given} ({told})" if given and told else given or told or None
 
 
 def _row(accepted: Accepted) -> dict[str, object]:

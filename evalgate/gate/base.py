@@ -1,5 +1,8 @@
 """The base: the state a run is compared with. It is made from a run, and kept in a baseline file or read from a run.
 
+With it go the terms it was judged on: who might block, versions and thresholds, the policy. A comparison is worth what
+they are worth, so a run that comes on looser ones is told apart (evalgate.gate.terms).
+
 It holds what each attempt of each case was failed by, not one verdict: which evaluators may block can change between
 then and now, and both sides of a comparison must be judged by the same ones.
 """
@@ -7,9 +10,14 @@ then and now, and both sides of a comparison must be judged by the same ones.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from evalgate.gate.permission import permission_of
+from evalgate.gate.policy import GatePolicy
+from schema.alignment import Permission
 from schema.fields import Fields, Malformed
 
 if TYPE_CHECKING:
@@ -36,6 +44,8 @@ class BaseCase:
     """Of one attempt, the median."""
     cost_usd: float | None = None
     """Of one attempt of the target, the mean."""
+    context_hash: str = ""
+    """Of what it is counted and grouped by: schema.case."""
 
     def verdict(self, evaluators: Collection[str]) -> Verdict | None:
         """Return what these evaluators said, None where none of them judged."""
@@ -73,6 +83,14 @@ class Base:
     evaluators: Mapping[str, str]
     """Id to version."""
     cases: Mapping[str, BaseCase]
+    blocking: tuple[str, ...] = ()
+    """Evaluators that might block."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Of the evaluators that named one; the others have the policy's."""
+    protecting: tuple[str, ...] = ()
+    """Evaluators that said `must_not_break`."""
+    policy: GatePolicy | None = None
+    """What was asked then; None: it is a run, which has none of its own."""
 
 
 def verdict_of(attempts: Collection[bool | None]) -> Verdict | None:
@@ -89,20 +107,28 @@ def cluster_key(case: BaseCase | Result) -> str:
     return f"cluster {case.cluster}" if case.cluster is not None else f"content {case.content_hash}"
 
 
-def base_of(run: Run, accepted_at: str | None = None) -> Base:
-    """Return the base that a run makes. Cases without a verdict are left out: there is nothing to compare with."""
+def base_of(run: Run, accepted_at: str | None = None, policy: GatePolicy | None = None) -> Base:
+    """Return the base that a run makes. Cases without a verdict are left out: there is nothing to compare with.
+
+    `policy` says who might block. It is a part of what is accepted; a run that nobody accepted has none.
+    """
+    asked = (policy or GatePolicy()).of(run.dataset.name)
     return Base(
         run_id=run.run_id,
         version=run.dataset.version,
         accepted_at=accepted_at,
         evaluators={e.id: e.version for e in run.evaluators},
         cases={r.case_id: base_case(r) for r in run.results if r.passed is not None},
+        blocking=tuple(sorted(e.id for e in run.evaluators if permission_of(e, asked).permission is Permission.BLOCK)),
+        thresholds={e.id: e.threshold for e in run.evaluators if e.threshold is not None},
+        protecting=tuple(sorted(e.id for e in run.evaluators if e.must_not_break)),
+        policy=asked if accepted_at is not None else None,
     )
 
 
 def base_case(result: Result) -> BaseCase:
     """Return one case as it is now."""
-    judged = [a for a in result.attempts if a.passed is not None]
+    judged = [a for a in result.counted if a.passed is not None]
     names = sorted({s.evaluator for a in judged for s in a.scores})
     costs = [a.output.cost_usd for a in judged if a.output is not None and a.output.cost_usd is not None]
     durations = sorted(a.duration_ms for a in judged if not a.cached)
@@ -115,6 +141,7 @@ def base_case(result: Result) -> BaseCase:
         tools=_tools(judged[0]) if judged else None,
         duration_ms=durations[len(durations) // 2] if durations else None,
         cost_usd=_mean(costs) if costs else None,
+        context_hash=result.context_hash,
     )
 
 
@@ -141,6 +168,10 @@ def base_to_json(base: Base) -> dict[str, Any]:
         "version": base.version,
         "accepted_at": base.accepted_at,
         "evaluators": dict(sorted(base.evaluators.items())),
+        "blocking": list(base.blocking),
+        "thresholds": dict(sorted(base.thresholds.items())),
+        "protecting": list(base.protecting),
+        "policy": None if base.policy is None else base.policy.model_dump(mode="json", exclude={"datasets"}),
         "cases": {i: _case_json(c) for i, c in sorted(base.cases.items())},
     }
 
@@ -148,6 +179,7 @@ def base_to_json(base: Base) -> dict[str, Any]:
 def _case_json(case: BaseCase) -> dict[str, Any]:
     return {
         "content_hash": case.content_hash,
+        "context_hash": case.context_hash,
         "passed": case.passed,
         "scores": dict(sorted(case.scores.items())),
         "failed_by": [None if a is None else list(a) for a in case.failed_by],
@@ -169,12 +201,19 @@ def parse_base(value: Any) -> Base:
     evaluators = fields.mapping("evaluators")
     if not all(isinstance(v, str) for v in evaluators.values()):
         raise Malformed("'evaluators' must give a version for each id")
+    thresholds = fields.mapping("thresholds")
+    if not all(_is_share(t) for t in thresholds.values()):
+        raise Malformed("'thresholds' must give a number from 0 to 1 for each evaluator")
     base = Base(
         run_id=fields.text("run_id"),
         version=fields.text("version"),
         accepted_at=fields.optional_text("accepted_at"),
         evaluators=evaluators,
         cases={i: _parse_case(i, c) for i, c in fields.mapping("cases").items()},
+        blocking=fields.texts("blocking"),
+        thresholds={e: float(t) for e, t in thresholds.items()},
+        protecting=fields.texts("protecting"),
+        policy=_parse_policy(fields.any("policy")),
     )
     fields.close()
     return base
@@ -183,10 +222,11 @@ def parse_base(value: Any) -> Base:
 def _parse_case(case_id: str, value: Any) -> BaseCase:
     fields = Fields(value, f"the case {case_id}")
     scores = fields.mapping("scores")
-    if not all(isinstance(s, (int, float)) and 0 <= s <= 1 for s in scores.values()):
+    if not all(_is_share(s) for s in scores.values()):
         raise Malformed(f"the case {case_id}: 'scores' must give a number from 0 to 1 for each evaluator")
     case = BaseCase(
         content_hash=fields.text("content_hash"),
+        context_hash=fields.optional_text("context_hash") or "",
         passed=fields.optional_bool("passed"),
         scores={e: float(s) for e, s in scores.items()},
         failed_by=tuple(_names(case_id, a) for a in fields.sequence("failed_by")),
@@ -200,6 +240,21 @@ def _parse_case(case_id: str, value: Any) -> BaseCase:
     if unknown:
         raise Malformed(f"the case {case_id}: {min(unknown)!r} failed it and has no score")
     return case
+
+
+def _parse_policy(value: Any) -> GatePolicy | None:
+    if value is None:
+        return None
+    try:
+        return GatePolicy.model_validate(value)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Malformed(f"'policy': {where}: {first['msg']}") from None
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _names(case_id: str, value: Any) -> tuple[str, ...] | None:

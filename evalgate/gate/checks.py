@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalgate.figures import percent
 from evalgate.gate.base import cluster_key
-from evalgate.gate.decision import Check, CheckStatus
+from evalgate.gate.decision import Check, CheckStatus, names_of
 from evalgate.gate.paired import regressed
 from evalgate.gate.policy import MustNotBreak, RateRule
 from evalgate.terminal import count_of, one_line
@@ -19,7 +19,7 @@ from schema.statistics import effective_n, wilson_interval
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from evalgate.gate.base import Verdict
+    from evalgate.gate.base import Base, Verdict
     from evalgate.gate.decision import Comparison, EvalResult
     from evalgate.gate.paired import Pairs
     from evalgate.gate.policy import GatePolicy, GroupPolicy
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from schema.run import Result, Run
 
 
-def data_checks(run: Run, judged: int, policy: GatePolicy) -> list[Check]:
+def data_checks(run: Run, judged: int, policy: GatePolicy, base: Base | None = None) -> list[Check]:
     """Return why nothing can be said of the run; none of these is ever green."""
     total = len(run.results)
     if not total:
@@ -47,6 +47,8 @@ def data_checks(run: Run, judged: int, policy: GatePolicy) -> list[Check]:
             f"Fix the cause and run again, or allow them: --allow-errors {len(errors)}"
         )
         checks.append(_error("data:errors", sentence, [r.case_id for r in errors]))
+    elif errors:
+        checks.append(_allowed_errors(errors, total, base))
     checks += _broken_attempts(run)
     aside = run.set_aside
     if len(aside) > policy.allow_set_aside:
@@ -64,6 +66,21 @@ def data_checks(run: Run, judged: int, policy: GatePolicy) -> list[Check]:
         )
         checks.append(_error("data:judged", sentence))
     return checks
+
+
+def _allowed_errors(errors: Sequence[Result], total: int, base: Base | None) -> Check:
+    """Return how many cases have no verdict and are let go; one that passed before may hide what broke it."""
+    passed = [r.case_id for r in errors if base and (case := base.cases.get(r.case_id)) and case.passed]
+    before = f"; {len(passed)} of them passed in the base: {names_of(passed)}" if passed else ""
+    return Check(
+        id="data:errors",
+        evidence=Evidence.INTEGRITY,
+        status=CheckStatus.INFO,
+        blocking=False,
+        sentence=f"{count_of(len(errors), 'case')} of {total} could not be judged, which is allowed{before}",
+        n=total,
+        cases=tuple(r.case_id for r in errors),
+    )
 
 
 def _broken_attempts(run: Run) -> list[Check]:
@@ -116,7 +133,7 @@ def issue_checks(verdicts: Mapping[str, Verdict], comparison: Comparison, issues
     return checks
 
 
-def loss_checks(comparison: Comparison) -> list[Check]:
+def loss_checks(comparison: Comparison, cure: str) -> list[Check]:
     """Return what the base had and the run lacks. A gate that a deletion can turn green is none."""
     checks = [
         Check(
@@ -124,8 +141,7 @@ def loss_checks(comparison: Comparison) -> list[Check]:
             evidence=Evidence.INTEGRITY,
             status=CheckStatus.ERROR,
             blocking=True,
-            sentence=f"{e} judged cases of the base and judges none now. "
-            "Bring it back, or accept the run without it: evalgate baseline accept",
+            sentence=f"{e} judged cases of the base and judges none now. Bring it back. {cure}",
             evaluator=e,
         )
         for e in comparison.evaluators_missing
@@ -133,8 +149,7 @@ def loss_checks(comparison: Comparison) -> list[Check]:
     if gone := comparison.disappeared:
         verb = "has" if len(gone) == 1 else "have"
         sentence = (
-            f"{count_of(len(gone), 'case')} judged before {verb} no verdict now, or not by every evaluator. "
-            "Meant so? Accept it: evalgate baseline accept"
+            f"{count_of(len(gone), 'case')} judged before {verb} no verdict now, or not by every evaluator. {cure}"
         )
         checks.append(_error("vanished:cases", sentence, gone))
     return checks

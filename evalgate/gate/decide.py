@@ -1,7 +1,8 @@
 """The decision. Pure: a run, perhaps a base, a policy; out comes pass, fail, inconclusive or error, and all behind it.
 
     error         nothing can be said: no cases, more errors than allowed, nothing judged by an evaluator that may
-                  block, a case or an evaluator of the base that is gone, data that are not what they say
+                  block, a case or an evaluator of the base that is gone, terms that are looser than the base's, data
+                  that are not what they say
     fail          a policy is broken (a rate, a group, a case that must not break, a limit), or a drop is surer than
                   chance and larger than the policy lets go
     inconclusive  neither, and a drop that matters is not ruled out
@@ -32,12 +33,15 @@ from evalgate.gate.decision import (
     EvalResult,
     Failing,
     Status,
+    names_of,
 )
 from evalgate.gate.evidence import Facts, evidence_scores, integrity_checks, trajectory_checks
 from evalgate.gate.paired import compare, pair, paired_checks
+from evalgate.gate.permission import measurement_of, permission_of
 from evalgate.gate.policy import GatePolicy, Inconclusive
+from evalgate.gate.terms import cure_of, term_checks
 from evalgate.terminal import count_of
-from schema.alignment import Permission, Reason, grant
+from schema.alignment import Permission, Reason
 from schema.evaluator import EvalType, Evidence
 from schema.issue import IssueStatus
 from schema.statistics import corrected_rate, weighted_share, wilson_interval
@@ -47,12 +51,13 @@ if TYPE_CHECKING:
 
     from evalgate.gate.base import Base, BaseCase, Verdict
     from evalgate.gate.decision import Check
-    from schema.alignment import Grant, Measurement
     from schema.issue import Issue
     from schema.run import EvaluatorUsed, Result, Run
 
 DEFAULT_POLICY: Final = GatePolicy()
 NOTHING_KNOWN: Final = Facts()
+MOST_REASONS: Final = 3
+"""In the verdict's sentence."""
 
 
 def decide(
@@ -78,9 +83,12 @@ def decide(
         e: [r.case_id for r in run.results if (v := given.get(r.case_id)) is not None and not v.passed]
         for e, given in by_evaluator.items()
     }
+    cure = cure_of(run, facts.base_from)
     checks = [
-        *data_checks(run, len(verdicts), policy),
-        *(loss_checks(comparison) if comparison else ()),
+        *data_checks(run, len(verdicts), policy, base),
+        *facts.around,
+        *(loss_checks(comparison, cure) if comparison else ()),
+        *(term_checks(run, pairs, results, policy, typed=facts.typed, cure=cure) if pairs else ()),
         *integrity_checks(run, facts, policy),
         *rate_checks(results, failed, policy),
         *(must_not_break_check(run, pairs, results, policy) if pairs else ()),
@@ -93,7 +101,7 @@ def decide(
     regressions = set(comparison.regressions) if comparison else set()
     modes = {r.case_id: r.failure_mode for r in run.results}
     checks = [_with_issue(c, regressions, modes, by_mode) for c in checks]
-    status, sentence = _judge(checks, verdicts)
+    status, sentence = _judge(checks, verdicts, results)
     return Decision(
         status=status,
         sentence=sentence,
@@ -131,24 +139,6 @@ def exit_code(status: Status, policy: GatePolicy) -> int:
 
 def _verdicts(cases: Mapping[str, BaseCase], evaluators: Collection[str]) -> dict[str, Verdict]:
     return {i: v for i, c in cases.items() if (v := c.verdict(evaluators)) is not None}
-
-
-def measurement_of(evaluator: EvaluatorUsed) -> Measurement | None:
-    """Return how far an evaluator agrees with people. A measurement of another version is none."""
-    found = evaluator.measurement
-    if found is None or (found.evaluator, found.version) != (evaluator.id, evaluator.version):
-        return None
-    return found
-
-
-def permission_of(evaluator: EvaluatorUsed, policy: GatePolicy) -> Grant:
-    """Return what an evaluator may do."""
-    return grant(
-        measurement_of(evaluator),
-        deterministic_by_hand=evaluator.eval_type == EvalType.RULE and not evaluator.generated,
-        mcc_score=evaluator.mcc_score,
-        policy=policy.permission.policy,
-    )
 
 
 def _evaluate(
@@ -239,23 +229,34 @@ def _with_issue(
     return replace(check, issue=issue, known=known)
 
 
-def _judge(checks: Sequence[Check], verdicts: Mapping[str, Verdict]) -> tuple[Status, str]:
+def _judge(
+    checks: Sequence[Check], verdicts: Mapping[str, Verdict], results: Sequence[EvalResult]
+) -> tuple[Status, str]:
     """Return the status and the sentence for what was found."""
     errors = [c for c in checks if c.blocking and c.status is CheckStatus.ERROR]
     fails = [c for c in checks if c.stops]
     if errors:
-        return Status.ERROR, "; ".join(c.sentence for c in [*errors, *fails])
+        return Status.ERROR, _reasons([*errors, *fails])
     if fails:
-        return Status.FAIL, "; ".join(c.sentence for c in fails)
+        return Status.FAIL, _reasons(fails)
     unsure = [c for c in checks if c.blocking and c.status is CheckStatus.INCONCLUSIVE]
     if unsure:
         most = max(unsure, key=lambda c: c.cases_to_settle or 0)
         settle = f". About {most.to_settle} would settle it" if most.cases_to_settle else ""
-        return Status.INCONCLUSIVE, f"not enough evidence of harm: {'; '.join(c.sentence for c in unsure)}{settle}"
+        return Status.INCONCLUSIVE, f"not enough evidence of harm: {_reasons(unsure)}{settle}"
     passed = sum(v.passed for v in verdicts.values())
+    below = [r.evaluator for r in results if r.role is Permission.MONITOR and r.passed is False]
+    watched = f"; below theirs, and only watched: {names_of(below)}" if below else ""
     return Status.PASS, (
-        f"{passed} of {count_of(len(verdicts), 'judged case')} passed, every evaluator reached its threshold"
+        f"{passed} of {count_of(len(verdicts), 'judged case')} passed, every evaluator that may block reached its "
+        f"threshold{watched}"
     )
+
+
+def _reasons(checks: Sequence[Check]) -> str:
+    """Return the first reasons; all of them stand among the checks."""
+    more = len(checks) - MOST_REASONS
+    return "; ".join(c.sentence for c in checks[:MOST_REASONS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _permission_words(result: EvalResult, policy: GatePolicy) -> str | None:

@@ -11,16 +11,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from evalgate.terminal import count_of
 from schema.statistics import wilson_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schema.alignment import Grant, Permission
     from schema.evaluator import EvalType, Evidence, Score
     from schema.run import Result
     from schema.statistics import Corrected, WeightedShare
+
+
+MOST_NAMES: Final = 5
+"""In a sentence; all of them stand beside it."""
+
+
+def names_of(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 class Status(StrEnum):
@@ -58,7 +70,7 @@ class Check:
 
     id: str
     """rate:<evaluator>, paired:cases, paired:score:<evaluator>, must_not_break, group:feature=refunds, flaky,
-    vanished:cases, missing:<evaluator>, integrity:dataset, trajectory:steps ..."""
+    vanished:cases, missing:<evaluator>, demoted:<evaluator>, changed:cases, integrity:dataset, trajectory:steps ..."""
     evidence: Evidence
     status: CheckStatus
     blocking: bool

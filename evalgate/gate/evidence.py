@@ -16,8 +16,9 @@ from evalgate.figures import percent
 from evalgate.gate.decision import Check, CheckStatus, EvidenceScore
 from evalgate.gate.policy import Integrity
 from evalgate.terminal import count_of
+from schema.case import dataset_version
 from schema.evaluator import Evidence
-from schema.hashing import canonical_json, short_hash
+from schema.hashing import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,6 +35,7 @@ LOOP_CALLS: Final = 3
 """The same tool with the same arguments so many times in one answer is a loop."""
 ABSENT: Final[Mapping[Integrity, str]] = {
     Integrity.RUN: "there is no run",
+    Integrity.EVALUATORS: "the evaluators' files are not here, so nobody can say whether they changed since the run",
     Integrity.DATASET: "the dataset's file is not here, so nobody can say whether it has changed since the run",
     Integrity.BASELINE: "there is no baseline whose checksum could be wrong",
     Integrity.PROVENANCE: "no provenance is recorded beside the dataset",
@@ -70,6 +72,14 @@ class Facts:
     """Whether the chain from case to span is whole."""
     made_from: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Generated evaluator to the cases it was made from."""
+    evaluators: Fact | None = None
+    """Whether the evaluators' files say what they said when the run was made."""
+    base_from: str = "file"
+    """Where the base comes from: file (a baseline), git (one as of a commit), run."""
+    typed: tuple[str, ...] = ()
+    """Settings of the policy that the command line named."""
+    around: tuple[Check, ...] = ()
+    """What a gate of several runs finds beside this one."""
 
 
 TOLD: Final = (Integrity.DUPLICATES, Integrity.LEAKED)
@@ -82,6 +92,7 @@ def integrity_checks(run: Run, facts: Facts, policy: GatePolicy) -> list[Check]:
     found = {
         Integrity.RUN: _run_is_whole(run),
         Integrity.DATASET: _dataset_is_the_same(run, facts),
+        Integrity.EVALUATORS: facts.evaluators,
         Integrity.BASELINE: facts.baseline,
         Integrity.PROVENANCE: facts.provenance,
     }
@@ -123,13 +134,8 @@ def _integrity(kind: Integrity, fact: Fact | None, cases: Sequence[str], policy:
     )
 
 
-def version_of(results: Sequence[Result]) -> str:
-    """Return the version of the dataset that has these cases; the same as `schema.case.dataset_version`."""
-    return short_hash(sorted((r.case_id, r.content_hash) for r in results))
-
-
 def _run_is_whole(run: Run) -> Fact:
-    if version_of(run.results) == run.dataset.version:
+    if dataset_version(run.results) == run.dataset.version:
         return Fact(intact=True, sentence=f"the results are the cases of version {run.dataset.version}, all of them")
     return Fact(
         intact=False,

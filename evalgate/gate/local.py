@@ -13,21 +13,24 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
 from evalgate.gate.base import base_of
 from evalgate.gate.baseline import BASELINE, MAX_BASELINE_BYTES, parse_baselines, read_baselines
 from evalgate.gate.decide import decide
-from evalgate.gate.decision import Status
-from evalgate.gate.facts import look
+from evalgate.gate.decision import Status, names_of
+from evalgate.gate.facts import look, newer_run, unjudged
+from evalgate.gate.first import GATE_FILE
 from evalgate.gate.git import file_at
 from evalgate.gate.junit_in import read_junit
+from evalgate.gate.looser import looser
 from evalgate.gate.outputs import exit_code_of, parse_outputs, publish, publish_error
-from evalgate.gate.policy import Inconclusive
+from evalgate.gate.policy import GatePolicy, Inconclusive
 from evalgate.gate.process import run_command
-from evalgate.gate.report import Kind, gather, lasting
-from evalgate.gate.settings import read_settings
+from evalgate.gate.report import Kind, Terms, gather, lasting
+from evalgate.gate.settings import parse_settings, read_settings
+from evalgate.gate.terms import FROM_FILE, FROM_GIT, FROM_RUN
 from evalgate.gate.tests_run import refuse_stale, results_of, run_from_exit_code, run_from_tests, state_of
 from evalgate.issues.store import read_issues
 from evalgate.run.engine import new_run_id
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from evalgate.gate.base import Base
+    from evalgate.gate.decision import Check
     from evalgate.gate.outputs import Outputs
-    from evalgate.gate.policy import GatePolicy
     from evalgate.gate.process import Ended
     from evalgate.gate.report import Report
     from evalgate.gate.settings import DatasetRun, GateSettings
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from schema.run import Run
 
 GIT = "git:"
+MAX_SETTINGS_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,11 @@ class Compared:
     notes: tuple[str, ...] = ()
     reference: str | None = None
     """Where the base can be found again: file:PATH, git:COMMIT:PATH, run:PATH."""
+    others: tuple[str, ...] = ()
+    """Datasets that the baseline knows besides."""
+    source: str = FROM_FILE
+    then: tuple[str, GatePolicy] | None = None
+    """The policy of the commit that the base comes from, and what the commit is called; None: it has no such file."""
 
 
 def gate_project(call: Call, terminal: Terminal) -> int:
@@ -94,7 +103,12 @@ def gate_project(call: Call, terminal: Terminal) -> int:
     try:
         settings, file = read_settings(call.config, os.environ)
         policy = _policy(settings.policy, call)
-        reports = [_judged(path, run, call, policy) for path, run in _runs(call, settings, file, outputs)]
+        is_suite = not (call.command or call.run or call.results) and bool(settings.command or settings.runs)
+        runs = list(_runs(call, settings, file, outputs))
+        reports = [
+            _judged(path, run, call, policy, _around(call, runs, is_suite=is_suite) if i == len(runs) - 1 else ())
+            for i, (path, run) in enumerate(runs)
+        ]
     except EvalgateError as e:
         publish_error(str(e), outputs, terminal)
         raise
@@ -110,22 +124,49 @@ def _policy(policy: GatePolicy, call: Call) -> GatePolicy:
     """Return the policy with what the command line says instead."""
     if call.threshold is not None and not 0 <= call.threshold <= 1:
         raise BadInput(f"--threshold {call.threshold:g} is no share from 0 to 1: that is for --report alone")
+    return policy.but(**_typed(call))
+
+
+def _typed(call: Call) -> dict[str, Any]:
+    """Return the settings of the policy that the command line names."""
     said = {
         "threshold": call.threshold,
         "allow_errors": call.allow_errors,
         "inconclusive": None if call.inconclusive is None else Inconclusive(call.inconclusive),
     }
-    return policy.but(**{k: v for k, v in said.items() if v is not None})
+    return {k: v for k, v in said.items() if v is not None}
 
 
-def _judged(path: Path, run: Run, call: Call, policy: GatePolicy) -> Report:
-    compared = compare_with(run.dataset.name, call.base, call.baseline)
-    decision = decide(run, compared.base, policy, read_issues(), look(run, compared.where))
+def _around(call: Call, runs: Sequence[tuple[Path, Run]], *, is_suite: bool) -> tuple[Check, ...]:
+    """Return what the gate as a whole finds; it stands in the last report, whose verdict is read last.
+
+    Who gates one run by hand leaves the other datasets for later; what evals/gate.yaml names is all there is.
+    """
+    if not is_suite:
+        return newer_run(runs[-1][1]) if call.run in (None, LATEST) and not (call.command or call.results) else ()
+    compared = compare_with(runs[-1][1].dataset.name, call.base, call.baseline)
+    judged = {run.dataset.name for _, run in runs}
+    return unjudged(tuple(n for n in compared.others if n not in judged), compared.where or str(BASELINE))
+
+
+def _judged(path: Path, run: Run, call: Call, policy: GatePolicy, around: tuple[Check, ...]) -> Report:
+    name, typed = run.dataset.name, tuple(sorted(_typed(call)))
+    compared = compare_with(name, call.base, call.baseline, policy)
+    facts = look(run, compared.where, base_from=compared.source, typed=typed, around=around)
+    decision = decide(run, compared.base, policy, read_issues(), facts)
+    then = compared.then
     return gather(
         run,
         path,
         decision,
         notes=compared.notes,
+        terms=Terms(
+            looser=tuple(x.words for x in looser(GatePolicy(), policy.of(name))),
+            looser_than_base=() if then is None else tuple(x.words for x in looser(then[1].of(name), policy.of(name))),
+            base=None if then is None else then[0],
+            typed=typed,
+            unaccepted=compared.notes[0] if compared.base is None and compared.notes else None,
+        ),
         base=compared.base,
         base_reference=compared.reference,
         baseline_path=compared.path,
@@ -133,14 +174,16 @@ def _judged(path: Path, run: Run, call: Call, policy: GatePolicy) -> Report:
     )
 
 
-def compare_with(dataset: str, base: str | None, baseline: Path | None) -> Compared:
+def compare_with(dataset: str, base: str | None, baseline: Path | None, policy: GatePolicy | None = None) -> Compared:
     """Return what a run of this dataset is compared with: `--base`, else the baseline file, else nothing.
+
+    `policy` says who might block in a run that is the base; a baseline knows.
 
     Raises:
         BadInput: what was named is not there, or is not what it should be.
 
     """
-    path = baseline or BASELINE
+    path, source, then = baseline or BASELINE, FROM_FILE, None
     if base is None:
         if baseline is None and not path.exists():
             return Compared(None)
@@ -157,17 +200,34 @@ def compare_with(dataset: str, base: str | None, baseline: Path | None) -> Compa
             accepted = parse_baselines(data.decode("utf-8"), where)
         except UnicodeDecodeError:
             raise BadInput(f"{where} is not UTF-8, so it is no baseline") from None
+        source, then = FROM_GIT, _policy_at(commit)
     else:
         run_path, run = load_run(base)
         if run.dataset.name != dataset:
             raise BadInput(
                 f"--base {base} is a run of {run.dataset.name!r}, and {dataset!r} is judged: they do not compare"
             )
-        return Compared(base_of(run), reference=f"run:{lasting(run_path, run)}")
+        found = base_of(run, policy=policy)
+        return Compared(found, reference=f"run:{lasting(run_path, run)}", source=FROM_RUN)
     kept = path if base is None else None
+    others = tuple(sorted(accepted.keys() - {dataset}))
     if dataset not in accepted:
-        return Compared(None, kept, where, (f"{where} has nothing for the dataset {dataset!r}",))
-    return Compared(accepted[dataset].base, kept, where, reference=reference)
+        has = f"; it has {names_of(others)}" if others else ""
+        nothing = f"{where} has nothing for the dataset {dataset!r}{has}"
+        return Compared(None, kept, where, (nothing,), others=others, source=source, then=then)
+    notes = (f"{where} knows {names_of(others)} besides, of which this says nothing",) if others else ()
+    return Compared(
+        accepted[dataset].base, kept, where, notes, reference=reference, others=others, source=source, then=then
+    )
+
+
+def _policy_at(commit: str) -> tuple[str, GatePolicy] | None:
+    """Return the policy of a commit's evals/gate.yaml, None where it has none that can be read."""
+    try:
+        _, data = file_at(Path.cwd(), commit, GATE_FILE, MAX_SETTINGS_BYTES)
+        return commit[:12], parse_settings(data.decode("utf-8"), f"{GATE_FILE} of {commit[:12]}", os.environ).policy
+    except (EvalgateError, UnicodeDecodeError):
+        return None
 
 
 def _runs(call: Call, settings: GateSettings, file: Path | None, outputs: Outputs) -> Iterator[tuple[Path, Run]]:
@@ -191,7 +251,8 @@ def _runs(call: Call, settings: GateSettings, file: Path | None, outputs: Output
         try:
             yield _loaded(LATEST)
         except BadInput as e:
-            raise BadInput(f"{e}. Or judge your tests: evalgate gate -- pytest --junitxml=.evalgate/tests.xml") from None
+            tests = "evalgate gate -- pytest --junitxml=.evalgate/tests.xml"
+            raise BadInput(f"{e}. Or judge your tests: {tests}") from None
 
 
 def _loaded(reference: str) -> tuple[Path, Run]:

@@ -58,6 +58,8 @@ class Pairs:
     """Cases of the run that something broke: they have no verdict, and did not lose one."""
     same: tuple[str, ...]
     """Cases that say the same in both."""
+    changed: tuple[str, ...] = ()
+    """Cases of both that say something else now, or are counted or grouped otherwise."""
 
     def evaluators(self, case_id: str, wanted: Collection[str]) -> tuple[str, ...]:
         """Return which of these evaluators judged the case both times."""
@@ -71,8 +73,11 @@ class Pairs:
         return (then, now) if then and now else None
 
     def cluster(self, case_id: str) -> str:
-        """Return what the case shares with others: its cluster, else its content, so that a copy adds nothing."""
-        return cluster_key(self.now[case_id])
+        """Return what the case shares with others: its cluster, else its content, so that a copy adds nothing.
+
+        The base's word counts: the change that is judged must not say which of its cases are independent.
+        """
+        return cluster_key(self.base.cases[case_id])
 
     def in_session(self, case_id: str) -> bool:
         """Return whether it is a session or a template that it shares, and not its content alone."""
@@ -97,6 +102,11 @@ def pair(run: Run, base: Base) -> Pairs:
         now=now,
         broken=frozenset(r.case_id for r in run.results if r.error is not None),
         same=tuple(i for i, c in base.cases.items() if i in now and now[i].content_hash == c.content_hash),
+        changed=tuple(
+            i
+            for i, c in base.cases.items()
+            if i in now and (now[i].content_hash, now[i].context_hash) != (c.content_hash, c.context_hash)
+        ),
     )
 
 
@@ -118,7 +128,7 @@ def compare(run: Run, pairs: Pairs, blocking: Collection[str]) -> Comparison:
         repaired=tuple(i for i, (_, now) in sure.items() if now.passed),
         flaky=flaky,
         new=sum(i not in base.cases for i in pairs.now),
-        changed=sum(i in pairs.now for i in base.cases) - len(pairs.same),
+        changed=len(pairs.changed),
         disappeared=tuple(i for i, c in base.cases.items() if _vanished(pairs, i, c, missing)),
         evaluators_changed=tuple(
             sorted(i for i, v in versions.items() if i in base.evaluators and base.evaluators[i] != v)

@@ -56,6 +56,8 @@ class Integrity(StrEnum):
     """The results are the cases of the dataset version that the run names, all of them."""
     DATASET = "dataset"
     """The dataset's file is still that version."""
+    EVALUATORS = "evaluators"
+    """The evaluators' files are still those of the run."""
     BASELINE = "baseline"
     """The baseline file has its checksum."""
     PROVENANCE = "provenance"
@@ -140,6 +142,8 @@ class GatePolicy(_Strict):
     """Cases that may end without a verdict because something broke."""
     allow_set_aside: Annotated[int, Field(ge=0)] = 0
     """Lines of the dataset that may be corrupt or too large to run."""
+    allow_changed: Annotated[int, Field(ge=0)] = 0
+    """Cases of the base that may say something else now, and so compare with nothing."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """How often, at most, the paired checks together may fail a change that changes nothing."""
     power: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
@@ -163,6 +167,7 @@ class GatePolicy(_Strict):
     integrity: tuple[Integrity, ...] = (
         Integrity.RUN,
         Integrity.DATASET,
+        Integrity.EVALUATORS,
         Integrity.BASELINE,
         Integrity.PROVENANCE,
     )

@@ -105,8 +105,18 @@ def read_settings(path: Path | None, environment: Mapping[str, str]) -> tuple[Ga
     text = read_text(path)
     if not text.strip():
         raise BadInput(f"{path} is empty. Write a first one: evalgate init")
-    document = read(text, str(path), environment)
+    return parse_settings(text, str(path), environment), path
+
+
+def parse_settings(text: str, where: str, environment: Mapping[str, str]) -> GateSettings:
+    """Return what the text of such a file says.
+
+    Raises:
+        ConfigError: as `read_settings`.
+
+    """
+    document = read(text, where, environment)
     try:
-        return GateSettings.model_validate(document.data), path
+        return GateSettings.model_validate(document.data)
     except ValidationError as e:
         raise ConfigError("; ".join(explain(e, GateSettings, document, ()))) from None

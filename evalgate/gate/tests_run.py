@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from evalgate.errors import BadInput
 from evalgate.gate.junit_in import Outcome
-from schema.case import Provenance
+from schema.case import Provenance, dataset_version
 from schema.evaluator import Score
 from schema.hashing import short_hash
 from schema.run import (
@@ -136,7 +136,7 @@ def _run(
         run_id=run_id,
         started_at=times[0],
         finished_at=times[1],
-        dataset=DatasetUsed(name, short_hash(sorted((r.case_id, r.content_hash) for r in rows)), path),
+        dataset=DatasetUsed(name, dataset_version(rows), path),
         target=f"cmd:{' '.join(command)}" if command else f"file:{path}",
         evaluators=tuple(evaluators),
         results=tuple(rows),

@@ -11,7 +11,8 @@ from evalgate.errors import BadInput
 from evalgate.gate.base import base_of
 from evalgate.gate.baseline import MAX_BASELINE_BYTES, parse_baselines, read_baselines
 from evalgate.gate.decide import decide
-from evalgate.gate.facts import look
+from evalgate.gate.decision import Check, CheckStatus
+from evalgate.gate.facts import AROUND, look
 from evalgate.gate.git import file_at
 from evalgate.gate.policy import GatePolicy
 from evalgate.gate.report.model import is_file
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from evalgate.gate.base import Base
+    from evalgate.gate.evidence import Facts
     from schema.run import Run
 
 
@@ -43,7 +45,7 @@ def decision(payload: Mapping[str, Any], run: Run | None, compared: Reference | 
     """
     base: Base | None = None
     if compared is not None:
-        found = _base_link(compared, str(payload["dataset"].get("name")), root)
+        found = _base_link(compared, str(payload["dataset"].get("name")), payload.get("policy"), root)
         yield found.link
         base = found.base
     if run is None:
@@ -64,7 +66,7 @@ class Found:
     link: Link
 
 
-def _base_link(compared: Reference, dataset: str, root: Path) -> Found:
+def _base_link(compared: Reference, dataset: str, asked: Any, root: Path) -> Found:
     kind, _, rest = compared.reference.partition(":")
     try:
         match kind:
@@ -77,7 +79,8 @@ def _base_link(compared: Reference, dataset: str, root: Path) -> Found:
                 _, content = file_at(root, commit, Path(path), MAX_BASELINE_BYTES)
                 base = parse_baselines(content.decode("utf-8"), f"{path} of {commit[:12]}")[dataset].base
             case "run":
-                base = base_of(load_run(str(root / rest))[1])
+                policy = GatePolicy() if asked is None else GatePolicy.model_validate(asked)
+                base = base_of(load_run(str(root / rest))[1], policy=policy)
             case _:
                 return Found(None, Link("base", Standing.BROKEN, f"{compared.reference!r} is no place of a base"))
     except (BadInput, KeyError, ValueError) as e:
@@ -94,8 +97,7 @@ def _again(payload: Mapping[str, Any], run: Run, base: Base | None, compared: Re
     try:
         policy = GatePolicy.model_validate(payload["policy"])
         issues = read_issues(root / ISSUES)
-        moved = replace(run, dataset=replace(run.dataset, path=str(root / run.dataset.path)))
-        again = decide(run, base, policy, issues, look(moved, compared.reference if compared else None))
+        again = decide(run, base, policy, issues, _facts(payload, run, compared, root))
     except (BadInput, ValueError, OSError) as e:
         return Link("decision", Standing.BROKEN, f"it cannot be decided again: {e}")
     stated = (payload.get("status"), payload.get("exit_code"))
@@ -107,6 +109,23 @@ def _again(payload: Mapping[str, Any], run: Run, base: Base | None, compared: Re
     if wrong := sorted(i for i in then.keys() | now.keys() if then.get(i) != now.get(i)):
         return Link("decision", Standing.BROKEN, f"decided again other checks come out: {', '.join(wrong[:8])}")
     return Link("decision", Standing.HOLDS, f"decided again it is {again.status}, check by check")
+
+
+def _facts(payload: Mapping[str, Any], run: Run, compared: Reference | None, root: Path) -> Facts:
+    """Return what is known of the files now, and what only the gate itself could know, from its report."""
+    folder = run.settings.evaluators
+    moved = replace(
+        run,
+        dataset=replace(run.dataset, path=str(root / run.dataset.path)),
+        settings=replace(run.settings, evaluators=None if folder is None else str(root / folder)),
+    )
+    around = tuple(
+        Check(str(c["id"]), Evidence.INTEGRITY, CheckStatus.ERROR, blocking=True, sentence=str(c.get("sentence")))
+        for c in payload.get("checks", ())
+        if str(c.get("id")).startswith(AROUND)
+    )
+    typed = tuple(str(t) for t in payload.get("terms", {}).get("typed", ()))
+    return look(moved, compared.reference if compared else None, typed=typed, around=around)
 
 
 def measurements(run: Run | None, root: Path) -> Iterator[Link]:

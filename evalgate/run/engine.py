@@ -268,6 +268,7 @@ def result_of(case: Case, attempts: Sequence[Attempt]) -> Result:
         expected_output=case.expected_output,
         attempts=tuple(attempts),
         tags=case.tags,
+        context_hash=case.context_hash,
     )
 
 

@@ -164,6 +164,7 @@ class Experiment:
             temperature=self.options.temperature,
             prompt_hash=self.loaded.prompt_hash,
             replay=self.options.replay,
+            evaluators=self.options.evaluators,
         )
 
 

@@ -69,6 +69,7 @@ def result_to_json(r: Result) -> dict[str, Any]:
         "failure_mode": r.failure_mode,
         "feature": r.feature,
         "tags": list(r.tags),
+        "context_hash": r.context_hash,
         "cluster": r.cluster,
         "passed": r.passed,
         "flaky": r.flaky,
@@ -195,9 +196,9 @@ def _evaluator_used(f: Fields) -> EvaluatorUsed:
         eval_type=EvalType(f.optional_text("eval_type") or EvalType.RULE),
         evidence=Evidence(f.optional_text("evidence") or Evidence.OUTCOME),
         generated=f.optional_bool("generated") or False,
-        mcc_score=f.optional_number("mcc_score"),
-        threshold=f.optional_number("threshold"),
-        pass_at=f.optional_number("pass_at"),
+        mcc_score=_within(f, "mcc_score", -1.0),
+        threshold=_within(f, "threshold"),
+        pass_at=_within(f, "pass_at"),
         coverage_target=f.optional_text("coverage_target"),
         must_not_break=f.optional_bool("must_not_break") or False,
         measurement=parse_measurement(measured) if measured is not None else None,
@@ -214,6 +215,7 @@ def _settings(f: Fields) -> RunSettings:
         temperature=f.optional_number("temperature"),
         prompt_hash=f.optional_text("prompt_hash"),
         replay=f.optional_bool("replay") or False,
+        evaluators=f.optional_text("evaluators"),
     )
 
 
@@ -242,6 +244,7 @@ def _result(f: Fields) -> Result:
         expected_output=f.optional_text("expected_output"),
         attempts=attempts,
         tags=f.texts("tags"),
+        context_hash=f.optional_text("context_hash") or "",
     )
 
 
@@ -282,12 +285,12 @@ def _score_json(score: Score) -> dict[str, Any]:
 
 
 def _score(f: Fields) -> Score:
-    score, passed = f.optional_number("score"), f.optional_bool("passed")
+    score, passed = _within(f, "score"), f.optional_bool("passed")
     if score is None or passed is None:
         raise ValueError("a score lacks 'score' or 'passed'")
     repeats = f.sequence("repeats")
-    if not all(isinstance(r, (int, float)) and not isinstance(r, bool) for r in repeats):
-        raise ValueError("the repeats of a score must be numbers")
+    if not all(isinstance(r, (int, float)) and not isinstance(r, bool) and 0 <= r <= 1 for r in repeats):
+        raise ValueError("the repeats of a score must be numbers from 0 to 1")
     return Score(
         evaluator=f.text("evaluator"),
         score=score,
@@ -297,6 +300,14 @@ def _score(f: Fields) -> Score:
         cached=f.optional_bool("cached") or False,
         repeats=tuple(float(r) for r in repeats),
     )
+
+
+def _within(f: Fields, name: str, least: float = 0.0) -> float | None:
+    """Return a number from `least` to 1; whatever lies outside would move means and rates that rest on it."""
+    value = f.optional_number(name)
+    if value is not None and not least <= value <= 1:
+        raise ValueError(f"{name!r} must be a number from {least:g} to 1, not {value:g}")
+    return value
 
 
 def _error(f: Fields) -> RunError:

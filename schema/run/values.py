@@ -109,6 +109,8 @@ class Result:
     attempts: tuple[Attempt, ...]
     """At least one, by number."""
     tags: tuple[str, ...] = ()
+    context_hash: str = ""
+    """Of what the case is counted and grouped by: schema.case."""
 
     @property
     def first(self) -> Attempt:
@@ -131,13 +133,19 @@ class Result:
         return tuple(s for a in self.attempts for s in a.scores)
 
     @property
+    def counted(self) -> tuple[Attempt, ...]:
+        """The attempts that count: those that did not break, none where most broke. One of five proves nothing."""
+        whole = tuple(a for a in self.attempts if a.error is None)
+        return whole if 2 * len(whole) >= len(self.attempts) else ()
+
+    @property
     def verdicts(self) -> tuple[bool, ...]:
-        """What the attempts with a verdict say, in order."""
-        return tuple(v for a in self.attempts if (v := a.passed) is not None)
+        """What the attempts that count say, in order."""
+        return tuple(v for a in self.counted if (v := a.passed) is not None)
 
     @property
     def error(self) -> RunError | None:
-        """The first error, where no attempt has a verdict."""
+        """The first error, where the case has no verdict."""
         if self.verdicts:
             return None
         return next((a.error for a in self.attempts if a.error is not None), None)
@@ -162,20 +170,20 @@ class Result:
         """Return `passed` as if only these evaluators had been asked; None where none of them judged."""
         verdicts = [
             all(s.passed for s in given)
-            for a in self.attempts
-            if a.error is None and (given := [s for s in a.scores if s.evaluator in evaluators])
+            for a in self.counted
+            if (given := [s for s in a.scores if s.evaluator in evaluators])
         ]
         return 2 * sum(verdicts) > len(verdicts) if verdicts else None
 
     def score_of(self, evaluator: str) -> float | None:
         """Return the mean of one evaluator's scores over the attempts that did not break."""
-        given = [s.score for a in self.attempts if a.error is None for s in a.scores if s.evaluator == evaluator]
+        given = [s.score for a in self.counted for s in a.scores if s.evaluator == evaluator]
         return sum(given) / len(given) if given else None
 
     @property
     def mean_score(self) -> float | None:
         """Mean of all scores over the attempts that did not break."""
-        given = [s.score for a in self.attempts if a.error is None for s in a.scores]
+        given = [s.score for a in self.counted for s in a.scores]
         return sum(given) / len(given) if given else None
 
 
@@ -231,6 +239,8 @@ class RunSettings:
     prompt_hash: str | None = None
     replay: bool = False
     """Tools answered from the records of production."""
+    evaluators: str | None = None
+    """The folder of the evaluators' files."""
 
 
 @dataclass(frozen=True, slots=True)

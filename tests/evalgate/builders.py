@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from schema.case import Provenance
+from schema.case import Provenance, dataset_version
 from schema.evaluator import Score
-from schema.hashing import short_hash
 from schema.run import Attempt, DatasetUsed, ErrorKind, EvaluatorUsed, Output, Result, Run, RunError
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ def result(
     sample_weight: float | None = None,
     score: float | None = None,
     attempts: Sequence[Attempt] = (),
+    context_hash: str = "",
 ) -> Result:
     """Return a result: of these attempts, else of one with one score, none (passed=None), or an error."""
     return Result(
@@ -68,6 +68,7 @@ def result(
         input_text="asked",
         observed_output=None,
         expected_output=None,
+        context_hash=context_hash,
         attempts=tuple(attempts) or (attempt(passed=passed, evaluator=evaluator, error=error, score=score),),
     )
 
@@ -81,9 +82,7 @@ def run_of(
         run_id="r1",
         started_at="2026-11-20T09:00:00+00:00",
         finished_at="2026-11-20T09:00:01+00:00",
-        dataset=DatasetUsed(
-            "d", version or short_hash(sorted((r.case_id, r.content_hash) for r in rows)), "evals/datasets/d.jsonl"
-        ),
+        dataset=DatasetUsed("d", version or dataset_version(rows), "evals/datasets/d.jsonl"),
         target="python:t:f",
         evaluators=tuple(evaluators or (EvaluatorUsed("e", "ev1", "m"),)),
         results=rows,

@@ -191,10 +191,11 @@ def test_repaired_cases_count_for_the_other_side() -> None:
     assert check(decision, "paired:cases").p_value == 1.0
 
 
-def test_reworded_and_new_cases_are_not_compared() -> None:
+def test_reworded_and_new_cases_are_not_compared_and_the_reworded_are_an_error() -> None:
     before = [result("a"), result("b")]
     after = [result("a", passed=False, content_hash="new words"), result("b"), result("c", passed=False)]
-    decision = compared(before, after)
+    assert compared(before, after).status is Status.ERROR
+    decision = decide(run_of(after), base_of(run_of(before)), GatePolicy(threshold=0, allow_changed=1))
     assert decision.status is Status.PASS
     assert decision.comparison is not None
     assert (decision.comparison.compared, decision.comparison.changed, decision.comparison.new) == (1, 1, 1)

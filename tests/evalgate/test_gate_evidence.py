@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from evalgate.gate.base import base_of, base_to_json, parse_base
 from evalgate.gate.decide import decide
 from evalgate.gate.decision import CheckStatus, Status
-from evalgate.gate.evidence import Fact, Facts, version_of
+from evalgate.gate.evidence import Fact, Facts
 from evalgate.gate.policy import GatePolicy, GroupPolicy, Integrity, RateRule, TrajectoryPolicy
 from schema.alignment import DEFAULT_POLICY, Confusion, Measurement, Permission, PermissionRule, Split
 from schema.case import dataset_version, parse_case
@@ -223,8 +223,8 @@ def test_a_run_that_was_edited_says_nothing() -> None:
 
 def test_the_version_of_results_is_that_of_their_dataset() -> None:
     cases = [parse_case({"case_id": i, "input": f"Question {i}?", "failure_mode": "m"}) for i in "ab"]
-    rows = [result(c.case_id, content_hash=c.content_hash) for c in cases]
-    assert version_of(rows[::-1]) == dataset_version(cases)
+    rows = [result(c.case_id, content_hash=c.content_hash, context_hash=c.context_hash) for c in cases]
+    assert dataset_version(rows[::-1]) == dataset_version(cases)
 
 
 def test_a_run_that_stopped_or_lost_lines_says_nothing() -> None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from evalgate.gate.report.github import workflow_commands
 from evalgate.gate.report.markdown import SUMMARY_CHARS, error_markdown, markdown
-from evalgate.gate.report.model import Report, Source, Sources, gather, lasting
+from evalgate.gate.report.model import Report, Source, Sources, Terms, gather, lasting
 from evalgate.gate.report.payload import error_payload, report_json, to_text
 from evalgate.gate.report.text import print_text
 from evalgate.terminal import Terminal, one_line
@@ -25,6 +25,7 @@ __all__ = [
     "Report",
     "Source",
     "Sources",
+    "Terms",
     "error_payload",
     "gather",
     "lasting",

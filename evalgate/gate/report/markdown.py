@@ -70,7 +70,9 @@ def _head(report: Report) -> Iterator[str]:
         yield f"{passed}: {percent(decision.case_pass_rate)}, 95 % interval {words.interval(rate)}."
     if told := weighted_words(decision.weighted):
         yield f"Weighted: {prose(told, 1000)}."
-    for told in words.comparison_lines(decision.comparison)[:4]:
+    for told in words.policy_lines(report.terms):
+        yield f"Policy: {prose(told, 1000)}."
+    for told in words.comparison_lines(decision.comparison, report.terms.unaccepted)[:4]:
         yield f"Base: {prose(told, 1000)}."
     yield from _table(
         ("evidence", "asks", "comes to"),

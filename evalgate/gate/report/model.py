@@ -47,6 +47,22 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """How strictly it was judged, beside how it might be, in words for people."""
+
+    looser: tuple[str, ...] = ()
+    """Settings of the policy that ask less than the default."""
+    looser_than_base: tuple[str, ...] = ()
+    """Those that ask less than evals/gate.yaml of the base's commit."""
+    base: str | None = None
+    """That commit; None: the base is of no commit, or has no such file."""
+    typed: tuple[str, ...] = ()
+    """Settings that the command line named."""
+    unaccepted: str | None = None
+    """Why there is no base though there is a baseline."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A decision with what is known of its parts. Values only; `gather` reads the files."""
 
@@ -65,6 +81,7 @@ class Report:
     sources: Sources = Sources()
     policy: Mapping[str, Any] | None = None
     """What was asked of the run, as JSON has it."""
+    terms: Terms = Terms()
 
     @property
     def groups(self) -> list[tuple[int | None, str | None, list[Failing]]]:
@@ -74,6 +91,9 @@ class Report:
             found.setdefault((f.issue, f.result.failure_mode), []).append(f)
         ordered = sorted(found.items(), key=lambda kv: (-len(kv[1]), kv[0][0] or 0, kv[0][1] or ""))
         return [(i, mode, sorted(rows, key=lambda f: not f.regression)) for (i, mode), rows in ordered]
+
+
+NO_TERMS: Final = Terms()
 
 
 def gather(
@@ -86,6 +106,7 @@ def gather(
     base_reference: str | None = None,
     baseline_path: Path | None = None,
     policy: GatePolicy | None = None,
+    terms: Terms = NO_TERMS,
 ) -> Report:
     """Read what stands beside a decision: lines of the dataset, chains, hashes of the files. What is missing is left.
 
@@ -111,6 +132,7 @@ def gather(
             chains=source(chains),
         ),
         policy=policy.model_dump(mode="json") if policy else None,
+        terms=terms,
     )
 
 

@@ -97,6 +97,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "missing_permission": list(decision.missing_permission),
         "notes": [*unscored_notes(decision), *report.notes],
         "policy": report.policy,
+        "terms": asdict(report.terms),
         "sources": _sources_json(report),
     }
     bounded: dict[str, Any] = _bounded(payload)

@@ -79,7 +79,8 @@ def _head(report: Report) -> list[tuple[str, str]]:
         head.append(("cases", f"{passed} (95 % interval {words.interval(rate)})"))
     if told := weighted_words(decision.weighted):
         head.append(("weighted", told))
-    head += [("base", told) for told in words.comparison_lines(decision.comparison)]
+    head += [("policy", told) for told in words.policy_lines(report.terms)]
+    head += [("base", told) for told in words.comparison_lines(decision.comparison, report.terms.unaccepted)]
     if decision.repeated:
         flaky = count_of(len(decision.flaky), "case")
         head.append(("repeats", f"{count_of(decision.repeated, 'case')} tried more than once, {flaky} flaky"))

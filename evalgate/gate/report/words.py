@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evalgate.gate.decision import Check, Comparison, Decision, EvalResult, EvidenceScore, Failing
+    from evalgate.gate.report.model import Terms
 
 VERDICTS: Final[Mapping[Status, str]] = {
     Status.PASS: "GATE PASSED",
@@ -135,10 +136,21 @@ def result_word(e: EvalResult) -> str:
     return word if e.role is Permission.BLOCK else f"{word} (watched only: {e.grant.reason})"
 
 
-def comparison_lines(comparison: Comparison | None) -> list[str]:
-    """Return what is to be said of the base."""
+def policy_lines(terms: Terms) -> list[str]:
+    """Return what is to be said of the policy: where it asks less."""
+    lines = []
+    if terms.looser:
+        lines.append(f"looser than the default: {', '.join(terms.looser)}")
+    if terms.looser_than_base:
+        lines.append(f"looser than in the commit {terms.base}: {', '.join(terms.looser_than_base)}")
+    return lines
+
+
+def comparison_lines(comparison: Comparison | None, unaccepted: str | None = None) -> list[str]:
+    """Return what is to be said of the base; `unaccepted` is why there is none though there is a baseline."""
     if comparison is None:
-        return ["none: thresholds only. Accept this run: evalgate baseline accept"]
+        why = f" ({unaccepted})" if unaccepted else ""
+        return [f"none{why}: thresholds only. Accept this run: evalgate baseline accept"]
     c = comparison
     when = f", accepted {c.accepted_at[:10]}" if c.accepted_at else ""
     compared = f"{count_of(c.compared, 'case')} compared"
@@ -146,7 +158,7 @@ def comparison_lines(comparison: Comparison | None) -> list[str]:
     if c.flaky:
         lines.append(f"{count_of(len(c.flaky), 'changed verdict')} of flaky cases, in neither")
     if not c.same_version:
-        lines.append(f"the dataset has changed since: {c.new} new, {c.changed} reworded; those were not compared")
+        lines.append(f"the dataset has changed since: {c.new} new, {c.changed} changed")
     if c.evaluators_changed:
         lines.append(f"evaluators changed since: {_names(c.evaluators_changed)}")
     if c.evaluators_missing:

@@ -113,6 +113,7 @@ def judge(case: Case, evaluator: Any) -> Result:
     return Result(
         case_id=case.case_id,
         content_hash=case.content_hash,
+        context_hash=case.context_hash,
         failure_mode=case.failure_mode,
         feature=None,
         cluster=None,
@@ -415,7 +416,6 @@ def test_a_report_of_an_error_has_nothing_behind_it(project: Path, capsys: pytes
 
     write_atomic(REPORT, to_text(error_payload("there is no run")))
     assert [(x.name, x.standing) for x in verified().links] == [("report", "holds"), ("sources", "absent")]
-
     capsys.readouterr()
     assert evalgate(["provenance", "verify"]) == 2
     out = capsys.readouterr().out
@@ -425,13 +425,13 @@ def test_a_report_of_an_error_has_nothing_behind_it(project: Path, capsys: pytes
     assert evalgate(["provenance", "verify", "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["intact"] is None
 
+
 def test_a_report_of_several_datasets_is_verified_one_by_one(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (one,) = read_reports(REPORT)
     summed = {k: one[k] for k in ("status", "exit_code", "deployment_blocked", "blocking_reason")}
     suite = {"schema": "evalgate/gate-suite/2", **summed, "gates": [one, one]}
     write_atomic(REPORT, to_json(suite))
     assert len(read_reports(REPORT)) == 2
-    write_atomic(REPORT, to_json({**suite, "exit_code": 0}))
     described = json.loads((Path(schema.__file__).parent / "gate.schema.json").read_text())
     registry = Registry().with_resource(described["$id"], Resource.from_contents(described))
     valid = Draft202012Validator({"$ref": f"{described['$id']}#/$defs/suite"}, registry=registry)
@@ -441,6 +441,7 @@ def test_a_report_of_several_datasets_is_verified_one_by_one(judged: Path, capsy
     assert evalgate(["provenance", "verify"]) == 0
     out = capsys.readouterr().out
     assert out.count(" d/run: ") == 2
+    write_atomic(REPORT, to_json({**suite, "exit_code": 0}))
     with pytest.raises(BadInput, match="sums up its reports wrongly"):
         read_reports(REPORT)
 

@@ -122,7 +122,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         facts.append(("cases", f"{passed}: {rates}"))
     if told := weighted_words(decision.weighted):
         facts.append(("weighted", told))
-    facts += [("base", told) for told in words.comparison_lines(decision.comparison)]
+    facts += [("policy", told) for told in words.policy_lines(report.terms)]
+    facts += [("base", told) for told in words.comparison_lines(decision.comparison, report.terms.unaccepted)]
     if decision.repeated:
         flaky = f"{len(decision.flaky)} flaky"
         facts.append(("repeats", f"{count_of(decision.repeated, 'case')} tried more than once, {flaky}"))
