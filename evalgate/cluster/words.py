@@ -15,6 +15,8 @@ NUMBER: Final = "#"
 """What stands for every number."""
 MASKS: Final = (
     (re.compile(NUMBER), " "),
+    # Longer than any address: a key. The next patterns would look at it from each of its parts.
+    (re.compile(r"[0-9A-Za-z_.+-]{120,}"), " "),
     (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]+"), " "),
     (re.compile(r"\bhttps?://\S+"), " "),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b", re.IGNORECASE), " "),
