@@ -24,12 +24,13 @@ from evalgate.gate.baseline import (
     write_baselines,
 )
 from evalgate.gate.git import tree_of, user_of
+from evalgate.gate.luck import luck_words
 from evalgate.gate.paired import pair
 from evalgate.gate.permission import permission_of
 from evalgate.gate.settings import read_settings
 from evalgate.gate.terms import CHANGED_CASES, Difference, loosenings
 from evalgate.options import Json, new_app
-from evalgate.run.store import LATEST, load_run
+from evalgate.run.store import LATEST, RECENT_RUNS, load_run, runs_of
 from evalgate.terminal import Terminal, count_of, one_line
 
 if TYPE_CHECKING:
@@ -119,9 +120,10 @@ def accept(
             base_of(found, now, policy), _source(path, tree, who, _reason(reason, losses, changed[name]))
         )
     write_baselines(baseline, accepted)
+    notes = [f"{one_line(r.dataset.name)}: {words}" for _, r in runs if (words := luck_words(r, _before(r)))]
     if json:
         rows = {n: {**_row(a), "terms_changed": [d.sentence for d in changed[n]]} for n, a in accepted.items()}
-        terminal.emit({"path": str(baseline), "datasets": rows})
+        terminal.emit({"path": str(baseline), "datasets": rows, "notes": notes})
         return
     for name, a in accepted.items():
         passed = sum(c.passed is True for c in a.base.cases.values())
@@ -131,6 +133,8 @@ def accept(
         )
         for change in changed[name]:
             terminal.say(f"accepted with it: {one_line(change.sentence, 2000)}")
+    for note in notes:
+        terminal.note(note)
     terminal.say(f"written to {baseline} ({_tree_words(tree)}); commit it")
 
 
@@ -220,6 +224,10 @@ def changes_of(run: Run, base: Base, policy: GatePolicy) -> list[Difference]:
             Difference(CHANGED_CASES, f"{count_of(len(cases), 'changed case')}: {', '.join(cases)}", cases=cases)
         )
     return found
+
+
+def _before(run: Run) -> list[Run]:
+    return [r for r in runs_of(run.dataset.name, last=RECENT_RUNS) if r.run_id != run.run_id]
 
 
 def _judged(base: Base, evaluator: str) -> bool:

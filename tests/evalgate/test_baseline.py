@@ -16,7 +16,8 @@ from evalgate.gate.base import base_of
 from evalgate.gate.baseline import Accepted, Source, parse_baselines, read_baselines, write_baselines
 from evalgate.gate.git import file_at, tree_of
 from evalgate.run.store import save_run
-from schema.run import DatasetUsed, ErrorKind
+from schema.evaluator import Score
+from schema.run import Attempt, DatasetUsed, ErrorKind
 from tests.evalgate.builders import result, run_of
 from tests.evalgate.gate_command import gate_command
 
@@ -205,6 +206,18 @@ def test_what_the_last_gate_judged_is_accepted(repository: Path, evalgate: Any) 
     assert evalgate("baseline", "accept", "--last-gate")[0] == 0
     assert list(read_baselines(BASELINE)) == ["d"]
     assert "not both" in evalgate("baseline", "accept", "--last-gate", "--run", "r2")[2]
+
+
+def test_a_run_that_may_be_lucky_is_remarked_and_accepted(repository: Path, evalgate: Any) -> None:
+    tried = [Attempt(n, None, (Score("e", p, passed=p > 0, reason=""),)) for n, p in ((1, 1.0), (2, 0.0), (3, 1.0))]
+    made(result("a", attempts=tried), run_id="r0")
+    made(result("a"))
+    for form in ((), ("--json",)):
+        code, out, err = evalgate("baseline", "accept", *form)
+        assert code == 0
+        assert "1 did not always come to the same" in (json.loads(out)["notes"][0] if form else err)
+    evalgate("baseline", "accept", "--run", "r0", "--accept-regressions")
+    assert "did not always" not in evalgate("baseline", "accept", "--run", "r0")[2]
 
 
 def written(tmp_path: Path) -> Path:
