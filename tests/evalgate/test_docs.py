@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import yaml
 
 from evalgate.app import build_app, run
 from evalgate.evaluators.code import check_source
+from evalgate.run.engine import request_of
 from evalgate.select.where import FIELDS
+from schema.case import Observed, Provenance, case_to_json, parse_case
 from schema.evaluator import RULES, parse_evaluator
 from schema.verdict import parse_label
 
@@ -65,6 +68,28 @@ def test_the_example_evaluator_and_label_are_right() -> None:
     assert [type(s.body).__name__ for s in specs] == ["Regex", "ToolTrajectory", "Code", "Judge", "Plugin"]
     (label,) = re.findall(r"(    \{\"trace_id\".*?\})\n", page("cli.md"), re.DOTALL)
     assert parse_label(yaml.safe_load(label)).failure_mode == "policy_hallucination"
+
+
+def test_the_example_case_has_every_field_and_is_what_a_target_receives() -> None:
+    text = _section(page("running.md"), "A case")
+    (block,) = re.findall(r"(    \{\"case_id\".*?\}\})\n", text, re.DOTALL)
+    case = parse_case(json.loads(block))
+    assert (case.verdict, case.observed.output) == ("bad", "You have 90 days.")
+    written = case_to_json(case).keys() - {"content_hash"}
+    assert written == json.loads(block).keys()
+    names = {f.name for part in (Observed, Provenance) for f in fields(part)} | written
+    assert {n for n in names if f"`{n}`" not in text} == set()
+    (received,) = re.findall(r"A target receives\n\n(.*?\}\})\n", _section(page("running.md"), "Targets"), re.DOTALL)
+    assert json.loads(received) == request_of(replace(case, case_id="case-1"), replay=False)
+
+
+def test_commands_that_need_no_database_are_in_the_index() -> None:
+    told = " ".join(page("cli.md").split("\n## ", 1)[0].split())
+    alone, asking = told.split("These work from files alone")[1].split("The others ask a database")
+    del asking
+    for command in ("run", "gate", "baseline", "init", "provenance", "model check", "evals generate", "issues"):
+        assert f"`{command}`" in alone, command
+    assert "generate: one from your labels" in told
 
 
 def test_the_example_of_code_judges_also_by_hand(tmp_path: Path) -> None:
