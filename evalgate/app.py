@@ -66,7 +66,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "evalgate.review.commands": ("label", "cases"),
         "evalgate.dataset.commands": ("dataset",),
         "evalgate.evals.commands": ("evals", "issues"),
-        "evalgate.model.commands": ("model",),
+        "evalgate.evals.model": ("model",),
         "evalgate.run.commands": ("run", "compare"),
         "evalgate.gate.commands": ("gate", "baseline", "init"),
         "evalgate.provenance.commands": ("provenance",),

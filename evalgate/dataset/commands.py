@@ -9,14 +9,14 @@ import typer
 
 from evalgate.database import open_tenant
 from evalgate.dataset.build import Filters, choose
+from evalgate.dataset.chains import write_chains
 from evalgate.dataset.promote import Where, draft_from_run, promote
+from evalgate.dataset.provenance import record
 from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
 from evalgate.errors import BadInput
 from evalgate.issues.read import list_issues
 from evalgate.issues.store import ISSUES, read_issues, with_standing, write_issues
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
-from evalgate.provenance.record import record
-from evalgate.provenance.store import write_chains
 from evalgate.review.cases import list_cases
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json

@@ -20,7 +20,7 @@ from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
 
 if TYPE_CHECKING:
-    from evalgate.run.drafts import Drafts
+    from evalgate.dataset.drafts import Drafts
     from schema.run import Run
 
 
@@ -46,7 +46,7 @@ def draft_from_run(terminal: Terminal, name: str, reference: str, where: Where, 
 
     """
     # The way back: runs come after datasets, and their failures go into them again.
-    from evalgate.run.drafts import drafts_of  # noqa: PLC0415 - see above
+    from evalgate.dataset.drafts import drafts_of  # noqa: PLC0415 - see above
     from evalgate.run.store import load_run  # noqa: PLC0415 - see above
 
     _, run = load_run(reference)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from evalgate.dataset.chains import chains_path, write_chains
 from evalgate.dataset.store import DATASETS, list_names, read_cases, remove_cases
-from evalgate.provenance.store import chains_path, write_chains
 from schema.erasure import Erased
 
 if TYPE_CHECKING:

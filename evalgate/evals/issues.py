@@ -16,8 +16,8 @@ from schema.issue import issue_to_json
 
 if TYPE_CHECKING:
     from evalgate.align.coverage import Coverage
-    from evalgate.align.overview import Overview
     from evalgate.align.standing import Standing
+    from evalgate.evals.overview import Overview
     from schema.case import Case
 
 SHOWN_CASES = 20

@@ -14,7 +14,7 @@ from evalgate.options import Dsn, Tenant, with_options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from evalgate.align.overview import Overview
+    from evalgate.evals.overview import Overview
     from schema.alignment import PermissionPolicy, PermissionRule
 
 Datasets = Annotated[
@@ -52,7 +52,7 @@ class KnownOptions:
             EvalgateError: a file is wrong, or there is nothing to read issues from.
 
         """
-        from evalgate.align.overview import look  # noqa: PLC0415 - yaml, numpy: what --help need not read
+        from evalgate.evals.overview import look  # noqa: PLC0415 - yaml, numpy: what --help need not read
 
         return look(
             self.dataset,

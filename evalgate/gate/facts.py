@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalgate.align.store import made_from
+from evalgate.dataset.chains import chains_path, read_chains
 from evalgate.dataset.store import load_leniently
 from evalgate.errors import BadInput
 from evalgate.evaluators.files import evaluator_paths, read_evaluators
@@ -13,7 +14,6 @@ from evalgate.files import strict_json
 from evalgate.gate.decision import Check, CheckStatus, names_of
 from evalgate.gate.evidence import Fact, Facts
 from evalgate.gate.terms import FROM_FILE
-from evalgate.provenance.store import chains_path, read_chains
 from evalgate.run.partial import SUFFIX
 from evalgate.run.store import RUNS
 from evalgate.terminal import count_of

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from evalgate.database import sql
-from evalgate.issues.numbers import issue_numbers, open_issues
 from evalgate.review.cases import CaseStatus, list_cases
+from evalgate.review.numbers import issue_numbers, open_issues
 from evalgate.select.traces import iso_time
 from schema.errors import EvalgateError
 from schema.issue import Issue

@@ -1,5 +1,5 @@
-"""The chain of evidence: case, issue, annotations, spans; recorded with a dataset, verified without a database.
+"""The chain of evidence verified: from a report back to case, issue, annotations and spans, without a database.
 
-Two floors: `record` and `store` lie below datasets, which write chains; `verify` lies above the gate, whose reports it
-reads. Nothing of the first imports anything of the second.
+Chains are recorded and kept with the datasets (evalgate/dataset/{provenance,chains}.py); this room lies above the gate,
+whose reports it reads.
 """

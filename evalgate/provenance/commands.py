@@ -89,7 +89,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what a case rests on: its issue, annotations and spans, from the files beside the datasets."""
-    from evalgate.provenance.store import read_chains  # noqa: PLC0415 - as above
+    from evalgate.dataset.chains import read_chains  # noqa: PLC0415 - as above
     from schema.provenance import chain_to_json  # noqa: PLC0415 - as above
 
     terminal = Terminal()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalgate.dataset.provenance import annotation_link, annotations_of, spans_of
 from evalgate.provenance.link import Link, Standing
-from evalgate.provenance.record import annotation_link, annotations_of, spans_of
 from evalgate.review.cases import CaseStatus, by_id, list_cases
 from evalgate.terminal import count_of
 

@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalgate.dataset.chains import read_chains
 from evalgate.dataset.reading import read_leniently
 from evalgate.dataset.store import Dataset
 from evalgate.errors import BadInput
@@ -30,7 +31,6 @@ from evalgate.gate.report.payload import SCHEMA, checksum
 from evalgate.provenance.chains import chain_links
 from evalgate.provenance.decided import Reference, decision, measurements
 from evalgate.provenance.link import Link, Standing
-from evalgate.provenance.store import read_chains
 from evalgate.run.store import load_run
 from evalgate.terminal import count_of, one_line
 from schema.fields import Fields, Malformed

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.files import read_jsonl
-from evalgate.issues.numbers import open_issues
 from evalgate.review.cases import (
     CaseEvent,
     by_id,
@@ -20,6 +19,7 @@ from evalgate.review.cases import (
     record,
     relabelled,
 )
+from evalgate.review.numbers import open_issues
 from evalgate.select.recent import started_since
 from evalgate.select.traces import load_trace, load_traces, resolve_trace
 from evalgate.select.where import Where

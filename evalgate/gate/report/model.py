@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from evalgate.dataset.chains import chains_path, read_chains
 from evalgate.errors import BadInput
 from evalgate.gate.report.safe import line
-from evalgate.provenance.store import chains_path, read_chains
 from schema.case import parse_case
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from evalgate.app import run
 from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
 from evalgate.issues.agreement import Agreement, agreement_of
-from evalgate.issues.numbers import issue_numbers, open_issues
 from evalgate.issues.read import join, list_issues
 from evalgate.issues.store import issues_of_cases, read_issues, with_standing, write_issues
 from evalgate.review.labels import draft, save
+from evalgate.review.numbers import issue_numbers, open_issues
 from schema.case import Case, CaseInput, Provenance
 from schema.issue import Issue, IssueStatus, issue_to_json, parse_issue
 from schema.verdict import Label, Verdict

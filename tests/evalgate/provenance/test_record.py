@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalgate.app import run as evalgate
+from evalgate.dataset.chains import read_chains
 from evalgate.dataset.store import load
 from evalgate.erase.datasets import erase, mentions
-from evalgate.provenance.store import read_chains
 from evalgate.provenance.stored import ask
 from evalgate.review.cases import CaseEvent, list_cases, record
 from evalgate.review.labels import draft, save, undo, utc_now

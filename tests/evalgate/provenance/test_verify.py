@@ -16,6 +16,7 @@ from referencing import Registry, Resource
 import schema
 from evalgate.align.store import append_measurement
 from evalgate.app import run as evalgate
+from evalgate.dataset.chains import chains_path, write_chains
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.evaluators.load import load_evaluators
@@ -28,7 +29,6 @@ from evalgate.gate.policy import GatePolicy
 from evalgate.gate.report import gather, report_json, to_text
 from evalgate.gate.report.payload import checksum
 from evalgate.provenance.link import Standing
-from evalgate.provenance.store import chains_path, write_chains
 from evalgate.provenance.verify import read_reports, verify
 from evalgate.run.store import save_run
 from schema.alignment import Confusion, Measurement, Split

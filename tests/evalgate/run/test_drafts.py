@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalgate.app import run as evalgate
+from evalgate.dataset.drafts import drafts_of
 from evalgate.dataset.store import list_names, load
 from evalgate.erase.datasets import erase
 from evalgate.review.cases import CaseStatus, case_history, list_cases
-from evalgate.run.drafts import drafts_of
 from evalgate.run.store import save_run
 from schema.case import parse_case
 from schema.evaluator import Score

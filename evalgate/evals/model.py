@@ -14,7 +14,7 @@ from evalgate.options import Json, new_app
 from evalgate.terminal import Terminal
 
 if TYPE_CHECKING:
-    from evalgate.model.check import Checked
+    from evalgate.evals.endpoint import Checked
 
 STRUCTURED = {
     "json_schema": "by JSON Schema",
@@ -43,7 +43,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Ask the endpoint to judge a right and a wrong answer, and say what works. Exits 1 where it cannot judge."""
-    from evalgate.model.check import check_model  # noqa: PLC0415 - evaluators, only here
+    from evalgate.evals.endpoint import check_model  # noqa: PLC0415 - evaluators, only here
 
     terminal = Terminal()
     opened = open_from_options(models, retry=RetryPolicy(attempts=PATIENCE))
