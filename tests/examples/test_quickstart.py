@@ -22,6 +22,7 @@ BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MU
 COMMANDS = sorted(
     {line for language, block in BLOCKS if not language for line in block.splitlines() if line.startswith("evalgate ")}
 )
+MODE = "policy_hallucination"
 FAKE_OPENAI = '''
 """Answers from the system prompt, as the page's app would be answered."""
 import re
@@ -36,6 +37,24 @@ class OpenAI:
         days = re.search(r"within (\\d+) days", messages[0]["content"])[1]
         return Some(choices=[Some(message=Some(content=f"You can return it within {days} days."))])
 '''
+
+OTHER_EACH_TIME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}|version [0-9a-f]{16}")
+CASES = [
+    {
+        "case_id": f"case-{case}",
+        "input": asked,
+        "observed": {"output": "You can return it within 90 days."},
+        "verdict": "bad" if mode else "good",
+        "failure_mode": mode,
+        "provenance": {"trace_id": trace},
+    }
+    for case, trace, asked, mode in (
+        ("07d0dcc266ad70b8", "fcb887551e172651587c468012d06ba5", "Can I still return my rug after six weeks?", MODE),
+        ("16461bf44e1115a8", "b4406f855d12109d84f7b2cfc82d7e86", "How long can I return a chair?", MODE),
+        ("2931bc7bdcfe52cc", "f7a76be06055e2c1a1b0d5c2f3e84960", "Do you sell desks?", None),
+    )
+]
+"""What the page's three labels made."""
 
 
 def block(language: str, containing: str) -> str:
@@ -77,13 +96,16 @@ def test_the_pages_app_is_stopped_and_after_its_correction_let_through(tmp_path:
     app.write_text(block("python", "PROMPT = "))
     (evals / "target.py").write_text(block("python", "def ask"))
     (evals / "evaluators/policy_hallucination.yaml").write_text(block("yaml", "id: refund-window"))
-    case = {"case_id": "case-1", "input": "How long can I return a chair?", "failure_mode": "policy_hallucination"}
-    (evals / "datasets/support.jsonl").write_text(json.dumps(case) + "\n")
+    (evals / "datasets/support.jsonl").write_text("".join(json.dumps(c) + "\n" for c in CASES))
     for days, code in ((90, 1), (30, 0)):
         app.write_text(re.sub(r"within \d+ days", f"within {days} days", app.read_text()))
         ran = evalgate(tmp_path, "run", "--dataset", "support", "--target", "python:evals/target.py:ask")
         assert ran.returncode == 0, ran.stderr
-        assert evalgate(tmp_path, "gate").returncode == code
+        gated = evalgate(tmp_path, "gate")
+        assert gated.returncode == code
+        verdict, *_ = gated.stdout.splitlines()
+        said = OTHER_EACH_TIME.sub("…", block("", verdict)).strip()
+        assert said in (OTHER_EACH_TIME.sub("…", gated.stdout).strip(), verdict), gated.stdout
 
 
 def test_the_pages_evaluator_is_one() -> None:
