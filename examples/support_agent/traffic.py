@@ -108,18 +108,52 @@ _INCIDENTS: Final = (
 )
 """What goes wrong; each happens once."""
 
-_FURNITURE: Final = ("armchair", "bench", "bookcase", "desk", "lamp", "mirror", "rug", "sideboard", "sofa", "stool")
 _WINDOW_QUESTIONS: Final = (
-    "How long can I return the {}?",
-    "How many days do I have to send the {} back for a return?",
-    "Can I still return a {} that came five weeks ago?",
-    "How much time is there to return a {}?",
+    "How long can I return the armchair?",
+    "How many days do I have to send the bench back for a return?",
+    "Can I still return a bookcase that came five weeks ago?",
+    "How much time is there to return a desk?",
+    "My lamp has a crack. How long may I wait with a return?",
+    "We moved house and the mirror does not fit: is a return still possible?",
+    "Return of a rug: how many days?",
+    "The sideboard is darker than in the picture, how long does your policy let me think about it?",
+    "I was ill. Is there still a refund for a sofa from last month?",
+    "What is the time limit for refunds on a stool?",
+    "By when must an armchair be on its way as a return, how many days after it came?",
+    "A bench was a present, and she has one already. How long will you take a return?",
+    "Tell me the policy on bookcases, please: how many days until it is mine for good?",
+    "Two desks came and I need one. Is it still time for a refund of the other?",
+    "My cat hates the lamp! How long can one get a refund?",
+    "For how many days does your policy cover a mirror that I do not like?",
+    "If the rug smells, how long do I have until no return is accepted?",
+    "Is six weeks still all right for a return of a sideboard with a scratch?",
+    "Until what time can a sofa be a return without a reason?",
+    "How long after unpacking would you give a refund for the stool?",
+    "I changed my mind about an armchair, do I have time for a return after my holidays?",
+    "How many days are returns open when a bench was assembled?",
+    "The doors of the bookcase squeak, can I still ask for a refund?",
+    "Do you count working days? I mean how many days for returns of desks.",
+    "Lamp too bright. Refund still possible?",
+    "How long did you say the policy was for mirrors on sale?",
+    "My husband ordered a second rug by mistake, how much time for a refund?",
+    "Is there still a way of return for a sideboard that stood in the cellar since spring?",
+    "A sofa bed, hardly used: how many days until a refund is off?",
+    "Before I buy a stool: how long is a return free?",
+    "Would a return of the armchair still be accepted in January?",
+    "How long have I got if a bench wobbles and I want a refund?",
+    "Bookcase arrived late, so how many days remain for its return?",
+    "At what time does the policy on returning desks end, I mean a return by post?",
+    "The plug of my lamp is foreign, how long for a return?",
+    "After how many days do you refuse a return of a broken mirror?",
+    "Our dog ate half of the rug. Still a refund?",
+    "How long is a refund promised for furniture like a sideboard bought online?",
+    "Grandmother cannot get up from the sofa: is there time for a return?",
+    "Can the stool still go into your shop as a return, instead of the post?",
 )
 _WINDOWS: Final = tuple(
-    (Line(question.format(item), "policy_hallucination", "down" if n % 4 else None),)
-    for n, (item, question) in enumerate((i, q) for i in _FURNITURE for q in _WINDOW_QUESTIONS)
+    (Line(question, "policy_hallucination", "down" if n % 4 else None),) for n, question in enumerate(_WINDOW_QUESTIONS)
 )
-"""What goes wrong most: everybody asks how long they have."""
+"""What goes wrong most: everybody asks how long they have, in words of their own."""
 
 
 def plan(seed: str, plain_visits: int = 220) -> tuple[Visit, ...]:
