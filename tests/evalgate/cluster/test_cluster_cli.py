@@ -96,24 +96,24 @@ def test_nothing_is_grouped_where_nothing_failed(here: Path, capsys: pytest.Capt
 def test_a_pattern_keeps_its_id_and_what_it_lacks_is_told(
     here: Path, traffic: Traffic, database: TenantDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    late = timeouts(traffic, 1, 13)
-    refusals(traffic, 101, 109)
+    late = timeouts(traffic, 1, 7)
+    refusals(traffic, 101, 106)
     dry = call(capsys, "run", *WINDOW, "--dry-run")
     assert dry["run"]["dry_run"]
     assert list_runs(database) == []
     first = call(capsys, "run", *WINDOW)
     assert [(c["id"], c["traces"], c["failure_reasons"], c["tool_paths"]) for c in first["clusters"]] == [
-        (1, 12, ["tool_error"], ["lookup"]),
-        (2, 8, ["refused"], ["policy"]),
+        (1, 6, ["tool_error"], ["lookup"]),
+        (2, 5, ["refused"], ["policy"]),
     ]
     assert {e["event"] for e in first["events"]} == {"born"}
-    assert first["clusters"][0]["share"] == pytest.approx(0.6)
+    assert first["clusters"][0]["share"] == pytest.approx(6 / 11)
 
-    refusals(traffic, 109, 130)  # the larger one from here on
+    refusals(traffic, 106, 109)  # the larger one from here on
     again = call(capsys, "run", *WINDOW, "--where", "failure_reasons = refused")
     (seen,) = again["clusters"]
-    assert (seen["id"], seen["traces"], again["events"]) == (2, 29, []), "timeouts are grouped along, and not counted"
-    assert again["run"]["along"] == 12
+    assert (seen["id"], seen["traces"], again["events"]) == (2, 8, []), "timeouts are grouped along, and not counted"
+    assert again["run"]["along"] == 6
     assert call(capsys, "list")["run"]["number"] == 2
     assert run(["cluster", "list"]) == 0
     assert "seen no more: 1" in capsys.readouterr().out
@@ -143,7 +143,7 @@ def test_a_pattern_keeps_its_id_and_what_it_lacks_is_told(
 
 
 def test_of_two_runs_that_end_at_once_one_counts(traffic: Traffic, database: TenantDatabase) -> None:
-    timeouts(traffic, 1, 9)
+    timeouts(traffic, 1, 6)
     corpus = read_corpus(database, Where(), DEFAULT_TRACES)
     known, number = read_known(database, Scope.FAILING)
     found = find(corpus.behaviours, Settings(), known)
@@ -153,5 +153,5 @@ def test_of_two_runs_that_end_at_once_one_counts(traffic: Traffic, database: Ten
     (one,) = list_runs(database)
     assert one.number == number
     after, following = read_known(database, Scope.FAILING)
-    assert (following, after.next_id, len(after.cluster_of)) == (2, 2, 8), "rows of the other do not count"
+    assert (following, after.next_id, len(after.cluster_of)) == (2, 2, 5), "rows of the other do not count"
     assert isinstance(found, Found)
