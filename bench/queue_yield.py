@@ -9,6 +9,8 @@ what the signals look for, so the figures say that the machinery works and what 
 gives. `plain`: a tenth of the failures shows nothing. `hard`: half of them does,
 and there are half again as many decoys.
 
+`kinds` is of how many of the ten kinds of failure there are three or more among the items.
+
     all          the priority order as it is
     no failing   without the parts of what is failing already: failure, low_score, pattern and
                 more_of_same
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TARGET: Final = 5.0
+SEEN: Final = 3
 MIXES: Final = {"plain": Mix(), "hard": Mix(invisible=0.5, decoys=1.5)}
 RAISED: Final = ("failure", "low_score", "pattern", "more_of_same")
 """Parts that know of what is failing already."""
@@ -63,6 +66,8 @@ class Seed:
     found: dict[str, int] = field(default_factory=dict)
     """True failures among the first items, by order."""
     items: dict[str, int] = field(default_factory=dict)
+    named: dict[str, int] = field(default_factory=dict)
+    """Of how many kinds of failure there are three and more, enough to see that it is a kind."""
     kinds: dict[str, int] = field(default_factory=dict)
     """Of the order `all`: what is in the first items, "" is plain traffic."""
     unseen_share: float = 0.0
@@ -102,6 +107,7 @@ def one_seed(seed: int, traces: int, items: int, folder: Path, mix: Mix) -> Seed
     for name, (score, among) in orders.items():
         rows = first(score, among, items, seed)
         result.found[name], result.items[name] = int(fails[rows].sum()), len(rows)
+        result.named[name] = sum(int((kind[rows] == k).sum()) >= SEEN for k in FAILURES)
         if name == "all":
             result.kinds = {str(k): int((kind[rows] == k).sum()) for k in ("", *FAILURES, *DECOYS)}
     return result
@@ -135,7 +141,9 @@ def measure_mix(name: str, mix: Mix, seeds: int, traces: int, items: int, *, fol
         precision, *_ = interval([r.found[order] / n for r, n in zip(runs, shown, strict=True)])
         lift, low, high = interval([r.found[order] / n / s for r, n, s in zip(runs, shown, share, strict=True)])
         mean = float(np.mean([r.items[order] for r in runs]))
-        orders.append({"order": order, "items": mean, "precision": precision, "lift": lift, "low": low, "high": high})
+        named = float(np.mean([r.named[order] for r in runs]))
+        told = {"precision": precision, "lift": lift, "low": low, "high": high, "named": named}
+        orders.append({"order": order, "items": mean, **told})
     kinds = {k: float(np.mean([r.kinds[k] for r in runs])) for k in runs[0].kinds}
     return {"mix": name, "share": float(np.mean([r.share for r in runs])), "orders": orders, "kinds": kinds}
 
@@ -157,7 +165,14 @@ def checks(document: Document) -> list[Check]:
 
 def _rows(mix: Document) -> list[tuple[str, ...]]:
     return [
-        (o["order"], f"{o['items']:.0f}", f"{o['precision'] * 100:.0f} %", f"{o['lift']:.1f}", _between(o))
+        (
+            o["order"],
+            f"{o['items']:.0f}",
+            f"{o['precision'] * 100:.0f} %",
+            f"{o['lift']:.1f}",
+            _between(o),
+            f"{o['named']:.1f}",
+        )
         for o in mix["orders"]
         if o["items"] > 0
     ]
@@ -171,7 +186,7 @@ def _kinds(mix: Document) -> list[tuple[str, str]]:
     return [(name or "plain traffic", f"{n:.1f}") for name, n in mix["kinds"].items() if n]
 
 
-HEADER: Final = ("order", "items", "true failures", "times random", "95 % over seeds")
+HEADER: Final = ("order", "items", "true failures", "times random", "95 % over seeds", "kinds")
 
 
 def markdown(document: Document) -> str:

@@ -102,6 +102,8 @@ class Signals:
     turns: Codes
     asked_again: Codes
     """Row of the later trace whose request is like that of this one; -1: none."""
+    workflow: Codes
+    """Service, feature and root name, as a number."""
     pattern: Codes
     """What failed and where, as a number: reasons and name of the root; -1: nothing failed."""
     pattern_size: Floats
@@ -156,7 +158,19 @@ def measure(population: Population) -> Signals:
         "broken": _rare(p.defects.lengths.astype(float), p.defects.lengths > 0, np.ones(p.size), wide),
     }
     every = np.ones(p.size, bool)
-    return Signals(p, columns, sizes(task, every), tools_known, steps, turn, turns, later, pattern, pattern_size)
+    return Signals(
+        population=p,
+        columns=columns,
+        cohort_sizes=sizes(task, every),
+        tools_known=tools_known,
+        steps=steps,
+        turn=turn,
+        turns=turns,
+        asked_again=later,
+        workflow=workflow,
+        pattern=pattern,
+        pattern_size=pattern_size,
+    )
 
 
 def _column(value: NDArray[Any], strength: NDArray[Any], compared: Floats | None = None) -> Column:

@@ -185,15 +185,15 @@ def read_population(
     )
 
 
-def recent_window(database: TenantDatabase, since: datetime | None = None) -> Window:
-    """Return the window of what was received from an hour on, else of the latest traces."""
-    first = since or recent_hour(database, MAX_TRACES)
+def recent_window(database: TenantDatabase, since: datetime | None = None, *, most: int = MAX_TRACES) -> Window:
+    """Return the window of what was received from an hour on, else of about `most` of the latest traces."""
+    first = since or recent_hour(database, most)
     return Window(max(0, int(first.timestamp()) // 3600 * 3600)) if first else Window()
 
 
-def window_around(database: TenantDatabase, trace_id: str) -> Window:
+def window_around(database: TenantDatabase, trace_id: str, *, most: int = MAX_TRACES) -> Window:
     """Return the window that one trace is compared in: the latest traces where it is one of them, else its own time."""
-    recent = recent_window(database)
+    recent = recent_window(database, most=most)
     (row,) = database.rows(sql(__package__, "received"), {"trace": trace_id})
     at = int(row["received_s"])
     if at >= recent.first_s:

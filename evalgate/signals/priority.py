@@ -4,8 +4,9 @@
 
 n is how many traces fail in the same way (reasons of failing and name of the root), `most` that of the most common way:
 of two failures the more common one comes first (half of its points at the square root of the most). Ten labels of one
-mode are enough to begin with, so a trace that k others of its pattern come before keeps 10 / (10 + k) of what failing
-and pattern gave it; `more_of_same` takes the rest away. Without that, one common error that does no harm is the whole
+mode are enough to begin with, so a trace that k others come before for the same reason keeps 10 / (10 + k) of the
+points of that reason; `more_of_same` takes the rest away. The reason is the part with the most points, in one workflow;
+of failures, the pattern. Without that, one common error that does no harm, or one tool that is polled, is the whole
 queue. Sums of points are what naive Bayes makes of signals that know nothing of each other; those that do (tokens,
 cost, duration) have few points.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from evalgate.signals.cohorts import codes
 from evalgate.signals.weights import PATTERN
 
 if TYPE_CHECKING:
@@ -55,19 +57,28 @@ def prioritise(signals: Signals, weights: Weights) -> Priority:
     parts[PATTERN] = weights.of(PATTERN) * np.log1p(signals.pattern_size) / max(np.log1p(most), 1e-9)
     score = np.sum(list(parts.values()), axis=0)
     p = signals.population
-    before = _before(signals.pattern, np.lexsort((p.trace, -p.start_ns, -score)))
-    parts[MORE] = -(parts["failure"] + parts[PATTERN]) * before / (ENOUGH + before)
+    lead, points = _lead(parts)
+    reason = codes(lead, np.where(lead == 0, signals.pattern, -1), signals.workflow)
+    before = _before(reason, np.lexsort((p.trace, -p.start_ns, -score)))
+    parts[MORE] = -points * before / (ENOUGH + before)
     score = score + parts[MORE]
     order = np.lexsort((p.trace, -p.start_ns, -score))
     return Priority(score, parts, order[p.asked_for[order]])
 
 
-def _before(pattern: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how many traces of its pattern come before each, in an order; 0 where there is no pattern."""
-    found = np.zeros(len(pattern))
-    by_pattern = order[np.argsort(pattern[order], kind="stable")]
-    own = pattern[by_pattern]
+def _lead(parts: Mapping[str, NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return which part has the most points, 0 for failing with its pattern, and how many."""
+    failing = parts["failure"] + parts[PATTERN]
+    every = np.stack([failing, *(column for name, column in parts.items() if name not in {"failure", PATTERN})])
+    return every.argmax(axis=0), every.max(axis=0)
+
+
+def _before(reason: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how many traces come before each for the same reason, in an order."""
+    found = np.zeros(len(reason))
+    by_reason = order[np.argsort(reason[order], kind="stable")]
+    own = reason[by_reason]
     begins = np.flatnonzero(np.r_[True, own[1:] != own[:-1]]) if len(own) else np.zeros(0, np.int64)
     lengths = np.diff(np.r_[begins, len(own)])
-    found[by_pattern] = np.arange(len(own)) - np.repeat(begins, lengths)
-    return np.where(pattern >= 0, found, 0.0)
+    found[by_reason] = np.arange(len(own)) - np.repeat(begins, lengths)
+    return found

@@ -174,7 +174,7 @@ def _pattern(s: Signals, row: int) -> str:
 
 
 def _more(_s: Signals, _row: int) -> str:
-    return "others of the same pattern come first"
+    return "others come first for the same reason"
 
 
 def _beside(s: Signals, name: str, row: int, write: Callable[[float], str]) -> str:

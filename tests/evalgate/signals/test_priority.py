@@ -40,6 +40,17 @@ def test_one_common_failure_is_not_the_whole_queue() -> None:
     assert {int(r) for r in priority.order[:220]} >= set(range(50, 250))  # and still before what is fine
 
 
+def test_one_common_signal_is_not_the_whole_queue() -> None:
+    hedging = {"hedges": 6, "answer_words": 60}
+    changes = {**{i: {"same_calls": 6} for i in range(30)}, **dict.fromkeys(range(100, 103), hedging)}
+    priority = prioritise(measure(population(N, changes)), Weights())
+    before = priority.score - priority.parts["more_of_same"]
+    assert before[:30].min() > before[100:103].max()
+    assert {100, 101, 102} <= {int(r) for r in priority.order[:12]}
+    elsewhere = measure(population(N, {**changes, 1: {"same_calls": 6, "root": "other"}}))
+    assert prioritise(elsewhere, Weights()).parts["more_of_same"][1] == 0
+
+
 def test_a_tool_that_was_called_again_with_success_weighs_less() -> None:
     tool = {"failing": True, "reasons": ("tool_error",)}
     mixed = {"failing": True, "reasons": ("tool_error", "empty_output"), "recovered": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from evalgate.app import run
 from evalgate.select.where import Where, parse_where
 from evalgate.signals import Weights, prioritise, signals
-from evalgate.signals.population import read_population, recent_window
+from evalgate.signals.population import read_population, recent_window, window_around
 from tests.evalgate.traffic import START, Traffic
 
 if TYPE_CHECKING:
@@ -131,6 +132,19 @@ def test_the_commands_list_and_explain(
     (project / "evals" / "queue.yaml").write_text("weights: {tool_lop: 0}\n")
     assert run(["signals", "--dsn", dsn]) == 2
     assert "did you mean 'tool_loop'" in capsys.readouterr().err
+
+
+def test_an_old_trace_is_compared_with_those_of_its_time(database: TenantDatabase) -> None:
+    at = {IDS[n]: START + timedelta(days=days) for n, days in enumerate((-9, -6, -5, 0))}
+    store(database, {trace: [{**span, "received_at": moment} for span in asked(1)] for trace, moment in at.items()})
+    recent = recent_window(database, most=1)
+    assert read_population(database, Where(), recent).trace.tolist() == [IDS[3]]
+    assert window_around(database, IDS[3], most=1) == recent
+    around = window_around(database, IDS[1], most=1)
+    found = read_population(database, Where().and_("trace_id", "=", IDS[1]), around)
+    assert found.trace.tolist() == IDS[:2]
+    assert found.asked_for.tolist() == [False, True]
+    assert found.tools.lengths.tolist() == [2, 2]
 
 
 def test_another_tenant_is_compared_with_nobody(database: TenantDatabase) -> None:
