@@ -47,7 +47,7 @@ def draft_from_run(terminal: Terminal, name: str, reference: str, where: Where, 
     """
     # The way back: runs come after datasets, and their failures go into them again.
     from evalgate.dataset.drafts import drafts_of  # noqa: PLC0415 - see above
-    from evalgate.run.store import load_run  # noqa: PLC0415 - see above
+    from evalgate.run_files import load_run  # noqa: PLC0415 - see above
 
     _, run = load_run(reference)
     path = Path(run.dataset.path)

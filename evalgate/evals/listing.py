@@ -17,7 +17,7 @@ from evalgate.evaluators.load import EVALUATORS
 from evalgate.evaluators.python_form import python_form
 from evalgate.figures import percent
 from evalgate.options import Json  # noqa: TC001 - as above
-from evalgate.run.store import recent_runs
+from evalgate.run_files import recent_runs
 from evalgate.terminal import Terminal, count_of
 from schema.alignment import measurement_to_json
 from schema.evaluator import (

@@ -9,7 +9,7 @@ from evalgate.align.sources import read_known
 from evalgate.align.specs import load_specs
 from evalgate.align.standing import permissions, standings
 from evalgate.issues.store import read_issues
-from evalgate.run.store import recent_runs
+from evalgate.run_files import recent_runs
 from schema.alignment import DEFAULT_POLICY
 
 if TYPE_CHECKING:

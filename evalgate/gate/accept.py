@@ -30,7 +30,7 @@ from evalgate.gate.permission import permission_of
 from evalgate.gate.settings import read_settings
 from evalgate.gate.terms import CHANGED_CASES, Difference, loosenings
 from evalgate.options import Json, new_app
-from evalgate.run.store import LATEST, RECENT_RUNS, load_run, runs_of
+from evalgate.run_files import LATEST, RECENT_RUNS, load_run, runs_of
 from evalgate.terminal import Terminal, count_of, one_line
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from evalgate.gate.decision import Check, CheckStatus, names_of
 from evalgate.gate.evidence import Fact, Facts
 from evalgate.gate.terms import FROM_FILE
 from evalgate.run.partial import SUFFIX
-from evalgate.run.store import RUNS
+from evalgate.run_files import RUNS
 from evalgate.terminal import count_of
 from schema.evaluator import ID, Evidence
 from schema.provenance import case_hash

@@ -34,7 +34,7 @@ from evalgate.gate.terms import FROM_FILE, FROM_GIT, FROM_RUN
 from evalgate.gate.tests_run import refuse_stale, results_of, run_from_exit_code, run_from_tests, state_of
 from evalgate.issues.store import read_issues
 from evalgate.run.engine import new_run_id
-from evalgate.run.store import LATEST, load_run, save_run
+from evalgate.run_files import LATEST, load_run, save_run
 from evalgate.terminal import one_line
 from schema.errors import EvalgateError
 

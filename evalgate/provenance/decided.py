@@ -19,7 +19,7 @@ from evalgate.gate.report.model import is_file
 from evalgate.gate.report.payload import base_hash
 from evalgate.issues.store import ISSUES, read_issues
 from evalgate.provenance.link import Link, Standing
-from evalgate.run.store import load_run
+from evalgate.run_files import load_run
 from schema.evaluator import Evidence
 
 if TYPE_CHECKING:

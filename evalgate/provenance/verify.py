@@ -31,7 +31,7 @@ from evalgate.gate.report.payload import SCHEMA, checksum
 from evalgate.provenance.chains import chain_links
 from evalgate.provenance.decided import Reference, decision, measurements
 from evalgate.provenance.link import Link, Standing
-from evalgate.run.store import load_run
+from evalgate.run_files import load_run
 from evalgate.terminal import count_of, one_line
 from schema.fields import Fields, Malformed
 from schema.provenance import head_hash

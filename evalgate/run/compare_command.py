@@ -13,7 +13,7 @@ from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
 from evalgate.run.compare import PAIRED, CaseChange, Change, Compared, compare, compared_json
 from evalgate.run.history import MIN_CASES, Share, Step, history
 from evalgate.run.show import TEXT_CHARS
-from evalgate.run.store import LATEST, RUNS, load_run, run_before, runs_of
+from evalgate.run_files import LATEST, RUNS, load_run, run_before, runs_of
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.fields import did_you_mean
 

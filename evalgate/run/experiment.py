@@ -30,8 +30,8 @@ from evalgate.run.engine import (
 from evalgate.run.options import RunOptions, options_of
 from evalgate.run.outputs import KeptOutputs
 from evalgate.run.partial import PartialFile, check_plan, find_partial, read_partial
-from evalgate.run.store import save_run
 from evalgate.run.targets.load import TargetOptions, load_target
+from evalgate.run_files import save_run
 from evalgate.terminal import count_of
 from schema.run import ErrorKind, RunSettings
 

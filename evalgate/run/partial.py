@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from evalgate.errors import BadInput
 from evalgate.files import strict_json, to_json_line
-from evalgate.run.store import LATEST, RUNS
+from evalgate.run_files import LATEST, RUNS
 from schema.fields import Fields
 from schema.run import ErrorKind, attempt_to_json, parse_attempt
 

@@ -16,7 +16,7 @@ from evalgate.dataset.store import Dataset
 from evalgate.errors import BadInput
 from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.run.engine import Settings, new_run_id, run_dataset
-from evalgate.run.store import load_run, save_run
+from evalgate.run_files import load_run, save_run
 from schema.case import parse_case
 from schema.evaluator import EvaluatorError, EvaluatorSpec, Score, parse_evaluator
 from schema.run import ErrorKind, Output, RunError, parse_run, run_to_json, summarise

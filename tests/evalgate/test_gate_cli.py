@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.app import run
-from evalgate.run.store import save_run
+from evalgate.run_files import save_run
 from schema.evaluator import Score
 from schema.run import Attempt, ErrorKind, Output, RunError
 from tests.evalgate.builders import TRACE, refund_cases, result, run_of, write_project

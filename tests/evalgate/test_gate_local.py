@@ -16,7 +16,7 @@ from evalgate.gate.flags import Format
 from evalgate.gate.outputs import KEPT_GATES, Outputs, exit_code_of, parse_outputs, publish, suite_json
 from evalgate.gate.report import Kind, gather
 from evalgate.gate.settings import read_settings
-from evalgate.run.store import save_run
+from evalgate.run_files import save_run
 from evalgate.terminal import Terminal
 from schema.errors import EvalgateError
 from schema.run import DatasetUsed, ErrorKind

@@ -14,7 +14,7 @@ from evalgate.evaluators.load import load_evaluators
 from evalgate.gate.baseline import BASELINE, read_baselines
 from evalgate.run.engine import evaluator_used
 from evalgate.run.partial import PartialFile
-from evalgate.run.store import save_run
+from evalgate.run_files import save_run
 from schema.run import DatasetUsed, EvaluatorUsed, RunSettings
 from tests.evalgate.builders import WINDOW, result, run_of
 from tests.evalgate.gate_command import gate_command

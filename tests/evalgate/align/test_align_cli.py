@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.app import run
-from evalgate.run.store import save_run
+from evalgate.run_files import save_run
 from schema.case import CaseInput, case_to_json
 from tests.evalgate.align.examples import MODE, many
 from tests.evalgate.builders import result, run_of

@@ -10,7 +10,7 @@ import pytest
 from evalgate.align.store import append_measurement
 from evalgate.app import run
 from evalgate.evaluators.files import read_evaluator
-from evalgate.run.store import save_run
+from evalgate.run_files import save_run
 from schema.alignment import Confusion, Measurement, Split
 from schema.run import EvaluatorUsed
 from tests.evalgate.builders import refund_cases, result, run_of

@@ -30,7 +30,7 @@ from evalgate.gate.report import gather, report_json, to_text
 from evalgate.gate.report.payload import checksum
 from evalgate.provenance.link import Standing
 from evalgate.provenance.verify import read_reports, verify
-from evalgate.run.store import save_run
+from evalgate.run_files import save_run
 from schema.alignment import Confusion, Measurement, Split
 from schema.provenance import AnnotationLink, Chain, IssueLink, Promotion, SpanLink, case_hash
 from schema.run import Attempt, DatasetUsed, EvaluatorUsed, Output, Result, Run

@@ -14,8 +14,8 @@ from evalgate.model.chat import Completion, ModelError, ModelErrorKind
 from evalgate.run.engine import LONGEST_WAIT_S, Kept, Outputs, Settings, Surroundings, run_dataset
 from evalgate.run.experiment import Noticing
 from evalgate.run.outputs import KeptOutputs
-from evalgate.run.store import load_run, save_run
 from evalgate.run.targets.answer import Busy
+from evalgate.run_files import load_run, save_run
 from schema.case import parse_case
 from schema.evaluator import EvaluatorError, EvaluatorSpec, Score, parse_evaluator
 from schema.run import ErrorKind, Output, RunError

@@ -12,7 +12,7 @@ from evalgate.app import run as evalgate
 from evalgate.errors import BadInput
 from evalgate.run.compare import Change, compare
 from evalgate.run.history import MIN_CASES, history
-from evalgate.run.store import run_before, runs_of, save_run
+from evalgate.run_files import run_before, runs_of, save_run
 from schema.run import ErrorKind, EvaluatorUsed
 from tests.evalgate.builders import attempt, result, run_of
 

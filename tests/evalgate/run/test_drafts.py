@@ -13,7 +13,7 @@ from evalgate.dataset.drafts import drafts_of
 from evalgate.dataset.store import list_names, load
 from evalgate.erase.datasets import erase
 from evalgate.review.cases import CaseStatus, case_history, list_cases
-from evalgate.run.store import save_run
+from evalgate.run_files import save_run
 from schema.case import parse_case
 from schema.evaluator import Score
 from schema.run import ErrorKind, EvaluatorUsed

@@ -18,7 +18,7 @@ from evalgate.errors import BadInput
 from evalgate.run.engine import Kept
 from evalgate.run.options import RunOptions, options_of
 from evalgate.run.partial import PartialFile, check_plan, find_partial, read_partial
-from evalgate.run.store import load_run
+from evalgate.run_files import load_run
 from schema.case import parse_case
 from schema.run import ErrorKind
 from tests.evalgate.builders import attempt, refund_cases, write_project

@@ -13,8 +13,8 @@ from evalgate.evaluators.load import load_evaluator
 from evalgate.run.commands import _telling
 from evalgate.run.engine import Kept
 from evalgate.run.show import histogram_line, low_scorers
-from evalgate.run.store import load_run
 from evalgate.run.suite import suite_of
+from evalgate.run_files import load_run
 from schema.alignment import Confusion, Measurement, Permission, PermissionPolicy, PermissionRule, Split
 from schema.case import parse_case
 from schema.evaluator import EvalType
