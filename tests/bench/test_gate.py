@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bench import kept
 from bench.gate import OURS, World, checks, markdown, measure
 from evalgate.gate.policy import GatePolicy
 
@@ -32,6 +34,14 @@ def test_unchanged_worlds_are_seldom_red_and_harmed_ones_mostly_are(world: World
     assert point["power"][OURS] >= 0.8 - 0.09
     if world.cluster > 1:
         assert alarms["a test each"] > 0.1
+
+
+@pytest.mark.thorough
+def test_the_luck_of_a_kept_baseline_is_in_every_comparison() -> None:
+    one, best = (kept.measure(kept.Way(1, 1, n), 10, 15, np.random.default_rng(2)) for n in (1, 10))
+    assert one["red"] < 0.08
+    assert best["red"] > 0.1
+    assert best["red_with_the_worst"] > one["red_with_the_worst"]
 
 
 def test_a_gate_that_cries_wolf_misses_its_target() -> None:
