@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.figures import percent
 from evalgate.terminal import count_of, one_line
+from schema.evaluator import EvalType
 from schema.run import summarise
 from schema.statistics import weighted_share
 
@@ -102,10 +103,21 @@ def spent(run: Run, summary: dict[str, Any]) -> str | None:
         words.append(f"an answer took {seconds(took['median'])} (95 % within {seconds(took['p95'])})")
     if cached := summary["attempts"]["cached"]:
         words.append(f"{cached} from the cache")
-    for name, cost in (("target", run.cost_usd), ("judges", run.judge_cost_usd)):
-        if cost is not None:
-            words.append(f"{name} ${cost:.4f}")
+    attempts = [a for r in run.results for a in r.attempts]
+    judges = {e.id for e in run.evaluators if e.eval_type is EvalType.LLM_JUDGE}
+    scores = [s for a in attempts for s in a.scores if s.evaluator in judges and not s.cached]
+    outputs = [a.output for a in attempts if a.output is not None and not a.cached]
+    if run.cost_usd is not None:  # else it is no model of ours to ask, and costs what it costs
+        words += _price("target", run.cost_usd, sum(o.cost_usd is None for o in outputs))
+    words += _price("judges", run.judge_cost_usd, sum(s.cost_usd is None for s in scores))
     return ", ".join(words) or None
+
+
+def _price(name: str, cost_usd: float | None, unknown: int) -> list[str]:
+    """Return what one side cost; what nobody knows is no 0, and only said where answers were asked for."""
+    known = [f"${cost_usd:.4f}"] if cost_usd is not None and (cost_usd > 0 or not unknown) else []
+    told = [*known, f"unknown for {count_of(unknown, 'answer')}"] if unknown else known
+    return [f"{name} {' and '.join(told)}"] if told else []
 
 
 def seconds(ms: float) -> str:
