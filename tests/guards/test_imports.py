@@ -57,3 +57,66 @@ def test_the_gate_needs_only_the_core_install(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
+
+
+ROOMS = (
+    # What every room may stand on.
+    *("errors", "layout", "work", "terminal", "figures", "files", "options", "database", "run_files"),
+    # Traffic, and what is known of it.
+    *("select", "top", "ledger", "sample", "stats", "signals", "review", "issues", "dataset"),
+    # Evaluators, runs, the gate.
+    *("model", "evaluators", "align", "cluster", "run", "gate", "generate", "provenance", "erase"),
+    # What puts the rooms together for the command line.
+    *("evals", "demo", "app", "cli"),
+)
+"""From the lowest up: a room imports only rooms that stand before it, so that none import each other in a circle."""
+UPWARDS = {
+    ("evalgate/run/commands.py", "evalgate.gate.settings"): (
+        "what `evalgate run` tells is by evals/gate.yaml, whose model is one piece with the gate's policy"
+    )
+}
+"""The imports that point up nevertheless: (file, module) to the reason."""
+
+
+def rooms_imported(source: str) -> set[tuple[str, str]]:
+    """Return (room, module) of every import from evalgate, wherever in a module."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            own = node.module == "evalgate"
+            modules = [f"evalgate.{a.name}" for a in node.names] if own else [node.module or ""]
+        found |= {(m.split(".")[1], m) for m in modules if m.startswith("evalgate.")}
+    return found
+
+
+def upward_imports() -> set[tuple[str, str]]:
+    """Return (file, module) of every import of a room that does not stand before the own one."""
+    found = set()
+    for file in (ROOT / "evalgate").rglob("*.py"):
+        place = file.relative_to(ROOT)
+        room = file.stem if len(place.parts) == 2 else place.parts[1]
+        if room == "__init__":
+            continue
+        assert room in ROOMS, f"{place}: say in ROOMS where {room!r} stands"
+        for other, module in rooms_imported(file.read_text("utf-8")):
+            if other != room and ROOMS.index(other) > ROOMS.index(room):
+                found.add((str(place), module))
+    return found
+
+
+def test_the_rooms_of_evalgate_do_not_import_in_circles() -> None:
+    assert upward_imports() == UPWARDS.keys()
+
+
+def test_the_reader_of_rooms_sees_every_form() -> None:
+    source = (
+        "import evalgate.run.engine\ndef f():\n    from evalgate import gate\n    from evalgate.align.store import x"
+    )
+    assert rooms_imported(source) == {
+        ("run", "evalgate.run.engine"),
+        ("gate", "evalgate.gate"),
+        ("align", "evalgate.align.store"),
+    }
