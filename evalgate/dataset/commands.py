@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.review.cases import list_cases
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def register(app: typer.Typer) -> None:
@@ -138,7 +141,7 @@ def list_(*, json: Json = False) -> None:
             [
                 (
                     str(i["name"]),
-                    "damaged" if "damaged" in i else str(i["version"]) + ("" if i["built"] else " (edited by hand)"),
+                    _version_words(i),
                     str(i.get("cases", "")),
                     one_line(str(i.get("criteria") or ""), 60),
                 )
@@ -147,6 +150,13 @@ def list_(*, json: Json = False) -> None:
         )
     for reason in damaged.values():
         terminal.note(f"evalgate: {one_line(reason)}")
+
+
+def _version_words(item: Mapping[str, object]) -> str:
+    if "damaged" in item:
+        return "damaged"
+    by_hand = "" if item["built"] else " (edited by hand)" if item["versions"] else " (written by hand)"
+    return f"{item['version']}{by_hand}"
 
 
 def show(

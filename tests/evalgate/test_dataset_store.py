@@ -167,14 +167,16 @@ def test_a_sample_is_the_same_each_time_and_grows_by_adding() -> None:
 
 def test_a_damaged_dataset_is_told_and_hides_no_other(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_cases("good", [case(1)], criteria=None, at=AT)
+    (DATASETS / "mine.jsonl").write_text('{"input": "a"}\n')
     (DATASETS / "bad.jsonl").write_text('{"input": "a"}\n{"inptu": "b"}\n')
     assert evalgate(["dataset", "list"]) == 0
     out, err = capsys.readouterr()
     assert next(line.split()[:2] for line in out.splitlines()[1:]) == ["bad", "damaged"]
     assert any(line.startswith("good") for line in out.splitlines())
+    assert [line.split()[0] for line in out.splitlines() if "(written by hand)" in line] == ["mine"]
     assert "bad.jsonl line 2: a case lacks 'input'" in err
     assert evalgate(["dataset", "list", "--json"]) == 0
-    bad, good = json.loads(capsys.readouterr().out)
+    bad, good, _ = json.loads(capsys.readouterr().out)
     assert ("line 2" in bad["damaged"], good["cases"]) == (True, 1)
 
 
