@@ -143,7 +143,8 @@ def test_attempts_survive_their_file_and_derive_one_verdict(cases: list[list[boo
     found = parse_run(document).results
     assert found == tuple(results)
     for said, one in zip(cases, found, strict=True):
-        yes, no = said.count(True), said.count(False)
+        broken = 2 * said.count(ErrorKind.TIMEOUT) > len(said)  # then the others prove nothing
+        yes, no = (0, 0) if broken else (said.count(True), said.count(False))
         assert one.passed is (None if yes + no == 0 else yes > no)
         assert one.flaky is (yes > 0 and no > 0)
         assert (one.error is not None) is (yes + no == 0 and ErrorKind.TIMEOUT in said)
