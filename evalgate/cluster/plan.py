@@ -23,6 +23,8 @@ NOISE: Final = 0.1
 """The part of cases that changes by chance, half of them each way; measure it: evalgate run --repeats."""
 ALPHA: Final = 0.05
 POWER: Final = 0.8
+TRIED_REASONS: Final = 2
+"""The commonest; what few traces have is another problem."""
 LOOP: Final = "×4+"
 """How a path of tools says that one was called again and again (find.path_of)."""
 
@@ -142,14 +144,14 @@ def markdown(plan: Plan) -> str:
     lines += [f"- case {_code(c)}" for c in plan.cases] or ["- none yet"]
     lines += [f"- label first: trace {_code(t)}" for t in plan.traces]
     lines += ["", "## What to type", *(f"{i}. {s}" for i, s in enumerate(plan.steps, 1)), ""]
-    lines += ["## What would show it", *(f"- {_escaped(s)}" for s in plan.shown_by), ""]
+    lines += ["## What would show it", *(f"- {s}" for s in plan.shown_by), ""]
     return "\n".join(lines)
 
 
 def _tries(covered: Covered) -> tuple[Try, ...]:
     c = covered.stored.cluster
     found: dict[str, Try] = {}
-    for reason in c.failure_reasons:
+    for reason in c.failure_reasons[:TRIED_REASONS]:
         change = next((change for begin, change in BY_REASON if reason.startswith(begin)), None)
         if change:
             found.setdefault(change, Try(change, reason))

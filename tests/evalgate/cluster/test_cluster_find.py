@@ -92,6 +92,8 @@ def test_a_name_is_made_of_three_traces_or_more_and_acts_on_nothing() -> None:
     counts = np.array([[1, 1, 0]] * 2 + [[1, 0, 0]] * 3 + [[0, 0, 1]] * 20)
     labels = np.array([0] * 5 + [1] * 20)
     assert terms_of(counts, ["timeout", "ann smith", "hello"], labels) == [("timeout",), ("hello",)]
+    equal = counts[:, [0, 0, 0]]
+    assert terms_of(equal, ["no answer", "timeout", "timeout reached"], labels) == [("timeout reached",), ()]
     assert name_of(["a", "b", "c", "d"], "", "", "chat") == "chat: a, b, c"
     hostile = name_of([], "\x1b[2J\u202eevil\n[bold]", "", "")
     assert "\x1b" not in hostile
