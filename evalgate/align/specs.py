@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
 from evalgate.evaluators.judge import JudgeEvaluator
-from evalgate.evaluators.load import EVALUATORS, load_evaluators
+from evalgate.evaluators.load import load_evaluators
 from evalgate.model.chat import ModelError, ModelErrorKind
+from evalgate.places import EVALUATORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

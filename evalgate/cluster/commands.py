@@ -16,6 +16,7 @@ from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.files import write_atomic
 from evalgate.options import Dsn, Json, Tenant, new_app, since_time
+from evalgate.places import EVALUATORS
 from evalgate.select.recent import started_since
 from evalgate.select.traces import iso_time
 from evalgate.select.where import parse_where
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SINCE: Final = "4w"
 DEFAULT_TRACES: Final = 20_000
-EVALUATORS: Final = Path("evals/evaluators")
 NOVEL: Final = "novel"
 STEPS: Final = 5
 

@@ -14,9 +14,9 @@ from evalgate.align.specs import lacking_model, load_all
 from evalgate.align.track import HowToAlign, align, steps_of
 from evalgate.errors import BadInput
 from evalgate.evals.options import Datasets, Folder, permission_policy
-from evalgate.evaluators.load import EVALUATORS
 from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
+from evalgate.places import EVALUATORS
 from evalgate.terminal import Terminal, count_of
 from schema.alignment import PermissionRule  # noqa: TC001 - as above
 from schema.fields import did_you_mean

@@ -14,9 +14,9 @@ from evalgate.align.specs import lacking_model, load_all
 from evalgate.errors import BadInput
 from evalgate.evals.align import pick
 from evalgate.evals.options import Datasets, Folder  # noqa: TC001 - typer reads them at run time
-from evalgate.evaluators.load import EVALUATORS
 from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - as above
+from evalgate.places import EVALUATORS
 from evalgate.terminal import Terminal, count_of
 from schema.verdict import Verdict
 

@@ -15,9 +15,10 @@ from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.evals.options import Folder  # noqa: TC001 - as above
 from evalgate.evaluators.files import EvaluatorFile, FileMistake, WrongFile, evaluator_paths, read_evaluator
-from evalgate.evaluators.load import EVALUATORS, make_evaluator
+from evalgate.evaluators.load import make_evaluator
 from evalgate.evaluators.patterns import MAX_STEPS_HERE, most_steps, patterns_of
 from evalgate.options import Json  # noqa: TC001 - as above
+from evalgate.places import EVALUATORS
 from evalgate.terminal import Terminal, count_of
 from schema.evaluator import Code, EvaluatorError, Judge, Plugin, body_to_json, evaluator_schema
 from schema.run import observed_output

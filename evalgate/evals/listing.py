@@ -13,10 +13,10 @@ from evalgate.align.store import read_measurements
 from evalgate.errors import BadInput
 from evalgate.evals.options import Folder, JudgeModel, permission_policy
 from evalgate.evaluators.files import read_evaluators
-from evalgate.evaluators.load import EVALUATORS
 from evalgate.evaluators.python_form import python_form
 from evalgate.figures import percent
 from evalgate.options import Json  # noqa: TC001 - as above
+from evalgate.places import EVALUATORS
 from evalgate.run_files import recent_runs
 from evalgate.terminal import Terminal, count_of
 from schema.alignment import measurement_to_json

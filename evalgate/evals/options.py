@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalgate.evaluators.load import EVALUATORS
 from evalgate.options import Dsn, Tenant, with_options
+from evalgate.places import EVALUATORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalgate.errors import BadInput
 from evalgate.evaluators.files import EvaluatorFile, evaluator_paths, read_evaluator, read_evaluators
 from evalgate.evaluators.plugins import find_plugin, plugin_evaluator
 from evalgate.evaluators.rules import Engines, RuleEvaluator
+from evalgate.places import EVALUATORS
 from schema.evaluator import Code, Judge, Plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from evalgate.model.chat import ChatModel
     from schema.evaluator import Evaluator
 
     Chat = Callable[[str | None], ChatModel]
-
-EVALUATORS = Path("evals/evaluators")
 
 
 def load_evaluators(folder: Path = EVALUATORS, *, chat: Chat | None = None) -> tuple[Evaluator, ...]:

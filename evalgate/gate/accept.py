@@ -30,6 +30,7 @@ from evalgate.gate.permission import permission_of
 from evalgate.gate.settings import read_settings
 from evalgate.gate.terms import CHANGED_CASES, Difference, loosenings
 from evalgate.options import Json, new_app
+from evalgate.places import LAST_REPORT
 from evalgate.run_files import LATEST, RECENT_RUNS, load_run, runs_of
 from evalgate.terminal import Terminal, count_of, one_line
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from evalgate.gate.policy import GatePolicy
     from schema.run import Run
 
-LAST_REPORT = "last-report.json"
-"""What the last gate said, whatever it was."""
 LISTED = 10
 """So many names stand in a message."""
 OWN_FILES = (Path(".evalgate"),)
@@ -183,7 +182,7 @@ def remove(*, dataset: Annotated[str, typer.Argument(help="A dataset's name.")],
     Terminal().say(f"{one_line(dataset)} is no longer in {baseline}; commit it")
 
 
-def last_judged(report: Path = OWN_FILES[0] / LAST_REPORT) -> list[str]:
+def last_judged(report: Path = LAST_REPORT) -> list[str]:
     """Return the files of the runs that the last gate judged.
 
     Raises:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
 from evalgate.files import write_atomic
-from evalgate.gate.accept import LAST_REPORT
 from evalgate.gate.decision import Status
 from evalgate.gate.report import (
     Kind,
@@ -29,6 +28,7 @@ from evalgate.gate.report import (
     to_text,
     workflow_commands,
 )
+from evalgate.places import LAST_REPORT
 from evalgate.terminal import one_line
 from schema.fields import did_you_mean
 
@@ -141,7 +141,7 @@ def publish_error(message: str, outputs: Outputs, terminal: Terminal) -> None:
         write_atomic(destination.path, render_error(destination.kind, message))
     _append_summary(render_error(Kind.MARKDOWN, message), outputs, terminal)
     try:
-        write_atomic(outputs.root / LAST_REPORT, to_text(error_payload(message)))
+        write_atomic(outputs.root / LAST_REPORT.name, to_text(error_payload(message)))
     except BadInput as e:
         terminal.note(f"evalgate: {one_line(str(e))}")
 
@@ -213,7 +213,7 @@ def _keep(reports: Sequence[Report], outputs: Outputs, gate_id: str) -> list[Pat
             write_atomic(folder / f"{name}{suffix}", render(kind, report))
             if kind is Kind.HTML:
                 pages.append(folder / f"{name}{suffix}")
-    write_atomic(outputs.root / LAST_REPORT, to_text(suite_json(reports)))
+    write_atomic(outputs.root / LAST_REPORT.name, to_text(suite_json(reports)))
     gates = sorted(p for p in folder.parent.iterdir() if GATE_ID.fullmatch(p.name))
     for old in gates[:-KEPT_GATES]:
         shutil.rmtree(old, ignore_errors=True)

@@ -177,8 +177,8 @@ def _comments(failure_mode: str, cases: Sequence[Case], dsn: str | None, tenant:
 def _free_place(failure_mode: str) -> Place:
     """Return where the evaluator goes; an id that another file or another failure mode has is left to it."""
     from evalgate.evaluators.files import evaluator_paths, read_evaluator  # noqa: PLC0415 - as above
-    from evalgate.evaluators.load import EVALUATORS  # noqa: PLC0415 - yaml
     from evalgate.generate.write import Place, slug_of  # noqa: PLC0415 - as above
+    from evalgate.places import EVALUATORS  # noqa: PLC0415 - as above
     from schema.hashing import short_hash  # noqa: PLC0415 - as above
 
     wanted = Place(slug_of(failure_mode))

@@ -10,9 +10,9 @@ from pathlib import Path
 from evalgate.align.store import ALIGNMENT
 from evalgate.errors import BadInput
 from evalgate.evaluators.files import read_evaluator
-from evalgate.evaluators.load import EVALUATORS
 from evalgate.files import read_json, read_text, to_json, write_atomic
 from evalgate.generate.split import Part, Seen, Split, parse_parts, split_to_json
+from evalgate.places import EVALUATORS
 from evalgate.terminal import one_line
 from schema.evaluator import EvaluatorSpec, spec_to_yaml
 from schema.hashing import short_hash

@@ -11,6 +11,7 @@ import typer
 from evalgate.dataset.store import DATASETS, check_name
 from evalgate.errors import BadInput
 from evalgate.options import Json, Tenant, new_app
+from evalgate.places import EVALUATORS, LAST_REPORT
 from evalgate.terminal import Terminal, count_of, one_line
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from evalgate.provenance.verify import Verified
     from schema.provenance import Chain
 
-LAST_REPORT = Path(".evalgate/last-report.json")
-EVALUATORS = Path("evals/evaluators")
 MARKS = {"holds": "✓", "broken": "✗", "absent": "-"}
 MOST_SPANS = 40
 CANNOT_TELL = 2

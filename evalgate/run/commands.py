@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalgate.errors import BadInput
-from evalgate.evaluators.load import EVALUATORS
 from evalgate.model.options import KEY, ModelOptions, Models, open_from_options, with_model_options
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
+from evalgate.places import EVALUATORS
 from evalgate.run.compare_command import compare_runs
 from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_RETRIES, DEFAULT_TIMEOUT_S
 from evalgate.run.options import RunOptions
