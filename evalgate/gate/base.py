@@ -13,16 +13,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from evalgate.gate.permission import permission_of
-from evalgate.gate.policy import GatePolicy
-from schema.alignment import Permission
 from schema.fields import Fields, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from evalgate.gate.policy import GatePolicy
     from schema.run import Attempt, Result, Run
 
 
@@ -112,6 +108,9 @@ def base_of(run: Run, accepted_at: str | None = None, policy: GatePolicy | None 
 
     `policy` says who might block. It is a part of what is accepted; a run that nobody accepted has none.
     """
+    from evalgate.gate.permission import permission_of  # noqa: PLC0415 - 0.2 s that no other command pays
+    from evalgate.gate.policy import GatePolicy  # noqa: PLC0415 - as above
+
     asked = (policy or GatePolicy()).of(run.dataset.name)
     return Base(
         run_id=run.run_id,
@@ -119,7 +118,7 @@ def base_of(run: Run, accepted_at: str | None = None, policy: GatePolicy | None 
         accepted_at=accepted_at,
         evaluators={e.id: e.version for e in run.evaluators},
         cases={r.case_id: base_case(r) for r in run.results if r.passed is not None},
-        blocking=tuple(sorted(e.id for e in run.evaluators if permission_of(e, asked).permission is Permission.BLOCK)),
+        blocking=tuple(sorted(e.id for e in run.evaluators if permission_of(e, asked).permission == "block")),
         thresholds={e.id: e.threshold for e in run.evaluators if e.threshold is not None},
         protecting=tuple(sorted(e.id for e in run.evaluators if e.must_not_break)),
         policy=asked if accepted_at is not None else None,
@@ -245,6 +244,10 @@ def _parse_case(case_id: str, value: Any) -> BaseCase:
 def _parse_policy(value: Any) -> GatePolicy | None:
     if value is None:
         return None
+    from pydantic import ValidationError  # noqa: PLC0415 - 0.2 s that no other command pays
+
+    from evalgate.gate.policy import GatePolicy  # noqa: PLC0415 - as above
+
     try:
         return GatePolicy.model_validate(value)
     except ValidationError as e:

@@ -172,4 +172,6 @@ def _parse(value: Any) -> Accepted:
     fields.close()
     if accepted.base.accepted_at is None:
         raise Malformed("'accepted_at' is missing: nobody accepted it")
+    if accepted.base.policy is None:
+        raise Malformed("'policy' is missing: nobody can tell what was asked of it")
     return accepted

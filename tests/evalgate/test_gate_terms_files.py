@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.evaluators.load import load_evaluators
-from evalgate.gate.baseline import BASELINE, read_baselines
+from evalgate.gate.baseline import BASELINE, checksum_of, read_baselines
 from evalgate.run.engine import evaluator_used
 from evalgate.run.partial import PartialFile
 from evalgate.run_files import save_run
@@ -85,6 +85,17 @@ def test_what_was_looser_is_named_when_it_is_accepted_and_then_it_passes(evalgat
     reason = read_baselines(BASELINE)["d"].source.reason
     assert reason == "new words (on other terms: changed:e, loosened:policy, changed:cases)"
     assert evalgate("gate")[0] == 0
+
+
+def test_an_accepted_state_without_its_terms_is_none(evalgate: Any) -> None:
+    made()
+    accept(evalgate)
+    document = json.loads(BASELINE.read_text())
+    document["datasets"]["d"]["base"]["policy"] = None
+    BASELINE.write_text(json.dumps({**document, "checksum": checksum_of(document)}))
+    code, _, err = evalgate("gate")
+    assert code == 2
+    assert "'policy' is missing" in err
 
 
 def test_what_is_typed_is_no_change_of_the_file(evalgate: Any) -> None:
