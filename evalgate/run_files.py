@@ -71,7 +71,7 @@ def runs_of(dataset: str, root: Path = RUNS, last: int | None = None) -> list[Ru
 
 
 def recent_runs(root: Path = RUNS, limit: int = RECENT_RUNS) -> list[Run]:
-    """Return the newest whole runs of any dataset, the newest last; a file that is no run is passed over."""
+    """Return the newest runs of any dataset, the newest last; a file that is no run is passed over."""
     paths = [p for p in root.glob("*.json") if p.stem != LATEST] if root.is_dir() else []
     runs = []
     for path in sorted(paths, key=lambda p: p.stat().st_mtime_ns)[-limit:]:
@@ -79,7 +79,7 @@ def recent_runs(root: Path = RUNS, limit: int = RECENT_RUNS) -> list[Run]:
             runs.append(parse_run(read_json(path)))
         except (BadInput, ValueError):
             continue
-    return sorted((r for r in runs if r.complete), key=lambda r: r.started_at)
+    return sorted(runs, key=lambda r: r.started_at)
 
 
 def run_before(run: Run, root: Path = RUNS) -> Run:

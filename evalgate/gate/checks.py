@@ -34,10 +34,6 @@ def data_checks(run: Run, judged: int, policy: GatePolicy, base: Base | None = N
         add = f"Add some: evalgate dataset build --name {run.dataset.name}"
         return [_error("data:cases", f"the run has no cases, so nothing was proved. {add}")]
     checks = []
-    if not run.complete:
-        checks.append(
-            _error("data:complete", "the run was stopped before its end. Go on with it: evalgate run --resume")
-        )
     errors = [r for r in run.results if r.error is not None]
     if len(errors) > policy.allow_errors:
         kinds = Counter(r.error.kind for r in errors if r.error)

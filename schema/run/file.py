@@ -1,6 +1,6 @@
 """The JSON of a run.
 
-{"schema": "evalgate/run/2", "run_id", "started_at", "finished_at", "complete",
+{"schema": "evalgate/run/2", "run_id", "started_at", "finished_at",
  "dataset": {"name", "version", "path"}, "target", "settings": {...}, "cost_usd", "judge_cost_usd",
  "evaluators": [{...EvaluatorUsed, "measurement": {...} | null}...],
  "set_aside": [{"case_id", "line", "reason"}...],
@@ -48,7 +48,6 @@ def run_to_json(run: Run) -> dict[str, Any]:
         "run_id": run.run_id,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
-        "complete": run.complete,
         "dataset": asdict(run.dataset),
         "target": run.target,
         "settings": asdict(run.settings),
@@ -123,7 +122,6 @@ def parse_run(value: Any) -> Run:
         run_id=fields.text("run_id"),
         started_at=fields.text("started_at"),
         finished_at=fields.text("finished_at"),
-        complete=fields.optional_bool("complete") is not False,
         dataset=_read(
             fields.any("dataset"), "dataset", lambda f: DatasetUsed(f.text("name"), f.text("version"), f.text("path"))
         ),

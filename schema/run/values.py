@@ -259,5 +259,3 @@ class Run:
     """Of the target's answers that were made in this run; None: not known."""
     judge_cost_usd: float | None = None
     set_aside: tuple[SetAside, ...] = ()
-    complete: bool = True
-    """False: it was stopped, and the cases that are missing were not tried."""

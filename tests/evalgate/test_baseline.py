@@ -178,7 +178,6 @@ def test_a_reworded_case_is_no_loss_and_an_evaluator_that_is_gone_is_one() -> No
             "1 case of the run r1 ended in an error (b)",
         ),
         ({"results": ()}, "has no verdicts"),
-        ({"complete": False}, "was stopped before its end"),
     ],
 )
 def test_a_run_that_proves_nothing_is_refused(

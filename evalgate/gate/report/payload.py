@@ -62,7 +62,6 @@ def report_json(report: Report) -> dict[str, Any]:
             "target": run.target,
             "started_at": run.started_at,
             "finished_at": run.finished_at,
-            "complete": run.complete,
             "cost_usd": run.cost_usd,
             "judge_cost_usd": run.judge_cost_usd,
         },
