@@ -83,6 +83,7 @@ def test_the_answer_before_a_repetition_is_the_suspect() -> None:
     assert strength[5] == pytest.approx(2 * strength[6])
     assert strength[5] > 0.9
     assert found.asked_again[5] == 6
+    assert found.columns["asked_again"].value[[4, 5, 6]].tolist() == [0, 1, 1]
     assert words_of(found, "asked_again", 5).startswith("asked again 60 s later, in the same words: 0000")
     short = measure(population(N, {6: {"likeness": 1.0, "like": 5, "request_chars": 9}}))
     assert not short.columns["asked_again"].strength.any()
@@ -93,6 +94,13 @@ def test_what_a_whole_workflow_does_is_no_signal() -> None:
         common = {i: {column: 6} for i in range(N)}
         strength = measure(population(N, common)).columns[name].strength
         assert strength.max() == pytest.approx(0), name
+
+
+def test_a_short_answer_to_a_short_question_is_fine() -> None:
+    quick = {"answer_words": 3, "took_ms": 90}
+    strength = measure(population(N, {1: quick, 2: {**quick, "request_chars": 11}})).columns["fast_and_short"].strength
+    assert strength[1] > 0.7
+    assert strength[2] == 0
 
 
 def test_a_loop_begins_at_three_equal_calls() -> None:
