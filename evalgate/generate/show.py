@@ -108,6 +108,8 @@ def _show_judge(attempt: JudgeAttempt, terminal: Terminal) -> None:
             f"  faults     {count_of(attempt.errors, 'verdict')} that the judge did not give, "
             f"{attempt.bad_proposals} of {count_of(attempt.proposals, 'proposal')} that were no criteria"
         )
+    if attempt.silent:
+        return  # why is the last word of all
     terminal.say(f"  ended      {attempt.stopped}")
     if attempt.can_go_on:
         terminal.say("  the same command goes on from here; what was answered is not asked again")
