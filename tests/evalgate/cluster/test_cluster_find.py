@@ -73,6 +73,7 @@ def test_traces_along_count_nowhere_and_lend_their_id() -> None:
     assert found.events == ()
     assert sum(c.traces for c in found.clusters) + len(found.novel) == 20
     assert found.total_weight == pytest.approx(20.0)
+    assert found.early_total + found.late_total == 20
     (alone,) = find([*old, *(b for b, t in zip(traces[40:], truth[40:], strict=True) if t)], Settings(least=5),
                     Known(ids, 9)).clusters  # fmt: skip
     assert alone.id == 8, "a cluster that the window has nothing of is not told"
