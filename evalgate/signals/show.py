@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from evalgate.terminal import Terminal
 
 MAX_WORDS_CHARS = 160
+LEAST_SHOWN = 0.5
+"""Points of a part that the list names; `explain` and JSON have all."""
 
 
 def print_list(terminal: Terminal, signals: Signals, priority: Priority, rows: Iterable[int]) -> None:
@@ -89,6 +91,8 @@ def trace_json(signals: Signals, priority: Priority, row: int) -> dict[str, Any]
 def _parts(signals: Signals, priority: Priority, row: int) -> str:
     said = []
     for name, points in priority.parts_of(row).items():
+        if abs(points) < LEAST_SHOWN:
+            continue
         if name not in (PATTERN, MORE):
             said.append(f"{name} +{_points(points)} ({one_line(words_of(signals, name, row), 70)})")
         else:
