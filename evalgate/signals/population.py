@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 MAX_TRACES: Final = 100_000
-"""About so many of the latest are compared, for an hour is looked at whole; 6 s on one core (measured)."""
+"""About so many of the latest are compared, for an hour is looked at whole; 8 s of CPU (measured)."""
 MOST_CHARS: Final = 4000
 """Of an answer that are read for hedging."""
 LEAST_CHARS: Final = 12
