@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from evalgate.app import run
 from evalgate.cluster.behaviour import Scope, read_corpus
 from evalgate.cluster.commands import DEFAULT_TRACES
-from evalgate.cluster.find import Found, Settings, find
-from evalgate.cluster.store import list_runs, read_known, save
+from evalgate.cluster.find import Settings, find
+from evalgate.cluster.store import list_clusters, list_runs, read_known, save
 from evalgate.review.labels import draft
 from evalgate.review.labels import save as save_labels
 from evalgate.select.where import Where
@@ -148,10 +149,16 @@ def test_of_two_runs_that_end_at_once_one_counts(traffic: Traffic, database: Ten
     known, number = read_known(database, Scope.FAILING)
     found = find(corpus.behaviours, Settings(), known)
     save(database, found, number, Scope.FAILING, {}, actor="a")
+    strangers = tuple(
+        replace(m, cluster_id=11, behaviour=replace(m.behaviour, trace_id=f"ff{m.behaviour.trace_id[2:]}"))
+        for m in found.members
+    )
+    other = replace(found, clusters=tuple(replace(c, id=11) for c in found.clusters), members=strangers)
     with pytest.raises(Retryable, match="run it again"):
-        save(database, found, number, Scope.FAILING, {}, actor="b")
+        save(database, other, number, Scope.FAILING, {}, actor="b")
     (one,) = list_runs(database)
     assert one.number == number
     after, following = read_known(database, Scope.FAILING)
-    assert (following, after.next_id, len(after.cluster_of)) == (2, 2, 5), "rows of the other do not count"
-    assert isinstance(found, Found)
+    assert (following, after.next_id) == (2, 2), "rows of the other do not count"
+    assert after.cluster_of == {b.trace_id: 1 for b in corpus.behaviours}
+    assert [s.cluster.id for s in list_clusters(database, Scope.FAILING)] == [1]
