@@ -12,7 +12,7 @@ from evalgate.app import run
 from evalgate.cluster.behaviour import Scope, read_corpus
 from evalgate.cluster.commands import DEFAULT_TRACES
 from evalgate.cluster.find import Settings, find
-from evalgate.cluster.store import list_clusters, list_runs, read_known, save
+from evalgate.cluster.store import cluster_of, list_clusters, list_runs, read_known, save
 from evalgate.review.labels import draft
 from evalgate.review.labels import save as save_labels
 from evalgate.select.where import Where
@@ -160,5 +160,5 @@ def test_of_two_runs_that_end_at_once_one_counts(traffic: Traffic, database: Ten
     assert one.number == number
     after, following = read_known(database, Scope.FAILING)
     assert (following, after.next_id) == (2, 2), "rows of the other do not count"
-    assert after.cluster_of == {b.trace_id: 1 for b in corpus.behaviours}
+    assert after.cluster_of == {b.trace_id: 1 for b in corpus.behaviours} == cluster_of(database, Scope.FAILING)
     assert [s.cluster.id for s in list_clusters(database, Scope.FAILING)] == [1]
