@@ -18,6 +18,8 @@ TEXT_CHARS: Final = 1_500
 """Of a request and of an answer: what they are about is said by then."""
 MAX_STEPS: Final = 200
 """Tool calls of a trace, and model calls that ask for tools; loops are plain by then."""
+OF_IDS = "trace_id IN (SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16))"
+"""The spans of these traces."""
 IDS_AT_A_TIME: Final = 1_000
 
 
@@ -100,7 +102,7 @@ def read_corpus(database: TenantDatabase, where: Where, limit: int, along: Itera
         ids: dict[str, object] = {"trace_ids": others[i : i + IDS_AT_A_TIME]}
         some = sql(__package__, "picked").replace("/* conditions */", "AND trace_id IN {trace_ids:Array(String)}")
         rows = {str(r["trace_id"]): r for r in database.rows(some, {**ids, "limit": IDS_AT_A_TIME})}
-        joined = _joined(database, rows, sql(__package__, "of_ids"), ids)
+        joined = _joined(database, rows, OF_IDS, ids)
         found += [replace(b, in_window=False) for b in joined]
     return Corpus(tuple(sorted(found, key=lambda b: b.trace_id)), int(counted["n"]))
 
@@ -111,7 +113,7 @@ def _joined(
     """Yield the behaviour of picked traces; `which` is the condition that means their spans."""
     if not picked:
         return
-    text = sql(__package__, "behaviour").replace("/* which */", which)
+    text = sql(__package__, "behaviour").replace("/* which */", f"AND {which}")
     first = min(int(r["received_unix_s"]) for r in picked.values())
     rows = database.rows(text, {**bound, "chars": TEXT_CHARS, "steps": MAX_STEPS, "first_received": first})
     comments = _comments(database, sorted(picked))

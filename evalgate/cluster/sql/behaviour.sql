@@ -47,5 +47,5 @@ SELECT
     countIf(span_kind = 'agent') AS agent_spans
 FROM tenant_settled_spans(tenant = {tenant:String})
 WHERE received_at >= toDateTime64({first_received:UInt32}, 9, 'UTC')
-    AND /* which */
+    /* which */
 GROUP BY trace_id

@@ -1,6 +1,6 @@
 -- Issues: a failure mode that people have named, under a small number that they can say. Append-only, like all that
 -- people decide. `opened` gives the number: INSERTs of one tenant and number have one deduplication token, so of two who
--- take the same number the first has it, and the other reads on and takes the next (evalgate/issues/numbers.py).
+-- take the same number the first has it, and the other reads on and takes the next (evalgate/review/numbers.py).
 CREATE TABLE IF NOT EXISTS issue_events
 (
     tenant LowCardinality(String),
