@@ -116,6 +116,7 @@ def test_cases_are_chosen_by_name_or_pattern_and_a_name_that_is_none_is_told() -
         chosen(["huge"], 100)
 
 
+@pytest.mark.thorough
 def test_ingest_runs_and_delivers_everything() -> None:
     command = [sys.executable, str(BENCH / "ingest.py"), "--smoke", "--case", "genai-http-gzip-512", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

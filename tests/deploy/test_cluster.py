@@ -58,6 +58,7 @@ def traffic(traces: int = 40) -> Any:
     return with_feedback(batch, {"trace_id": f"{3:032x}"}, {"trace_id": f"{4:032x}"})
 
 
+@pytest.mark.thorough
 def test_the_same_corpus_gives_the_same_answers_before_and_after_settlement(pair: Pair) -> None:
     """Captures of a few spans, cut into requests of one, some repeated, logs among them."""
     cut = captures()

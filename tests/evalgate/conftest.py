@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,21 +14,9 @@ from tests.evalgate.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from exporters.clickhouse.connect import Database
-
-
-HERE = Path(__file__).parent
-BOTH_ENGINES = ("test_cli.py", "test_labels.py", "test_traces.py", "test_tenants.py", "test_stats_read.py")
-"""Modules that run on the server in every run; the others have the same SQL on it in thorough ones."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what repeats a test on the second engine."""
-    for item in items:
-        on_server = isinstance(item, pytest.Function) and hasattr(item, "callspec") and "server" in item.callspec.id
-        if HERE in item.path.parents and on_server and item.path.name not in BOTH_ENGINES:
-            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture

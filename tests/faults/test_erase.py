@@ -146,7 +146,6 @@ def test_nothing_of_her_is_left_and_all_of_him_is(
     record_property("figure", f"{sum(counts.values())} rows and files; 3 of 5 traces")
 
 
-@pytest.mark.quick
 def test_a_trace_goes_whole_when_only_its_root_names_her_and_comes_last(launch: Launch, store: str) -> None:
     collector = launch(dsn=store)
     go = collector.folder / "go"
@@ -179,7 +178,6 @@ def test_a_trace_goes_whole_when_only_its_root_names_her_and_comes_last(launch: 
     assert {row["state"]: row["n"] for row in states if row["n"]} == {"stored": 1, "erased": 4}
 
 
-@pytest.mark.quick
 def test_what_she_said_of_no_trace_goes_and_what_others_said_stays(launch: Launch, store: str) -> None:
     collector = launch(dsn=store)
     collector.start()

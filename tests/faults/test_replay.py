@@ -42,7 +42,9 @@ def states(collector: Collector) -> dict[str, int]:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("place", ["journal.before_sync", "journal.after_sync"])
+@pytest.mark.parametrize(
+    "place", [pytest.param("journal.before_sync", marks=pytest.mark.thorough), "journal.after_sync"]
+)
 def test_a_collector_that_is_killed_within_a_replay_stores_each_once(launch: Launch, place: str) -> None:
     collector = launch().start(failpoints="delivery.after_decode=raise@1+")
     for n in range(RECORDS):
