@@ -6,8 +6,6 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# One process more than there are cores: tests wait for disks and servers, too.
-AT_ONCE = $(shell $(BIN)/python -c "import os; print(min(8, (os.cpu_count() or 1) + 1))")
 
 .PHONY: help setup demo test faults thorough image bench lint format lock clean
 
@@ -27,13 +25,13 @@ demo: setup ## walk the whole loop on this terminal: spans in, failures labelled
 	@$(BIN)/evalgate demo
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest --numprocesses=$(AT_ONCE) --dist=loadfile
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
 
 faults: setup ## run every fault of docs/reliability.md: kills, power cuts, bad disks, hostile input; under 40 minutes
 	@$(BIN)/python tests/faults/run.py
 
 thorough: setup ## run what takes long and finds little that the tests do not: about ten minutes
-	@$(BIN)/python -m pytest --faults -m thorough --numprocesses=$(AT_ONCE) --dist=loadfile
+	@$(BIN)/python -m pytest --faults -m thorough --numprocesses=logical --maxprocesses=8 --dist=loadfile
 
 image: setup ## make what the container image holds in a clean folder, and try it: a few minutes, no container engine
 	@$(BIN)/python -m pytest tests/deploy/test_image.py

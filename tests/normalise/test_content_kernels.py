@@ -412,7 +412,10 @@ rules(made.test_made_indexed_messages_are_read_the_same)()
 """
 
 
-@pytest.mark.parametrize(("switch", "examples"), [("NUMBA_DISABLE_JIT", 15), ("NUMBA_BOUNDSCHECK", 60)])
+@pytest.mark.parametrize(
+    ("switch", "examples"),
+    [("NUMBA_DISABLE_JIT", 15), pytest.param("NUMBA_BOUNDSCHECK", 60, marks=pytest.mark.thorough)],
+)
 def test_the_same_source_runs_with(switch: str, examples: int, pytestconfig: pytest.Config) -> None:
     cache = pytestconfig.cache
     assert cache is not None

