@@ -31,9 +31,9 @@ from rich.table import Table
 from bench.tools.machine import RESULTS, keep, machine, settings
 from bench.tools.measure import work_folder
 from bench.tools.report import Check, Document, markdown_table
+from evalgate.align.measure import confusion_of, judge_all
 from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.generate.examples import choose_examples
-from evalgate.generate.measure import confusion_of, judge_all
 from evalgate.generate.pipeline import generate
 from evalgate.generate.request import Method, Request
 from evalgate.generate.write import Place

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from evalgate.align.labelled import as_shown
+from evalgate.align.labelled import Labelled, as_shown
 from evalgate.evaluators.judge import JudgeEvaluator
 from evalgate.work import map_in_threads
 from schema.alignment import Confusion, Measurement, Split
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from evalgate.align.labelled import Chosen, Labelled
+    from evalgate.align.labelled import Chosen
     from schema.evaluator import Evaluator
+
+Item = TypeVar("Item", bound=Labelled)
+Item_co = TypeVar("Item_co", bound=Labelled, covariant=True)
 
 ROUNDED_USD = 9
 ATTACKED_CASES = 3
@@ -30,18 +33,18 @@ ATTACKED_CASES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Generic[Item_co]):
     """One labelled case and what the evaluator says of it."""
 
-    item: Labelled
+    item: Item_co
     verdict: Score | EvaluatorError
 
     @property
-    def is_wrong(self) -> bool:
-        """Whether it says the opposite of the person."""
+    def is_right(self) -> bool | None:
+        """Whether evaluator and person agree; None where the one could not judge, or the other said partial."""
         if not isinstance(self.verdict, Score) or self.item.label is Verdict.PARTIAL:
-            return False
-        return self.verdict.passed is (self.item.label is Verdict.BAD)
+            return None
+        return self.verdict.passed is (self.item.label is Verdict.GOOD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Steadiness:
 
 def under_attack(
     evaluator: Evaluator,
-    judged: Sequence[Judged],
+    judged: Sequence[Judged[Labelled]],
     *,
     concurrency: int = 1,
     cases: int = ATTACKED_CASES,
@@ -81,17 +84,17 @@ def attacks_of(cases: int) -> int:
     return min(cases, ATTACKED_CASES) * (1 + len(load_attacks()))
 
 
-def is_caught(judged: Judged) -> bool:
+def is_caught(judged: Judged[Labelled]) -> bool:
     """Tell whether it is a bad answer that the evaluator fails."""
     return judged.item.label is Verdict.BAD and isinstance(judged.verdict, Score) and not judged.verdict.passed
 
 
 def judge_all(
-    evaluator: Evaluator, items: Sequence[Labelled], *, concurrency: int = 1, step: Callable[[], None] = lambda: None
-) -> list[Judged]:
+    evaluator: Evaluator, items: Sequence[Item], *, concurrency: int = 1, step: Callable[[], None] = lambda: None
+) -> list[Judged[Item]]:
     """Return what an evaluator says of each, in their order. `step` is called after each, from several threads."""
 
-    def judge(item: Labelled) -> Judged:
+    def judge(item: Item) -> Judged[Item]:
         found = Judged(item, evaluator(as_shown(evaluator.spec, item.case), item.output))
         step()
         return found
@@ -99,7 +102,7 @@ def judge_all(
     return map_in_threads(judge, items, concurrency)
 
 
-def confusion_of(judged: Iterable[Judged]) -> Confusion:
+def confusion_of(judged: Iterable[Judged[Labelled]]) -> Confusion:
     """Return the matrix. Positive is the failure: label bad, verdict fail."""
     count: Counter[str] = Counter()
     for each in judged:
@@ -118,7 +121,7 @@ def confusion_of(judged: Iterable[Judged]) -> Confusion:
 def measurement_of(
     evaluator: Evaluator,
     chosen: Chosen,
-    judged: Sequence[Judged],
+    judged: Sequence[Judged[Labelled]],
     *,
     split: Split,
     at: datetime,
@@ -147,7 +150,7 @@ def measurement_of(
 
 def steadiness_of(
     evaluator: Evaluator,
-    judged: Sequence[Judged],
+    judged: Sequence[Judged[Labelled]],
     repeats: int,
     *,
     concurrency: int = 1,
@@ -162,7 +165,7 @@ def steadiness_of(
     again = evaluator.fresh()
     before = replace(evaluator, is_swapped=True)
 
-    def ask(each: Judged) -> tuple[list[Score | EvaluatorError], list[Score | EvaluatorError]]:
+    def ask(each: Judged[Labelled]) -> tuple[list[Score | EvaluatorError], list[Score | EvaluatorError]]:
         item = each.item
         shown = as_shown(evaluator.spec, item.case)
         same = [each.verdict, *(again(shown, item.output) for _ in range(repeats))]
@@ -183,7 +186,7 @@ def steadiness_of(
     )
 
 
-def cost_of(judged: Iterable[Judged]) -> float | None:
+def cost_of(judged: Iterable[Judged[Labelled]]) -> float | None:
     """Return what the verdicts cost; None: nothing that is known."""
     return _sum([j.verdict for j in judged if isinstance(j.verdict, Score)])
 

@@ -14,6 +14,7 @@ from schema.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evalgate.align.labelled import Labelled
     from evalgate.align.measure import Judged
     from evalgate.align.track import Aligned
     from schema.alignment import Drop, Grant, Measurement, PermissionPolicy
@@ -64,7 +65,11 @@ def details(aligned: Aligned, policy: PermissionPolicy, options: str = "") -> It
         yield "  in a run it judges cases of its failure mode alone: what it says of other good answers stops nothing"
     for sentence in advice(aligned, options):
         yield f"  {sentence}"
-    wrong = [j for j in aligned.judged if (j.is_wrong and _matters(j, spec)) or isinstance(j.verdict, EvaluatorError)]
+    wrong = [
+        j
+        for j in aligned.judged
+        if (j.is_right is False and _matters(j, spec)) or isinstance(j.verdict, EvaluatorError)
+    ]
     for each in wrong[:SHOWN_WRONG]:
         yield f"  {_wrong(each)}"
     if len(wrong) > SHOWN_WRONG:
@@ -202,7 +207,7 @@ def to_json(aligned: Aligned, options: str = "") -> dict[str, Any]:
         "wrong": [
             {"case_id": j.item.case.case_id, "label": str(j.item.label), "passed": j.verdict.passed}
             for j in aligned.judged
-            if j.is_wrong and isinstance(j.verdict, Score)
+            if j.is_right is False and isinstance(j.verdict, Score)
         ],
         "errors": [
             {"case_id": j.item.case.case_id, "message": j.verdict.message}
@@ -269,12 +274,12 @@ def _labels_lacking(given: Grant, found: Measurement | None) -> str:
     return f"{count_of(given.further_labels or 0, 'label')} more{most}, with as much agreement, would let it block"
 
 
-def _matters(judged: Judged, spec: EvaluatorSpec) -> bool:
+def _matters(judged: Judged[Labelled], spec: EvaluatorSpec) -> bool:
     """Tell whether a mistake is one that a run would show."""
     return judged.item.label is Verdict.BAD or not is_narrow(spec)
 
 
-def _wrong(each: Judged) -> str:
+def _wrong(each: Judged[Labelled]) -> str:
     asked = one_line(each.item.case.input.text or "", ASKED_CHARS)
     if isinstance(each.verdict, EvaluatorError):
         return f"{each.item.case.case_id}: could not judge ({each.verdict.message}): {asked}"

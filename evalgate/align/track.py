@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from evalgate.align.labelled import Labelled
     from evalgate.align.measure import Judged
     from schema.alignment import Drop, Grant, Measurement, PermissionPolicy
     from schema.case import Case
@@ -61,7 +62,7 @@ class Aligned:
 
     spec: EvaluatorSpec
     chosen: Chosen
-    judged: tuple[Judged, ...]
+    judged: tuple[Judged[Labelled], ...]
     measurement: Measurement | None
     """None: there was nothing to measure it on, or too much could not be judged."""
     grant: Grant
@@ -191,7 +192,7 @@ def reference_of(earlier: Sequence[Measurement], policy: PermissionPolicy) -> Me
 
 
 def _on_new_labels(
-    evaluator: Evaluator, judged: Sequence[Judged], reference: Measurement | None, now: Callable[[], datetime]
+    evaluator: Evaluator, judged: Sequence[Judged[Labelled]], reference: Measurement | None, now: Callable[[], datetime]
 ) -> Measurement | None:
     """Return the measurement on cases labelled since that one; None: there are none."""
     new = _since(judged, reference)
@@ -200,7 +201,7 @@ def _on_new_labels(
     return measurement_of(evaluator, Chosen(tuple(j.item for j in new)), new, split=Split.NEW, at=now())
 
 
-def _since(judged: Sequence[Judged], measurement: Measurement | None) -> list[Judged]:
+def _since(judged: Sequence[Judged[Labelled]], measurement: Measurement | None) -> list[Judged[Labelled]]:
     """Return the cases that were labelled after a measurement was made."""
     until = measurement.labelled_until if measurement else None
     return [j for j in judged if until is not None and (j.item.case.provenance.labelled_at or "") > until]
@@ -213,7 +214,7 @@ def _lacks(spec: EvaluatorSpec, measured: Measurement) -> str | None:
     return None if measured.confusion.negatives else "no case here is labelled good"
 
 
-def _problem(spec: EvaluatorSpec, chosen: Chosen, judged: Sequence[Judged]) -> str | None:
+def _problem(spec: EvaluatorSpec, chosen: Chosen, judged: Sequence[Judged[Labelled]]) -> str | None:
     if not chosen.items:
         why = ", ".join(f"{n} {reason}" for reason, n in chosen.left_out.items())
         told = f" (left out: {why})" if why else ""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from gepa.core.adapter import EvaluationBatch
 from gepa.strategies.candidate_selector import ParetoCandidateSelector
 
+from evalgate.align.measure import Judged, judge_all
 from evalgate.evaluators.fence import fence
-from evalgate.generate.measure import Judged, judge_all
 from evalgate.model import ChatModel, Completion, ModelError, ModelErrorKind
 from evalgate.terminal import one_line
 from schema.evaluator import EvaluatorError, Score
@@ -106,7 +106,7 @@ class CriteriaAdapter:
     bad_proposals: int = 0
     verdicts: dict[tuple[str, str], Score | EvaluatorError] = field(default_factory=dict)
 
-    def judged(self, examples: Sequence[Example], criteria: str) -> list[Judged]:
+    def judged(self, examples: Sequence[Example], criteria: str) -> list[Judged[Example]]:
         """Return the verdicts of a batch, those that are known from memory.
 
         Raises:
@@ -115,7 +115,7 @@ class CriteriaAdapter:
 
         """
         asked = [e for e in examples if (criteria, e.case.case_id) not in self.verdicts]
-        fresh = judge_all(self.make(criteria), asked, workers=self.workers, step=self.step)
+        fresh = judge_all(self.make(criteria), asked, concurrency=self.workers, step=self.step)
         if asked and self.judge.is_spent:
             raise BudgetSpent
         failed = [j.verdict for j in fresh if isinstance(j.verdict, EvaluatorError)]
@@ -123,7 +123,7 @@ class CriteriaAdapter:
             raise JudgeUnavailable(failed[0].message)
         self.errors += len(failed)
         for j in fresh:
-            self.verdicts[criteria, j.example.case.case_id] = j.verdict
+            self.verdicts[criteria, j.item.case.case_id] = j.verdict
         return [Judged(e, self.verdicts[criteria, e.case.case_id]) for e in examples]
 
     def evaluate(
@@ -131,20 +131,20 @@ class CriteriaAdapter:
         batch: list[Example],
         candidate: dict[str, str],
         capture_traces: bool = False,  # noqa: FBT001, FBT002 - gepa's signature
-    ) -> EvaluationBatch[Judged, dict[str, Any]]:
+    ) -> EvaluationBatch[Judged[Example], dict[str, Any]]:
         """Judge a batch."""
         judged = self.judged(batch, candidate[COMPONENT])
         return EvaluationBatch(
-            outputs=[{"case": j.example.case.case_id, "right": j.is_right} for j in judged],
-            scores=[self.weights[j.example.case.case_id] if j.is_right else 0.0 for j in judged],
+            outputs=[{"case": j.item.case.case_id, "right": j.is_right} for j in judged],
+            scores=[self.weights[j.item.case.case_id] if j.is_right else 0.0 for j in judged],
             trajectories=judged if capture_traces else None,
-            objective_scores=[{"tpr" if j.example.bad else "tnr": 1.0 if j.is_right else 0.0} for j in judged],
+            objective_scores=[{"tpr" if j.item.bad else "tnr": 1.0 if j.is_right else 0.0} for j in judged],
         )
 
     def make_reflective_dataset(
         self,
         candidate: dict[str, str],  # noqa: ARG002 - gepa's signature
-        eval_batch: EvaluationBatch[Judged, dict[str, Any]],
+        eval_batch: EvaluationBatch[Judged[Example], dict[str, Any]],
         components_to_update: list[str],
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         """Return what the judge said of each example, and what people say."""
@@ -204,9 +204,9 @@ class CriteriaAdapter:
         return None
 
 
-def feedback(judged: Judged) -> dict[str, Any]:
+def feedback(judged: Judged[Example]) -> dict[str, Any]:
     """Return what the reflection model is told of one example. All of it is data."""
-    example, verdict = judged.example, judged.verdict
+    example, verdict = judged.item, judged.verdict
     case = example.case
     record: dict[str, Any] = {
         "request": _cut(case.input.text or ""),

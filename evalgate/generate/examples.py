@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from evalgate.align.clusters import cluster
+from evalgate.align.labelled import Labelled
 from schema.hashing import short_hash
 from schema.run import observed_output
 from schema.verdict import Verdict
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One labelled case, and what is judged of it."""
+class Example(Labelled):
+    """A labelled case of a failure mode, good or bad, that an evaluator is made from or tested on."""
 
-    case: Case
-    output: Output
-    """What the application did in production."""
-    bad: bool
-    """Whether a person found this failure mode in it."""
     cluster: str
     """Examples of one cluster are not independent: they are never torn between training and test."""
     comment: str = ""
     """The annotator's reason."""
     twins: tuple[Case, ...] = ()
     """Other cases of the same question and answer, labelled alike."""
+
+    @property
+    def bad(self) -> bool:
+        """Whether a person found this failure mode in it."""
+        return self.label is Verdict.BAD
 
     @property
     def case_ids(self) -> tuple[str, ...]:
@@ -113,7 +114,14 @@ def choose_examples(
     left_out["the same as another"] = len(agreed) - len(same)
     names = cluster([group[0][0] for group in same.values()])
     items = tuple(
-        Example(case, output, bad, name, comments.get(case.case_id, ""), tuple(t[0] for t in twins))
+        Example(
+            case,
+            output,
+            Verdict.BAD if bad else Verdict.GOOD,
+            name,
+            comments.get(case.case_id, ""),
+            tuple(t[0] for t in twins),
+        )
         for ((case, output, bad), *twins), name in zip(same.values(), names, strict=True)
     )
     return Examples(failure_mode, items, MappingProxyType({k: n for k, n in left_out.items() if n}))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from gepa.api import optimize
 
+from evalgate.align.measure import confusion_of, judge_all
 from evalgate.errors import BadInput
 from evalgate.evaluators.judge import JudgeEvaluator
 from evalgate.files import to_json, write_atomic
@@ -26,7 +27,6 @@ from evalgate.generate.adapter import (
     StratifiedSampler,
     Watched,
 )
-from evalgate.generate.measure import confusion_of, judge_all
 from evalgate.generate.outcome import Candidate, JudgeAttempt, Measured
 from evalgate.generate.split import SHARES, Part
 from evalgate.model.chat import ModelErrorKind
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from gepa.core.state import GEPAState
 
+    from evalgate.align.measure import Judged
     from evalgate.generate.examples import Example, Examples
-    from evalgate.generate.measure import Judged
     from evalgate.generate.split import Split
     from evalgate.model import Budget, ChatModel
     from schema.evaluator import Evaluator, EvaluatorSpec
@@ -99,7 +99,7 @@ class JudgeTools:
     """Called after each verdict."""
     monotonic: Callable[[], float] = time.monotonic
 
-    def measure(self, spec: EvaluatorSpec, test: Sequence[Example]) -> tuple[tuple[Judged, ...], str | None]:
+    def measure(self, spec: EvaluatorSpec, test: Sequence[Example]) -> tuple[tuple[Judged[Example], ...], str | None]:
         """Return what the judge of a file says, by the model that the file names, and why that is not all; None: it is.
 
         Raises:
@@ -108,7 +108,7 @@ class JudgeTools:
         """
         assert isinstance(spec.body, Judge)  # noqa: S101 - whoever calls it looked
         model = Watched(self.named(spec.body.model))
-        judged = judge_all(JudgeEvaluator(spec, model), test, workers=self.workers, step=self.step)
+        judged = judge_all(JudgeEvaluator(spec, model), test, concurrency=self.workers, step=self.step)
         return tuple(judged), f"{model.name}: {model.failed.message}" if model.failed else None
 
     def with_costs(self, attempt: JudgeAttempt) -> JudgeAttempt:
@@ -218,7 +218,7 @@ def optimise_judge(
         body(candidates[chosen].criteria), f"Asks {tools.judge.name} whether the output shows the failure."
     )
     tester = Watched(tools.test_judge)
-    judged = judge_all(JudgeEvaluator(spec, tester), split.test, workers=tools.workers, step=tools.step)
+    judged = judge_all(JudgeEvaluator(spec, tester), split.test, concurrency=tools.workers, step=tools.step)
     unjudged = [j.verdict for j in judged if isinstance(j.verdict, EvaluatorError)]
     rejected = None
     if 2 * len(unjudged) >= len(judged):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from evalgate.generate.measure import confusion_of
+from evalgate.align.measure import confusion_of
 from schema.evaluator import Score, spec_to_json
 
 if TYPE_CHECKING:
-    from evalgate.generate.examples import Examples
-    from evalgate.generate.measure import Judged
+    from evalgate.align.measure import Judged
+    from evalgate.generate.examples import Example, Examples
     from evalgate.generate.rule import RuleFound
     from evalgate.generate.split import Split
     from evalgate.generate.write import Place
@@ -23,7 +23,7 @@ class Measured:
     """An evaluator and what it says of the untouched test."""
 
     spec: EvaluatorSpec
-    judged: tuple[Judged, ...] = field(repr=False)
+    judged: tuple[Judged[Example], ...] = field(repr=False)
 
     @property
     def confusion(self) -> Confusion:
@@ -104,7 +104,7 @@ class Before:
     spec: EvaluatorSpec
     hand_edited: str | None
     """Why it is a person's; None where it is just what was generated."""
-    judged: tuple[Judged, ...] = field(default=(), repr=False)
+    judged: tuple[Judged[Example], ...] = field(default=(), repr=False)
     """What it says of the test; empty where it was not asked."""
     unmeasured: str | None = None
     """Why it could not be measured, or not whole; None where it was, or nothing is to be compared with it."""
@@ -231,10 +231,10 @@ def _measured_json(measured: Measured | None) -> dict[str, Any] | None:
         "spec": spec_to_json(measured.spec),
         "version": measured.spec.version,
         "test": _confusion_json(measured.confusion),
-        "caught": [j.example.case.case_id for j in judged if j.example.bad and j.is_right],
-        "missed": [j.example.case.case_id for j in judged if j.example.bad and j.is_right is False],
-        "false_alarms": [j.example.case.case_id for j in judged if not j.example.bad and j.is_right is False],
-        "errors": [j.example.case.case_id for j in judged if not isinstance(j.verdict, Score)],
+        "caught": [j.item.case.case_id for j in judged if j.item.bad and j.is_right],
+        "missed": [j.item.case.case_id for j in judged if j.item.bad and j.is_right is False],
+        "false_alarms": [j.item.case.case_id for j in judged if not j.item.bad and j.is_right is False],
+        "errors": [j.item.case.case_id for j in judged if not isinstance(j.verdict, Score)],
     }
 
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evalgate.align.labelled import Chosen, Labelled
+from evalgate.align.labelled import Chosen
+from evalgate.align.measure import confusion_of, judge_all
 from evalgate.align.store import append_measurement
 from evalgate.errors import BadInput
 from evalgate.evaluators.load import load_evaluator
 from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.files import to_json_line, write_atomic
 from evalgate.generate.features.shape import MAX_CHARS
-from evalgate.generate.measure import confusion_of, judge_all
 from evalgate.generate.outcome import Before, Measured, Outcome, RuleAttempt
 from evalgate.generate.request import Method, Request, build_spec
 from evalgate.generate.rule import considered, find_rule
@@ -27,10 +27,9 @@ from evalgate.generate.write import earlier, hand_edits, known_parts, write_eval
 from schema.alignment import Measurement, Permission, grant
 from schema.alignment import Split as MeasuredOn
 from schema.evaluator import RULE_TYPES, EvalType, Score
-from schema.verdict import Verdict
 
 if TYPE_CHECKING:
-    from evalgate.generate.examples import Example, Examples
+    from evalgate.generate.examples import Examples
     from evalgate.generate.judging import JudgeTools
     from evalgate.generate.outcome import JudgeAttempt
     from schema.alignment import Confusion
@@ -231,7 +230,7 @@ def _measure_before(
 def _measurement(chosen: Measured, examples: Examples, request: Request, judge: JudgeAttempt | None) -> Measurement:
     is_judge = chosen.spec.eval_type is EvalType.LLM_JUDGE
     labelled = [e.case.provenance.labelled_at for e in examples.items]
-    measured_on = Chosen(tuple(_labelled(j.example) for j in chosen.judged))
+    measured_on = Chosen(tuple(j.item for j in chosen.judged))
     return Measurement(
         evaluator=chosen.spec.id,
         version=chosen.spec.version,
@@ -242,12 +241,8 @@ def _measurement(chosen: Measured, examples: Examples, request: Request, judge: 
         model=judge.model if is_judge and judge else None,
         labelled_until=max((at for at in labelled if at), default=None),
         left_out=len(examples.items) - len(chosen.judged),
-        clusters=len({j.example.cluster for j in chosen.judged}),  # the split's, by which the test is apart
+        clusters=len({j.item.cluster for j in chosen.judged}),  # the split's, by which the test is apart
     )
-
-
-def _labelled(example: Example) -> Labelled:
-    return Labelled(example.case, example.output, Verdict.BAD if example.bad else Verdict.GOOD)
 
 
 def _why_not_write(outcome: Outcome, request: Request) -> str | None:
@@ -266,9 +261,9 @@ def _why_not_write(outcome: Outcome, request: Request) -> str | None:
             "better one; replace it all the same: --force"
         )
     # On what both judged: other examples would be another test.
-    both = {j.example.case.case_id for j in before.judged if j.is_right is not None}
-    both &= {j.example.case.case_id for j in chosen.judged if j.is_right is not None}
-    was, now = (confusion_of([j for j in x.judged if j.example.case.case_id in both]).mcc for x in (before, chosen))
+    both = {j.item.case.case_id for j in before.judged if j.is_right is not None}
+    both &= {j.item.case.case_id for j in chosen.judged if j.is_right is not None}
+    was, now = (confusion_of([j for j in x.judged if j.item.case.case_id in both]).mcc for x in (before, chosen))
     if was is not None and (now is None or was > now + 1e-9):
         told = "undefined" if now is None else f"{now:.2f}"
         return (

@@ -11,7 +11,8 @@ from schema.evaluator import EvaluatorError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evalgate.generate.measure import Judged
+    from evalgate.align.measure import Judged
+    from evalgate.generate.examples import Example
     from evalgate.generate.outcome import JudgeAttempt, Measured, Outcome, RuleAttempt
     from evalgate.terminal import Terminal
     from schema.alignment import Confusion
@@ -120,18 +121,18 @@ def _show_judge(attempt: JudgeAttempt, terminal: Terminal) -> None:
 def _show_test(measured: Measured, terminal: Terminal) -> None:
     terminal.say(f"  test       {_matrix(measured.confusion)}")
     for word, judged in _notable(measured):
-        case, said = judged.example.case, judged.verdict
+        case, said = judged.item.case, judged.verdict
         reason = said.message if isinstance(said, EvaluatorError) else said.reason
         terminal.say(f"  {word:<11} {case.case_id}: {one_line(reason, SHOWN_CHARS)}")
 
 
-def _notable(measured: Measured) -> Iterator[tuple[str, Judged]]:
+def _notable(measured: Measured) -> Iterator[tuple[str, Judged[Example]]]:
     """Yield what to look at: all kinds of mistakes first, then what it caught."""
-    groups: dict[str, list[Judged]] = {"misses": [], "false alarm": [], "no verdict": [], "catches": []}
+    groups: dict[str, list[Judged[Example]]] = {"misses": [], "false alarm": [], "no verdict": [], "catches": []}
     for j in measured.judged:
         if isinstance(j.verdict, EvaluatorError):
             groups["no verdict"].append(j)
-        elif j.example.bad:
+        elif j.item.bad:
             groups["catches" if j.is_right else "misses"].append(j)
         elif not j.is_right:
             groups["false alarm"].append(j)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from schema.verdict import Verdict
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -79,7 +81,7 @@ def gather(examples: Sequence[Example]) -> Candidates:
 def corrections(examples: Sequence[Example]) -> list[Example]:
     """Return what people wrote in place of bad outputs, each text once, as examples."""
     texts = {e.case.expected_output: e for e in reversed(examples) if e.bad and e.case.expected_output}
-    return [replace(e, output=replace(e.output, text=text or ""), bad=False) for text, e in texts.items()]
+    return [replace(e, output=replace(e.output, text=text or ""), label=Verdict.GOOD) for text, e in texts.items()]
 
 
 def distinct(found: Iterable[Atom], support: int, dropped: dict[str, int]) -> Candidates:

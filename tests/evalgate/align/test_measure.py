@@ -108,7 +108,7 @@ def test_what_a_judge_cannot_judge_is_an_error_and_no_score() -> None:
     assert found.confusion == Confusion(tp=0, fp=0, fn=1, tn=1, errors=1)
     assert found.model == "scripted"
     assert found.cost_usd == pytest.approx(0.02)
-    assert [j.is_wrong for j in judged] == [False, True, False]
+    assert [j.is_right is False for j in judged] == [False, True, False]
 
 
 def test_the_data_version_changes_with_what_is_judged_and_not_with_the_order() -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.align.measure import confusion_of
 from evalgate.evaluators.judge import JudgeEvaluator
 from evalgate.generate.adapter import CriteriaAdapter, SteadySelector, StratifiedSampler, Watched
 from evalgate.generate.examples import choose_examples
 from evalgate.generate.judging import STOP_FILE, JudgeTools, Limits, optimise_judge, shares, weights
-from evalgate.generate.measure import confusion_of
 from evalgate.generate.split import split_examples
 from evalgate.model import Budget
 from evalgate.model.cache import ModelCache

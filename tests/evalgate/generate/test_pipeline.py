@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.align.measure import judge_all
 from evalgate.align.store import latest, made_from, read_measurements
 from evalgate.app import run
 from evalgate.errors import BadInput
 from evalgate.evaluators.load import load_evaluator, load_evaluators
 from evalgate.files import to_json_line
 from evalgate.generate.examples import choose_examples
-from evalgate.generate.measure import judge_all
 from evalgate.generate.pipeline import _why_failed, generate
 from evalgate.generate.request import Method, Request, build_spec
 from evalgate.generate.split import split_examples

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from evalgate.align.measure import confusion_of, judge_all
 from evalgate.evaluators.rules import RuleEvaluator
 from evalgate.generate.chance import chance
 from evalgate.generate.examples import choose_examples
 from evalgate.generate.features import gather
 from evalgate.generate.features.text import common_phrases, pattern, phrases
-from evalgate.generate.measure import confusion_of, judge_all
 from evalgate.generate.rule import considered, find_rule
 from evalgate.generate.search import LARGEST, Labels, best_of_each_size, bits_of, fires_of, mcc_of_tables, search
 from schema.alignment import Confusion
