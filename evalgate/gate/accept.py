@@ -23,8 +23,8 @@ from evalgate.gate.baseline import (
     remove_from_baseline,
     write_baselines,
 )
-from evalgate.gate.git import tree_of, user_of
 from evalgate.gate.luck import luck_words
+from evalgate.git import tree_of, user_of
 from evalgate.options import Json, new_app
 from evalgate.places import LAST_REPORT
 from evalgate.run_files import LATEST, RECENT_RUNS, load_run, runs_of
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalgate.gate.base import Base
-    from evalgate.gate.git import Tree
     from evalgate.gate.policy import GatePolicy
     from evalgate.gate.terms import Difference
+    from evalgate.git import Tree
     from schema.run import Run
 
 LISTED = 10

@@ -10,7 +10,7 @@ import typer
 
 from evalgate.dataset.store import list_names
 from evalgate.files import read_text, write_atomic
-from evalgate.gate.git import tree_of
+from evalgate.git import tree_of
 from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
 from evalgate.terminal import Terminal
 

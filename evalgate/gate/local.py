@@ -22,7 +22,6 @@ from evalgate.gate.decide import decide
 from evalgate.gate.decision import Status, names_of
 from evalgate.gate.facts import look, newer_run, unjudged
 from evalgate.gate.first import GATE_FILE
-from evalgate.gate.git import file_at
 from evalgate.gate.junit_in import read_junit
 from evalgate.gate.looser import looser
 from evalgate.gate.outputs import exit_code_of, parse_outputs, publish, publish_error
@@ -32,6 +31,7 @@ from evalgate.gate.report import Kind, Terms, gather, lasting
 from evalgate.gate.settings import parse_settings, read_settings
 from evalgate.gate.terms import FROM_FILE, FROM_GIT, FROM_RUN
 from evalgate.gate.tests_run import refuse_stale, results_of, run_from_exit_code, run_from_tests, state_of
+from evalgate.git import file_at
 from evalgate.issues.store import read_issues
 from evalgate.run.engine import new_run_id
 from evalgate.run_files import LATEST, load_run, save_run

@@ -13,10 +13,10 @@ from evalgate.gate.baseline import MAX_BASELINE_BYTES, parse_baselines, read_bas
 from evalgate.gate.decide import decide
 from evalgate.gate.decision import Check, CheckStatus
 from evalgate.gate.facts import AROUND, look
-from evalgate.gate.git import file_at
 from evalgate.gate.policy import GatePolicy
 from evalgate.gate.report.model import is_file
 from evalgate.gate.report.payload import base_hash
+from evalgate.git import file_at
 from evalgate.issues.store import ISSUES, read_issues
 from evalgate.provenance.link import Link, Standing
 from evalgate.run_files import load_run

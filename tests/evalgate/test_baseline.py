@@ -14,7 +14,7 @@ from evalgate.errors import BadInput
 from evalgate.gate.accept import losses_of
 from evalgate.gate.base import base_of
 from evalgate.gate.baseline import Accepted, Source, parse_baselines, read_baselines, write_baselines
-from evalgate.gate.git import file_at, tree_of
+from evalgate.git import file_at, tree_of
 from evalgate.run_files import save_run
 from schema.evaluator import Score
 from schema.run import Attempt, DatasetUsed, ErrorKind
