@@ -5,6 +5,7 @@ numpy is imported where it is used: most commands need none of it, and it costs 
 
 from __future__ import annotations
 
+from schema.statistics.agreement import MIN_ITEMS, RELIABLE, TENTATIVE, Coefficient, cohen_kappa, krippendorff_alpha
 from schema.statistics.change import (
     MIN_CLUSTERS,
     MIN_DISCORDANT,
@@ -39,9 +40,13 @@ __all__ = [
     "MIN_CLUSTERS",
     "MIN_DISCORDANT",
     "MIN_EFFECTIVE_N",
+    "MIN_ITEMS",
     "MIN_YOUDEN",
+    "RELIABLE",
+    "TENTATIVE",
     "Z_95",
     "Change",
+    "Coefficient",
     "Corrected",
     "WeightedShare",
     "benjamini_hochberg",
@@ -49,10 +54,12 @@ __all__ = [
     "cases_for_drop",
     "cases_for_score_drop",
     "change_interval",
+    "cohen_kappa",
     "content_seed",
     "corrected_rate",
     "effective_n",
     "holm",
+    "krippendorff_alpha",
     "mcnemar_p",
     "mcnemar_power",
     "minimum_detectable_drop",
