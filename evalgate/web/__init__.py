@@ -1,0 +1,1 @@
+"""The web pages: an extension of the running service."""

@@ -1,0 +1,422 @@
+"""Small charts as SVG, made on the server: bars, lines with a band, stacked bars, segments, sparklines.
+
+A chart is as wide as its place: across in percent, down in pixels, so that its text has one size everywhere. Colours
+come from charts.css by class, for both themes. Each has a title and a description, and `Chart.rows` are the same
+numbers for the table below it. Names are content: they are cleaned and escaped here, and nothing else is let in but
+numbers of ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from markupsafe import Markup, escape
+
+from evalgate.terminal import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+HEIGHT: Final = 168
+TOP: Final = 18
+BOTTOM: Final = 20
+PLOT: Final = HEIGHT - TOP - BOTTOM
+LEAST_SLOTS: Final = 7
+"""One bar alone is not as wide as the page."""
+FILLED: Final = 0.72
+"""The part of its slot that a bar takes."""
+TICKS: Final = 3
+NAME_CHARS: Final = 60
+MOST_DOTS: Final = 40
+SPARK: Final = (84, 20)
+ACROSS: Final = 1000
+"""Units of the inner drawing of lines, which is stretched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A picture, and its numbers as a table."""
+
+    title: str
+    svg: Markup
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    legend: tuple[tuple[str, str], ...] = ()
+    """Class of a swatch and what it stands for."""
+    note: str = ""
+    """What must be known to read it, in a sentence."""
+    is_empty: bool = False
+    """There is nothing to see: the page says so instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a histogram."""
+
+    label: str
+    value: float
+    low: float | None = None
+    """The expected band; None: nobody can say."""
+    high: float | None = None
+    is_above: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a line. Without a value the interval alone is drawn: too little is known for a point."""
+
+    label: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A named line; all lines of a chart have the same labels."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a whole. `kind` is one of the classes of charts.css."""
+
+    name: str
+    count: float
+    kind: str
+
+
+def nice_top(most: float) -> float:
+    """Return the end of an axis that holds `most` and divides into round numbers; 1 of nothing."""
+    if not math.isfinite(most) or most <= 0:
+        return 1.0
+    size = 10.0 ** math.floor(math.log10(most))
+    return next(step * size for step in (1, 2, 4, 6, 8, 10) if most <= step * size * (1 + 1e-9))
+
+
+def histogram(ident: str, title: str, bars: Sequence[Bar], show: Callable[[float], str], noun: str) -> Chart:
+    """Return bars with their expected band behind them; what is above it has a mark, not only another colour."""
+    known = [b.high for b in bars if b.high is not None]
+    top = nice_top(max([b.value for b in bars] + known, default=0))
+    slots = max(len(bars), LEAST_SLOTS)
+    parts = _grid(top, show)
+    for n, b in enumerate(bars):
+        x, wide = _slot(n, slots)
+        if b.low is not None and b.high is not None:
+            edge = 100 / slots
+            parts.append(_rect("band", n * edge, edge, _y(b.high, top), _y(b.low, top)))
+        if b.value > 0:
+            parts.append(_rect("bar above" if b.is_above else "bar", x, wide, _y(b.value, top), TOP + PLOT))
+        if b.is_above:
+            parts.append(_text(x + wide / 2, max(_y(b.value, top) - 4, 10), "▲", "middle", "mark"))
+        parts.append(_target(n, slots, f"{b.label}: {show(b.value)} {noun}{_band_words(b.low, b.high, show)}"))
+    parts += _labels([b.label for b in bars], slots)
+    has_band = bool(known)
+    rows = [
+        (b.label, show(b.value), *((_between(b.low, b.high, show), "above" if b.is_above else "") if has_band else ()))
+        for b in bars
+    ]
+    above = [b.label for b in bars if b.is_above]
+    told = f"{show(sum(b.value for b in bars))} {noun} on {len(bars)} days, at most {show(_most(bars))} on one"
+    told += f"; above the expected band on {', '.join(above)}" if above else ""
+    return Chart(
+        title,
+        _svg(ident, title, told, parts),
+        ("day", noun, *(("expected", "") if has_band else ())),
+        tuple(rows),
+        (("bar", noun), ("band", "expected, 95 %"), ("bar above", "▲ above it")) if has_band else (),
+        is_empty=not any(b.value for b in bars) and not has_band,
+    )
+
+
+def lines(ident: str, title: str, of: Sequence[Line], show: Callable[[float], str], *, whole: float = 0.0) -> Chart:
+    """Return lines, the first with its interval as a band. `whole`: where the axis ends at the latest (1 of a rate)."""
+    ends = [v for line in of for p in line.points for v in (p.value, p.high) if v is not None]
+    middle = [p.value for line in of for p in line.points if p.value is not None]
+    most = max(ends, default=0)
+    if middle:  # an interval of one thin day must not flatten all the others
+        most = min(most, max(2.5 * max(middle), 1e-12))
+    top = nice_top(most)
+    top = min(top, whole) if whole else top
+    count = max((len(line.points) for line in of), default=0)
+    slots = max(count, LEAST_SLOTS)
+    inner: list[Markup] = []
+    parts = _grid(top, show)
+    dots: list[Markup] = []
+    for number, line in enumerate(of):
+        if not number:
+            inner += _band(line.points, slots, top)
+        inner += _strokes(line.points, slots, top, f"line line-{number + 1}")
+        dots += _dots(line.points, slots, top, f"dot dot-{number + 1}", are_all=count <= MOST_DOTS)
+    stretched = Markup(
+        '<svg x="0" y="0" width="100%" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>'
+    ).format(HEIGHT, ACROSS, HEIGHT, Markup("").join(inner))
+    parts += [stretched, *dots]
+    labels = [p.label for p in of[0].points] if of else []
+    parts += [_target(n, slots, _said(label, n, of, show)) for n, label in enumerate(labels)]
+    parts += _labels(labels, slots)
+    has_band = any(p.high is not None for line in of[:1] for p in line.points)
+    head = ("day", *(line.name for line in of), *(("95 % interval",) if has_band else ()))
+    rows = [
+        (
+            label,
+            *("–" if (v := line.points[n].value) is None else show(v) for line in of),
+            *((_between(of[0].points[n].low, of[0].points[n].high, show),) if has_band else ()),
+        )
+        for n, label in enumerate(labels)
+    ]
+    told = "; ".join(_line_words(line, show) for line in of)
+    legend = tuple((f"line-{n + 1}", one_line(line.name, NAME_CHARS)) for n, line in enumerate(of)) if of[1:] else ()
+    return Chart(
+        title,
+        _svg(ident, title, told or "no data", parts),
+        head,
+        tuple(rows),
+        (*legend, *((("band", "95 % interval"),) if has_band else ())),
+        is_empty=not ends,
+    )
+
+
+def stacked(
+    ident: str,
+    title: str,
+    labels: Sequence[str],
+    layers: Sequence[tuple[str, Sequence[float]]],
+    show: Callable[[float], str],
+) -> Chart:
+    """Return stacked bars; `layers`: a name and a value for each label, the lowest first."""
+    totals = [sum(values[n] for _, values in layers) for n in range(len(labels))]
+    top = nice_top(max(totals, default=0))
+    slots = max(len(labels), LEAST_SLOTS)
+    parts = _grid(top, show)
+    for n, label in enumerate(labels):
+        x, wide = _slot(n, slots)
+        below = 0.0
+        for number, (_, values) in enumerate(layers):
+            if values[n] > 0:
+                ends = _y(below + values[n], top), _y(below, top)
+                parts.append(_rect(f"layer layer-{number + 1}", x, wide, *ends))
+            below += values[n]
+        said = ", ".join(f"{name} {show(values[n])}" for name, values in layers)
+        parts.append(_target(n, slots, f"{label}: {said}"))
+    parts += _labels(labels, slots)
+    sums = ", ".join(f"{name} {show(sum(values))}" for name, values in layers)
+    return Chart(
+        title,
+        _svg(ident, title, f"In all: {sums}", parts),
+        ("day", *(name for name, _ in layers)),
+        tuple((label, *(show(values[n]) for _, values in layers)) for n, label in enumerate(labels)),
+        tuple((f"layer-{n + 1}", one_line(name, NAME_CHARS)) for n, (name, _) in enumerate(layers)) if layers else (),
+        is_empty=not any(totals),
+    )
+
+
+def segments(ident: str, title: str, of: Sequence[Segment], show: Callable[[float], str]) -> Chart:
+    """Return one bar of parts in their order; the legend has the numbers."""
+    total = sum(max(s.count, 0.0) for s in of)
+    parts, x = [], 0.0
+    for s in of:
+        wide = 100 * max(s.count, 0.0) / total if total else 0.0
+        if wide:
+            said = f"{one_line(s.name, NAME_CHARS)}: {show(s.count)}"
+            parts.append(
+                Markup('<rect class="part {}" x="{}%" y="0" width="{}%" height="14"><title>{}</title></rect>').format(
+                    s.kind, _n(x), _n(wide), said
+                )
+            )
+        x += wide
+    told = ", ".join(f"{s.name} {show(s.count)}" for s in of)
+    return Chart(
+        title,
+        _svg(ident, title, told, parts, height=14, kind="segments"),
+        ("part", "count"),
+        tuple((s.name, show(s.count)) for s in of),
+        tuple((s.kind, f"{show(s.count)} {one_line(s.name, NAME_CHARS)}") for s in of),
+        is_empty=not total,
+    )
+
+
+def sparkline(values: Sequence[float], title: str) -> Markup:
+    """Return bars that fit into a line of text; all of nothing are a base line."""
+    wide, high = SPARK
+    top = max(values, default=0) or 1
+    slot = wide / max(len(values), 1)
+    bars = Markup("").join(
+        Markup('<rect class="bar" x="{}" y="{}" width="{}" height="{}"/>').format(
+            _n(n * slot + slot * 0.12), _n(high - tall), _n(slot * 0.76), _n(tall)
+        )
+        for n, v in enumerate(values)
+        if (tall := max((high - 2) * v / top, 2.0 if v > 0 else 0.0))
+    )
+    return Markup(
+        '<svg class="spark" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img" aria-label="{}">'
+        '<line class="axis" x1="0" y1="{y}" x2="{w}" y2="{y}"/>{}</svg>'
+    ).format(_name(title), bars, w=wide, h=high, y=high - 0.5)
+
+
+def _band(points: Sequence[Point], slots: int, top: float) -> list[Markup]:
+    """Return the interval as areas of neighbours that have one; one alone is a post."""
+    runs: list[list[tuple[float, float, float]]] = [[]]
+    for n, p in enumerate(points):
+        if p.low is None or p.high is None:
+            runs.append([])
+        else:
+            runs[-1].append((_middle(n, slots) * ACROSS / 100, _y(min(p.high, top), top), _y(p.low, top)))
+    made = []
+    for run in runs:
+        if len(run) == 1:
+            ((x, high, low),) = run
+            run = [(x - 6, high, low), (x + 6, high, low)]  # noqa: PLW2901 - a post is a run of two
+        if run:
+            path = [(x, high) for x, high, _ in run] + [(x, low) for x, _, low in reversed(run)]
+            made.append(Markup('<path class="band" d="M{}Z"/>').format("L".join(f"{_n(x)} {_n(y)}" for x, y in path)))
+    return made
+
+
+def _strokes(points: Sequence[Point], slots: int, top: float, kind: str) -> list[Markup]:
+    runs: list[list[str]] = [[]]
+    for n, p in enumerate(points):
+        if p.value is None:
+            runs.append([])
+        else:
+            runs[-1].append(f"{_n(_middle(n, slots) * ACROSS / 100)} {_n(_y(min(p.value, top), top))}")
+    return [
+        Markup('<path class="{}" d="M{}" vector-effect="non-scaling-stroke"/>').format(kind, "L".join(run))
+        for run in runs
+        if len(run) > 1
+    ]
+
+
+def _dots(points: Sequence[Point], slots: int, top: float, kind: str, *, are_all: bool) -> list[Markup]:
+    """Return a dot for each value; of many only for those that have no neighbour, which no line shows."""
+    made = []
+    for n, p in enumerate(points):
+        if p.value is None:
+            continue
+        around = [q.value for q in (*points[max(n - 1, 0) : n], *points[n + 1 : n + 2])]
+        if are_all or all(v is None for v in around):
+            at = _n(_middle(n, slots)), _n(_y(min(p.value, top), top))
+            made.append(Markup('<circle class="{}" cx="{}%" cy="{}" r="2.5"/>').format(kind, *at))
+    return made
+
+
+def _grid(top: float, show: Callable[[float], str]) -> list[Markup]:
+    """Return the lines across with their numbers above them; the base has none, it is 0."""
+    made = []
+    for n in range(TICKS):
+        value = top * n / (TICKS - 1)
+        y = _y(value, top)
+        kind = "grid" if n else "axis"
+        made.append(Markup('<line class="{}" x1="0" y1="{y}" x2="100%" y2="{y}"/>').format(kind, y=_n(y)))
+        if n:
+            made.append(_text(0, y - 4, show(value), "start", "tick"))
+    return made
+
+
+def _labels(labels: Sequence[str], slots: int) -> list[Markup]:
+    """Return the first and the last label, and one between where there is room."""
+    if not labels:
+        return []
+    y = HEIGHT - 5
+    if len(labels) == 1:
+        return [_text(_middle(0, slots), y, labels[0], "middle", "tick")]
+    made = [_text(0, y, labels[0], "start", "tick")]
+    last = len(labels) - 1
+    is_full = len(labels) == slots
+    made.append(
+        _text(100 if is_full else _middle(last, slots), y, labels[last], "end" if is_full else "middle", "tick")
+    )
+    if is_full and last >= LEAST_SLOTS - 1:
+        made.append(_text(_middle(last // 2, slots), y, labels[last // 2], "middle", "tick"))
+    return made
+
+
+def _target(n: int, slots: int, said: str) -> Markup:
+    """Return what a pointer finds: the whole slot, with its numbers."""
+    return Markup('<rect class="hit" x="{}%" y="0" width="{}%" height="{}"><title>{}</title></rect>').format(
+        _n(100 * n / slots), _n(100 / slots), HEIGHT - BOTTOM, one_line(said)
+    )
+
+
+def _said(label: str, n: int, of: Sequence[Line], show: Callable[[float], str]) -> str:
+    told = []
+    for number, line in enumerate(of):
+        p = line.points[n]
+        value = "not enough to tell" if p.value is None else show(p.value)
+        band = _band_words(p.low, p.high, show) if not number else ""
+        told.append(f"{line.name + ' ' if of[1:] else ''}{value}{band}")
+    return f"{label}: {', '.join(told)}"
+
+
+def _line_words(line: Line, show: Callable[[float], str]) -> str:
+    values = [p.value for p in line.points if p.value is not None]
+    if not values:
+        return f"{line.name}: no value"
+    return f"{line.name}: from {show(min(values))} to {show(max(values))}, last {show(values[-1])}"
+
+
+def _band_words(low: float | None, high: float | None, show: Callable[[float], str]) -> str:
+    return "" if low is None or high is None else f" ({_between(low, high, show)})"
+
+
+def _between(low: float | None, high: float | None, show: Callable[[float], str]) -> str:
+    return "–" if low is None or high is None else f"{show(low)} to {show(high)}"
+
+
+def _most(bars: Sequence[Bar]) -> float:
+    return max((b.value for b in bars), default=0.0)
+
+
+def _slot(n: int, slots: int) -> tuple[float, float]:
+    """Return where bar n begins and how wide it is, in percent."""
+    wide = 100 / slots
+    return (n + (1 - FILLED) / 2) * wide, wide * FILLED
+
+
+def _middle(n: int, slots: int) -> float:
+    return 100 * (n + 0.5) / slots
+
+
+def _y(value: float, top: float) -> float:
+    return TOP + PLOT * (1 - min(max(value, 0.0), top) / top)
+
+
+def _rect(kind: str, x: float, wide: float, upper: float, lower: float) -> Markup:
+    return Markup('<rect class="{}" x="{}%" y="{}" width="{}%" height="{}"/>').format(
+        kind, _n(x), _n(upper), _n(wide), _n(max(lower - upper, 0.5))
+    )
+
+
+def _text(x: float, y: float, said: str, anchor: str, kind: str) -> Markup:
+    return Markup('<text class="{}" x="{}%" y="{}" text-anchor="{}">{}</text>').format(
+        kind, _n(x), _n(y), anchor, one_line(said, NAME_CHARS)
+    )
+
+
+def _name(text: str) -> Markup:
+    return escape(one_line(text, 2000))
+
+
+def _svg(
+    ident: str, title: str, told: str, parts: Sequence[Markup], *, height: int = HEIGHT, kind: str = "chart"
+) -> Markup:
+    return Markup(
+        '<svg class="{kind}" width="100%" height="{height}" role="img" aria-labelledby="{ident}-title {ident}-told">'
+        '<title id="{ident}-title">{title}</title><desc id="{ident}-told">{told}</desc>{parts}</svg>'
+    ).format(
+        kind=kind,
+        height=height,
+        ident=ident,
+        title=_name(title),
+        told=_name(told),
+        parts=Markup("").join(parts),
+    )
+
+
+def _n(value: float) -> str:
+    """Return a number as geometry has it: two decimals at most."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
