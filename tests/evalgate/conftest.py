@@ -46,7 +46,7 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
 def opened(dsn: str) -> Iterator[Database]:
     """Lend the database, empty."""
     with connect(dsn) as db:
-        clusters = ("cluster_runs", "cluster_sightings", "cluster_members", "cluster_events")
+        clusters = ("cluster_runs", "cluster_sightings", "cluster_members", "cluster_events", "model_flags")
         for table in ("spans", "trace_parts", "feedback", "annotations", "case_events", "issue_events", *clusters):
             db.command(f"TRUNCATE TABLE {table}")
         yield db
