@@ -14,6 +14,7 @@ import logging
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from collector.counts import limit_hits, rates_in_use, redactions, sent_counts, tracestate_faults
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from collector.journal import Record
     from schema.batch import SpanBatch
     from schema.component import Exporter, Extension, PortSharing, Processor, Receiver, Signal
+    from schema.identity import Scope
+    from schema.serving import Listener, ListenerConfig
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +175,7 @@ class Service:
             status=self.status,
             tally=self._accounting.tally if self._accounting else no_tally,
             recent=self._recent,
+            listener=partial(_listener, name=configured.id, data_dir=self.data_dir),
             where=configured.where,
         )
         return configured.component(configured.settings, context)
@@ -391,6 +395,12 @@ class Service:
             if has_run and self.left_records:  # a start that failed has an error to tell, and changed nothing here
                 log.warning("%d requests stay in the journal; the next start delivers them", self.left_records)
         self.state = "stopped"
+
+
+def _listener(config: ListenerConfig, *, scopes: frozenset[Scope], doing: str, name: str, data_dir: Path) -> Listener:
+    from collector.web import WebListener  # noqa: PLC0415 - a web server, which most services have no use for
+
+    return WebListener(config, scopes=scopes, doing=doing, name=name, data_dir=data_dir)
 
 
 def dsn_of(config: Config) -> str | None:

@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runt
 
 from pydantic import BaseModel, ConfigDict
 
+from schema.errors import ConfigError
 from schema.ledger import Tally, no_tally
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from schema.batch import SpanBatch
+    from schema.identity import Scope
     from schema.policy import Policy
+    from schema.serving import Listen, Listener, ListenerConfig
 
 ENTRY_POINTS = "otel_evalgate.components"
 
@@ -197,6 +200,10 @@ def _nothing(_within_s: float) -> Iterable[Received]:
     return ()
 
 
+def _no_listener(config: ListenerConfig, *, scopes: frozenset[Scope], doing: str) -> Listener:  # noqa: ARG001 - as Listen
+    raise ConfigError(f"{config.endpoint}: nothing serves HTTP here")
+
+
 def _key(*keys: str | int) -> str:
     return ".".join(str(k) for k in keys)
 
@@ -227,6 +234,8 @@ class Context:
     """For receivers: counts for the ledger what ends before the journal."""
     recent: Callable[[float], Iterable[Received]] = _nothing
     """For receivers: what was journalled in the last so many seconds, as far as it is still there. Blocks."""
+    listener: Listen = _no_listener
+    """Makes what an extension answers HTTP on."""
     where: Callable[..., str] = _key
     """Says where a key of the component's settings stands, "file:line: key": for errors that a start finds."""
 

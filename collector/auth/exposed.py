@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collector.auth.tls import TlsConfig
+    from schema.serving import TlsConfig
 
 
 def danger(endpoint: str, *, insecure: bool, asks_for_keys: bool, tls: TlsConfig | None, doing: str) -> str:

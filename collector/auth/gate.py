@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
-
-from pydantic import field_validator, model_validator
+from typing import TYPE_CHECKING, Final
 
 from collector.auth.key import TOKEN, matches
 from collector.auth.key_file import NAME, KeyFile
-from schema.component import ComponentConfig
 from schema.errors import ConfigError, Reason, Refused
-from schema.identity import DEFAULT_TENANT, Identity, Scope, check_tenant
+from schema.identity import DEFAULT_TENANT, Identity, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from collector.auth.key import Key
     from collector.auth.key_file import Stamp
+    from schema.serving import AuthConfig, Gate
 
 log = logging.getLogger(__name__)
 
@@ -34,47 +32,6 @@ RECHECK_S: Final = 1.0
 CHALLENGE: Final = ("www-authenticate", 'Bearer realm="otel-evalgate"')
 TENANT_HEADER: Final = "x-evalgate-tenant"
 MAX_CREDENTIALS_CHARS: Final = 512
-
-
-class AuthConfig(ComponentConfig):
-    """`auth` of a receiver or of an endpoint that is read from."""
-
-    mode: Literal["none", "keys"] = "none"
-    tenant: str | None = None
-    """With mode none: whose everything is. Default: `default`."""
-    keys_file: Path | None = None
-    """With mode keys. Default: keys.json in the data directory, which `evalgate-collector keys` writes."""
-
-    @field_validator("tenant")
-    @classmethod
-    def _named(cls, tenant: str | None) -> str | None:
-        return None if tenant is None else check_tenant(tenant)
-
-    @model_validator(mode="after")
-    def _nothing_is_ignored(self) -> AuthConfig:
-        if self.mode == "keys" and self.tenant is not None:
-            raise ValueError("auth.tenant has no meaning with mode keys: the key says whose it is")
-        if self.mode == "none" and self.keys_file is not None:
-            raise ValueError("auth.keys_file has no meaning with mode none: set mode: keys")
-        return self
-
-
-class Gate(Protocol):
-    """Who is asked for credentials."""
-
-    @property
-    def asks_for_keys(self) -> bool:
-        """Tell whether a key is needed."""
-
-    def admit(self, authorization: str | None, tenant: str | None, *scopes: Scope) -> Identity:
-        """Return who the caller is, who has one of the scopes.
-
-        `authorization` and `tenant` are what the headers say, None where there is none.
-
-        Raises:
-            Refused: UNAUTHENTICATED, FORBIDDEN, or UNAVAILABLE while the keys cannot be read.
-
-        """
 
 
 class OpenGate:

@@ -11,35 +11,22 @@ import logging
 import ssl
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 import grpc
-from pydantic import Field
 
-from schema.component import ComponentConfig
 from schema.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from schema.serving import TlsConfig
 
 log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT_S: Final = 10.0
-
-
-class TlsConfig(ComponentConfig):
-    """`tls` of a listener."""
-
-    cert_file: Path
-    """PEM: the certificate, then those between it and the root."""
-    key_file: Path
-    """PEM, without a passphrase."""
-    client_ca_file: Path | None = None
-    """PEM: clients must show a certificate that one of these has signed."""
-    reload_interval_s: float = Field(default=60.0, ge=0)
-    """How often the files are looked at, at most."""
 
 
 @dataclass(frozen=True, slots=True)

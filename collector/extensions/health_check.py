@@ -18,19 +18,20 @@ import orjson
 from pydantic import Field
 
 from collector.auth.exposed import danger, is_loopback
-from collector.auth.gate import CHALLENGE, TENANT_HEADER, AuthConfig, open_gate
+from collector.auth.gate import CHALLENGE, TENANT_HEADER, open_gate
 from collector.auth.routes import Route
-from collector.auth.tls import HANDSHAKE_TIMEOUT_S, Certificates, RenewingContext, TlsConfig
+from collector.auth.tls import HANDSHAKE_TIMEOUT_S, Certificates, RenewingContext
 from collector.metrics import CONTENT_TYPE, Tenants, exposition
 from schema.component import ComponentConfig, Context, Extension, component
 from schema.errors import ConfigError, Reason, Refused
 from schema.identity import Scope
+from schema.serving import AuthConfig, TlsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from collector.auth.gate import Gate
+    from schema.serving import Gate
 
 MAX_HEAD_BYTES: Final = 8 << 10
 METRICS: Final = b"/metrics"

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator, model_validator
 
 from collector.auth.exposed import danger, is_loopback
-from collector.auth.gate import AuthConfig, open_gate
+from collector.auth.gate import open_gate
 from collector.auth.tenants import Accounts, TenantsConfig
-from collector.auth.tls import Certificates, TlsConfig
+from collector.auth.tls import Certificates
 from collector.decode.protobuf_backend import refuse_slow_protobuf
 from collector.decode.validate import Limits
 from collector.decode.validator import Validator, load_check
@@ -44,10 +44,11 @@ from collector.receivers.redelivery import DEFAULT_MAX_REQUESTS, DEFAULT_WINDOW_
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError
 from schema.identity import Scope
+from schema.serving import AuthConfig, TlsConfig
 
 if TYPE_CHECKING:
-    from collector.auth.gate import Gate
     from schema.component import PortSharing
+    from schema.serving import Gate
 
 log = logging.getLogger(__name__)
 

@@ -29,12 +29,12 @@ from schema.identity import Scope
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-    from collector.auth.gate import Gate
     from collector.auth.tenants import Account, Accounts
     from collector.auth.tls import Certificates
     from collector.receivers.intake import Intake
     from collector.receivers.memory_guard import MemoryGuard
     from schema.component import PortSharing, Signal
+    from schema.serving import Gate
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
     Handler = Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]

@@ -34,7 +34,6 @@ from schema.identity import Scope
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from collector.auth.gate import Gate
     from collector.auth.tenants import Accounts, Bytes
     from collector.auth.tls import Certificates
     from collector.decode.validate import Encoding
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from collector.receivers.memory_guard import MemoryGuard
     from schema.component import PortSharing, Signal
     from schema.ledger import LedgerSignal
+    from schema.serving import Gate
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 ENCODINGS: Mapping[str, Encoding] = MappingProxyType({PROTOBUF: "protobuf", JSON: "json"})

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.app import run
-from collector.auth.gate import RECHECK_S, AuthConfig, KeyGate, OpenGate, bearer, open_gate
+from collector.auth.gate import RECHECK_S, KeyGate, OpenGate, bearer, open_gate
 from collector.auth.key import TOKEN, digest, matches, new_key
 from collector.auth.key_file import KeyFile
 from schema.errors import ConfigError, Reason, Refused
 from schema.identity import MAX_TENANTS, Identity, Scope, check_tenant
+from schema.serving import AuthConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

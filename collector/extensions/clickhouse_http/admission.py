@@ -5,9 +5,7 @@
     a key with the scope read                                               what only reads, of its tenant
     nobody in particular, where auth.mode is none                           what only reads, of one tenant
 
-A loopback port is open to every page the user visits. Three headers that scripts cannot forge keep pages out: `Host`
-must name this machine (a foreign name that resolves to 127.0.0.1 is DNS rebinding), `Origin` must be this very server,
-and `Sec-Fetch-Site` must not say cross-site (https://www.w3.org/TR/fetch-metadata/).
+Pages of other sites are kept out, those that only read included (`collector.web.sites`).
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import binascii
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from collector.auth.gate import TENANT_HEADER
 from collector.auth.key import TOKEN
@@ -28,11 +25,10 @@ from schema.identity import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from collector.auth.gate import Gate
     from collector.auth.routes import Route
+    from schema.serving import Gate
 
 READER_USERS = frozenset({"", "default"})
-OWN_SITES = frozenset({"none", "same-origin"})
 
 
 AUTHORISE = (
@@ -51,34 +47,6 @@ class Caller:
     """Whose rows it may read; None: those of all."""
     is_named: bool = True
     """It has shown a key or the token."""
-
-
-def foreign(headers: Mapping[str, str], hosts: frozenset[str]) -> str | None:
-    """Return why a request comes from elsewhere, or None."""
-    host = headers.get("host", "")
-    if host_name(host) not in hosts:
-        return f"the Host header {host[:80]!r} is not a name of this endpoint; allowed: {', '.join(sorted(hosts))}"
-    if headers.get("sec-fetch-site", "none") not in OWN_SITES:
-        return "requests from web pages of other sites are not taken (Sec-Fetch-Site)"
-    origin = headers.get("origin")
-    if origin is not None and _site(origin) != host.lower():
-        return "requests from web pages of other sites are not taken (Origin)"
-    return None
-
-
-def host_name(host: str) -> str:
-    """Return the name in a Host header, without the port; '' when it has none."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
-
-
-def _site(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
 
 
 def identify(headers: Mapping[str, str], parameters: Mapping[str, str], token: str, gate: Gate, route: Route) -> Caller:

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from collector.auth.routes import Route
-from collector.extensions.clickhouse_http.admission import AUTHORISE, Caller, foreign, identify
+from collector.extensions.clickhouse_http.admission import AUTHORISE, Caller, identify
 from collector.extensions.clickhouse_http.request import (
     NATIVE,
     Statement,
@@ -27,6 +27,7 @@ from collector.extensions.clickhouse_http.request import (
     encode_answer,
     read_statement,
 )
+from collector.web.sites import foreign
 from exporters.clickhouse.engine import Answer, EngineError
 from exporters.clickhouse.fence import MAX_STATEMENT_CHARS, Fence, check_settings
 from exporters.clickhouse.tenant_filter import TenantFilter, tenant_filter
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Send
     from starlette.types import Scope as AsgiScope
 
-    from collector.auth.gate import Gate
     from exporters.clickhouse.engine import Engine
+    from schema.serving import Gate
 
 logger = logging.getLogger(__name__)
 

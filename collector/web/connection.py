@@ -186,7 +186,7 @@ class Connection(HttpToolsProtocol):
         self._answer_timer = self.loop.call_later(self._limits.answer_timeout_s, self._watch_reading)
 
     def _refuse_head(self) -> None:
-        self._refuse(431, f"the head is longer than {self._limits.max_header_bytes} bytes: send the statement as body")
+        self._refuse(431, f"the head is longer than {self._limits.max_header_bytes} bytes: send what is long as body")
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer, and close as soon as that is read."""
