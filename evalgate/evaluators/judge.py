@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from evalgate.evaluators.ask import SHOWN_CHARS, NoVerdict, Question, ask
 from evalgate.evaluators.prompt import VERDICT_SCHEMA, judge_prompt
 from evalgate.evaluators.verdict import Verdict, parse_verdict
-from evalgate.model.chat import ModelError
 from evalgate.terminal import one_line
 from schema.evaluator import EvaluatorError, Judge, Score
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from schema.run import Output
 
 REASON_CHARS = 1000
-SHOWN_CHARS = 120
-"""Of an answer that is no verdict."""
 ROUNDED = 9
 """Digits of a mean: three times 0.8 is 0.8, also in floats."""
 
@@ -82,39 +80,9 @@ class JudgeEvaluator:
         )
 
     def _ask(self, prompt: JudgePrompt, calls: list[Completion], *, is_fresh: bool) -> Verdict | EvaluatorError:
-        """Return one verdict; an answer that is none is asked for once more, round the cache."""
-        said = ""
-        for fresh in (is_fresh, True):
-            answer = self.model.complete(
-                prompt.messages,
-                temperature=0.0,
-                max_tokens=self.judge.max_output_tokens,
-                json_schema=VERDICT_SCHEMA,
-                fresh=fresh,
-            )
-            if isinstance(answer, ModelError):
-                return self._error(f"{answer.kind}: {answer.message}")
-            calls.append(answer)
-            if prompt.was_cut_short(answer.input_tokens):
-                return self._error(
-                    f"the endpoint read {answer.input_tokens} tokens of a prompt of {prompt.chars} characters and left "
-                    "the rest out without a word: give the model a longer context"
-                )
-            if answer.refusal:
-                return self._error(f"the judge refused: {one_line(answer.refusal, SHOWN_CHARS)}")
-            try:
-                verdict = parse_verdict(answer.text)
-                if prompt.repeats(answer.text):
-                    raise ValueError("it repeats a piece of the data")  # noqa: TRY301 - one reason among others
-                return verdict  # noqa: TRY300 - as above
-            except ValueError as e:
-                if answer.finish_reason == "length":
-                    return self._error(
-                        f"the judge's answer was cut at {self.judge.max_output_tokens} tokens; "
-                        "raise max_output_tokens of the judge"
-                    )
-                said = f"the judge's answer is no verdict, twice: {e}: {one_line(answer.text, SHOWN_CHARS)!r}"
-        return self._error(said)
+        question = Question(VERDICT_SCHEMA, self.judge.max_output_tokens)
+        said = ask(self.model, prompt, question, parse_verdict, calls, is_fresh=is_fresh)
+        return self._error(said.message) if isinstance(said, NoVerdict) else said
 
     def _error(self, message: str) -> EvaluatorError:
         return EvaluatorError(self.spec.id, message)
