@@ -28,6 +28,8 @@ class Scope(StrEnum):
     """Send spans, log records and feedback."""
     READ = "read"
     """Read the rows of its own tenant."""
+    REVIEW = "review"
+    """Read the rows of its own tenant, and say what they are: labels, queues, issues, cases."""
     ADMIN = "admin"
     """Read the rows of all tenants, and what the collector says of itself."""
 
@@ -40,6 +42,8 @@ class Identity:
     scopes: frozenset[Scope]
     key_id: str = ""
     """Of the key that was shown; "" where none is asked for."""
+    key_name: str = ""
+    """What the owner of the keys calls it: whose word a label is. Never used to decide anything."""
 
     def require(self, *scopes: Scope) -> None:
         """Check that the caller has one of these scopes.

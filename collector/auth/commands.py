@@ -45,7 +45,7 @@ def create(
     tenant: Annotated[str, typer.Option("--tenant", help="Whose rows it is for.")] = DEFAULT_TENANT,
     scope: Annotated[
         list[Scope] | None,
-        typer.Option("--scope", help="ingest, read or admin; repeat it for more.  [default: ingest]"),
+        typer.Option("--scope", help="ingest, read, review or admin; repeat it for more.  [default: ingest]"),
     ] = None,
     name: Annotated[str, typer.Option("--name", help="What you call it, for example the app that has it.")] = "",
     expires: Annotated[str | None, typer.Option("--expires", metavar="90d", help="How long it is valid.")] = None,

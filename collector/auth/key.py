@@ -47,7 +47,7 @@ class Key:
     @property
     def identity(self) -> Identity:
         """Who shows this key."""
-        return Identity(self.tenant, self.scopes, self.key_id)
+        return Identity(self.tenant, self.scopes, self.key_id, self.name)
 
     def is_valid(self, now_unix_s: float) -> bool:
         """Tell whether it is neither revoked nor expired."""

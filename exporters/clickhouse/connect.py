@@ -270,11 +270,12 @@ class _Faults:
             raise classify(error, self._where, quote=self._quote) from (error if self._quote else None)
 
 
-def connect(dsn: str, *, create_database: bool = False) -> Database:
+def connect(dsn: str, *, create_database: bool = False, settings: Mapping[str, Any] | None = None) -> Database:
     """Open the database that a DSN names (see `exporters.clickhouse.dsn`).
 
     An embedded database is opened in this process, or, when another process owns it and serves it, through that
-    process. Its folder is created; a server's database only with `create_database`.
+    process. Its folder is created; a server's database only with `create_database`. `settings` are ClickHouse's, for
+    every statement but those that carry rows: a time limit, for example.
 
     Raises:
         ConfigError: the DSN is wrong, names no existing database, or the embedded engine is not installed.
@@ -285,19 +286,19 @@ def connect(dsn: str, *, create_database: bool = False) -> Database:
     """
     target = parse_dsn(dsn)
     if isinstance(target, ServerDsn):
-        return _served(target, str(target), create_database=create_database)
+        return _served(target, str(target), create_database=create_database, settings=settings)
     try:
         lock = DatabaseLock.acquire(target.path)
     except DatabaseOwned as owned:
-        return _through_owner(target, owned)
+        return _through_owner(target, owned, settings)
     try:
-        return Database(_embedded_client(target), str(target), EmbeddedInserts(target), lock=lock)
+        return Database(_embedded_client(target, settings), str(target), EmbeddedInserts(target), lock=lock)
     except BaseException:
         lock.release()
         raise
 
 
-def _through_owner(target: EmbeddedDsn, owned: DatabaseOwned) -> Database:
+def _through_owner(target: EmbeddedDsn, owned: DatabaseOwned, settings: Mapping[str, Any] | None) -> Database:
     from exporters.clickhouse.lock import read_owner  # noqa: PLC0415 - only on this path
 
     owner = read_owner(target.path)
@@ -317,11 +318,13 @@ def _through_owner(target: EmbeddedDsn, owned: DatabaseOwned) -> Database:
         password=owner.token,
         database=target.database,
     )
-    return _served(server, f"{target} (open in process {owner.pid})", create_database=False)
+    return _served(server, f"{target} (open in process {owner.pid})", create_database=False, settings=settings)
 
 
-def _served(target: ServerDsn, url: str, *, create_database: bool) -> Database:
-    client = _server_client(target, create_database=create_database)
+def _served(
+    target: ServerDsn, url: str, *, create_database: bool, settings: Mapping[str, Any] | None = None
+) -> Database:
+    client = _server_client(target, settings, create_database=create_database)
     return Database(client, url, Sender(target), cluster=target if target.cluster else None)
 
 
@@ -334,11 +337,13 @@ def _why_not_loaded(error: ImportError) -> str:
     return f"the embedded database is installed and cannot be loaded ({error}): install it again"
 
 
-def _embedded_client(target: EmbeddedDsn) -> Client:
+def _embedded_client(target: EmbeddedDsn, settings: Mapping[str, Any] | None) -> Client:
     target.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with _Faults(str(target), quote=True):
-            client = clickhouse_connect.get_client(interface="chdb", path=str(target.path), tz_mode="aware")
+            client = clickhouse_connect.get_client(
+                interface="chdb", path=str(target.path), tz_mode="aware", settings=dict(settings or {})
+            )
     except ImportError as e:
         raise ConfigError(f"{_why_not_loaded(e)}, or set EVALGATE_DSN to the URL of a ClickHouse server") from None
     try:
@@ -350,17 +355,17 @@ def _embedded_client(target: EmbeddedDsn) -> Client:
     return client
 
 
-def _server_client(target: ServerDsn, *, create_database: bool) -> Client:
+def _server_client(target: ServerDsn, settings: Mapping[str, Any] | None, *, create_database: bool) -> Client:
     if create_database:
         with _Faults(str(target), quote=True):
-            client = _http(target, None)
+            client = _http(target, None, settings)
             try:
                 client.command(f"CREATE DATABASE IF NOT EXISTS `{target.database}`")
             finally:
                 client.close()
     try:
         with _Faults(str(target), quote=True):
-            return _http(target, target.database)
+            return _http(target, target.database, settings)
     except Retryable as e:
         if getattr(e.__cause__, "code", None) != UNKNOWN_DATABASE:
             raise
@@ -370,7 +375,7 @@ def _server_client(target: ServerDsn, *, create_database: bool) -> Client:
         ) from None
 
 
-def _http(target: ServerDsn, database: str | None) -> Client:
+def _http(target: ServerDsn, database: str | None, settings: Mapping[str, Any] | None) -> Client:
     return clickhouse_connect.get_client(
         host=target.host,
         port=target.port,
@@ -383,7 +388,7 @@ def _http(target: ServerDsn, database: str | None) -> Client:
         send_receive_timeout=QUERY_TIMEOUT_S,
         # One connection object is used by several threads; a session would forbid that.
         autogenerate_session_id=False,
-        settings=CLUSTER_SETTINGS if target.cluster else None,
+        settings={**(CLUSTER_SETTINGS if target.cluster else {}), **(settings or {})},
         tz_mode="aware",
     )
 

@@ -2,7 +2,7 @@
 
     the token of the lock file, as password of user evalgate or as bearer   everything: it opens our files anyway
     a key with the scope admin                                              what only reads, of all tenants
-    a key with the scope read                                               what only reads, of its tenant
+    a key with the scope read or review                                     what only reads, of its tenant
     nobody in particular, where auth.mode is none                           what only reads, of one tenant
 
 Pages of other sites are kept out, those that only read included (`collector.web.sites`).

@@ -53,7 +53,7 @@ METHODS = ("GET", "HEAD", "POST")
 PING = "whether it answers is no secret"
 ROUTES: Mapping[str, Route] = MappingProxyType(
     {
-        "/": Route("/", METHODS, (Scope.READ, Scope.ADMIN)),
+        "/": Route("/", METHODS, (Scope.READ, Scope.REVIEW, Scope.ADMIN)),
         "/ping": Route("/ping", METHODS, (), public=PING),
         "/replicas_status": Route("/replicas_status", METHODS, (), public=PING),
     }
