@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 60.0
 FIELD_CHARS = 3
 """Of `git status --porcelain=v1 -z`: two letters and a space before each path."""
+BATCH_FIELDS = 3
+LOG_FIELDS = 4
+"""That `history_of` asks of each commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,20 @@ class Tree:
     """The folder of the repository."""
     changed: tuple[str, ...]
     """Paths, from the top of the repository, that are not as they were committed; untracked ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit that changed a file."""
+
+    commit: str
+    at: str
+    """ISO 8601, by the author's clock."""
+    author: str
+    subject: str
+    blob: str | None
+    """The id of what the file held then; None: it was removed."""
+    size_bytes: int
 
 
 def tree_of(folder: Path, besides: Collection[Path] = ()) -> Tree | None:
@@ -92,13 +109,74 @@ def file_at(folder: Path, ref: str, path: Path, limit: int) -> tuple[str, bytes]
     return commit, shown.stdout
 
 
-def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "", "LC_ALL": "C"}
+def history_of(folder: Path, name: str, limit: int) -> tuple[Commit, ...]:
+    """Return the last commits that changed a file of the folder, the newest first; none without git or repository.
+
+    Raises:
+        BadInput: git does not answer in time.
+
+    """
+    form = "--format=%H%x00%aI%x00%an%x00%s%x00"
+    try:
+        # signatures would start another program
+        found = _git(folder, "-c", "log.showSignature=false", "log", f"--max-count={limit}", form, "--", name)
+        if found.returncode != 0:
+            return ()
+        fields = found.stdout.decode("utf-8", "replace").split("\0")
+        told = [f.lstrip("\n") for f in fields[: len(fields) // LOG_FIELDS * LOG_FIELDS]]
+        rows = [told[i : i + LOG_FIELDS] for i in range(0, len(told), LOG_FIELDS)]
+        asked = "".join(f"{row[0]}:./{name}\n" for row in rows).encode()
+        sizes = _git(folder, "cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked)
+    except FileNotFoundError:
+        return ()
+    commits = []
+    for (commit, at, author, subject), line in zip(
+        rows, sizes.stdout.decode("ascii", "replace").splitlines(), strict=False
+    ):
+        blob, _, size = line.partition(" ")
+        is_there = size.isdigit()
+        commits.append(Commit(commit, at, author, subject, blob if is_there else None, int(size) if is_there else 0))
+    return tuple(commits)
+
+
+def blobs_of(folder: Path, blobs: Collection[str]) -> dict[str, bytes]:
+    """Return what files held, by the ids that `history_of` gives; those that git has no more are left out.
+
+    Everything is held at once: the caller adds up the sizes before it asks.
+
+    Raises:
+        BadInput: git does not answer in time.
+
+    """
+    if not blobs:
+        return {}
+    out = _git(folder, "cat-file", "--batch", stdin="".join(f"{b}\n" for b in blobs).encode()).stdout
+    found: dict[str, bytes] = {}
+    place = 0
+    while (end := out.find(b"\n", place)) >= 0:
+        told = out[place:end].decode("ascii", "replace").split(" ")  # "<id> blob <size>", or "<id> missing"
+        place = end + 1
+        if len(told) == BATCH_FIELDS and told[2].isdigit():
+            size = int(told[2])
+            found[told[0]] = out[place : place + size]
+            place += size + 1
+    return found
+
+
+def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    environment = {
+        **os.environ,
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_PAGER": "",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "LC_ALL": "C",
+    }
     try:
         return subprocess.run(
             ["git", "-C", str(folder), *arguments],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             check=False,
             timeout=TIMEOUT_S,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +14,9 @@ from evalgate.dataset.build import Filters, choose
 from evalgate.dataset.chains import write_chains
 from evalgate.dataset.promote import Where, draft_from_run, promote
 from evalgate.dataset.provenance import record
+from evalgate.dataset.show import compared_to_json, print_compared, print_versions
 from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
+from evalgate.dataset.versions import NOW, compare, versions
 from evalgate.errors import BadInput
 from evalgate.issues.read import list_issues
 from evalgate.issues.store import ISSUES, read_issues, with_standing, write_issues
@@ -32,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("promote")(promote)
     group.command("list")(list_)
     group.command("show")(show)
+    group.command("diff")(diff_)
     app.add_typer(group, name="dataset")
 
 
@@ -166,6 +171,8 @@ def show(
     terminal = Terminal()
     found = load(dataset)
     meta = read_meta(found.name, found.path.parent)
+    is_ours = found.path.resolve() == (DATASETS / found.path.name).resolve()
+    known = versions(Path(), found.name) if is_ours else []
     if json:
         terminal.emit(
             {
@@ -173,7 +180,7 @@ def show(
                 "path": str(found.path),
                 "version": found.version,
                 "criteria": meta.criteria,
-                "versions": [{"version": v.version, "at": v.at, "cases": v.cases} for v in meta.versions],
+                "versions": [asdict(v) for v in known],
                 "cases": [case_to_json(c) for c in found.cases],
             }
         )
@@ -195,8 +202,27 @@ def show(
                 for c in found.cases
             ],
         )
-    for v in meta.versions:
-        at = v.at[:19].replace("T", " ")
-        terminal.say(f"version {v.version}  {at}  {count_of(v.cases, 'case')}, {v.added} added")
+    if known:
+        terminal.say()
+        print_versions(terminal, known)
     if meta.versions and meta.versions[-1].version != found.version:
         terminal.say("the file was edited by hand since the last build")
+
+
+def diff_(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name.")],
+    before: Annotated[
+        str | None,
+        typer.Argument(metavar="A", help="A version or commit.  [default: the one before B]", show_default=False),
+    ] = None,
+    after: Annotated[str, typer.Argument(metavar="B", help="Another one; 'now' is the file as it is.")] = NOW,
+    *,
+    json: Json = False,
+) -> None:
+    """Say which cases two versions of a dataset differ in, and in which fields. Older versions are read from git."""
+    terminal = Terminal()
+    compared = compare(Path(), dataset, before, after)
+    if json:
+        terminal.emit(compared_to_json(dataset, compared))
+    else:
+        print_compared(terminal, dataset, compared)

@@ -31,29 +31,34 @@ def read_leniently(path: Path) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
         BadInput: the file cannot be read.
 
     """
-    cases: dict[str, tuple[int, Case]] = {}
-    aside: list[SetAside] = []
     try:
         with path.open("rb") as file:
-            for number, (line, size) in enumerate(_lines(file), 1):
-                if not line.strip():
-                    continue
-                case_id = None
-                try:
-                    if size > MAX_CASE_BYTES:
-                        raise ValueError(f"it has {size} bytes; the limit of a case is {MAX_CASE_BYTES}")  # noqa: TRY301 - as below
-                    value = _value(line)
-                    case_id = _id(value)
-                    case = parse_case(value)
-                    if case.case_id in cases:
-                        raise ValueError(f"this case stands in line {cases[case.case_id][0]} already")  # noqa: TRY301 - told with its line
-                    _whole(case)
-                except ValueError as e:
-                    aside.append(SetAside(case_id, number, one_line(str(e), REASON_CHARS)))
-                else:
-                    cases[case.case_id] = (number, case)
+            return cases_in(file)
     except OSError as e:
         raise BadInput(f"cannot read {path}: {e.strerror or e}") from None
+
+
+def cases_in(file: BinaryIO) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
+    """Return the cases of an open file, and the lines that are none; as `read_leniently`."""
+    cases: dict[str, tuple[int, Case]] = {}
+    aside: list[SetAside] = []
+    for number, (line, size) in enumerate(_lines(file), 1):
+        if not line.strip():
+            continue
+        case_id = None
+        try:
+            if size > MAX_CASE_BYTES:
+                raise ValueError(f"it has {size} bytes; the limit of a case is {MAX_CASE_BYTES}")  # noqa: TRY301 - as below
+            value = _value(line)
+            case_id = _id(value)
+            case = parse_case(value)
+            if case.case_id in cases:
+                raise ValueError(f"this case stands in line {cases[case.case_id][0]} already")  # noqa: TRY301 - told with its line
+            _whole(case)
+        except ValueError as e:
+            aside.append(SetAside(case_id, number, one_line(str(e), REASON_CHARS)))
+        else:
+            cases[case.case_id] = (number, case)
     return tuple(case for _, case in cases.values()), tuple(aside)
 
 
