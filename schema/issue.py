@@ -2,18 +2,24 @@
 
 `evals/issues.jsonl` is what CI knows of issues, one per line, by id:
 
-    {"id": 3, "failure_mode": "policy_hallucination", "status": "open", "first_seen": "<ISO 8601, UTC>",
-     "last_seen": "...", "occurrences": 12, "cases": ["case-..."], "evaluators": ["refund-window"]}
+    {"id": 3, "failure_mode": "policy_hallucination", "status": "covered", "since": "<ISO 8601, UTC>",
+     "severity": "high", "first_seen": "...", "last_seen": "...", "occurrences": 12, "cases": ["case-..."],
+     "evaluators": ["refund-window"]}
+
+Its status goes this way; `archive`, `ignore` and `reopen` lead there from anywhere a person says so:
+
+    new ─▶ acknowledged ─▶ covered ─▶ fixed ─▶ verified ─▶ archived
+                 ▲                      └────────┴────────────┴──▶ reopened (seen again) ─▶ acknowledged
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from schema.fields import Fields, Malformed
-from schema.verdict import failure_mode_of
+from schema.verdict import Severity, failure_mode_of
 
 MAX_ID = (1 << 32) - 1
 
@@ -21,13 +27,29 @@ MAX_ID = (1 << 32) - 1
 class IssueStatus(StrEnum):
     """Where an issue stands."""
 
-    OPEN = "open"
-    """No evaluator that may block looks for it."""
+    NEW = "new"
+    """Somebody labelled it; nobody has taken it up."""
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody has. No evaluator that may block looks for it."""
     COVERED = "covered"
     """One does."""
     FIXED = "fixed"
     """And in the last run all its cases pass, some of which failed in a run before. Whether that holds in production
     is for people to say."""
+    VERIFIED = "verified"
+    """They said so."""
+    REOPENED = "reopened"
+    """It was seen again after it was fixed, verified or archived."""
+    ARCHIVED = "archived"
+    """Done with. Comes back when it is seen again."""
+    IGNORED = "ignored"
+    """People do not mind it. Comes back only by hand."""
+
+
+OVER: Final = frozenset({IssueStatus.FIXED, IssueStatus.VERIFIED, IssueStatus.ARCHIVED})
+"""Of an issue that should not be seen any more: where it is, that is news."""
+ACTIVE: Final = frozenset({IssueStatus.NEW, IssueStatus.ACKNOWLEDGED, IssueStatus.COVERED, IssueStatus.REOPENED})
+"""Of an issue that wants attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +59,8 @@ class Issue:
     id: int
     """Small and of one tenant: given when the mode was first named, never given again."""
     failure_mode: str
-    status: IssueStatus = IssueStatus.OPEN
+    """What it is called now."""
+    status: IssueStatus = IssueStatus.NEW
     first_seen: str | None = None
     """When the earliest trace that shows it began; ISO 8601, UTC."""
     last_seen: str | None = None
@@ -47,11 +70,21 @@ class Issue:
     """Ids of its cases that nobody rejected, sorted."""
     evaluators: tuple[str, ...] = ()
     """Ids of the evaluators that look for it, sorted."""
+    since: str | None = None
+    """When it came to its status, ISO 8601, UTC. None: it never moved. Of a verified one that was fixed before: since
+    when it was fixed, for that is when it should have ended."""
+    severity: Severity | None = None
+    """The worst that a label says."""
 
     @property
     def is_active(self) -> bool:
-        """Whether it wants an evaluator: it stands in labels, and is not fixed."""
-        return self.occurrences > 0 and self.status is not IssueStatus.FIXED
+        """Whether it wants attention: it stands in labels, and is neither over nor ignored."""
+        return self.occurrences > 0 and self.status in ACTIVE
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it should not be seen any more."""
+        return self.status in OVER
 
 
 def issue_to_json(issue: Issue) -> dict[str, Any]:
@@ -60,6 +93,8 @@ def issue_to_json(issue: Issue) -> dict[str, Any]:
         "id": issue.id,
         "failure_mode": issue.failure_mode,
         "status": issue.status,
+        "since": issue.since,
+        "severity": issue.severity,
         "first_seen": issue.first_seen,
         "last_seen": issue.last_seen,
         "occurrences": issue.occurrences,
@@ -79,9 +114,8 @@ def parse_issue(value: Any) -> Issue:
     number = fields.optional_int("id")
     if number is None or not 1 <= number <= MAX_ID:
         raise Malformed("an issue: 'id' must be a whole number from 1 on")
-    status = fields.text("status")
-    if status not in list(IssueStatus):
-        raise Malformed(f"an issue: 'status' must be open, covered or fixed, not {status!r}")
+    status = _one_of(fields.text("status"), IssueStatus, "status")
+    severity = fields.optional_text("severity")
     occurrences = fields.optional_int("occurrences") or 0
     if occurrences < 0:
         raise Malformed("an issue: 'occurrences' must be a count")
@@ -94,6 +128,15 @@ def parse_issue(value: Any) -> Issue:
         occurrences=occurrences,
         cases=fields.texts("cases"),
         evaluators=fields.texts("evaluators"),
+        since=fields.optional_moment("since"),
+        severity=Severity(_one_of(severity, Severity, "severity")) if severity else None,
     )
     fields.close()
     return issue
+
+
+def _one_of(said: str, known: type[StrEnum], name: str) -> str:
+    if said not in list(known):
+        *others, last = (str(member) for member in known)
+        raise Malformed(f"an issue: {name!r} must be {', '.join(others)} or {last}, not {said!r}")
+    return said

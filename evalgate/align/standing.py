@@ -116,7 +116,7 @@ def standings(
     found = []
     for issue in issues:
         own = tuple(t for t in trusted if looks_for(t.spec, issue))
-        status = IssueStatus.OPEN
+        status = IssueStatus.NEW
         if trusted_ids := {t.spec.id for t in own if t.is_trusted}:
             fixed = is_fixed(issue, trusted_ids, runs)
             stays = fixed is None and issue.failure_mode in were_fixed

@@ -23,9 +23,24 @@ TRIES: Final = 5
 
 BY_ID: Final = ("spans", "events", "span_revisions", "settlements", "trace_parts", "retention_decisions")
 """Tables whose trace_id is FixedString(16). The view otel_traces and all others read from these."""
-BY_HEX: Final = ("feedback", "annotations", "holds", "cluster_members", "model_flags")
+BY_HEX: Final = (
+    "feedback",
+    "annotations",
+    "holds",
+    "cluster_members",
+    "model_flags",
+    "queue_items",
+    "queue_reservations",
+)
 BY_CASE: Final = ("case_events",)
-BY_TENANT: Final = ("issue_events", "cluster_runs", "cluster_sightings", "cluster_events")
+BY_TENANT: Final = (
+    "issue_events",
+    "mode_changes",
+    "cluster_runs",
+    "cluster_sightings",
+    "cluster_events",
+    "queue_events",
+)
 """Tables that say nothing of one trace: they go with their tenant."""
 OF_HEX: Final = "trace_id IN {ids:Array(String)}"
 OF_CASE: Final = (

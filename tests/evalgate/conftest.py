@@ -46,8 +46,9 @@ def dsn(request: pytest.FixtureRequest) -> Iterator[str]:
 def opened(dsn: str) -> Iterator[Database]:
     """Lend the database, empty."""
     with connect(dsn) as db:
+        queues = ("queue_events", "queue_items", "queue_reservations")
         clusters = ("cluster_runs", "cluster_sightings", "cluster_members", "cluster_events", "model_flags")
-        for table in ("spans", "trace_parts", "feedback", "annotations", "case_events", "issue_events", *clusters):
+        for table in ("spans", "trace_parts", "feedback", "annotations", "case_events", "issue_events", "mode_changes", *clusters, *queues):
             db.command(f"TRUNCATE TABLE {table}")
         yield db
 

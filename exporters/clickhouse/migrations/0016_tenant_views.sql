@@ -26,6 +26,10 @@ CREATE OR REPLACE VIEW tenant_issue_events AS SELECT * FROM issue_events WHERE t
 
 CREATE OR REPLACE VIEW tenant_issues AS SELECT * FROM issues WHERE tenant = {tenant:String};
 
+CREATE OR REPLACE VIEW tenant_mode_changes AS SELECT * FROM mode_changes WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_mode_names AS SELECT * FROM mode_names WHERE tenant = {tenant:String};
+
 CREATE OR REPLACE VIEW tenant_cluster_runs AS SELECT * FROM cluster_runs WHERE tenant = {tenant:String};
 
 CREATE OR REPLACE VIEW tenant_cluster_events AS SELECT * FROM cluster_events WHERE tenant = {tenant:String};
@@ -34,3 +38,18 @@ CREATE OR REPLACE VIEW tenant_clusters AS SELECT * FROM clusters WHERE tenant = 
 
 CREATE OR REPLACE VIEW tenant_clustered_traces AS
 SELECT * FROM clustered_traces WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_flags AS SELECT * FROM flags WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_queue_events AS SELECT * FROM queue_events WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_queues AS SELECT * FROM queues WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_queue_items AS SELECT * FROM queue_items WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_queued_traces AS SELECT * FROM queued_traces WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_queue_reservations AS
+SELECT * FROM queue_reservations WHERE tenant = {tenant:String};
+
+CREATE OR REPLACE VIEW tenant_queue_holds AS SELECT * FROM queue_holds WHERE tenant = {tenant:String};

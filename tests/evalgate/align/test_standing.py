@@ -59,11 +59,11 @@ def stand(
 
 
 def test_an_issue_is_covered_by_an_evaluator_that_earned_it() -> None:
-    assert stand().issue.status is IssueStatus.OPEN
-    assert stand(trusted(rule(generated=True))).issue.status is IssueStatus.OPEN, "not measured"
+    assert stand().issue.status is IssueStatus.NEW
+    assert stand(trusted(rule(generated=True))).issue.status is IssueStatus.NEW, "not measured"
     assert stand(trusted(rule(generated=True), GREAT)).issue.status is IssueStatus.COVERED
     assert stand(trusted(rule())).issue.status is IssueStatus.COVERED, "a rule by hand is policy"
-    assert stand(trusted(rule(), POOR)).issue.status is IssueStatus.OPEN, "it blocks, and misses most of the issue"
+    assert stand(trusted(rule(), POOR)).issue.status is IssueStatus.NEW, "it blocks, and misses most of the issue"
     narrow = stand(trusted(rule(), Confusion(20, 20, 0, 0)))
     assert narrow.issue.status is IssueStatus.COVERED, "what it says of other answers is not asked of a rule by hand"
     assert stand(trusted(rule(), POOR)).evaluators[0].grant.permission is Permission.BLOCK
@@ -125,7 +125,7 @@ def test_a_snapshot_remembers_what_was_fixed_until_a_run_says_more() -> None:
     known = trusted(rule())
     assert stand(known, before=before).issue.status is IssueStatus.FIXED
     assert stand(known, runs=(run({"c1": False}),), before=before).issue.status is IssueStatus.COVERED
-    assert stand(before=before).issue.status is IssueStatus.OPEN, "nobody is trusted with it any more"
+    assert stand(before=before).issue.status is IssueStatus.NEW, "nobody is trusted with it any more"
 
 
 def test_coverage_counts_active_issues_and_weighs_them_by_occurrences() -> None:

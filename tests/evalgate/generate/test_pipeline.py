@@ -437,7 +437,7 @@ def test_a_test_that_says_nothing_is_not_a_zero() -> None:
 def test_an_issue_of_the_snapshot_names_the_failure_mode(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_dataset(project, planted(40, promise))
     (project / "evals/issues.jsonl").write_text(
-        json.dumps({"id": 3, "failure_mode": MODE, "status": "open", "occurrences": 20}) + "\n"
+        json.dumps({"id": 3, "failure_mode": MODE, "status": "new", "occurrences": 20}) + "\n"
     )
     assert run(["evals", "generate", "--dataset", "d", "--issue", "3", "--method", "judge"]) == 1
     assert MODE in capsys.readouterr().out
@@ -454,7 +454,7 @@ def test_the_page_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -
 
 def test_issues_without_cases_send_to_the_datasets(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_dataset(project, planted(40, promise))
-    issue = {"id": 3, "failure_mode": MODE, "status": "open", "occurrences": 20}
+    issue = {"id": 3, "failure_mode": MODE, "status": "new", "occurrences": 20}
     (project / "evals/issues.jsonl").write_text(json.dumps(issue) + "\n")
     assert run(["evals", "generate", "--issue", "3"]) == 2
     assert "--dataset NAME (here: d)" in capsys.readouterr().err

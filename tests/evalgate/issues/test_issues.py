@@ -139,7 +139,7 @@ def test_a_snapshot_is_read_as_it_was_written_and_only_written_when_it_changes(t
     ("change", "words"),
     [
         ({"id": 0}, "'id' must be a whole number from 1 on"),
-        ({"status": "gone"}, "must be open, covered or fixed"),
+        ({"status": "gone"}, "must be new, acknowledged"),
         ({"occurrences": -1}, "must be a count"),
         ({"colour": 1}, "unknown field"),
         ({"failure_mode": " "}, "lacks 'failure_mode'"),
@@ -164,7 +164,7 @@ def test_what_is_read_anew_keeps_its_standing() -> None:
     fresh = [Issue(3, "tone", occurrences=9), Issue(4, "new")]
     kept, new = with_standing(fresh, [FULL, Issue(4, "renamed", IssueStatus.FIXED)])
     assert (kept.status, kept.evaluators, kept.occurrences) == (IssueStatus.COVERED, ("polite",), 9)
-    assert new.status is IssueStatus.OPEN
+    assert new.status is IssueStatus.NEW
 
 
 def test_files_alone_give_issues_that_keep_their_ids() -> None:
@@ -193,7 +193,7 @@ def test_issues_on_the_command_line_and_beside_a_dataset(
     annotate(traffic.database, B, "policy")
     annotate(traffic.database, A, "", "good", who="bob")
     (row,) = [i for i in json.loads(command("issues", "list", "--json")) if i["id"] == 1]
-    assert (row["failure_mode"], row["occurrences"], row["status"]) == ("tone", 1, "open")
+    assert (row["failure_mode"], row["occurrences"], row["status"]) == ("tone", 1, "new")
     shown = command("issues", "show", "2")
     assert "issue 2: policy, open" in shown
     assert "next: label 10 more bad ones (0 so far): evalgate label" in shown
