@@ -108,7 +108,7 @@ def judge_prompt(judge: Judge, case: Case, output: Output, *, is_swapped: bool =
     system = f"{instructions}\n\n{rules}\n\n{ANSWER_RULES}"
     user = f"{data.text}\n{CLOSING}"
     messages = ({"role": "system", "content": system}, {"role": "user", "content": user})
-    return JudgePrompt(messages, data, tuple(_texts(document)))
+    return JudgePrompt(messages, data, tuple(texts_of(document)))
 
 
 def _document(judge: Judge, case: Case, output: Output, *, is_swapped: bool) -> dict[str, Any]:
@@ -141,13 +141,13 @@ def _calls(which: str, calls: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
     return {f"{which}_tool_calls": [dict(c) for c in calls]} if calls else {}
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield str(name)
-            yield from _texts(inner)
+            yield from texts_of(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts_of(inner)

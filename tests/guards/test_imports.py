@@ -65,7 +65,7 @@ ROOMS = (
     # Traffic, and what is known of it.
     *("select", "top", "ledger", "sample", "stats", "signals", "review", "issues", "dataset"),
     # Evaluators, runs, the gate.
-    *("model", "evaluators", "align", "cluster", "run", "gate", "generate", "provenance", "erase"),
+    *("model", "evaluators", "align", "cluster", "flag", "run", "gate", "generate", "provenance", "erase"),
     # What puts the rooms together for the command line.
     *("evals", "demo", "app", "cli"),
 )
