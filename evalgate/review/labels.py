@@ -19,12 +19,13 @@ from evalgate.review.cases import (
     record,
     relabelled,
 )
+from evalgate.review.decided import label_of, outranking, what_counts
 from evalgate.review.numbers import open_issues
 from evalgate.select.recent import started_since
 from evalgate.select.traces import load_trace, load_traces, resolve_trace
 from evalgate.select.where import Where
 from schema.case import case_id_of
-from schema.verdict import Annotation, Label, Verdict, parse_label
+from schema.verdict import Annotation, Label, Role, anchors_text, parse_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,6 +60,8 @@ class Draft:
     """None: the trace holds no input that could be sent again; the label is kept all the same."""
     repeated: bool
     """The same annotator's latest label of this trace says exactly this already."""
+    is_outranked: bool = False
+    """Somebody decided about this trace when people differed; that decision stays what its case says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +144,10 @@ def draft_of(
     span_id = _resolve_span([s.span_id for s in trace.spans], label.span_id)
     label = replace(label, trace_id=trace.row.trace_id, span_id=span_id)
     mine = [x for x in trace.labels if x["annotator"] == label.annotator and x["span_id"] == span_id]
-    repeated = bool(mine) and _label(mine[-1], label.trace_id) == label
+    repeated = bool(mine) and label_of(mine[-1], label.trace_id) == label
     annotation = Annotation(mine[-1]["annotation_id"] if repeated else new_id(), now(), label)
-    return Draft(annotation, make_case(trace, annotation), repeated)
+    is_outranked = label.role is Role.LABEL and outranking(trace.labels, span_id) is not None
+    return Draft(annotation, make_case(trace, annotation), repeated, is_outranked)
 
 
 def save(database: TenantDatabase, drafts: Sequence[Draft]) -> Saved:
@@ -152,8 +156,8 @@ def save(database: TenantDatabase, drafts: Sequence[Draft]) -> Saved:
     fresh = [d for d in drafts if not d.repeated]
     database.insert_rows("annotations", [_row(d.annotation, undone=0) for d in fresh])
     known = by_id(list_cases(database, ids=[d.case.case_id for d in drafts if d.case is not None]))
-    # Of two labels of one trace the later one counts.
-    latest = {d.case.case_id: (d.case, not d.repeated) for d in drafts if d.case is not None}
+    # Of two labels of one trace the later one counts, unless somebody decided between them.
+    latest = {d.case.case_id: (d.case, not d.repeated) for d in drafts if d.case is not None and not d.is_outranked}
     cases = [case for i, (case, is_new) in latest.items() if needs_creating(case, known.get(i), fresh=is_new)]
     for annotator in sorted({c.provenance.annotator or "" for c in cases}):
         own = [c for c in cases if (c.provenance.annotator or "") == annotator]
@@ -165,28 +169,45 @@ def save(database: TenantDatabase, drafts: Sequence[Draft]) -> Saved:
     return Saved(len(fresh), len(drafts) - len(fresh), tuple(c.case_id for c in cases), without_case)
 
 
-def undo(
-    database: TenantDatabase, count: int, annotator: str, *, now: Callable[[], datetime] = utc_now
+def latest_labels(
+    database: TenantDatabase, count: int, annotator: str, *, queue: str | None = None, trace_id: str | None = None
 ) -> list[Annotation]:
-    """Undo the last labels of an annotator; return them, the latest first.
+    """Return the last labels of an annotator that stand, the latest first; of one queue or trace where it is named."""
+    conditions = ""
+    bound: dict[str, object] = {"annotator": annotator, "limit": count}
+    for name, value in (("queue", queue), ("trace_id", trace_id)):
+        if value is not None:
+            conditions += f" AND {name} = {{{name}:String}}"
+            bound[name] = value
+    rows = database.rows(sql(__package__, "latest_labels").replace("/* conditions */", conditions), bound)
+    return [Annotation(r["annotation_id"], _moment(r), label_of(r, r["trace_id"])) for r in rows]
+
+
+def undo(
+    database: TenantDatabase,
+    count: int,
+    annotator: str,
+    *,
+    queue: str | None = None,
+    trace_id: str | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> list[Annotation]:
+    """Undo the last labels of an annotator, of one queue or trace where it is named; return them, the latest first.
 
     The case goes back to what the label before says; where there is none, it is rejected.
 
     Raises:
-        BadInput: this annotator has no label that stands.
+        BadInput: this annotator has no such label that stands.
 
     """
-    bound = {"annotator": annotator, "limit": count}
-    rows = database.rows(sql(__package__, "latest_labels"), bound)
-    if not rows:
+    found = latest_labels(database, count, annotator, queue=queue, trace_id=trace_id)
+    if not found:
         others = database.rows(sql(__package__, "annotators"))
         words = ", ".join(f"{r['annotator'] or '(nobody)'} {r['labels']}" for r in others)
         hint = f" There are labels by: {words} (--annotator)" if words else ""
-        raise BadInput(f"there is no label by {annotator!r} to undo.{hint}")
-    undone = [
-        Annotation(r["annotation_id"], now() + timedelta(microseconds=i), _label(r, r["trace_id"]))
-        for i, r in enumerate(rows)
-    ]
+        where = f" of trace {trace_id}" if trace_id else f" in queue {queue}" if queue else ""
+        raise BadInput(f"there is no label by {annotator!r}{where} to undo.{hint}")
+    undone = [replace(a, created_at=now() + timedelta(microseconds=i)) for i, a in enumerate(found)]
     database.insert_rows("annotations", [_row(a, undone=1) for a in undone])
     for case in list_cases(database, ids=[case_id_of(a.label.trace_id, a.label.span_id) for a in undone]):
         _restore(database, case, annotator)
@@ -214,9 +235,9 @@ def _restore(database: TenantDatabase, known: CaseRow, actor: str) -> None:
     if not standing:
         record(database, [known.case], CaseEvent.REJECTED, actor=actor, reason="label undone")
         return
-    label = _label(standing[-1], trace.row.trace_id)
-    at = datetime.fromtimestamp(standing[-1]["created_unix_us"] / 1e6, UTC)
-    case = relabelled(known.case, Annotation(standing[-1]["annotation_id"], at, label))
+    counted = what_counts(standing)
+    label = label_of(counted, trace.row.trace_id)
+    case = relabelled(known.case, Annotation(counted["annotation_id"], _moment(counted), label))
     if case.content_hash != known.case.content_hash:
         record(database, [case], CaseEvent.CREATED, actor=actor, reason="a later label was undone")
 
@@ -261,16 +282,12 @@ def _row(annotation: Annotation, *, undone: int) -> dict[str, Any]:
         "comment": label.comment,
         "annotator": label.annotator,
         "undone": undone,
+        "severity": label.severity or "",
+        "anchor": anchors_text(label.anchors),
+        "queue": label.queue,
+        "role": str(label.role),
     }
 
 
-def _label(row: Mapping[str, Any], trace_id: str) -> Label:
-    return Label(
-        trace_id=trace_id,
-        span_id=row["span_id"],
-        verdict=Verdict(row["verdict"]),
-        failure_mode=row["failure_mode"] or None,
-        corrected_output=row["corrected_output"],
-        comment=row["comment"],
-        annotator=row["annotator"],
-    )
+def _moment(row: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(row["created_unix_us"] / 1e6, UTC)
