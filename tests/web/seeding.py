@@ -1,0 +1,89 @@
+"""Fill a running service with believable traffic, and with what people said and did about it."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from evalgate.errors import BadInput
+from evalgate.review.labels import drafts_of, save
+from schema.verdict import Label, Severity, Verdict
+from tests.web.shop import ASKS_AGAIN, CUT_OFF, IGNORED, INVENTED, request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from evalgate.database import TenantDatabase
+    from tests.web.shop import Told
+
+AT_ONCE: Final = 200
+LABELS_AT_ONCE: Final = 40
+FEEDBACK_AT_ONCE: Final = 500
+REVIEWERS: Final = ("ada", "grace")
+SEVERITIES: Final[Mapping[str, Severity]] = {
+    INVENTED: Severity.HIGH, IGNORED: Severity.MEDIUM, CUT_OFF: Severity.LOW, ASKS_AGAIN: Severity.LOW,
+}  # fmt: skip
+OTHER_WORDS: Final[Mapping[str, str]] = {CUT_OFF: "answers cut off"}
+"""What the second reviewer calls a mode; somebody will merge the two."""
+CORRECTED: Final = "You may return it within 30 days of delivery if it is unused or came damaged."
+
+
+def send(otlp_http: str, told: Sequence[Told]) -> None:
+    """Send traces and the thumbs of users as an app does. `otlp_http`: the address of the receiver."""
+    for some in _some(told, AT_ONCE):
+        _post(f"{otlp_http}/v1/traces", request_of(some))
+    thumbs = [
+        {"trace_id": t.trace_id, "name": "thumbs", "value": t.thumb, **({"comment": t.comment} if t.comment else {})}
+        for t in told
+        if t.thumb is not None
+    ]
+    for some in _some(thumbs, FEEDBACK_AT_ONCE):
+        _post(f"{otlp_http}/v1/feedback", json.dumps(some).encode())
+
+
+def label(database: TenantDatabase, told: Sequence[Told], seed: int = 3) -> None:
+    """Give the labels of two reviewers: of most failures, and of some that are fine. They differ now and then."""
+    draw = Random(seed)  # noqa: S311 - a simulation
+    labels = []
+    for one in told:
+        read = draw.random() < (0.75 if one.mode else 0.03)
+        if not read:
+            continue
+        first, second = draw.sample(REVIEWERS, 2)
+        labels.append(_label(one, first, differs=False))
+        if draw.random() < 0.35:
+            labels.append(_label(one, second, differs=draw.random() < 0.15))
+    for some in _some(labels, LABELS_AT_ONCE):
+        drafts = list(drafts_of(database, some))
+        save(database, [d for d in drafts if not isinstance(d, BadInput)])
+
+
+def _some(values: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    for begin in range(0, len(values), size):
+        yield list(values[begin : begin + size])
+
+
+def _label(one: Told, who: str, *, differs: bool) -> Label:
+    if not one.mode or differs:
+        return Label(one.trace_id, "", Verdict.GOOD if not one.mode or one.mode == ASKS_AGAIN else Verdict.PARTIAL,
+                     annotator=who)  # fmt: skip
+    mode = OTHER_WORDS.get(one.mode, one.mode) if who == REVIEWERS[1] else one.mode
+    return Label(
+        one.trace_id,
+        "",
+        Verdict.BAD,
+        mode,
+        CORRECTED if one.mode == INVENTED else None,
+        comment="the policy says 30 days" if one.mode == INVENTED else "",
+        annotator=who,
+        severity=SEVERITIES[one.mode],
+    )
+
+
+def _post(url: str, body: bytes) -> None:
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"}, method="POST")  # noqa: S310 - ours, on loopback
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=60) as answer:
+        answer.read()
