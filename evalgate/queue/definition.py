@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from evalgate.signals.weights import Weights
 from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAX_REVIEWERS: Final = 20
@@ -162,7 +161,7 @@ def from_body(name: str, version: int, body: str) -> Queue:
     """Return the queue of a row."""
     found: dict[str, Any] = json.loads(body)
     rules = tuple(AssignRule(tuple(r["where"]), r["reviewer"]) for r in found.pop("rules"))
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
     return Queue(name=name, version=version, rules=rules, **values)
 
 

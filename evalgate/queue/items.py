@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
+from schema.verdict import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +45,6 @@ class ItemState(StrEnum):
 
 OPEN = frozenset({ItemState.WAITING, ItemState.RESERVED, ItemState.IN_REVIEW, ItemState.DISPUTED})
 """What somebody has to look at yet."""
-ADJUDICATION = "adjudication"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,26 @@ class Entry:
     requeued_at: datetime | None = None
 
 
+class HoldEvent(StrEnum):
+    """What happens to a reservation."""
+
+    TAKEN = "taken"
+    EXTENDED = "extended"
+    RELEASED = "released"
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The latest that happened to the reservation of an item."""
+    """Something that happened to the reservation of an item; the latest of them counts."""
 
     trace_id: str
     number: int
+    """From 1 on."""
+    event: HoldEvent
     reviewer: str
     since: datetime
+    """When it was taken."""
     until: datetime
-    is_released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +141,8 @@ class Item:
     words: Mapping[str, str] = field(default_factory=dict)
     """What each part found."""
     entry: Entry | None = None
+    hold: Hold | None = None
+    """The last that happened to its reservation, whether it holds or not."""
 
     @property
     def is_open(self) -> bool:
@@ -176,6 +188,7 @@ def item_of(queue: Queue, entry: Entry, hold: Hold | None, said: Iterable[Said],
         failure_mode=mode if last else "",
         words={p.signal: p.words for p in entry.parts},
         entry=entry,
+        hold=hold,
     )
 
 
@@ -329,7 +342,7 @@ def _counted(said: Iterable[Said], since: datetime | None) -> list[Said]:
 
 def _holds(hold: Hold, labels: Sequence[Said], now: datetime) -> bool:
     """Tell whether a reservation stands: a label of who holds it ends it, too."""
-    is_over = hold.is_released or hold.until <= now
+    is_over = hold.event is HoldEvent.RELEASED or hold.until <= now
     return not is_over and not any(s.annotator == hold.reviewer and s.at >= hold.since for s in labels)
 
 
@@ -356,10 +369,10 @@ def _hold(r: Mapping[str, Any]) -> Hold:
     return Hold(
         trace_id=str(r["trace_id"]),
         number=int(r["number"]),
+        event=HoldEvent(r["event"]),
         reviewer=str(r["reviewer"]),
         since=moment(r["since_unix_us"]),
         until=moment(r["until_unix_us"]),
-        is_released=r["event"] == "released",
     )
 
 
@@ -370,7 +383,7 @@ def _said(r: Mapping[str, Any]) -> Said:
         verdict=str(r["verdict"]),
         failure_mode=str(r["failure_mode"]),
         at=moment(r["at_unix_us"]),
-        is_adjudication=r["role"] == ADJUDICATION,
+        is_adjudication=r["role"] == Role.ADJUDICATION,
         is_whole=not r["span_id"],
     )
 

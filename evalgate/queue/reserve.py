@@ -1,0 +1,155 @@
+"""Who looks at which item right now.
+
+What happens to the reservation of an item is numbered, and a number is stored once: whoever takes an item writes the
+number after the last one that was read, and has it if that row is his. So of two who take at once, in whatever
+processes, on whatever machines, one gets the item and the other goes on to the next. Nobody must give an item back: a
+reservation ends with the label, or with its time.
+
+Times are those of the database's clock, which all who review share; the clocks of their machines may differ. `now` is
+there so that tests move it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from evalgate.errors import BadInput
+from evalgate.queue.items import (
+    Hold,
+    HoldEvent,
+    ItemState,
+    find_item,
+    list_items,
+    read_hold,
+    refusal,
+    server_now,
+)
+from schema.errors import Retryable
+
+if TYPE_CHECKING:
+    from evalgate.database import TenantDatabase
+    from evalgate.queue.definition import Queue
+    from evalgate.queue.items import Item
+
+MAX_TRIES: Final = 50
+
+
+def take(
+    database: TenantDatabase, queue: Queue, reviewer: str, now: datetime | None = None, *, trace_id: str | None = None
+) -> Item | None:
+    """Reserve an item for a reviewer and return it: the one he has, else the next, else None; or the one he names.
+
+    He has one item of a queue at a time: with another one that he names, what he had is given back.
+
+    Raises:
+        BadInput: the queue is closed, he has no name, or may not have the item that he names; the words say why.
+        Retryable: others take items all the time.
+
+    """
+    if not reviewer.strip():
+        raise BadInput("say who reviews: --annotator NAME")
+    if not queue.is_open:
+        raise BadInput(f"the queue {queue.name} is closed. Open it again: evalgate queue edit {queue.name} --open")
+    for _ in range(MAX_TRIES):
+        at = now or server_now(database)
+        items = list_items(database, queue, reviewer=reviewer, now=at)
+        mine = [i for i in items if i.reserved_by == reviewer]
+        item = _named(queue, items, reviewer, trace_id) if trace_id else _next(queue, items, reviewer)
+        if item is None or item in mine:
+            return item
+        until = at + timedelta(seconds=queue.reserve_s)
+        if _append(database, queue, Hold(item.trace_id, _after(item.hold), HoldEvent.TAKEN, reviewer, at, until)):
+            for other in mine:
+                release(database, queue, other.trace_id, reviewer, at)
+            return replace(item, state=ItemState.RESERVED, reserved_by=reviewer, reserved_until=until)
+    raise Retryable("others take items all the time; try again")
+
+
+def extend(
+    database: TenantDatabase, queue: Queue, trace_id: str, reviewer: str, now: datetime | None = None
+) -> datetime:
+    """Keep an item for the whole time again, also one whose time is over and that nobody took; return until when.
+
+    Raises:
+        BadInput: somebody else has it, or it is not to be had any more; the words say why.
+
+    """
+    for _ in range(MAX_TRIES):
+        at = now or server_now(database)
+        item = find_item(database, queue, trace_id, now=at)
+        if why := refusal(queue, item, reviewer):
+            raise BadInput(f"trace {trace_id[:16]} {why}")
+        until = at + timedelta(seconds=queue.reserve_s)
+        hold = Hold(trace_id, _after(item.hold), HoldEvent.TAKEN, reviewer, at, until)
+        if item.hold and item.reserved_by == reviewer:
+            hold = replace(hold, event=HoldEvent.EXTENDED, since=item.hold.since)
+        if _append(database, queue, hold):
+            return until
+    raise Retryable("others take items all the time; try again")
+
+
+def release(database: TenantDatabase, queue: Queue, trace_id: str, reviewer: str, now: datetime | None = None) -> bool:
+    """Give an item back; False where the reviewer has not got it."""
+    at = now or server_now(database)
+    hold = read_hold(database, queue.name, trace_id)
+    if hold is None or hold.event is HoldEvent.RELEASED or hold.reviewer != reviewer or hold.until <= at:
+        return False
+    given_back = replace(hold, number=hold.number + 1, event=HoldEvent.RELEASED, until=at)
+    return _append(database, queue, given_back)
+
+
+def may_label(
+    database: TenantDatabase, queue: Queue, trace_id: str, reviewer: str, now: datetime | None = None
+) -> None:
+    """Return if a label of this reviewer is welcome. Ask before saving it.
+
+    A reservation that has expired does no harm while nobody else took the item, and who labelled it may say it
+    differently while it is his label that stands.
+
+    Raises:
+        BadInput: somebody else has it, or it is not to be labelled any more; the words say what happened.
+
+    """
+    item = find_item(database, queue, trace_id, now=now)
+    if reviewer in item.labelled_by and item.state is not ItemState.REMOVED:
+        return
+    if why := refusal(queue, item, reviewer):
+        raise BadInput(f"your reservation of trace {trace_id[:16]} is over: it {why}. Nothing was saved; take the next")
+
+
+def _next(queue: Queue, items: list[Item], reviewer: str) -> Item | None:
+    mine = next((i for i in items if i.reserved_by == reviewer), None)
+    return mine or next((i for i in items if i.is_open and not refusal(queue, i, reviewer)), None)
+
+
+def _named(queue: Queue, items: list[Item], reviewer: str, trace_id: str) -> Item:
+    item = next((i for i in items if i.trace_id == trace_id), None)
+    if item is None:
+        raise BadInput(f"trace {trace_id[:32]} is not in the queue {queue.name}")
+    if why := refusal(queue, item, reviewer):
+        raise BadInput(f"trace {trace_id[:16]} {why}")
+    return item
+
+
+def _after(hold: Hold | None) -> int:
+    """Return the number of what happens next. It must be that of what was read and decided by, and no later one."""
+    return hold.number + 1 if hold else 1
+
+
+def _append(database: TenantDatabase, queue: Queue, hold: Hold) -> bool:
+    """Write what happens to a reservation; False where its number was somebody else's."""
+    import pyarrow as pa  # noqa: PLC0415 - comes with the [collector] extra
+
+    row = {"tenant": database.tenant, "queue": queue.name, **asdict(hold), "event": str(hold.event)}
+    kinds = {"number": pa.uint32(), "since": pa.timestamp("us", "UTC"), "until": pa.timestamp("us", "UTC")}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in row])
+    opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
+    token = f"reserve/{database.tenant}/{queue.name}/{hold.trace_id}/{hold.number}"
+    opened.insert_arrow("queue_reservations", pa.Table.from_pylist([row], schema), token)
+    stored = read_hold(database, queue.name, hold.trace_id)
+    if stored is None or stored.number < hold.number:
+        raise Retryable("the database has not stored the reservation; try again")
+    # With a later number of his own, the reviewer has it in another window: his it is.
+    return stored == hold or (stored.number > hold.number and stored.reviewer == hold.reviewer)

@@ -1,0 +1,188 @@
+"""Queues in the database: each change is a further version, and nobody overwrites what he has not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from evalgate.database import sql
+from evalgate.errors import BadInput
+from evalgate.queue.definition import check, from_body, to_body
+from evalgate.queue.items import find_item, moment
+from schema.errors import Retryable
+from schema.fields import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from evalgate.database import TenantDatabase
+    from evalgate.queue.definition import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One version of a queue."""
+
+    version: int
+    at: datetime
+    event: str
+    """created, changed, closed or opened."""
+    actor: str
+    reason: str
+
+
+def list_queues(database: TenantDatabase) -> list[Queue]:
+    """Return every queue by its name, closed ones too."""
+    rows = database.rows(sql(__package__, "queues"))
+    return [from_body(str(r["queue"]), int(r["version"]), str(r["body"])) for r in rows]
+
+
+def find_queue(database: TenantDatabase, name: str) -> Queue:
+    """Return one queue.
+
+    Raises:
+        BadInput: there is none of this name.
+
+    """
+    known = {q.name: q for q in list_queues(database)}
+    if name in known:
+        return known[name]
+    if not known:
+        raise BadInput("there is no queue yet. Make one: evalgate queue create NAME")
+    raise BadInput(f"there is no queue {name[:80]!r}.{did_you_mean(name, known)}")
+
+
+def create_queue(database: TenantDatabase, queue: Queue, *, actor: str, reason: str = "") -> Queue:
+    """Store a new queue and return it with its version.
+
+    Raises:
+        BadInput: it cannot be, or one has this name.
+
+    """
+    check(queue)
+    if any(q.name == queue.name for q in list_queues(database)):
+        raise BadInput(f"there is a queue {queue.name} already. Change it: evalgate queue edit {queue.name}")
+    try:
+        return _append(database, replace(queue, version=0), "created", actor, reason)
+    except Retryable:
+        raise BadInput(
+            f"somebody made a queue {queue.name} just now. See it: evalgate queue show {queue.name}"
+        ) from None
+
+
+def change_queue(database: TenantDatabase, queue: Queue, *, actor: str, reason: str = "") -> Queue:
+    """Store another definition of a queue as it was read: `version` says which; return it with its new version.
+
+    Raises:
+        BadInput: it cannot be.
+        Retryable: somebody else changed it since it was read.
+
+    """
+    check(queue)
+    known = find_queue(database, queue.name)
+    event = "changed" if known.is_open == queue.is_open else "opened" if queue.is_open else "closed"
+    return _append(database, queue, event, actor, reason)
+
+
+def close_queue(database: TenantDatabase, queue: Queue, *, actor: str, reason: str = "") -> Queue:
+    """Close a queue: nothing is given out and nothing is added; what was done stays, and it can be opened again."""
+    return change_queue(database, replace(queue, is_open=False), actor=actor, reason=reason)
+
+
+def history(database: TenantDatabase, name: str) -> list[Change]:
+    """Return what happened to the definition of a queue, the first first."""
+    return [
+        Change(int(r["version"]), moment(r["at_unix_us"]), str(r["event"]), str(r["actor"]), str(r["reason"]))
+        for r in database.rows(sql(__package__, "versions"), {"queue": name})
+    ]
+
+
+def remove(database: TenantDatabase, queue: Queue, trace_id: str, *, actor: str, reason: str) -> None:
+    """Take a trace out of a queue: no later fill brings it back, only `restore`.
+
+    Raises:
+        BadInput: it is not in the queue, is out already, or nobody says why.
+
+    """
+    if not reason.strip():
+        raise BadInput("say why it goes, so that whoever finds it missing knows: --reason TEXT")
+    if find_item(database, queue, trace_id).state == "removed":
+        raise BadInput(f"trace {trace_id} was removed from {queue.name} already")
+    _happened(database, queue, [trace_id], "removed", actor=actor, reason=reason)
+
+
+def restore(database: TenantDatabase, queue: Queue, trace_id: str, *, actor: str, reason: str = "") -> None:
+    """Put a trace back that was removed.
+
+    Raises:
+        BadInput: it is not in the queue, or was not removed.
+
+    """
+    if find_item(database, queue, trace_id).state != "removed":
+        raise BadInput(f"trace {trace_id} was not removed from {queue.name}")
+    _happened(database, queue, [trace_id], "restored", actor=actor, reason=reason)
+
+
+def requeue(database: TenantDatabase, queue: Queue, trace_id: str, *, actor: str, reason: str) -> None:
+    """Have a trace that is done labelled again: labels count that are given from now on.
+
+    Raises:
+        BadInput: it is not in the queue, is not done, or nobody says why.
+
+    """
+    if not reason.strip():
+        raise BadInput("say why it is looked at again: --reason TEXT")
+    if find_item(database, queue, trace_id).state != "done":
+        raise BadInput(f"trace {trace_id} is not done in {queue.name}: it will be looked at anyway")
+    _happened(database, queue, [trace_id], "requeued", actor=actor, reason=reason)
+
+
+def assign(
+    database: TenantDatabase, queue: Queue, trace_ids: Sequence[str], reviewer: str, *, actor: str, reason: str = ""
+) -> None:
+    """Let a reviewer look at these first; "" lets anybody.
+
+    Raises:
+        BadInput: one is not in the queue; nothing was assigned.
+
+    """
+    for trace_id in trace_ids:
+        find_item(database, queue, trace_id)
+    _happened(database, queue, trace_ids, "assigned", actor=actor, reason=reason, assigned_to=reviewer)
+
+
+def _happened(
+    database: TenantDatabase,
+    queue: Queue,
+    trace_ids: Sequence[str],
+    event: str,
+    **more: str,
+) -> None:
+    rows = [{"queue": queue.name, "trace_id": t, "event": event, **more} for t in dict.fromkeys(trace_ids)]
+    if rows:
+        database.insert_rows("queue_items", rows)
+
+
+def _append(database: TenantDatabase, queue: Queue, event: str, actor: str, reason: str) -> Queue:
+    """Write the next version, or nothing where somebody has it."""
+    import pyarrow as pa  # noqa: PLC0415 - comes with the [collector] extra
+
+    stored = replace(queue, version=queue.version + 1)
+    row = {
+        "tenant": database.tenant,
+        "queue": queue.name,
+        "version": stored.version,
+        "event": event,
+        "body": to_body(stored),
+        "actor": actor,
+        "reason": reason,
+    }
+    types = [(name, pa.uint32() if name == "version" else pa.string()) for name in row]
+    opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
+    token = f"queue/{database.tenant}/{queue.name}/{stored.version}"
+    opened.insert_arrow("queue_events", pa.Table.from_pylist([row], pa.schema(types)), token)
+    (known,) = (q for q in list_queues(database) if q.name == queue.name)
+    if known.version < stored.version or (known.version == stored.version and known != stored):
+        raise Retryable(f"somebody else changed the queue {queue.name} just now; look at it, and change it again")
+    return stored
