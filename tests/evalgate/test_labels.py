@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
-from evalgate.review.labels import draft, failure_modes, read_labels, save, undo, unlabelled
+from evalgate.review.decided import label_of
+from evalgate.review.guidance import read_counts
+from evalgate.review.labels import draft, failure_modes, latest_labels, read_labels, save, undo, unlabelled
 from evalgate.select.traces import load_trace
 from schema.case import case_id_of, message_text
-from schema.verdict import Label, Verdict, parse_label
+from schema.verdict import Anchor, Label, Role, Severity, Verdict, parse_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,6 +206,10 @@ def test_failure_modes_by_frequency(traffic: Traffic) -> None:
         ({"trace_id": 7, "verdict": "bad"}, "must be a string"),
         ({"trace_id": "0a0a", "verdict": "bad", "span_id": "x"}, "span_id must be 4 to 16 hex digits"),
         ({"trace_id": "0a0a", "verdict": "good", "failure_mode": "m"}, "a good verdict has no failure_mode"),
+        ({"trace_id": "0a0a", "verdict": "good", "severity": "low"}, "a good verdict has no severity"),
+        ({"trace_id": "0a0a", "verdict": "bad", "severity": "worst"}, "low, medium, high or critical, not 'worst'"),
+        ({"trace_id": "0a0a", "verdict": "bad", "role": "judge"}, "must be label or adjudication"),
+        ({"trace_id": "0a0a", "verdict": "bad", "anchors": [{"quote": "x"}] * 21}, "at most 20 anchors"),
         ({"trace_id": "0a0a", "verdict": "bad", "failuremode": "m"}, "Did you mean 'failure_mode'"),
     ],
 )
@@ -223,3 +230,57 @@ def test_a_label_file_gives_line_numbers(tmp_path: Path) -> None:
     assert [(f.line, f.message) for f in faulty] == [
         (3, "this is not JSON: Expecting property name enclosed in double quotes at character 2")
     ]
+
+
+def test_everything_a_label_says_is_kept(traffic: Traffic) -> None:
+    traffic.refund(A)
+    label = replace(
+        BAD, severity=Severity.HIGH, anchors=(Anchor(1, 9, 16, "90 days"), Anchor(0)), queue="refunds", comment="é"
+    )
+    keep(traffic.database, label)
+    (row,) = load_trace(traffic.database, A).labels
+    assert label_of(row, A) == replace(label, trace_id=A)
+    assert keep(traffic.database, label).repeated == 1
+    assert keep(traffic.database, replace(label, severity=Severity.LOW)).labels == 1
+
+
+def test_undo_of_one_queue_or_trace(traffic: Traffic) -> None:
+    for trace_id, queue in ((A, "refunds"), (B, ""), (C, "")):
+        traffic.refund(trace_id)
+        keep(traffic.database, Label(trace_id, "", Verdict.BAD, "tone", annotator="ann", queue=queue))
+    assert [a.label.trace_id for a in latest_labels(traffic.database, 9, "ann")] == [C, B, A]
+    (of_queue,) = undo(traffic.database, 9, "ann", queue="refunds")
+    (of_trace,) = undo(traffic.database, 9, "ann", trace_id=B)
+    assert (of_queue.label.trace_id, of_trace.label.trace_id) == (A, B)
+    with pytest.raises(BadInput, match="no label by 'ann' in queue refunds to undo"):
+        undo(traffic.database, 1, "ann", queue="refunds")
+    assert [a.label.trace_id for a in latest_labels(traffic.database, 9, "ann")] == [C]
+
+
+def test_a_decision_between_two_is_what_the_case_says(traffic: Traffic) -> None:
+    traffic.refund(A)
+    keep(traffic.database, BAD, Label(A, "", Verdict.GOOD, annotator="bob"))
+
+    def says() -> tuple[Verdict | None, str | None, str | None]:
+        case = find_case(traffic.database, case_id_of(A, "")).case
+        return case.verdict, case.failure_mode, case.provenance.annotator
+
+    assert says() == (Verdict.GOOD, None, "bob")
+    keep(traffic.database, Label(A, "", Verdict.PARTIAL, "tone", annotator="eve", role=Role.ADJUDICATION))
+    assert says() == (Verdict.PARTIAL, "tone", "eve")
+    assert keep(traffic.database, Label(A, "", Verdict.BAD, "loop", annotator="bob")).cases == ()
+    assert says() == (Verdict.PARTIAL, "tone", "eve")
+    undo(traffic.database, 1, "eve")
+    assert says() == (Verdict.BAD, "loop", "bob")
+
+
+def test_what_a_sitting_is_told_of_what_was_done(traffic: Traffic) -> None:
+    for trace_id, mode in ((A, "tone"), (B, "loop"), (C, "loop")):
+        traffic.refund(trace_id)
+        keep(traffic.database, Label(trace_id, "", Verdict.BAD, mode, annotator="ann"))
+    keep(traffic.database, Label(C, "", Verdict.BAD, "loop", annotator="bob"))
+    found = read_counts(traffic.database, datetime.now(UTC))
+    assert (found.traces, found.this_week, dict(found.modes)) == (3, 3, {"loop": 2, "tone": 1})
+    assert found.minutes_this_week > 0
+    later = read_counts(traffic.database, datetime.now(UTC) + timedelta(days=8))
+    assert (later.traces, later.this_week, later.minutes_this_week) == (3, 0, 0)
