@@ -117,7 +117,7 @@ def read_said(text: str) -> Said:
     """
     value = parse_object(text, FIELDS)
     category, reason = value["category"], value["reason"]
-    if category not in set(Category):
+    if category not in list(Category):
         raise ValueError("the category is none of the list")
     if not isinstance(reason, str):
         raise ValueError("the reason is not a text")  # noqa: TRY004 - a mistake of the model

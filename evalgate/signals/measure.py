@@ -7,11 +7,13 @@ assistant that always hedges, does not fill the queue. Failures are not: what fa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from evalgate.places import EVALUATORS
 from evalgate.signals.cohorts import (
     CERTAIN_Z,
     MIN_COHORT,
@@ -23,12 +25,14 @@ from evalgate.signals.cohorts import (
     shares,
     sizes,
 )
+from evalgate.signals.judges import modes_looked_for
 from evalgate.signals.population import LEAST_CHARS, Window, nobody, read_population, recent_window
 from evalgate.signals.sequences import Surprise, surprise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -71,6 +75,22 @@ LEAST_LOG_SIGMA: Final = 0.1
 """Of durations and costs: 10 % more is no outlier."""
 LEAST_NATS: Final = 0.25
 """Of surprise at a sequence of tools."""
+DOUBTED: Final = 0.4
+"""Confidence of a model up to which what it says is nothing; its strength rises from here to BELIEVED."""
+BELIEVED: Final = 0.9
+JAILBREAK: Final = "jailbreak"
+"""A refusal of what tries to break the rules is right: what a model calls so, explains the signal `refusal`."""
+ALREADY_SAID: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "refusal": ("refusal",),
+        "looping": ("tool_loop",),
+        "laziness": ("fast_and_short", "tool_loop"),
+        "frustration": ("asked_again",),
+        "forgetting": ("asked_again",),
+    }
+)
+"""What a model may say of a trace, to the signals that say or explain the same: it adds what they leave open."""
+NOBODY_LOOKS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +128,13 @@ class Signals:
     """What failed and where, as a number: reasons and name of the root; -1: nothing failed."""
     pattern_size: Floats
     """How many traces show the pattern."""
+    looks_for: Mapping[str, str]
+    """The failure mode of an evaluation, by its name."""
 
 
 NAMES: Final = (
     "failure", "low_score", "judges_differ", "asked_again", "refusal", "hedging", "tool_loop", "odd_tools",
-    "fast_and_short", "long_session", "tokens", "duration", "first_chunk", "cost", "broken",
+    "fast_and_short", "long_session", "tokens", "duration", "first_chunk", "cost", "broken", "model_flag",
 )  # fmt: skip
 
 
@@ -123,13 +145,18 @@ def signals(
     *,
     window: Window | None = None,
     step: Step = nobody,
+    evaluators: Path = EVALUATORS,
 ) -> Signals:
     """Return the signals of the traces of a window (default: what was received since then, else the latest ones)."""
-    return measure(read_population(database, where, window or recent_window(database, since), step=step))
+    found = read_population(database, where, window or recent_window(database, since), step=step)
+    return measure(found, modes_looked_for(evaluators))
 
 
-def measure(population: Population) -> Signals:
-    """Return the signals of these traces, each compared with the others."""
+def measure(population: Population, looks_for: Mapping[str, str] = NOBODY_LOOKS) -> Signals:
+    """Return the signals of these traces, each compared with the others.
+
+    `looks_for`: the failure mode of an evaluation, by its name; those of one mode are judges of the same.
+    """
     p = population
     tools_known = _distinct(p.tools.offsets, p.tools.codes)
     service, feature = codes(p.service), codes(p.service, p.feature)
@@ -143,7 +170,7 @@ def measure(population: Population) -> Signals:
     columns = {
         "failure": failure,
         "low_score": _low_score(p),
-        "judges_differ": _judges_differ(p),
+        "judges_differ": _judges_differ(p, looks_for),
         "asked_again": again,
         "refusal": _rare(p.refusals, p.refusals > 0, np.ones(p.size), wide),
         "hedging": _hedging(p, wide),
@@ -157,6 +184,8 @@ def measure(population: Population) -> Signals:
         "cost": _outlier(p.cost_usd, levels),
         "broken": _rare(p.defects.lengths.astype(float), p.defects.lengths > 0, np.ones(p.size), wide),
     }
+    columns["model_flag"] = _model_flag(p, columns)
+    columns["refusal"] = _unless_jailbreak(p, columns["refusal"])
     every = np.ones(p.size, bool)
     return Signals(
         population=p,
@@ -170,6 +199,7 @@ def measure(population: Population) -> Signals:
         workflow=workflow,
         pattern=pattern,
         pattern_size=pattern_size,
+        looks_for=looks_for,
     )
 
 
@@ -219,12 +249,44 @@ def _low_score(p: Population) -> Column:
     return _column(np.bincount(j.row, j.negative, p.size), _most(p, j.row, strength))
 
 
-def _judges_differ(p: Population) -> Column:
-    """Return how far those differ who judged a trace under one name: the value is the distance; 1 for yes and no."""
+def _judges_differ(p: Population, looks_for: Mapping[str, str]) -> Column:
+    """Return how far those differ who judged a trace for the same thing: the value is the distance; 1 for yes and no.
+
+    The same are judgements under one name (a judge that is asked again and again is one of them), and those of
+    evaluators that look for one failure mode.
+    """
     j = p.judged
-    both = (j.negative > 0) & (j.positive > 0)
-    apart = np.maximum(both, np.nan_to_num(j.highest - j.lowest))
+    mode = np.array([f"mode\n{looks_for[n]}" if n in looks_for else n for n in j.name.tolist()], np.str_)
+    group = codes(j.row, mode) if len(j.row) else j.row
+    n = int(group.max(initial=-1)) + 1
+    lowest, highest = np.full(n, np.inf), np.full(n, -np.inf)
+    np.minimum.at(lowest, group, np.where(np.isnan(j.lowest), np.inf, j.lowest))
+    np.maximum.at(highest, group, np.where(np.isnan(j.highest), -np.inf, j.highest))
+    both = (np.bincount(group, j.negative, n) > 0) & (np.bincount(group, j.positive, n) > 0)
+    apart = np.maximum(both, np.where(np.isfinite(lowest), highest - lowest, 0.0))[group]
     return _column(_most(p, j.row, apart), _most(p, j.row, ramp(apart, DIFFERENT, 2 * DIFFERENT)))
+
+
+def _model_flag(p: Population, columns: Mapping[str, Column]) -> Column:
+    """Return what a model said of traces that signals were not sure of; the value is its confidence.
+
+    What a signal says or explains already is not counted twice: only the rest of it is left to the model.
+    """
+    f = p.flagged
+    strength = ramp(f.confidence, DOUBTED, BELIEVED)
+    for category, names in ALREADY_SAID.items():
+        said = f.category == category
+        for name in names:
+            strength = np.where(said, strength * (1 - columns[name].strength[f.row]), strength)
+    value = np.full(p.size, np.nan)
+    value[f.row] = f.confidence
+    return _column(value, _most(p, f.row, strength))
+
+
+def _unless_jailbreak(p: Population, refusal: Column) -> Column:
+    f = p.flagged
+    sure = np.where(f.category == JAILBREAK, ramp(f.confidence, DOUBTED, BELIEVED), 0.0)
+    return replace(refusal, strength=refusal.strength * (1 - _most(p, f.row, sure)))
 
 
 def _asked_again(p: Population, levels: Sequence[Codes]) -> tuple[Codes, Column]:

@@ -1,4 +1,4 @@
-"""What the signals are made of: one row a trace, read in four statements, as columns."""
+"""What the signals are made of: one row a trace, read in a few statements, as columns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEAST_CHARS: Final = 12
 """Of a request that can be near another one, or be repeated: "yes" and "thank you" are said often."""
 AROUND: Final = timedelta(days=7)
 """What one old trace is compared with: what came in so long before."""
-STATEMENTS: Final = ("population", "spans", "first_chunk", "judged")
+STATEMENTS: Final = ("population", "spans", "first_chunk", "judged", "flagged")
 FORMAT: Final[Mapping[str, Any]] = {
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_arrow_string_as_string": 1,
@@ -88,6 +88,17 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Flagged:
+    """What a model said of traces in which it saw something; columns, one element for each trace."""
+
+    row: Ints
+    """Of the population."""
+    category: NDArray[np.str_]
+    confidence: Floats
+    reason: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Population:
     """Traces that are compared with each other; columns, one element a trace, in order of trace id."""
 
@@ -126,6 +137,7 @@ class Population:
     """Row of the request that it is like; -1: none."""
     first_chunk_s: Floats
     judged: Judged
+    flagged: Flagged
 
     @property
     def size(self) -> int:
@@ -147,7 +159,7 @@ def read_population(
     for name in STATEMENTS:
         tables.append(_read(database, name, {**bound, **spoken, **where.parameters}, conditions=where.sql))
         step()
-    listed, spans, chunks, judged = tables
+    listed, spans, chunks, judged, flagged = tables
     trace = _texts(listed, "trace")
     at = _Rows(trace, _texts(spans, "trace"))
     first_chunk = _Rows(trace, _texts(chunks, "trace"))
@@ -182,6 +194,7 @@ def read_population(
         like=_find(trace, at.texts(spans, "like_trace")),
         first_chunk_s=first_chunk.numbers(chunks, "first_chunk_s"),
         judged=_judged(trace, judged),
+        flagged=_flagged(trace, flagged),
     )
 
 
@@ -286,4 +299,16 @@ def _judged(trace: NDArray[np.str_], table: pa.Table) -> Judged:
         _whole(table, "positive")[has],
         np.where(numbers, _numbers(table, "lowest")[has], np.nan),
         np.where(numbers, _numbers(table, "highest")[has], np.nan),
+    )
+
+
+def _flagged(trace: NDArray[np.str_], table: pa.Table) -> Flagged:
+    row = _find(trace, _texts(table, "trace"))
+    has = row >= 0
+    reasons = table.column("said_reason").to_pylist()
+    return Flagged(
+        row[has],
+        _texts(table, "said_category")[has],
+        _numbers(table, "said_confidence")[has],
+        tuple(str(reasons[i]) for i in np.flatnonzero(has)),
     )

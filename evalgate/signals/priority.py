@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from evalgate.signals.weights import Weights
 
 MORE: Final = "more_of_same"
+FLAG: Final = "model_flag"
 ENOUGH: Final = 10
 """Labels of one failure mode that are enough for a first evaluator (docs/alignment.md)."""
 
@@ -58,7 +59,7 @@ def prioritise(signals: Signals, weights: Weights) -> Priority:
     score = np.sum(list(parts.values()), axis=0)
     p = signals.population
     lead, points = _lead(parts)
-    reason = codes(lead, np.where(lead == 0, signals.pattern, -1), signals.workflow)
+    reason = codes(lead, np.where(lead == 0, signals.pattern, -1), _flagged_as(signals, lead, parts), signals.workflow)
     before = _before(reason, np.lexsort((p.trace, -p.start_ns, -score)))
     parts[MORE] = -points * before / (ENOUGH + before)
     score = score + parts[MORE]
@@ -71,6 +72,17 @@ def _lead(parts: Mapping[str, NDArray[np.float64]]) -> tuple[NDArray[np.int64], 
     failing = parts["failure"] + parts[PATTERN]
     every = np.stack([failing, *(column for name, column in parts.items() if name not in {"failure", PATTERN})])
     return every.argmax(axis=0), every.max(axis=0)
+
+
+def _flagged_as(
+    signals: Signals, lead: NDArray[np.int64], parts: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.int64]:
+    """Return what a model called a trace, as a number, where that is the reason: its categories are no one reason."""
+    flagged = signals.population.flagged
+    category = np.full(len(lead), -1, np.int64)
+    category[flagged.row] = codes(flagged.category) if len(flagged.row) else flagged.row
+    others = [name for name in parts if name not in {"failure", PATTERN}]
+    return np.where(lead == 1 + others.index(FLAG), category, -1)
 
 
 def _before(reason: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.float64]:

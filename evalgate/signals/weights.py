@@ -50,6 +50,7 @@ class Weights(BaseModel):
     first_chunk: Points = 4
     cost: Points = 4
     broken: Points = 10
+    model_flag: Points = 20
     pattern: Points = 10
 
     def of(self, name: str) -> float:

@@ -60,11 +60,18 @@ def _low_score(s: Signals, row: int) -> str:
 def _judges_differ(s: Signals, row: int) -> str:
     j = s.population.judged
     said = []
+    by_mode: dict[str, list[str]] = {}
     for i in (j.row == row).nonzero()[0]:
+        name = str(j.name[i])
         if j.negative[i] and j.positive[i]:
-            said.append(f"{j.name[i]}: {j.negative[i]} negative, {j.positive[i]} positive")
+            said.append(f"{name}: {j.negative[i]} negative, {j.positive[i]} positive")
         elif j.highest[i] > j.lowest[i]:
-            said.append(f"{j.name[i]}: {j.lowest[i]:.3g} to {j.highest[i]:.3g}")
+            said.append(f"{name}: {j.lowest[i]:.3g} to {j.highest[i]:.3g}")
+        if mode := s.looks_for.get(name):
+            verdict = "negative" if j.negative[i] else "positive" if j.positive[i] else f"{j.lowest[i]:.3g}"
+            by_mode.setdefault(mode, []).append(f"{name} {verdict}")
+    if s.columns["judges_differ"].strength[row]:
+        said += [f"of {mode}: {', '.join(verdicts)}" for mode, verdicts in by_mode.items() if len(verdicts) > 1]
     return ", ".join(said) or "no two judged the same"
 
 
@@ -168,6 +175,13 @@ def _broken(s: Signals, row: int) -> str:
     return ", ".join(defects) + _common(s, "broken", row) if defects else "the record is whole"
 
 
+def _model_flag(s: Signals, row: int) -> str:
+    f = s.population.flagged
+    for i in (f.row == row).nonzero()[0]:
+        return f"a model says {f.category[i]}, {percent(float(f.confidence[i]))} sure: {f.reason[i]}"
+    return "no model said anything of it"
+
+
 def _pattern(s: Signals, row: int) -> str:
     n = int(s.pattern_size[row])
     return f"{count_of(n, 'trace')} of {s.population.root[row]} failed in the same way" if n else "nothing failed"
@@ -217,6 +231,7 @@ WORDS: Mapping[str, Callable[[Signals, int], str]] = {
     "first_chunk": _first_chunk,
     "cost": _cost,
     "broken": _broken,
+    "model_flag": _model_flag,
     PATTERN: _pattern,
     MORE: _more,
 }

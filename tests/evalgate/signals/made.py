@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evalgate.signals.population import Judged, Lists, Population
+from evalgate.signals.population import Flagged, Judged, Lists, Population
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,17 @@ def judged(said: Sequence[tuple[int, str, int, int, float, float]]) -> Judged:
         np.array(positive, np.int64),
         np.array(lowest, np.float64),
         np.array(highest, np.float64),
+    )
+
+
+def flagged(said: Sequence[tuple[int, str, float]]) -> Flagged:
+    """Return (row, category, confidence) as columns; the reason is the category's name."""
+    row, category, confidence = zip(*said, strict=True) if said else ((),) * 3
+    return Flagged(
+        np.array(row, np.int64),
+        np.array(category, np.str_),
+        np.array(confidence, np.float64),
+        tuple(f"because of {c}" for c in category),
     )
 
 
@@ -72,5 +83,5 @@ def population(n: int, changes: Mapping[int, Mapping[str, Any]] | None = None, *
             (told if name in told else base)[name][row] = value
     base["end_ns"] = base["start_ns"] + (base["took_ms"] * 1e6).astype(np.int64)
     base |= {name: lists(rows) for name, rows in told.items()}
-    made = Population(**base, judged=judged(()))
+    made = Population(**base, judged=judged(()), flagged=flagged(()))
     return replace(made, **columns)

@@ -10,7 +10,7 @@ import pytest
 from evalgate.signals import Weights, measure, prioritise
 from evalgate.signals.measure import NAMES
 from evalgate.signals.words import WORDS, words_of
-from tests.evalgate.signals.made import judged, population
+from tests.evalgate.signals.made import flagged, judged, population
 
 N = 200
 ODD = 17
@@ -75,6 +75,36 @@ def test_judges_differ_under_one_name_only() -> None:
             (4, "tone", 1, 0, 0.0, 0.0), (4, "facts", 0, 1, 1.0, 1.0)]  # fmt: skip
     strength = measure(population(N, judged=judged(said))).columns["judges_differ"].strength
     assert list(strength[:6]) == [0, 1, 0, 1, 0, 0]
+
+
+def test_evaluators_of_one_failure_mode_are_judges_of_the_same() -> None:
+    said = [(4, "tone", 1, 0, 0.0, 0.0), (4, "facts", 0, 1, 1.0, 1.0),
+            (5, "late_judge", 0, 0, 0.9, 0.9), (5, "late_rule", 0, 0, 0.1, 0.1),
+            (6, "late_judge", 0, 1, np.nan, np.nan), (6, "late_rule", 1, 0, np.nan, np.nan),
+            (7, "late_judge", 0, 0, 0.9, 0.9), (8, "late_rule", 0, 0, 0.1, 0.1)]  # fmt: skip
+    p = population(N, judged=judged(said))
+    found = measure(p, {"late_judge": "late_refund", "late_rule": "late_refund"})
+    assert list(found.columns["judges_differ"].strength[4:9]) == [0, 1, 1, 0, 0]
+    assert words_of(found, "judges_differ", 5) == "of late_refund: late_judge 0.9, late_rule 0.1"
+    assert words_of(found, "judges_differ", 6) == "of late_refund: late_judge positive, late_rule negative"
+    assert not measure(p).columns["judges_differ"].strength.any()
+
+
+def test_a_model_adds_what_signals_leave_open() -> None:
+    changes = {2: {"same_calls": 5}, 3: {"refusals": 1}, 5: {"refusals": 1}}
+    said = [(1, "looping", 0.9), (2, "looping", 0.9), (3, "jailbreak", 0.9), (4, "wrong_tool", 0.4), (6, "other", 0.65)]
+    found = measure(population(N, changes, flagged=flagged(said)))
+    flags = found.columns["model_flag"].strength
+    assert flags[[1, 3, 4, 5]].tolist() == [1, 1, 0, 0]
+    assert flags[2] < 0.05, "the loop is counted already"
+    assert flags[6] == pytest.approx(0.5)
+    refusal = found.columns["refusal"].strength
+    assert refusal[3] == 0 < refusal[5], "to refuse a jailbreak is right"
+    assert words_of(found, "model_flag", 1) == "a model says looping, 90 % sure: because of looping"
+    assert not found.population.failing.any()
+    priority = prioritise(found, Weights())
+    assert priority.parts_of(1) == {"model_flag": 20}
+    assert priority.parts["more_of_same"][3] == 0, "other categories are other reasons"
 
 
 def test_the_answer_before_a_repetition_is_the_suspect() -> None:
