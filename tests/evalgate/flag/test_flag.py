@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evalgate.app import run
+from evalgate.database import sql
 from evalgate.flag.ask import Asker
 from evalgate.flag.categories import Category
 from evalgate.flag.choose import Choice, Why, choose, unit
@@ -202,10 +203,8 @@ def test_the_command_asks_once_and_what_it_hears_is_no_label(
         assert run([*command, "--json"]) == 0
         rest = json.loads(capsys.readouterr().out)
         assert (rest["known"], rest["answered"]) == (4, 2), "what had no answer is asked about again"
-        calls = fake.calls
-        assert run(command) == 0
-        assert fake.calls == calls
-        assert "6 asked about before" in capsys.readouterr().out
+        asked_about = [asked.text for asked in fake.requests if "day" in asked.text]
+        assert len(asked_about) == len(set(asked_about)) + sum("day 2" in text for text in asked_about) - 1
 
     flags = flags_of(database, ids)
     assert {t: f.category for t, f in flags.items()} == {**dict.fromkeys(ids[:5], "none"), ids[5]: "laziness"}
@@ -220,8 +219,8 @@ def test_the_command_asks_once_and_what_it_hears_is_no_label(
     save(database, [late])
     assert flags_of(database, [ids[5]])[ids[5]].category == "laziness", "of one version the first counts"
     save(database, [Flag(ids[5], "another", "none", 1.0, "fine", "m-2", "sample", 0.1, None)])
-    assert run(["signals", "explain", ids[5]]) == 0
-    assert "no model said anything of it" in capsys.readouterr().out, "of several versions the last"
+    text = sql("evalgate.signals", "flagged")
+    assert database.rows(text, {"first_s": 0}) == [], "of several versions the last"
 
 
 def test_nobody_is_asked_where_nothing_is_or_nobody_answers(
@@ -233,8 +232,6 @@ def test_nobody_is_asked_where_nothing_is_or_nobody_answers(
     assert run(["flag", *closed]) == 0
     assert "No traces yet" in capsys.readouterr().out
     traffic.refund("0a" * 16, failing=False)
-    assert run(["flag", *closed, "--rate", "0"]) == 0
-    assert "0 answers see something" in capsys.readouterr().out
     with FakeOpenAI([Status(401)]) as fake:
         assert run(["flag", "--judge-url", fake.base_url, "--model", "m", "--rate", "1"]) == 2
         assert "OPENAI_API_KEY" in capsys.readouterr().err
