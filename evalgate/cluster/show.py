@@ -68,7 +68,7 @@ def print_cluster(
         if values:
             terminal.say(f"{name}: {'; '.join(values)}")
     for event in history:
-        terminal.say(_told(event))
+        terminal.say(event_words(event))
     standing = [m for m in members if m["representative"]]
     if standing:
         terminal.say("stands for it:")
@@ -172,7 +172,8 @@ def _halves(s: Stored) -> str:
     return ", ".join(f"{n} of {total} in the {half} half of the window" for n, total, half in parts)
 
 
-def _told(event: Mapping[str, Any]) -> str:
+def event_words(event: Mapping[str, Any]) -> str:
+    """Return a row of `store.history` as a sentence."""
     own, other, where = event["cluster_id"], event["other_id"], f"run {event['number']}"
     match EventKind(event["event"]):
         case EventKind.BORN:
