@@ -35,6 +35,7 @@ def up_command(
     clickhouse_port: Annotated[
         int, typer.Option("--clickhouse-port", min=0, max=65535, help="ClickHouse's HTTP interface. 0: a free one.")
     ] = 8123,
+    web_port: Annotated[int, typer.Option("--web-port", min=0, max=65535, help="The pages. 0: a free one.")] = 4319,
     dsn: Annotated[
         str | None,
         typer.Option("--dsn", envvar="EVALGATE_DSN", help="A ClickHouse server instead of the embedded database."),
@@ -67,6 +68,7 @@ def up_command(
         "EVALGATE_GRPC_ENDPOINT": f"{LOOPBACK}:{grpc_port}",
         "EVALGATE_HTTP_ENDPOINT": f"{LOOPBACK}:{http_port}",
         "EVALGATE_CLICKHOUSE_ENDPOINT": f"{LOOPBACK}:{clickhouse_port}",
+        "EVALGATE_WEB_ENDPOINT": f"{LOOPBACK}:{web_port}",
         "EVALGATE_BASELINE_RATE": str(baseline_rate),
         "EVALGATE_TARGET_PER_DAY": "" if target_per_day is None else str(target_per_day),
         "EVALGATE_DATA_DIR": str(data_dir.absolute()),
@@ -156,6 +158,7 @@ def _with_options(message: str) -> str:
         ("protocols.grpc.endpoint", "--grpc-port"),
         ("protocols.http.endpoint", "--http-port"),
         ("extensions.clickhouse_http.endpoint", "--clickhouse-port"),
+        ("extensions.web.endpoint", "--web-port"),
         ("service.journal.directory", "--data-dir"),
     ):
         message = message.replace(key, f"{option} ({key})")
@@ -172,6 +175,8 @@ def _greet(ready: Mapping[str, Any], cwd: Path) -> None:
     ]
     if "clickhouse_http" in ready:
         lines.append(f"  ClickHouse  {ready['clickhouse_http']}")
+    if "web" in ready:
+        lines.append(f"  Pages       {ready['web']}")
     lines += [
         f"  data        {ready['data_dir']}",
         "",

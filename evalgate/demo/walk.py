@@ -133,7 +133,7 @@ def start_service(walk: Walk) -> Service:
     log, ready = walk.folder / "up.log", walk.folder / "ready.json"
     with log.open("w") as out:
         process = walk.start(
-            "evalgate up --grpc-port 0 --http-port 0 --clickhouse-port 0 --ready-file ready.json",
+            "evalgate up --grpc-port 0 --http-port 0 --clickhouse-port 0 --web-port 0 --ready-file ready.json",
             stdout=out,
             stderr=subprocess.STDOUT,
         )

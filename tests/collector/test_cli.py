@@ -16,6 +16,8 @@ from exporters.clickhouse.connect import connect
 from tests.collector.conftest import BIN, DEADLINE_S, running, spans_request
 from tests.collector.test_service import post
 
+WEB = ("--web-port", "0")
+
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     code = app.run(arguments)
@@ -99,7 +101,18 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def up(*options: str) -> list[str]:
-    return [str(BIN / "evalgate"), "up", "--grpc-port", "0", "--http-port", "0", "--clickhouse-port", "0", *options]
+    return [
+        str(BIN / "evalgate"),
+        "up",
+        "--grpc-port",
+        "0",
+        "--http-port",
+        "0",
+        "--clickhouse-port",
+        "0",
+        *WEB,
+        *options,
+    ]
 
 
 def environment() -> dict[str, str]:
@@ -140,7 +153,17 @@ def test_up_with_another_folder_says_how_other_terminals_find_it(tmp_path: Path)
 def test_up_on_a_taken_port_names_the_option(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [str(BIN / "evalgate"), "up", "--grpc-port", "0", "--http-port", str(port), "--clickhouse-port", "0"]
+        command = [
+            str(BIN / "evalgate"),
+            "up",
+            "--grpc-port",
+            "0",
+            "--http-port",
+            str(port),
+            "--clickhouse-port",
+            "0",
+            *WEB,
+        ]
         result = subprocess.run(
             command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=DEADLINE_S, check=False
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOBODY = "http://127.0.0.1:9/default"
-PORTS = ["--grpc-port", "0", "--clickhouse-port", "0"]
+PORTS = ["--grpc-port", "0", "--clickhouse-port", "0", "--web-port", "0"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

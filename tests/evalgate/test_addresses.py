@@ -66,7 +66,7 @@ def message() -> dict[str, Any]:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Run `evalgate up` with one trace stored."""
     folder = tmp_path_factory.mktemp("up")
-    ports = ["--grpc-port", "0", "--http-port", "0", "--clickhouse-port", "0"]
+    ports = ["--grpc-port", "0", "--http-port", "0", "--clickhouse-port", "0", "--web-port", "0"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EVALGATE_")}
     with running([str(BIN / "evalgate"), "up", *ports], folder, environment=environment) as service:
         post = urllib.request.Request(

@@ -1,0 +1,20 @@
+"""The pages, one module for each group of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalgate.web.site import Page
+
+
+def all_pages() -> tuple[Page, ...]:
+    """Return the pages of all groups."""
+    from evalgate.web.pages import login, sessions, traces, waiting  # noqa: PLC0415 - they import the site
+
+    return (
+        *traces.PAGES,
+        *sessions.PAGES,
+        *waiting.PAGES,
+        *login.PAGES,
+    )

@@ -1,0 +1,216 @@
+"""/clusters: traffic grouped by what it did, what is new in it, and what nothing looks after."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import RedirectResponse
+
+from evalgate.align.specs import load_specs
+from evalgate.cluster.behaviour import Scope
+from evalgate.cluster.gaps import Covered, read_coverage
+from evalgate.cluster.plan import draft
+from evalgate.cluster.show import event_words
+from evalgate.cluster.store import find_cluster, history, list_clusters, list_runs, members
+from evalgate.database import sql
+from evalgate.errors import BadInput
+from evalgate.places import EVALUATORS
+from evalgate.queue.definition import Queue
+from evalgate.queue.fill import fill
+from evalgate.queue.store import create_queue, list_queues
+from evalgate.signals.weights import QUEUE_FILE, read_weights
+from evalgate.web.charts import Bar, Chart, histogram
+from evalgate.web.errors import NotFound
+from evalgate.web.filters import number
+from evalgate.web.site import Page, address
+from evalgate.web.trace_lines import MOST_LINES, read_lines
+from schema.identity import Scope as KeyScope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from evalgate.cluster.gaps import Coverage
+    from evalgate.cluster.plan import Plan
+    from evalgate.cluster.store import Run, Stored
+    from evalgate.database import TenantDatabase
+    from evalgate.web.site import Site
+    from evalgate.web.trace_lines import TraceLine
+
+SHOWN: Final = 100
+EACH: Final = 3
+"""Representatives of a cluster in the list."""
+DAY_US: Final = 86_400_000_000
+MOST_DAYS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the list shows."""
+
+    run: Run | None
+    clusters: tuple[Stored, ...]
+    gone: tuple[Stored, ...]
+    """Clusters that the latest run saw no more."""
+    standing: Mapping[int, tuple[str, ...]]
+    """Traces that stand for a cluster."""
+    coverage: Coverage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the page of one cluster shows."""
+
+    stored: Stored
+    covered: Covered | None
+    """None: the latest run saw it no more."""
+    plan: Plan | None
+    lines: tuple[TraceLine, ...]
+    total: int
+    standing: frozenset[str]
+    events: tuple[str, ...]
+    chart: Chart | None
+    queue: str | None
+    """A queue that is of this cluster."""
+
+
+async def clusters(site: Site, request: Request) -> Response:
+    """List the clusters of the latest run."""
+    scope = Scope.ALL if request.query_params.get("scope") == str(Scope.ALL) else Scope.FAILING
+    listed = await site.read(request, partial(_list, scope=scope, evaluators=site.folder / EVALUATORS))
+    lacks = {}
+    if listed.coverage is not None:
+        lacks = {c.stored.cluster.id: c for c in (*listed.coverage.gaps, *listed.coverage.covered)}
+    values = {"listed": listed, "scope": str(scope), "of": lacks, "shown": SHOWN}
+    return site.page(request, "clusters/list.html", values)
+
+
+async def cluster(site: Site, request: Request) -> Response:
+    """Show one cluster: its shape, who stands for it, where it came from, and an experiment."""
+    cluster_id = _number(request.path_params["id"])
+    opened = await site.read(request, partial(_open, cluster_id=cluster_id, evaluators=site.folder / EVALUATORS))
+    return site.page(request, "clusters/cluster.html", {"opened": opened, "most": MOST_LINES})
+
+
+async def novel(site: Site, request: Request) -> Response:
+    """List what is like no others."""
+    scope = Scope.ALL if request.query_params.get("scope") == str(Scope.ALL) else Scope.FAILING
+    run, lines, total = await site.read(request, partial(_novel, scope=scope))
+    values = {"run": run, "lines": lines, "total": total, "scope": str(scope)}
+    return site.page(request, "clusters/novel.html", values)
+
+
+async def make_queue(site: Site, request: Request) -> Response:
+    """Make a queue of a cluster and fill it; where there is one already, go there."""
+    cluster_id = _number(request.path_params["id"])
+    weights = read_weights(site.folder / QUEUE_FILE)
+    actor = site.visitor(request).name
+
+    def make(database: TenantDatabase) -> str:
+        stored = find_cluster(database, cluster_id)
+        if (known := _queue_of(database, cluster_id)) is not None:
+            return known
+        queue = create_queue(
+            database,
+            Queue(name=f"cluster-{cluster_id}", clusters=(cluster_id,), size=max(1, min(stored.cluster.traces, 100))),
+            actor=actor,
+            reason="made of the cluster",
+        )
+        fill(database, queue, weights=weights, now=datetime.now(UTC))
+        return queue.name
+
+    name = await site.write(request, make)
+    return RedirectResponse(address(request, "queue", name=name), 303)
+
+
+def _list(database: TenantDatabase, *, scope: Scope, evaluators: Path) -> Listed:
+    run = next((r for r in list_runs(database) if r.scope is scope), None)
+    if run is None:
+        return Listed(None, (), (), {}, None)
+    found = list_clusters(database, scope)
+    bound = {"scope": str(scope), "number": run.number, "each": EACH}
+    standing: dict[int, tuple[str, ...]] = {}
+    for row in database.rows(sql("evalgate.web", "representatives"), bound):
+        own = int(row["cluster_id"])
+        standing[own] = (*standing.get(own, ()), str(row["trace_id"]))
+    return Listed(
+        run,
+        tuple(s for s in found if s.number == run.number)[:SHOWN],
+        tuple(s for s in found if s.number < run.number)[:SHOWN],
+        standing,
+        read_coverage(database, scope, load_specs(evaluators)),
+    )
+
+
+def _open(database: TenantDatabase, *, cluster_id: int, evaluators: Path) -> Opened:
+    try:
+        stored = find_cluster(database, cluster_id)
+    except BadInput as e:
+        raise NotFound(str(e)) from None
+    rows = members(database, cluster_id, stored.number)
+    coverage = read_coverage(database, stored.scope, load_specs(evaluators))
+    covered = next((c for c in (*coverage.gaps, *coverage.covered) if c.stored.cluster.id == cluster_id), None)
+    standing = [str(r["trace_id"]) for r in rows if r["representative"]]
+    return Opened(
+        stored=stored,
+        covered=covered,
+        plan=draft(covered, standing) if covered else None,
+        lines=tuple(read_lines(database, [str(r["trace_id"]) for r in rows])),
+        total=len(rows),
+        standing=frozenset(standing),
+        events=tuple(event_words(e) for e in history(database, cluster_id)),
+        chart=_by_day(rows),
+        queue=_queue_of(database, cluster_id),
+    )
+
+
+def _novel(database: TenantDatabase, *, scope: Scope) -> tuple[Run | None, list[TraceLine], int]:
+    run = next((r for r in list_runs(database) if r.scope is scope), None)
+    if run is None:
+        return None, [], 0
+    rows = [r for r in members(database, 0, run.number) if r["in_window"]]
+    return run, read_lines(database, [str(r["trace_id"]) for r in rows]), len(rows)
+
+
+def _by_day(rows: Sequence[Mapping[str, Any]]) -> Chart | None:
+    """Return how many of the traffic its traces stand for, each day; of the last days only, where there are many."""
+    if not rows:
+        return None
+    weights: defaultdict[int, float] = defaultdict(float)
+    for r in rows:
+        weights[int(r["start_unix_us"]) // DAY_US] += float(r["sample_weight"]) or 1.0
+    last = max(weights)
+    first = max(min(weights), last - MOST_DAYS + 1)
+    epoch = date(1970, 1, 1)
+    bars = [
+        Bar(f"{at.day} {at:%b}", weights.get(n, 0.0))
+        for n in range(first, last + 1)
+        for at in [epoch + timedelta(days=n)]
+    ]
+    return histogram("seen", "Traces by day, weighted", bars, number, "traces")
+
+
+def _queue_of(database: TenantDatabase, cluster_id: int) -> str | None:
+    return next((q.name for q in list_queues(database) if q.clusters == (cluster_id,) and q.is_open), None)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**32:
+        raise NotFound(f"{text[:40]!r} is no cluster: they have numbers")
+    return int(text)
+
+
+PAGES = (
+    Page("/clusters", clusters, "clusters"),
+    Page("/clusters/novel", novel, "novel"),
+    Page("/clusters/{id}", cluster, "cluster"),
+    Page("/clusters/{id}/queue", make_queue, "cluster_queue", methods=("POST",), scope=KeyScope.REVIEW),
+)

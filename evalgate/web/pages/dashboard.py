@@ -1,0 +1,145 @@
+"""/: how it goes, what people got done, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import RedirectResponse
+
+from evalgate.database import sql
+from evalgate.figures import percent
+from evalgate.review.guidance import guidance, read_counts
+from evalgate.terminal import count_of
+from evalgate.web.charts import Bar, Chart, Line, Point, Segment, histogram, lines, segments, stacked
+from evalgate.web.filters import duration, money, number
+from evalgate.web.next_step import Known, next_step
+from evalgate.web.site import Page
+from evalgate.web.traffic import BY, DAYS, read_reviewed, read_traffic, window_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from evalgate.database import TenantDatabase
+    from evalgate.review.guidance import Counts, Guidance
+    from evalgate.web.site import Site
+    from evalgate.web.traffic import Day, Reviewed, Traffic
+
+DEFAULT_DAYS: Final = 14
+BY_NAMES: Final = {"feature": "feature", "service_name": "service", "release": "release"}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the database says."""
+
+    traffic: Traffic | None
+    reviewed: Reviewed
+    counts: Counts
+    is_new: bool
+    """Nothing ever came."""
+
+
+async def dashboard(site: Site, request: Request) -> Response:
+    """Show the figures of a window; without any trace, what is waited for."""
+    days = _days(request)
+    by = request.query_params.get("by", "")
+    by = by if by in BY else BY[0]
+    now = datetime.now(UTC)
+    seen = await site.read(request, partial(_read, now=now, days=days, by=by))
+    if seen.is_new and "waiting" in request.app.state.paths:
+        return RedirectResponse(request.app.state.paths["waiting"], 303)
+    guided = guidance(seen.counts)
+    flagged = round(seen.traffic.flagged) if seen.traffic else 0
+    step = next_step(Known(guidance=guided.sentences[0], flagged=flagged, labelled=seen.reviewed.labelled))
+    values = {
+        "days": days,
+        "all_days": DAYS,
+        "by": by,
+        "all_by": BY_NAMES,
+        "traffic": seen.traffic,
+        "charts": _charts(seen.traffic) if seen.traffic else (),
+        "funnel": _funnel(seen.traffic, seen.reviewed) if seen.traffic else None,
+        "guided": guided,
+        "week": _week(guided),
+        "step": step if step.page in request.app.state.paths else None,
+    }
+    return site.page(request, "dashboard/dashboard.html", values)
+
+
+def _read(database: TenantDatabase, *, now: datetime, days: int, by: str) -> Seen:
+    traffic = read_traffic(database, now, days, by)
+    is_new = traffic is None and not database.rows(sql("evalgate.select", "hours"))
+    reviewed = read_reviewed(database, window_of(now, days))
+    return Seen(traffic, reviewed, read_counts(database, now), is_new)
+
+
+def _days(request: Request) -> int:
+    asked = request.query_params.get("days", "")
+    return int(asked) if asked.isascii() and asked.isdigit() and int(asked) in DAYS else DEFAULT_DAYS
+
+
+def _charts(traffic: Traffic) -> tuple[Chart, ...]:
+    of = traffic.days
+    rate = [Point(d.label, d.failing.rate, d.failing.low, d.failing.high) if d.traces else Point(d.label, None)
+            for d in of]  # fmt: skip
+    seconds = lambda value: duration(1000 * value)  # noqa: E731 - a format of one chart
+    found = [
+        lines("failing", "Failure rate by day", [Line("failing", tuple(rate))], percent, whole=1.0),
+        histogram("traces", "Traces by day", [Bar(d.label, d.traces) for d in of], number, "traces"),
+        histogram("cost", "Cost by day", [Bar(d.label, d.cost_usd or 0.0) for d in of], money, "US dollars"),
+        lines("latency", "Duration of a trace", _two(of, "p50_ms", "p95_ms"), duration),
+        lines("first-chunk", "Time to the first chunk of an answer", _two(of, "first_p50_s", "first_p95_s"), seconds),
+        stacked(
+            "tokens",
+            "Tokens by day",
+            [d.label for d in of],
+            [("input", [d.input_tokens for d in of]), ("output", [d.output_tokens for d in of])],
+            short,
+        ),
+    ]
+    return tuple(found)
+
+
+def _two(days: tuple[Day, ...], half: str, most: str) -> list[Line]:
+    names = (("half of them within", half), ("95 % within", most))
+    return [Line(name, tuple(Point(d.label, getattr(d, column)) for d in days)) for name, column in names]
+
+
+def _funnel(traffic: Traffic, reviewed: Reviewed) -> tuple[tuple[str, str, float], ...]:
+    """Return the steps from traffic to datasets: name, count, and which part of the traffic that is."""
+    steps = (
+        ("received", traffic.traces),
+        ("stored", traffic.stored),
+        ("flagged", traffic.flagged),
+        ("reviewed", float(reviewed.labelled)),
+        ("promoted cases", float(reviewed.promoted)),
+    )
+    whole = max(traffic.traces, 1.0)
+    about = "" if traffic.is_exact else "about "
+    return tuple(
+        (name, f"{about if n < 3 else ''}{number(value)}", min(100 * value / whole, 100.0))
+        for n, (name, value) in enumerate(steps)
+    )
+
+
+def _week(guided: Guidance) -> Chart:
+    week = guided.week
+    left = max(0, week.enough - week.done)
+    parts = [Segment("reviewed this week", week.done, "done"), Segment("to go", left, "waiting")]
+    return segments("week", f"{count_of(week.done, 'trace')} of {week.enough} this week", parts, number)
+
+
+def short(value: float) -> str:
+    """Return 950, 12 k, 3.4 M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.1f} {unit}" if scaled < 9.95 else f"{scaled:.0f} {unit}"
+    return f"{value:.0f}"
+
+
+PAGES = (Page("/", dashboard, "dashboard"),)
