@@ -1,6 +1,5 @@
--- The number of every failure mode that has one.
-SELECT failure_mode, min(number) AS number
+-- Every number that was given, with what its failure mode is called now; of an issue that was merged into another, into
+-- which, else 0.
+SELECT number, failure_mode, merged_into
 FROM tenant_issues(tenant = {tenant:String})
-WHERE merged_into = 0
-GROUP BY failure_mode
 ORDER BY number

@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS issue_events
     sequence UInt32,
     from_status LowCardinality(String),
     to_status LowCardinality(String),
+    -- Since when it holds: a fix since the run that showed it began, whenever that was noticed.
+    since DateTime64(6, 'UTC'),
     -- Not asked for by a person, but found by the rules of the lifecycle.
     is_automatic Bool,
     actor String,
@@ -51,7 +53,7 @@ FROM
         argMinIf((failure_mode, actor), at, event = 'opened') AS i,
         minIf(at, event = 'opened') AS i_at,
         countIf(event = 'moved') AS i_moves,
-        argMaxIf((to_status, at, actor, reason), sequence, event = 'moved') AS m
+        argMaxIf((to_status, since, actor, reason), sequence, event = 'moved') AS m
     FROM issue_events
     GROUP BY tenant, number
 );

@@ -195,7 +195,7 @@ def test_issues_on_the_command_line_and_beside_a_dataset(
     (row,) = [i for i in json.loads(command("issues", "list", "--json")) if i["id"] == 1]
     assert (row["failure_mode"], row["occurrences"], row["status"]) == ("tone", 1, "new")
     shown = command("issues", "show", "2")
-    assert "issue 2: policy, open" in shown
+    assert "issue 2: policy, new" in shown
     assert "next: label 10 more bad ones (0 so far): evalgate label" in shown
     assert "people agree on" not in shown
     assert "people agree on 0 of 1 trace that several people labelled" in command("issues", "show", "1")
