@@ -7,7 +7,7 @@
      "expected": {"output": "..." or null, "tool_calls"?: [{"name", "arguments"}...]},
      "verdict": "bad", "failure_mode": "policy_hallucination", "feature": null, "tags": [], "cluster"?: "...",
      "provenance": {"trace_id", "span_id", "annotation_id", "annotator", "labelled_at", "service", "start_time",
-                    "sample_weight", "run_id"?}}
+                    "sample_weight", "run_id"?, "drafted_by"?, "synthesis"?, "promoted"?}}
 
 `verdict` is a person's word on the observed output. Session and user stay in the trace; a case is a file that is
 committed and read by many. A case may be written by hand: `{"input": "Where is my parcel?"}` is one, and so is
@@ -20,6 +20,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from schema.draft import Approval, Synthesis, parse_approval, parse_synthesis, synthesis_to_json
 from schema.fields import Fields
 from schema.hashing import content_hash, short_hash
 from schema.message import canonical_message
@@ -27,6 +28,10 @@ from schema.verdict import Verdict, failure_mode_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+ONLY_WHERE_KNOWN = frozenset({"run_id", "drafted_by", "synthesis", "promoted"})
+"""Of provenance, what a line has only where there is something to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,17 @@ class Provenance:
     """1 / the probability with which the trace was kept for review."""
     run_id: str | None = None
     """The run whose failing output this case observed."""
+    drafted_by: str | None = None
+    """Who had it made: nobody met it in production, or judged it there."""
+    synthesis: Synthesis | None = None
+    """How it was made of another case; None: it was not."""
+    promoted: Approval | None = None
+    """Who let the draft in."""
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether it was made and nobody has let it in."""
+        return self.drafted_by is not None and self.promoted is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +226,18 @@ def parse_provenance(fields: Fields) -> Provenance:
         start_time=fields.optional_text("start_time"),
         sample_weight=fields.optional_number("sample_weight"),
         run_id=fields.optional_text("run_id"),
+        drafted_by=fields.optional_text("drafted_by"),
+        synthesis=parse_synthesis(made) if (made := fields.mapping("synthesis")) else None,
+        promoted=parse_approval(let_in) if (let_in := fields.mapping("promoted")) else None,
     )
 
 
 def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
-    """Return the JSON object of where a case came from; a run is named only where there was one."""
+    """Return the JSON object of where a case came from; a run and what drafts have only where there was one."""
     values = asdict(provenance)
-    if provenance.run_id is None:
-        del values["run_id"]
-    return values
+    if provenance.synthesis is not None:
+        values["synthesis"] = synthesis_to_json(provenance.synthesis)
+    return {name: value for name, value in values.items() if value is not None or name not in ONLY_WHERE_KNOWN}
 
 
 def message_text(message: Mapping[str, Any]) -> str:

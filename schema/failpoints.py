@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 VARIABLE: Final = "EVALGATE_FAILPOINTS"
 NAMES: Final = frozenset(
     {
+        "dataset.before_meta",
         "delivery.after_decode",
         "delivery.after_export",
         "delivery.before_confirm",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalgate.review.cases import CaseStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from evalgate.review.cases import CaseRow
@@ -47,12 +47,19 @@ def choose(rows: Sequence[CaseRow], filters: Filters) -> Choice:
     taken = promoted
     if filters.sample is not None:
         taken = sorted(promoted, key=_lot)[: filters.sample]
+    # Of all that are promoted, so that what a case says does not hang on which others a build takes.
+    clusters = {r.case.cluster for r in rows if r.status is CaseStatus.PROMOTED}
     return Choice(
-        cases=tuple(sorted(taken, key=lambda c: c.case_id)),
+        cases=tuple(as_twin(c, clusters) for c in sorted(taken, key=lambda c: c.case_id)),
         quarantined=count[CaseStatus.QUARANTINED],
         rejected=count[CaseStatus.REJECTED],
         unsampled=len(promoted) - len(taken),
     )
+
+
+def as_twin(case: Case, clusters: Collection[str | None]) -> Case:
+    """Return the case in a cluster of its own where others were made of it, so that nobody counts them as two."""
+    return replace(case, cluster=case.case_id) if case.cluster is None and case.case_id in clusters else case
 
 
 def _fits(case: Case, filters: Filters) -> bool:

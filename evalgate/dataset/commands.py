@@ -1,4 +1,4 @@
-"""`evalgate dataset`."""
+"""`evalgate dataset`; `evalgate promote` stands beside it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.dataset.build import Filters, choose
 from evalgate.dataset.chains import write_chains
-from evalgate.dataset.promote import Where, draft_from_run, promote
-from evalgate.dataset.provenance import record
+from evalgate.dataset.from_run import draft_from_run
+from evalgate.dataset.promote import Where, actor_or_user, promote
+from evalgate.dataset.provenance import record, with_approvals
 from evalgate.dataset.show import compared_to_json, print_compared, print_versions
 from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
 from evalgate.dataset.versions import NOW, compare, versions
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the group, and the command that lets cases into datasets."""
+    app.command("promote")(promote)
     group = new_app("Datasets: promoted cases as versioned files.")
     group.command("build")(build)
-    group.command("promote")(promote)
     group.command("list")(list_)
     group.command("show")(show)
     group.command("diff")(diff_)
@@ -69,18 +70,19 @@ def build(
     terminal, now = Terminal(), datetime.now(UTC)
     check_name(name)
     if from_run is not None:
-        draft_from_run(terminal, name, from_run, Where(dsn, tenant, actor), json=json)
+        draft_from_run(terminal, name, from_run, Where(dsn, tenant, actor_or_user(actor)), json=json)
         return
     filters = Filters(feature, failure_mode, since_time(since, now), sample)
     with open_tenant(dsn, tenant) as database:
         choice = choose(list_cases(database), filters)
         issues = list_issues(database)
-        chains = record(choice.cases, database, {i.failure_mode: i.id for i in issues})
+        cases = with_approvals(choice.cases, database)
+        chains = record(cases, database, {i.failure_mode: i.id for i in issues})
     left_out = f"left out: {choice.quarantined} quarantined, {choice.rejected} rejected"
-    if not choice.cases:
+    if not cases:
         hint = "promote them: evalgate cases promote --all" if choice.quarantined else "label traces: evalgate label"
         raise BadInput(f"no promoted case fits, so nothing was built ({left_out}); {hint}")
-    change = add_cases(name, choice.cases, criteria=criteria, at=now)
+    change = add_cases(name, cases, criteria=criteria, at=now)
     dataset = change.dataset
     chains_file = write_chains(dataset.path, chains, case_ids=[c.case_id for c in dataset.cases])
     write_issues(with_standing(issues, read_issues()))

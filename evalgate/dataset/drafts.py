@@ -29,7 +29,7 @@ class Drafts:
     """Cases of which neither the dataset nor the run has the question."""
 
 
-def drafts_of(run: Run, cases: Iterable[Case]) -> Drafts:
+def drafts_of(run: Run, cases: Iterable[Case], drafted_by: str) -> Drafts:
     """Return a draft for each case and failure mode that the run failed; `cases` are those of its dataset."""
     source = {(c.case_id, c.content_hash): c for c in cases}
     modes = {e.id: e.failure_mode for e in run.evaluators}
@@ -46,7 +46,7 @@ def drafts_of(run: Run, cases: Iterable[Case]) -> Drafts:
             if asked is None:
                 without_input += 1
                 continue
-            drafts.append(_draft(run, result, mode, attempt, asked))
+            drafts.append(_draft(run, result, mode, attempt, asked=asked, drafted_by=drafted_by))
     return Drafts(tuple(drafts), known, without_input)
 
 
@@ -68,7 +68,7 @@ def _input(case: Case | None, result: Result) -> CaseInput | None:
     return CaseInput(({"role": "user", "parts": [{"type": "text", "content": result.input_text}]},), result.input_text)
 
 
-def _draft(run: Run, result: Result, mode: str, attempt: Attempt, asked: CaseInput) -> Case:
+def _draft(run: Run, result: Result, mode: str, attempt: Attempt, *, asked: CaseInput, drafted_by: str) -> Case:
     output = attempt.output
     return Case(
         case_id="case-" + hashlib.sha256(f"run:{result.case_id}:{mode}".encode()).hexdigest()[:16],
@@ -86,5 +86,13 @@ def _draft(run: Run, result: Result, mode: str, attempt: Attempt, asked: CaseInp
         tags=(f"from:{result.case_id}",),
         # It is the same question: a gate must not take both for independent evidence.
         cluster=result.cluster or result.case_id,
-        provenance=replace(result.provenance, annotation_id=None, annotator=None, labelled_at=None, run_id=run.run_id),
+        provenance=replace(
+            result.provenance,
+            annotation_id=None,
+            annotator=None,
+            labelled_at=None,
+            run_id=run.run_id,
+            drafted_by=drafted_by,
+            promoted=None,
+        ),
     )

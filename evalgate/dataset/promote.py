@@ -1,8 +1,16 @@
-"""`evalgate dataset build --from-run` and `evalgate dataset promote`: from a failure in a run to a case."""
+"""`evalgate promote`: let cases and drafts into datasets, from the database and from files, each with its reason.
+
+place                                   who put it there                           where it goes
+the database, quarantined               a label, dataset build --from-run,         promoted there; dataset build
+                                        synthesize                                 writes it
+evals/datasets/NAME.quarantine.jsonl    the last two, without a database           NAME.jsonl
+any file of drafts (--from FILE)        synthesize --out                           the dataset of --dataset
+"""
 
 from __future__ import annotations
 
 import getpass
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,17 +19,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalgate.database import DEFAULT_PATH, open_tenant
-from evalgate.dataset.quarantine import add_drafts, promote_drafts, quarantine_path, read_drafts
-from evalgate.dataset.reading import read_leniently
+from evalgate.dataset.quarantine import promote_drafts, quarantine_path
+from evalgate.dataset.store import QUARANTINE, list_names, read_cases
 from evalgate.errors import BadInput
-from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
-from evalgate.review.cases import CaseEvent, by_id, list_cases, record
+from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
+from evalgate.review.cases import CaseEvent, CaseStatus, by_id, list_cases, record
+from evalgate.review.promotion import check_promotion, is_own
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
+from schema.draft import Approval
 
 if TYPE_CHECKING:
-    from evalgate.dataset.drafts import Drafts
-    from schema.run import Run
+    from collections.abc import Iterable, Sequence
+
+    from evalgate.database import TenantDatabase
+    from evalgate.dataset.store import Change
+    from schema.case import Case
+
+PREFIX = "case-"
+SHOWN_CHARS = 60
+SHOWN_IDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +47,7 @@ class Where:
 
     dsn: str | None
     tenant: str | None
-    actor: str | None
+    actor: str
 
     @property
     def is_database(self) -> bool:
@@ -38,95 +55,239 @@ class Where:
         return self.dsn is not None or (Path.cwd() / DEFAULT_PATH).is_dir()
 
 
-def draft_from_run(terminal: Terminal, name: str, reference: str, where: Where, *, json: bool) -> None:
-    """Make quarantined drafts of what a run failed.
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A case that could be promoted, and where it lies."""
 
-    Raises:
-        BadInput: there is no such run, or nothing in it failed.
+    case: Case
+    file: Path | None
+    """Its quarantine; None: the database."""
+    dataset: str | None = None
+    """Where it would go; None: the database decides when a dataset is built."""
+    is_promoted: bool = False
 
-    """
-    # The way back: runs come after datasets, and their failures go into them again.
-    from evalgate.dataset.drafts import drafts_of  # noqa: PLC0415 - see above
-    from evalgate.run_files import load_run  # noqa: PLC0415 - see above
-
-    _, run = load_run(reference)
-    path = Path(run.dataset.path)
-    drafts = drafts_of(run, read_leniently(path)[0] if path.is_file() else ())
-    if not drafts.cases:
-        told = f" ({drafts.known} failed what the case is there for, which is no news)" if drafts.known else ""
-        raise BadInput(f"the run {run.run_id} failed nothing that is not in {run.dataset.name} already{told}")
-    if where.is_database:
-        added, known, place = _into_database(drafts, run, where)
-        promote_with = "evalgate cases promote ID"
-    else:
-        drafted = add_drafts(name, drafts.cases)
-        added, known, place = drafted.added, drafted.known, str(drafted.path)
-        promote_with = f"evalgate dataset promote {name} ID"
-    if json:
-        terminal.emit(
-            {
-                "run_id": run.run_id,
-                "place": place,
-                "quarantined": list(added),
-                "known": known + drafts.known,
-                "without_input": drafts.without_input,
-            }
-        )
-        return
-    modes = {c.case_id: c.failure_mode for c in drafts.cases}
-    for case_id in added:
-        terminal.say(f"{case_id}  {one_line(modes[case_id] or '')}")
-    aside = [f"{count_of(drafts.known, 'failure')} that the case is there for"] if drafts.known else []
-    aside += [f"{known} drafted earlier"] if known else []
-    aside += [f"{drafts.without_input} without a question"] if drafts.without_input else []
-    told = f"; left out: {', '.join(aside)}" if aside else ""
-    terminal.say(f"{count_of(len(added), 'draft')} quarantined in {place}{told}")
-    if added:
-        terminal.say(f"next: look at them, then {promote_with}")
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it is a variant of another case."""
+        return self.case.provenance.synthesis is not None
 
 
-def _into_database(drafts: Drafts, run: Run, where: Where) -> tuple[tuple[str, ...], int, str]:
-    with open_tenant(where.dsn, where.tenant, writes=True) as database:
-        known = by_id(list_cases(database, ids=[c.case_id for c in drafts.cases]))
-        new = [c for c in drafts.cases if c.case_id not in known]
-        reason = f"failed in run {run.run_id}"
-        record(database, new, CaseEvent.CREATED, actor=where.actor or getpass.getuser(), reason=reason)
-    return tuple(c.case_id for c in new), len(drafts.cases) - len(new), "the database"
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be promoted, by whom and why."""
+
+    ids: tuple[str, ...]
+    actor: str
+    reason: str
+    everything: bool
+    synthetic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was promoted."""
+
+    new: tuple[Waiting, ...]
+    already: int
+    own: int
+    """Drafts that the actor had made himself, left out."""
+    changes: tuple[Change, ...]
+    """Of datasets on disk."""
+
+
+def actor_or_user(actor: str | None) -> str:
+    """Return who acts: the name given, else that of the person at the keyboard."""
+    if actor and actor.strip():
+        return actor.strip()
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a user database
+        return "unknown"
 
 
 def promote(
-    name: Annotated[str, typer.Argument(help="The dataset whose drafts they are.")],
-    drafts: Annotated[list[str] | None, typer.Argument(help="Ids of drafts, or the beginnings of some.")] = None,
+    cases: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids, or the beginnings of some.")] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Every draft.")] = False,
-    only_list: Annotated[bool, typer.Option("--list", help="List the drafts and promote none.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why these are good cases; it is kept with them.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="All that wait, synthesized drafts apart.")] = False,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="With --all or --list: synthesized drafts, and no others.")
+    ] = False,
+    failure_mode: Annotated[str | None, typer.Option("--failure-mode", help="Only of this failure mode.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="NAME", help="Only drafts in the file beside this dataset.")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Drafts of this file, into --dataset.")
+    ] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="List what waits, and promote nothing.")] = False,
+    actor: Annotated[
+        str | None,
+        typer.Option("--actor", "--by", help="Who decides this.  [default: your user name]", show_default=False),
+    ] = None,
+    tenant: Tenant = None,
+    dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """Let drafts of a file into their dataset; for those in the database it is evalgate cases promote."""
+    """Let cases and drafts into datasets, with a reason. Nobody lets in a draft that he had synthesized himself."""
     terminal = Terminal()
-    if only_list:
-        found = read_drafts(name)
-        if json:
-            terminal.emit([case_to_json(c) for c in found])
-        elif not found:
-            terminal.say(f"No drafts in {quarantine_path(name)}. Make some: evalgate dataset build --from-run RUN")
-        else:
-            rows = [
-                (
-                    c.case_id,
-                    c.failure_mode or "",
-                    one_line(c.input.text or "", 60),
-                    one_line(c.observed.output or "", 60),
-                )
-                for c in found
-            ]
-            terminal.table(("draft", "failure mode", "asked", "answered"), rows)
-        return
-    change = promote_drafts(name, drafts or [], everything=everything, at=datetime.now(UTC))
-    dataset = change.dataset
+    where = Where(dsn, tenant, actor_or_user(actor))
+    asked = Asked(tuple(cases or ()), where.actor, reason.strip(), everything, synthetic)
+    if source is not None and dataset is None:
+        raise BadInput(f"say which dataset the drafts of {source} go into: --dataset NAME")
+    with ExitStack() as stack:
+        database = None
+        if dataset is None and where.is_database:
+            database = stack.enter_context(open_tenant(dsn, tenant, writes=not only_list))
+        named = None if everything or only_list else asked.ids
+        found = [*(_in_database(database, named) if database else ()), *_in_files(dataset, source)]
+        waiting = [w for w in found if failure_mode in (None, w.case.failure_mode)]
+        if only_list:
+            _list(
+                terminal, [w for w in waiting if not (w.is_promoted or (synthetic and not w.is_synthetic))], json=json
+            )
+            return
+        done = _decide(waiting, asked, database)
     if json:
         terminal.emit(
-            {"name": name, "version": dataset.version, "cases": len(dataset.cases), "added": list(change.added)}
+            {
+                "promoted": [w.case.case_id for w in done.new],
+                "already": done.already,
+                "own_drafts": done.own,
+                "datasets": [
+                    {"name": c.dataset.name, "version": c.dataset.version, "added": list(c.added)} for c in done.changes
+                ],
+            }
         )
         return
-    terminal.say(f"{name}: version {dataset.version}, {count_of(len(change.added), 'case')} promoted; commit it")
+    terminal.say(f"promoted: {len(done.new)}{f' ({done.already} already)' if done.already else ''}")
+    if done.own:
+        terminal.say(f"left out: {count_of(done.own, 'draft')} that {where.actor} had made; somebody else has to look")
+    for change in done.changes:
+        d = change.dataset
+        terminal.say(f"{d.name}: version {d.version}, {count_of(len(change.added), 'case')} added; commit {d.path}")
+    if any(w.file is None for w in done.new):
+        terminal.say("next: evalgate dataset build --name NAME")
+
+
+def _decide(waiting: Sequence[Waiting], asked: Asked, database: TenantDatabase | None) -> Done:
+    """Promote what is asked for, all of it or nothing.
+
+    Raises:
+        BadInput: nothing is asked for, or it may not be promoted.
+
+    """
+    if asked.everything == bool(asked.ids):
+        raise BadInput("name cases, or say --all. What waits: evalgate promote --list")
+    if not asked.reason:
+        raise BadInput("say why these are good cases: --reason WHY. It is kept with them")
+    own = 0
+    if asked.everything:
+        fitting = [w for w in waiting if not w.is_promoted and w.is_synthetic is asked.synthetic]
+        chosen = [w for w in fitting if not is_own(w.case, asked.actor)]
+        own = len(fitting) - len(chosen)
+        if not chosen:
+            raise BadInput(_nothing(waiting, asked, own))
+    else:
+        chosen = list({w.case.case_id: w for w in (_one(waiting, i) for i in asked.ids)}.values())
+    new = tuple(w for w in chosen if not w.is_promoted)
+    check_promotion([w.case for w in new], actor=asked.actor, reason=asked.reason)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    changes = _into_files(new, Approval(asked.actor, at, asked.reason))
+    in_database = [w.case for w in new if w.file is None]
+    if database is not None and in_database:
+        record(database, in_database, CaseEvent.PROMOTED, actor=asked.actor, reason=asked.reason)
+    return Done(new, len(chosen) - len(new), own, tuple(changes))
+
+
+def _into_files(chosen: Iterable[Waiting], approval: Approval) -> list[Change]:
+    groups: dict[tuple[Path, str], list[Case]] = {}
+    for w in chosen:
+        if w.file is not None and w.dataset is not None:
+            groups.setdefault((w.file, w.dataset), []).append(w.case)
+    return [promote_drafts(name, drafts, approval, file) for (file, name), drafts in sorted(groups.items())]
+
+
+def _in_files(dataset: str | None, source: Path | None) -> list[Waiting]:
+    if source is not None:
+        return [Waiting(c, source, dataset) for c in read_cases(source)]
+    if dataset is not None:
+        names = [dataset]
+    else:
+        names = [n.removesuffix(QUARANTINE) for n in list_names(drafts=True) if n.endswith(QUARANTINE)]
+    paths = [(name, quarantine_path(name)) for name in names]
+    return [Waiting(c, path, name) for name, path in paths if path.is_file() for c in read_cases(path)]
+
+
+def _in_database(database: TenantDatabase, ids: Sequence[str] | None) -> list[Waiting]:
+    """Return the cases whose ids begin so; with None, those that are quarantined."""
+    if ids is None:
+        rows = list_cases(database, status=CaseStatus.QUARANTINED)
+    else:
+        found = [r for i in dict.fromkeys(ids) for r in list_cases(database, prefix=_full(i))]
+        rows = list(by_id(found).values())
+    return [Waiting(r.case, None, is_promoted=r.status is CaseStatus.PROMOTED) for r in rows]
+
+
+def _one(waiting: Sequence[Waiting], prefix: str) -> Waiting:
+    found = [w for w in waiting if w.case.case_id.startswith(_full(prefix))]
+    exact = [w for w in found if w.case.case_id == _full(prefix)]
+    if not found:
+        raise BadInput(f"no case or draft begins with {prefix!r}. What waits: evalgate promote --list")
+    if len(exact or found) > 1:
+        places = ", ".join(f"{w.case.case_id} ({w.file or 'the database'})" for w in found[:SHOWN_IDS])
+        raise BadInput(f"{prefix!r} is not unique: {places}. Give more digits, or --dataset NAME for those of a file")
+    return (exact or found)[0]
+
+
+def _full(prefix: str) -> str:
+    return prefix if prefix.startswith(PREFIX) else f"{PREFIX}{prefix}"
+
+
+def _nothing(waiting: Sequence[Waiting], asked: Asked, own: int) -> str:
+    if own:
+        return (
+            f"nothing was promoted: {asked.actor!r} had all {own} of these drafts made, and nobody lets in his own. "
+            "Somebody else has to look at them: --actor NAME"
+        )
+    others = sum(not w.is_promoted for w in waiting)
+    if others and not asked.synthetic:
+        drafts = count_of(others, "synthesized draft")
+        return f"only {drafts} wait. Look at them (evalgate promote --list) and name them, or say --all --synthetic"
+    if asked.synthetic:
+        return "no synthesized draft waits. Make some: evalgate synthesize"
+    return "nothing waits. Label traces: evalgate label; or make drafts: evalgate synthesize"
+
+
+def _list(terminal: Terminal, waiting: Sequence[Waiting], *, json: bool) -> None:
+    if json:
+        terminal.emit([{"place": str(w.file or "the database"), **case_to_json(w.case)} for w in waiting])
+        return
+    if not waiting:
+        terminal.say("Nothing waits. Label traces: evalgate label; or make drafts: evalgate synthesize")
+        return
+    terminal.table(
+        ("case", "made by", "how", "failure mode", "place", "asked"),
+        [
+            (
+                w.case.case_id,
+                one_line(w.case.provenance.drafted_by or w.case.provenance.annotator or "", 16),
+                how(w.case),
+                one_line(w.case.failure_mode or "", 30),
+                w.file.name if w.file else "database",
+                one_line(w.case.input.text or "", SHOWN_CHARS),
+            )
+            for w in waiting
+        ],
+    )
+    terminal.say(
+        f"{count_of(len(waiting), 'case')} waiting. One of them whole: --json. next: evalgate promote ID… --reason WHY"
+    )
+
+
+def how(case: Case) -> str:
+    """Return how a case that waits came about, in a word or two."""
+    made = case.provenance
+    if made.synthesis is not None:
+        return one_line(f"{made.synthesis.dimension}={made.synthesis.value}", 30)
+    return "failed in a run" if made.run_id else "labelled" if made.annotator else "by hand"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
 from evalgate.select.traces import iso_time
+from schema.draft import Approval
 from schema.provenance import (
     AnnotationLink,
     Chain,
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from evalgate.database import TenantDatabase
     from schema.case import Case
 
+NOBODY: Final = "(nobody)"
+UNSAID: Final = "(none given)"
 PORTION = 200
 """Traces that one statement asks for: bounds the list that it carries and the content that is held at once."""
 
@@ -98,9 +102,30 @@ def _issue(case: Case, issues: Mapping[str, int]) -> IssueLink | None:
     return IssueLink(issues[mode], mode) if mode is not None and mode in issues else None
 
 
+def with_approvals(cases: Sequence[Case], database: TenantDatabase) -> tuple[Case, ...]:
+    """Return promoted cases as they go into a file: a draft says there who let it in, when and why."""
+    events = _events(database, [c.case_id for c in cases if c.provenance.is_draft])
+    return tuple(
+        replace(c, provenance=replace(c.provenance, promoted=_approval(events[c.case_id])))
+        if c.case_id in events
+        else c
+        for c in cases
+    )
+
+
+def _approval(row: Mapping[str, Any]) -> Approval:
+    return Approval(row["promoted_by"] or NOBODY, iso_time(row["at_unix_us"] * 1000), row["reason"] or UNSAID)
+
+
 def _promotions(database: TenantDatabase, case_ids: Sequence[str]) -> dict[str, Promotion]:
+    events = _events(database, case_ids)
+    return {i: Promotion(r["promoted_by"] or NOBODY, iso_time(r["at_unix_us"] * 1000)) for i, r in events.items()}
+
+
+def _events(database: TenantDatabase, case_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the last promotion of each case that has one."""
     rows = database.rows(sql(__package__, "promotions"), {"case_ids": list(case_ids)}) if case_ids else []
-    return {r["case_id"]: Promotion(r["promoted_by"] or "(nobody)", iso_time(r["at_unix_us"] * 1000)) for r in rows}
+    return {r["case_id"]: r for r in rows}
 
 
 def _portions(cases: Sequence[Case]) -> Iterator[Sequence[Case]]:

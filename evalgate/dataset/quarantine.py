@@ -1,26 +1,27 @@
 """Drafts of cases without a database: evals/datasets/<name>.quarantine.jsonl, beside the dataset they may join.
 
-Nothing runs a quarantine and no gate reads it: a person promotes a draft (`evalgate dataset promote`), which moves its
-line into the dataset.
+Nothing runs a quarantine and no gate reads it: a person promotes a draft (`evalgate promote`), which moves its line
+into the dataset.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from evalgate.dataset.build import as_twin
 from evalgate.dataset.store import DATASETS, QUARANTINE, add_cases, check_name, read_cases
-from evalgate.errors import BadInput
 from evalgate.files import to_json_line, write_atomic
 from schema.case import case_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evalgate.dataset.store import Change
     from schema.case import Case
+    from schema.draft import Approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,52 +62,40 @@ def add_drafts(name: str, drafts: Sequence[Case], root: Path = DATASETS) -> Draf
     known = {c.case_id for c in (*before, *(read_cases(dataset) if dataset.exists() else ()))}
     new = [c for c in drafts if c.case_id not in known]
     if new:
-        _write(path, (*before, *new))
+        write_drafts(path, (*before, *new))
     return Drafted(path, tuple(c.case_id for c in new), len(drafts) - len(new))
 
 
 def promote_drafts(
-    name: str, wanted: Collection[str], *, everything: bool, at: datetime, root: Path = DATASETS
+    name: str, drafts: Sequence[Case], approval: Approval, source: Path, *, root: Path = DATASETS
 ) -> Change:
-    """Move drafts into their dataset: those whose ids begin so, or all. The dataset is written first.
+    """Move drafts of a file into a dataset. The dataset is written first; what is there already only leaves the file.
 
-    A draft asks what another case asks; both become one cluster, so that nobody counts them as two.
+    A draft may ask what another case asks; both become one cluster, so that nobody counts them as two.
 
     Raises:
-        BadInput: there is no such draft, or several begin so.
+        BadInput: a file cannot be read or written.
 
     """
-    drafts = read_drafts(name, root)
-    if not drafts:
-        raise BadInput(
-            f"{quarantine_path(name, root)} holds no drafts. Make some: evalgate dataset build --from-run RUN"
-        )
-    chosen = list(drafts) if everything else [_one(drafts, w) for w in wanted]
-    if not chosen:
-        raise BadInput("name the drafts to promote, or --all. List them: evalgate dataset promote NAME --list")
     dataset = root / f"{check_name(name)}.jsonl"
-    clusters = {c.cluster for c in chosen}
-    twins = [
-        replace(c, cluster=c.case_id)
-        for c in (read_cases(dataset) if dataset.exists() else ())
-        if c.cluster is None and c.case_id in clusters
-    ]
-    change = add_cases(name, [*chosen, *twins], criteria=None, at=at, root=root)
-    ids = {c.case_id for c in chosen}
-    _write(quarantine_path(name, root), [c for c in drafts if c.case_id not in ids])
+    there = read_cases(dataset) if dataset.exists() else ()
+    known = {c.case_id for c in there}
+    clusters = {c.cluster for c in drafts}
+    twins = [t for c in there if (t := as_twin(c, clusters)) is not c]
+    let_in = [replace(c, provenance=replace(c.provenance, promoted=approval)) for c in drafts if c.case_id not in known]
+    change = add_cases(name, [*let_in, *twins], criteria=None, at=datetime.fromisoformat(approval.at), root=root)
+    ids = {c.case_id for c in drafts}
+    write_drafts(source, [c for c in read_cases(source) if c.case_id not in ids])
     return change
 
 
-def _one(drafts: Sequence[Case], prefix: str) -> Case:
-    found = [c for c in drafts if c.case_id.startswith(prefix) or c.case_id.startswith(f"case-{prefix}")]
-    if not found:
-        raise BadInput(f"no draft begins with {prefix!r}. List them: evalgate dataset promote NAME --list")
-    if len(found) > 1 and not any(c.case_id == prefix for c in found):
-        raise BadInput(f"{prefix!r} is not unique: {', '.join(c.case_id for c in found[:4])}. Give more digits")
-    return next((c for c in found if c.case_id == prefix), found[0])
+def write_drafts(path: Path, cases: Sequence[Case]) -> None:
+    """Write a file of drafts by their ids; without any, there is no file.
 
+    Raises:
+        BadInput: it cannot be written.
 
-def _write(path: Path, cases: Sequence[Case]) -> None:
+    """
     if not cases:
         path.unlink(missing_ok=True)
         return

@@ -24,8 +24,10 @@ REASON_CHARS = 300
 PIECE_BYTES = 1 << 20
 
 
-def read_leniently(path: Path) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
+def read_leniently(path: Path, *, drafts: bool = True) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
     """Return the cases of a file, and the lines that are none: damaged, too large, nested too deep, or there already.
+
+    Without `drafts`, a draft that nobody let in is none either.
 
     Raises:
         BadInput: the file cannot be read.
@@ -33,12 +35,12 @@ def read_leniently(path: Path) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
     """
     try:
         with path.open("rb") as file:
-            return cases_in(file)
+            return cases_in(file, drafts=drafts)
     except OSError as e:
         raise BadInput(f"cannot read {path}: {e.strerror or e}") from None
 
 
-def cases_in(file: BinaryIO) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
+def cases_in(file: BinaryIO, *, drafts: bool = True) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
     """Return the cases of an open file, and the lines that are none; as `read_leniently`."""
     cases: dict[str, tuple[int, Case]] = {}
     aside: list[SetAside] = []
@@ -55,6 +57,8 @@ def cases_in(file: BinaryIO) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
             if case.case_id in cases:
                 raise ValueError(f"this case stands in line {cases[case.case_id][0]} already")  # noqa: TRY301 - told with its line
             _whole(case)
+            if case.provenance.is_draft and not drafts:
+                raise ValueError("it is a draft that nobody let in; promote it: evalgate promote")  # noqa: TRY301 - told with its line
         except ValueError as e:
             aside.append(SetAside(case_id, number, one_line(str(e), REASON_CHARS)))
         else:

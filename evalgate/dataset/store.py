@@ -4,8 +4,9 @@
     evals/datasets/refunds.meta.json    name, criteria, and every version that was built
 
 A version is the hash of what the cases say, so an edit by hand is a new version too; the meta file tells which
-versions were built. A line that does not change stays as its author wrote it; new ones are put in by case id where the
-file is in that order, else at the end. Nothing here needs a database.
+versions were built. The cases are written first: who is killed in between leaves the meta file of the version before,
+and building again ends in the same bytes. A line that does not change stays as its author wrote it; new ones are put in
+by case id where the file is in that order, else at the end. Nothing here needs a database.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from evalgate.dataset.reading import read_leniently
 from evalgate.errors import BadInput
 from evalgate.files import read_json, read_jsonl, read_text, to_json, to_json_line, write_atomic
 from schema.case import case_to_json, dataset_version, parse_case
+from schema.failpoints import failpoint
 from schema.fields import Fields, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ QUARANTINE = ".quarantine"
 META_SCHEMA = "evalgate/dataset/1"
 BESIDE = (".provenance", ".quarantine")
 """Files of JSON lines that lie beside a dataset and are none."""
+SHOWN_DRAFTS = 3
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}")
 
 
@@ -107,22 +110,29 @@ def load(name_or_file: str, root: Path = DATASETS) -> Dataset:
     """Read a dataset by name, or any .jsonl file of cases.
 
     Raises:
-        BadInput: no such dataset; a line that is no case; two cases with one id.
+        BadInput: no such dataset; a line that is no case; two cases with one id; a draft that nobody let in.
 
     """
     name, path = find(name_or_file, root)
-    return Dataset(name, path, read_cases(path))
+    cases = read_cases(path)
+    if drafts := [c.case_id for c in cases if c.provenance.is_draft]:
+        some = ", ".join(drafts[:SHOWN_DRAFTS]) + (" …" if len(drafts) > SHOWN_DRAFTS else "")
+        raise BadInput(
+            f"{len(drafts)} of the {len(cases)} cases of {path} are drafts that nobody let in ({some}); they are not "
+            f"run. Look at them, then: evalgate promote ID… --from {path} --dataset NAME --reason WHY"
+        )
+    return Dataset(name, path, cases)
 
 
 def load_leniently(name_or_file: str, root: Path = DATASETS) -> Dataset:
-    """Read a dataset as `load` does; lines that cannot be run are set aside.
+    """Read a dataset as `load` does; lines that cannot be run are set aside, drafts too.
 
     Raises:
         BadInput: no such dataset; a file of which no line can be run.
 
     """
     name, path = find(name_or_file, root)
-    cases, aside = read_leniently(path)
+    cases, aside = read_leniently(path, drafts=False)
     if aside and not cases:
         raise BadInput(f"{path}: no line is a case that can be run; line {aside[0].line}: {aside[0].reason}")
     return Dataset(name, path, cases, aside)
@@ -138,7 +148,7 @@ def find(name_or_file: str, root: Path = DATASETS) -> tuple[str, Path]:
     if name_or_file.removesuffix(".jsonl").endswith(QUARANTINE):
         raise BadInput(
             f"{name_or_file} holds drafts that nobody has looked at; they are not run. Promote them: "
-            "evalgate dataset promote NAME"
+            "evalgate promote ID… --reason WHY"
         )
     if name_or_file.endswith(".jsonl") or "/" in name_or_file:
         path = Path(name_or_file)
@@ -222,6 +232,7 @@ def add_cases(name: str, cases: Iterable[Case], *, criteria: str | None, at: dat
         versions = (*versions, Version(dataset.version, stamp, len(dataset.cases), len(added), len(changed)))
     if added or changed or not path.exists():
         _write(path, dataset.cases, [i for i in before if i not in changed])
+    failpoint("dataset.before_meta")
     after = Meta(name, meta.criteria if criteria is None else criteria, versions)
     if after != meta:
         write_atomic(root / f"{name}.meta.json", to_json(_meta_json(after)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.files import to_json_line
+from evalgate.review.promotion import check_promotion
 from evalgate.select.reading import final_output, finish_reason, tool_calls, user_input
 from evalgate.select.traces import iso_time
 from schema.case import Case, CaseInput, Observed, Provenance, case_id_of, case_to_json, parse_case
@@ -37,11 +38,13 @@ class CaseStatus(StrEnum):
 
 
 class CaseEvent(StrEnum):
-    """What happens to a case; each leads to one status."""
+    """What happens to a case; each but the last leads to one status."""
 
     CREATED = "created"
     PROMOTED = "promoted"
     REJECTED = "rejected"
+    RENAMED = "renamed"
+    """Its failure mode is called something else, or is another one; it stays where it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,14 @@ def record(
     reason: str,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Append one event per case. The body travels with "created" only."""
+    """Append one event per case. The body travels with "created" and "renamed" only.
+
+    Raises:
+        BadInput: drafts are promoted by who had them made, or without a reason; nothing was written.
+
+    """
+    if event is CaseEvent.PROMOTED:
+        check_promotion(cases, actor=actor, reason=reason)
     at = now()
     rows = [
         {
@@ -180,7 +190,7 @@ def record(
             "event": str(event),
             "actor": actor,
             "reason": reason,
-            "body": to_json_line(case_to_json(case)) if event is CaseEvent.CREATED else "",
+            "body": to_json_line(case_to_json(case)) if event in (CaseEvent.CREATED, CaseEvent.RENAMED) else "",
         }
         for case in cases
     ]
@@ -215,6 +225,12 @@ def relabelled(case: Case, annotation: Annotation) -> Case:
         failure_mode=label.failure_mode,
         provenance=provenance,
     )
+
+
+def called(case: Case, names: Mapping[str, str]) -> Case:
+    """Return the case with what its failure mode is called now."""
+    name = names.get(case.failure_mode or "")
+    return case if name is None else replace(case, failure_mode=name)
 
 
 def by_id(rows: Iterable[CaseRow]) -> dict[str, CaseRow]:

@@ -156,7 +156,7 @@ def cases_show(
 def cases_promote(
     cases: Annotated[list[str] | None, typer.Argument(help="Case ids, or the beginnings of some.")] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Every quarantined case.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every quarantined case that is labelled.")] = False,
     failure_mode: Mode = None,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     actor: Actor = None,
@@ -164,10 +164,14 @@ def cases_promote(
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
-    """Let quarantined cases into datasets."""
+    """Let quarantined cases into datasets. Drafts, which nobody labelled, have to be named: see evalgate promote."""
     terminal = Terminal()
     with open_tenant(dsn, tenant, writes=True) as database:
         chosen = _choose(database, cases or [], everything=everything, failure_mode=failure_mode)
+        if everything:
+            chosen, drafts = [r for r in chosen if not r.case.provenance.is_draft], len(chosen)
+            if left := drafts - len(chosen):
+                terminal.note(f"left out: {count_of(left, 'draft')}. Look at them: evalgate promote --list")
         new = [r for r in chosen if r.status is not CaseStatus.PROMOTED]
         record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=actor or _user(), reason=reason)
     _tell(terminal, "promoted", new, len(chosen) - len(new), json=json)

@@ -35,8 +35,8 @@ def check_promotion(cases: Iterable[Case], *, actor: str, reason: str) -> None:
     if own := [c.case_id for c in drafts if is_own(c, actor)]:
         some = ", ".join(own[:SHOWN]) + (" …" if len(own) > SHOWN else "")
         raise BadInput(
-            f"{actor!r} had {len(own)} of these made ({some}), and nobody lets in his own drafts; nothing was promoted. "
-            "Somebody else has to look at them: --actor NAME"
+            f"{actor!r} had {len(own)} of these made ({some}), and nobody lets in his own drafts; nothing was "
+            "promoted. Somebody else has to look at them: --actor NAME"
         )
     if drafts and not reason.strip():
         raise BadInput(

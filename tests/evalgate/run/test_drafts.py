@@ -49,32 +49,34 @@ def test_a_failure_of_another_mode_is_a_draft_without_a_verdict() -> None:
     source = parse_case({"case_id": "case-0", "input": "asked", "failure_mode": "m"})
     run = failing(tone=False)
     run = replace(run, results=(replace(run.results[0], content_hash=source.content_hash),))
-    (draft,) = drafts_of(run, [source]).cases
+    (draft,) = drafts_of(run, [source], "ann").cases
     assert (draft.verdict, draft.failure_mode, draft.input) == (None, "rude", source.input)
     assert (draft.observed.output, draft.observed.tool_calls) == ("Go away.", ({"name": "t", "arguments": {}},))
     assert (draft.provenance.run_id, draft.provenance.trace_id) == (run.run_id, TRACE)
     assert (draft.tags, draft.cluster) == (("from:case-0",), "case-0")
-    assert drafts_of(replace(run, run_id="r9"), [source]).cases[0].case_id == draft.case_id, "the same failure again"
+    assert drafts_of(replace(run, run_id="r9"), [source], "ann").cases[0].case_id == draft.case_id, (
+        "the same failure again"
+    )
 
 
 def test_a_failure_that_the_case_is_there_for_is_no_news() -> None:
-    found = drafts_of(failing(e=False), [])
+    found = drafts_of(failing(e=False), [], "ann")
     assert (found.cases, found.known) == ((), 1)
 
 
 def test_errors_passes_and_a_lone_failure_of_several_attempts_make_no_draft() -> None:
     broke = run_of([result("a", error=ErrorKind.TIMEOUT), result("b")])
-    assert drafts_of(broke, []).cases == ()
+    assert drafts_of(broke, [], "ann").cases == ()
     lone = result("c", attempts=[attempt(n, scores=scores(tone=n != 1)) for n in (1, 2, 3)])
-    assert drafts_of(run_of([lone], USED), []).cases == ()
+    assert drafts_of(run_of([lone], USED), [], "ann").cases == ()
 
 
 def test_without_the_dataset_the_text_of_the_question_is_taken() -> None:
-    (draft,) = drafts_of(failing(tone=False), []).cases
+    (draft,) = drafts_of(failing(tone=False), [], "ann").cases
     assert draft.input.text == "asked"
     run = failing(tone=False)
     blind = replace(run, results=(replace(run.results[0], input_text=None),))
-    found = drafts_of(blind, [])
+    found = drafts_of(blind, [], "ann")
     assert (found.cases, found.without_input) == ((), 1)
 
 
@@ -94,11 +96,11 @@ def test_drafts_lie_beside_the_dataset_until_they_are_promoted(
         "0 drafts quarantined in evals/datasets/d.quarantine.jsonl; left out: 1 drafted earlier"
         in capsys.readouterr().out
     )
-    assert evalgate(["dataset", "promote", "d", "--list"]) == 0
+    assert evalgate(["promote", "--dataset", "d", "--list"]) == 0
     assert draft in capsys.readouterr().out
-    assert evalgate(["dataset", "promote", "d"]) == 2
-    assert evalgate(["dataset", "promote", "d", "case-ffff"]) == 2
-    assert evalgate(["dataset", "promote", "d", draft[:12]]) == 0
+    assert evalgate(["promote", "--dataset", "d", "--reason", "x"]) == 2
+    assert evalgate(["promote", "--dataset", "d", "case-ffff", "--reason", "x"]) == 2
+    assert evalgate(["promote", draft[:12], "--reason", "seen twice"]) == 0
     assert [c.case_id for c in load("d").cases] == sorted(["case-0", draft])
     assert {c.cluster for c in load("d").cases} == {"case-0"}, "the same question is no independent evidence"
     assert not QUARANTINE.exists()
@@ -119,7 +121,7 @@ def test_where_there_is_a_database_drafts_are_cases_there(
 ) -> None:
     write_project(project, refund_cases(1))
     save_run(failing(tone=False))
-    monkeypatch.setattr("evalgate.dataset.promote.open_tenant", lambda *_, **__: _Opened(traffic))
+    monkeypatch.setattr("evalgate.dataset.from_run.open_tenant", lambda *_, **__: _Opened(traffic))
     assert evalgate(["dataset", "build", "--name", "d", "--from-run", "latest", "--dsn", "x", "--by", "ann"]) == 0
     assert "1 draft quarantined in the database" in capsys.readouterr().out
     (row,) = list_cases(traffic.database)
