@@ -39,7 +39,12 @@ class Piece:
     text: str
     """Cleaned."""
     marks: tuple[int, ...] = ()
-    """Which anchors lie here, by their number in `View.anchors`."""
+    """Which anchors lie here, by their place in what was given."""
+
+    @property
+    def notes(self) -> str:
+        """The anchors as a page numbers them."""
+        return _notes(self.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,11 @@ class Said:
     is_folded: bool
     marks: tuple[int, ...]
     """Anchors that mean the line as a whole."""
+
+    @property
+    def notes(self) -> str:
+        """The anchors of the whole line as a page numbers them."""
+        return _notes(self.marks)
 
     @property
     def first_words(self) -> str:
@@ -153,6 +163,10 @@ def recorded(text: str, shown_at: int) -> int:
         moved += width - 1
         at = match.end()
     return min(max(shown_at - moved, at), len(text))
+
+
+def _notes(marks: Sequence[int]) -> str:
+    return ", ".join(str(i + 1) for i in marks)
 
 
 def _said(number: int, line: Line, placed: Sequence[tuple[int, int, int] | None], *, is_whole: bool) -> Said:

@@ -10,11 +10,22 @@ if TYPE_CHECKING:
 
 def all_pages() -> tuple[Page, ...]:
     """Return the pages of all groups."""
-    from evalgate.web.pages import login, sessions, traces, waiting  # noqa: PLC0415 - they import the site
+    from evalgate.web.pages import (  # noqa: PLC0415 - they import the site
+        clusters,
+        dashboard,
+        login,
+        sessions,
+        trace,
+        traces,
+        waiting,
+    )
 
     return (
+        *dashboard.PAGES,
         *traces.PAGES,
+        *trace.PAGES,
         *sessions.PAGES,
+        *clusters.PAGES,
         *waiting.PAGES,
         *login.PAGES,
     )
