@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from evalgate.files import strict_json
 from evalgate.model.chat import CONTENT_FILTER, Completion, ModelErrorKind
 from evalgate.model.retry import is_retried
+from evalgate.model.vectors import read_vectors
 from evalgate.terminal import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from evalgate.model.transport import HttpAnswer
+    from evalgate.model.vectors import Vectors
 
 UNSAFE_CODES = frozenset({CONTENT_FILTER, "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation"})
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
@@ -50,6 +52,21 @@ def read_answer(answer: HttpAnswer) -> Completion | Fault:
     except ValueError as e:  # Unreadable, JSON and UTF-8
         return Fault(
             ModelErrorKind.MALFORMED, f"the answer is no chat completion: {one_line(str(e), 200)}", may_retry=True
+        )
+
+
+def read_embeddings(answer: HttpAnswer, texts: int) -> Vectors | Fault:
+    """Return the vectors of so many texts without cost and latency, or the fault."""
+    if answer.status != OK:
+        return _fault(answer.status, answer.body)
+    try:
+        value = strict_json(answer.body.decode("utf-8"))
+        if isinstance(value, dict) and value.get("error") and not value.get("data"):
+            return _fault(_status_inside(value["error"]), answer.body)
+        return read_vectors(value, texts)
+    except ValueError as e:  # NoVectors, JSON and UTF-8
+        return Fault(
+            ModelErrorKind.MALFORMED, f"the answer holds no embeddings: {one_line(str(e), 200)}", may_retry=True
         )
 
 

@@ -6,18 +6,19 @@ import json
 import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from evalgate.model.answer import Fault, read_answer
+from evalgate.model.answer import Fault
 from evalgate.model.budget import NoBudget
 from evalgate.model.chat import Completion, ModelError, ModelErrorKind
 from evalgate.model.dialect import MAX_CHANGES
 from evalgate.model.price import DEFAULT_OUTPUT_TOKENS, estimate_tokens
 from evalgate.model.retry import asked_wait_s
 from evalgate.model.transport import NoAnswer
+from evalgate.model.vectors import Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from evalgate.model.budget import Budget, Reservation
     from evalgate.model.clock import Clock
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from evalgate.model.price import Price, Prices
     from evalgate.model.rate import RateLimit
     from evalgate.model.settings import ModelSettings
-    from evalgate.model.transport import Transport
+    from evalgate.model.transport import HttpAnswer, Transport
 
+Answer = TypeVar("Answer", Completion, Vectors)
 BILLED = (ModelErrorKind.MALFORMED, ModelErrorKind.TIMEOUT)
 """Faults after which the endpoint may have done the work all the same."""
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -52,20 +54,30 @@ class Failed:
     headers: Mapping[str, str]
 
 
-class Call:
-    """One call with all its attempts; used once, by one thread."""
+class Call(Generic[Answer]):
+    """One call with all its attempts; used once, by one thread. `read` makes an answer of what came back."""
 
     def __init__(
-        self, endpoint: Endpoint, model: str, asked: Mapping[str, Any], dialect: Dialect, timeout_s: float | None
+        self,
+        endpoint: Endpoint,
+        model: str,
+        asked: Mapping[str, Any],
+        dialect: Dialect,
+        *,
+        read: Callable[[HttpAnswer], Answer | Fault],
+        timeout_s: float | None = None,
+        output_tokens: int = DEFAULT_OUTPUT_TOKENS,
     ) -> None:
+        """Prepare it; `output_tokens` are expected of an answer that the request does not bound."""
         self.dialect = dialect
         """What the endpoint takes; after an answer it is known to."""
         self._endpoint = endpoint
         self._model = model
         self._asked = asked
+        self._read: Callable[[HttpAnswer], Answer | Fault] = read
         self._price: Price | None = endpoint.prices.of(model)
         tokens_in = estimate_tokens(len(json.dumps(asked, ensure_ascii=False).encode("utf-8")))
-        tokens_out = int(asked.get("max_tokens") or DEFAULT_OUTPUT_TOKENS)
+        tokens_out = int(asked.get("max_tokens") or output_tokens)
         self._tokens = tokens_in + tokens_out
         self._most_usd = self._price.cost_usd(tokens_in, tokens_out) if self._price else None
         self._ends = math.inf if timeout_s is None else endpoint.clock.monotonic() + timeout_s
@@ -74,7 +86,7 @@ class Call:
         self._changes = 0
         self._fault: Fault | None = None
 
-    def run(self) -> Completion | ModelError:
+    def run(self) -> Answer | ModelError:
         """Try until there is an answer, a fault that stays, or no time or money is left."""
         budget = self._endpoint.budget
         while True:
@@ -87,7 +99,7 @@ class Call:
                 outcome = self._attempt(reservation)
             finally:
                 reservation.release()  # does nothing where it was settled
-            if isinstance(outcome, Completion):
+            if not isinstance(outcome, Failed):
                 return outcome
             self._fault = outcome.fault
             goes_on = self._wait(outcome) if outcome.fault.may_retry else self._change(outcome.fault)
@@ -103,7 +115,7 @@ class Call:
         self._ends = min(self._ends, clock.monotonic() + settings.deadline_s)
         return self._error(ModelErrorKind.TIMEOUT, "no time is left") if clock.monotonic() >= self._ends else None
 
-    def _attempt(self, reservation: Reservation) -> Completion | Failed:
+    def _attempt(self, reservation: Reservation) -> Answer | Failed:
         """Send the request once, and settle what it cost."""
         endpoint = self._endpoint
         self._attempts += 1
@@ -113,8 +125,8 @@ class Call:
             if reply.was_sent:
                 reservation.lose()
             return self._failed_by(Fault(reply.kind, reply.message, may_retry=True), NO_HEADERS)
-        answer = read_answer(reply)
-        if isinstance(answer, Completion):
+        answer = self._read(reply)
+        if not isinstance(answer, Fault):
             done = replace(answer, cost_usd=_cost(self._price, answer), latency_ms=reply.latency_ms)
             reservation.spend(done.cost_usd)
             endpoint.rate.correct(self._tokens, _tokens(done))
@@ -157,11 +169,11 @@ class Call:
         return ModelError(kind, f"{self._endpoint.settings.host}: {said}{times}", self._attempts)
 
 
-def _cost(price: Price | None, answer: Completion) -> float | None:
+def _cost(price: Price | None, answer: Completion | Vectors) -> float | None:
     if price is None or answer.input_tokens is None or answer.output_tokens is None:
         return None
     return price.cost_usd(answer.input_tokens, answer.output_tokens, answer.cached_input_tokens or 0)
 
 
-def _tokens(answer: Completion) -> int | None:
+def _tokens(answer: Completion | Vectors) -> int | None:
     return None if answer.input_tokens is None else answer.input_tokens + (answer.output_tokens or 0)

@@ -16,14 +16,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from evalgate.errors import BadInput
+from evalgate.model.answer import read_answer
 from evalgate.model.budget import Budget
 from evalgate.model.call import Call, Endpoint
 from evalgate.model.chat import Completion, ModelError
 from evalgate.model.clock import REAL, Clock
 from evalgate.model.dialect import Dialect
-from evalgate.model.price import Prices
+from evalgate.model.embed import EmbeddingModel
+from evalgate.model.price import Prices, price_of_embeddings
 from evalgate.model.rate import RateLimit
-from evalgate.model.transport import SdkTransport, require_extra
+from evalgate.model.transport import SdkEmbeddings, SdkTransport, require_extra
 from schema.hashing import content_hash
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class OpenAIModel:
         key = content_hash({"base_url": self._endpoint.settings.base_url, "request": asked})
         if self._cache is not None and not fresh and (known := self._cached(key)) is not None:
             return known
-        call = Call(self._endpoint, self._name, asked, self.dialect, timeout_s)
+        call = Call(self._endpoint, self._name, asked, self.dialect, read=read_answer, timeout_s=timeout_s)
         answer = call.run()
         if isinstance(answer, Completion):
             with self._lock:
@@ -143,6 +145,38 @@ def open_models(
             return opened[wanted]
 
     return model
+
+
+def open_embeddings(
+    name: str,
+    settings: ModelSettings,
+    *,
+    budget: Budget | None = None,
+    cache: ModelCache | None = None,
+    rate: RateLimit | None = None,
+    clock: Clock = REAL,
+    transport: Transport | None = None,
+    look_up: Callable[[str, str], Price | None] | None = None,
+) -> EmbeddingModel:
+    """Return a model that gives vectors of texts. Nothing is sent before the first call.
+
+    Raises:
+        BadInput: the extra is not installed.
+
+    """
+    if transport is None:
+        require_extra()
+    if look_up is None:
+        look_up = _of_nobody if settings.is_loopback else price_of_embeddings
+    endpoint = Endpoint(
+        settings,
+        transport or SdkEmbeddings(settings),
+        budget or Budget(),
+        rate or RateLimit(clock=clock),
+        Prices(settings.base_url, settings.prices, look_up=look_up),
+        clock,
+    )
+    return EmbeddingModel(name, endpoint, cache)
 
 
 def _of_nobody(_model: str, _url: str) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from evalgate.model.client import OpenAIModel
+    from evalgate.model.embed import EmbeddingModel
 
 KEY = "OPENAI_API_KEY"
 PATIENCE = 2
@@ -111,15 +112,32 @@ class Models:
         """
         with self._lock:
             if self._open is None:
-                if self.settings.key is None and not self.settings.is_loopback:
-                    raise BadInput(
-                        f"{self.settings.host} wants a key: set {KEY}, or name a file with --judge-key-file. "
-                        "A server on this machine needs none: --judge-url http://127.0.0.1:11434/v1"
-                    )
+                self._require_key()
                 from evalgate.model.client import open_models  # noqa: PLC0415 - only where models are asked
 
                 self._open = open_models(self.settings, budget=self.budget, cache=self._cache, rate=self._rate)
         return self._open(name)
+
+    def embeddings(self, name: str) -> EmbeddingModel:
+        """Return a model that gives vectors of texts; of the same endpoint, within the same budget.
+
+        Raises:
+            BadInput: no key is given, or the extra is not installed.
+
+        """
+        self._require_key()
+        from evalgate.model.client import open_embeddings  # noqa: PLC0415 - as above
+        from evalgate.model.embed import CACHE_BYTES, EMBEDDINGS  # noqa: PLC0415
+
+        kept = None if self._cache is None else ModelCache(self._cache.folder.with_name(EMBEDDINGS.name), CACHE_BYTES)
+        return open_embeddings(name, self.settings, budget=self.budget, cache=kept, rate=self._rate)
+
+    def _require_key(self) -> None:
+        if self.settings.key is None and not self.settings.is_loopback:
+            raise BadInput(
+                f"{self.settings.host} wants a key: set {KEY}, or name a file with --judge-key-file. "
+                "A server on this machine needs none: --judge-url http://127.0.0.1:11434/v1"
+            )
 
     def impatient(self) -> Models:
         """Return the same models on the same budget with few attempts: to see at once whether anybody answers."""

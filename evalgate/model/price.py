@@ -78,6 +78,18 @@ def price_of_library(model: str, base_url: str) -> Price | None:
     return Price(input_usd, output_usd, _highest(prices.cache_read_mtok))
 
 
+def price_of_embeddings(model: str, base_url: str) -> Price | None:
+    """Return genai-prices' price of today of a model that writes nothing."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - half a second
+
+    try:
+        _, info = get_snapshot().find_provider_model(model, None, None, base_url)
+    except LookupError:
+        return None
+    input_usd = _highest(info.get_prices(datetime.now(UTC), None).input_mtok)
+    return None if input_usd is None else Price(input_usd, 0.0)
+
+
 def estimate_tokens(body_bytes: int) -> int:
     """Return how many tokens a request of so many bytes may have, rather too many than too few."""
     return body_bytes // BYTES_PER_TOKEN + 1

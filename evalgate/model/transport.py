@@ -20,8 +20,9 @@ from evalgate.model.chat import ModelErrorKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
-    from openai import OpenAI
+    from openai import APIResponse, OpenAI
 
     from evalgate.model.settings import ModelSettings
 
@@ -55,7 +56,7 @@ class NoAnswer:
 
 
 class Transport(Protocol):
-    """Sends one request of chat completions. Never raises for a request. Safe from many threads."""
+    """Sends one request of chat completions, or of embeddings. Never raises for a request. Safe from many threads."""
 
     def __call__(self, body: Mapping[str, Any], timeout_s: float) -> HttpAnswer | NoAnswer:
         """Send it once."""
@@ -95,7 +96,7 @@ class SdkTransport:
         began = time.monotonic()
         ends = began + timeout_s
         try:
-            with client.chat.completions.with_streaming_response.create(**body, timeout=timeout_s) as response:
+            with self._send(client, body, timeout_s) as response:
                 data = bytearray()
                 for piece in response.iter_bytes():
                     data += piece
@@ -118,6 +119,11 @@ class SdkTransport:
         except Exception as e:  # noqa: BLE001 - the HTTP library's own, while the answer is read; it becomes a value
             slow = "timeout" in type(e).__name__.lower()
             return NoAnswer(ModelErrorKind.TIMEOUT if slow else ModelErrorKind.CONNECTION, _cause(e))
+
+    def _send(
+        self, client: OpenAI, body: Mapping[str, Any], timeout_s: float
+    ) -> AbstractContextManager[APIResponse[Any]]:
+        return client.chat.completions.with_streaming_response.create(**body, timeout=timeout_s)
 
     def list_models(self, timeout_s: float = 10.0) -> tuple[str, ...]:
         """Return the names of the models that the endpoint says it has, sorted; none where it does not say."""
@@ -150,6 +156,15 @@ class SdkTransport:
                     http_client=pool,
                 )
             return self._client
+
+
+class SdkEmbeddings(SdkTransport):
+    """The same for requests of embeddings."""
+
+    def _send(
+        self, client: OpenAI, body: Mapping[str, Any], timeout_s: float
+    ) -> AbstractContextManager[APIResponse[Any]]:
+        return client.embeddings.with_streaming_response.create(**body, timeout=timeout_s)
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
