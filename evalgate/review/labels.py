@@ -13,6 +13,7 @@ from evalgate.files import read_jsonl
 from evalgate.review.cases import (
     CaseEvent,
     by_id,
+    called,
     list_cases,
     make_case,
     needs_creating,
@@ -20,7 +21,7 @@ from evalgate.review.cases import (
     relabelled,
 )
 from evalgate.review.decided import label_of, outranking, what_counts
-from evalgate.review.numbers import open_issues
+from evalgate.review.numbers import open_issues, present_modes
 from evalgate.select.recent import started_since
 from evalgate.select.traces import load_trace, load_traces, resolve_trace
 from evalgate.select.where import Where
@@ -144,7 +145,12 @@ def draft_of(
     span_id = _resolve_span([s.span_id for s in trace.spans], label.span_id)
     label = replace(label, trace_id=trace.row.trace_id, span_id=span_id)
     mine = [x for x in trace.labels if x["annotator"] == label.annotator and x["span_id"] == span_id]
-    repeated = bool(mine) and label_of(mine[-1], label.trace_id) == label
+    # Its failure mode may have been renamed since: who says the old word again says nothing new.
+    stands = label_of(mine[-1], label.trace_id) if mine else None
+    repeated = False
+    if stands is not None:
+        repeated = label in (stands, replace(stands, failure_mode=mine[-1]["failure_mode_said"] or None))
+        label = stands if repeated else label
     annotation = Annotation(mine[-1]["annotation_id"] if repeated else new_id(), now(), label)
     is_outranked = label.role is Role.LABEL and outranking(trace.labels, span_id) is not None
     return Draft(annotation, make_case(trace, annotation), repeated, is_outranked)
@@ -158,6 +164,8 @@ def save(database: TenantDatabase, drafts: Sequence[Draft]) -> Saved:
     known = by_id(list_cases(database, ids=[d.case.case_id for d in drafts if d.case is not None]))
     # Of two labels of one trace the later one counts, unless somebody decided between them.
     latest = {d.case.case_id: (d.case, not d.repeated) for d in drafts if d.case is not None and not d.is_outranked}
+    names = present_modes(database) if any(case.failure_mode for case, _ in latest.values()) else {}
+    latest = {i: (called(case, names), is_new) for i, (case, is_new) in latest.items()}
     cases = [case for i, (case, is_new) in latest.items() if needs_creating(case, known.get(i), fresh=is_new)]
     for annotator in sorted({c.provenance.annotator or "" for c in cases}):
         own = [c for c in cases if (c.provenance.annotator or "") == annotator]
