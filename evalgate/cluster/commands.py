@@ -15,6 +15,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.files import write_atomic
+from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Tenant, new_app, since_time
 from evalgate.places import EVALUATORS
 from evalgate.select.recent import started_since
@@ -23,20 +24,22 @@ from evalgate.select.where import parse_where
 from evalgate.terminal import Terminal, count_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from evalgate.cluster.behaviour import Corpus, Scope
-    from evalgate.cluster.find import Found, Settings
+    from evalgate.cluster.find import Found, Known, Settings
     from evalgate.cluster.gaps import Covered
+    from evalgate.cluster.meaning import Meaning
     from evalgate.cluster.plan import Plan
     from evalgate.cluster.store import Run
     from evalgate.database import TenantDatabase
-    from evalgate.terminal import Step
+    from evalgate.model.embed import EmbeddingModel
+    from evalgate.select.where import Where
 
 DEFAULT_SINCE: Final = "4w"
 DEFAULT_TRACES: Final = 20_000
 NOVEL: Final = "novel"
-STEPS: Final = 5
+STEPS: Final = 4
 
 AllTraffic = Annotated[
     bool,
@@ -59,8 +62,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="cluster")
 
 
+@with_model_options
 def run(
     *,
+    models: ModelOptions,
     all_traffic: AllTraffic = False,
     since: Annotated[
         str, typer.Option("--since", metavar="WHEN", help="Only from then on: 30m, 24h, 7d, 2w, or a date.")
@@ -78,6 +83,14 @@ def run(
             min=2, help="Traces of the smallest cluster.  [default: one in sixty, 5 to 25]", show_default=False
         ),
     ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            "--embeddings",
+            metavar="MODEL",
+            help="Compare texts by what this model of --judge-url says they mean, not by their words.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be found, and write nothing.")] = False,
     tenant: Tenant = None,
     dsn: Dsn = None,
@@ -93,18 +106,28 @@ def run(
     settings = Settings(scope=scope, least=least)
     conditions = started_since(parse_where(where or ()), since_time(since, now))
     from evalgate.cluster.behaviour import conditions_of  # noqa: PLC0415
+    from evalgate.cluster.find import find  # noqa: PLC0415
     from evalgate.cluster.store import list_clusters  # noqa: PLC0415
 
-    with (
-        open_tenant(dsn, tenant, writes=not dry_run) as database,
-        terminal.progress("clusters", STEPS) as step,
-    ):
-        corpus, found, number = _find(database, conditions_of(conditions, scope), limit_traces, settings, step)
+    opened = open_from_options(models) if embeddings else None
+    model = opened.embeddings(embeddings) if opened and embeddings else None
+    with open_tenant(dsn, tenant, writes=not dry_run) as database:
+        before = _latest(database, scope)
+        known, number, corpus = _read(terminal, database, conditions_of(conditions, scope), limit_traces, scope)
+        meaning = _meaning(terminal, corpus, model) if model else None
+        with terminal.progress("clusters", STEPS) as step:
+            step("features")
+            found = find(corpus.behaviours, settings, known, step, meaning=meaning)
         body = _body(corpus, found, settings, since, list(where or ()))
+        body["texts"] = meaning.to_json() if meaning else None
         done = None
         if corpus.window and not dry_run:
             done = _save(database, found, number, scope, body)
         clusters = list_clusters(database, scope) if done else _as_stored(found, scope, number)
+    if opened and opened.were_asked:
+        terminal.note(f"asked models: {opened.told()}")
+    if before is not None and corpus.window and before.body.get("texts") != body["texts"]:
+        terminal.note(_compared_otherwise(before, body["texts"]))
     if json:
         from evalgate.cluster.show import run_json, stored_json  # noqa: PLC0415
 
@@ -259,20 +282,49 @@ def plan(
             terminal.say(markdown(one))
 
 
-def _find(
-    database: TenantDatabase, conditions: Any, limit: int, settings: Settings, step: Step
-) -> tuple[Corpus, Found, int]:
-    """Return what is grouped, what was found in it, and the number of this run."""
+def _read(
+    terminal: Terminal, database: TenantDatabase, conditions: Where, limit: int, scope: Scope
+) -> tuple[Known, int, Corpus]:
+    """Return what earlier runs said, the number of this one, and what it groups."""
     from evalgate.cluster.behaviour import read_corpus  # noqa: PLC0415
-    from evalgate.cluster.find import find  # noqa: PLC0415
     from evalgate.cluster.store import read_known  # noqa: PLC0415
 
-    step("reading")
-    known, number = read_known(database, settings.scope)
-    corpus = read_corpus(database, conditions, limit, _along(database, known.cluster_of, settings.scope))
-    step("features")
-    found = find(corpus.behaviours, settings, known, step)
-    return corpus, found, number
+    with terminal.progress("reading", 1) as step:
+        known, number = read_known(database, scope)
+        corpus = read_corpus(database, conditions, limit, _along(database, known.cluster_of, scope))
+        step()
+    return known, number, corpus
+
+
+def _meaning(terminal: Terminal, corpus: Corpus, model: EmbeddingModel) -> Meaning:
+    """Return what the texts of a corpus mean, by a model.
+
+    Raises:
+        BadInput: the endpoint does not say, or the budget does not suffice.
+
+    """
+    from evalgate.cluster.meaning import Meaning, texts_of  # noqa: PLC0415
+    from evalgate.model.chat import ModelError  # noqa: PLC0415
+    from evalgate.model.embed import BATCH  # noqa: PLC0415
+
+    texts = texts_of(corpus.behaviours)
+    with terminal.progress("embedding texts", -(-len(texts) // BATCH)) as step:
+        said = model.embed(texts, step=step)
+    if isinstance(said, ModelError):
+        raise BadInput(f"texts cannot be compared by {model.name}: {said.message}. What was answered is kept")
+    return Meaning(model.name, said.dimensions, model.host, dict(zip(texts, said.rows, strict=True)))
+
+
+def _compared_otherwise(before: Run, now: Mapping[str, Any] | None) -> str:
+    """Say that ids go on though groups are made in another way."""
+    was, is_ = (
+        f"{t['model']} at {t['endpoint']} ({t['dimensions']} dimensions)" if t else "their words"
+        for t in (before.body.get("texts"), now)
+    )
+    return (
+        f"evalgate: run {before.number} compared texts by {was}, this one by {is_}: clusters are known again by the "
+        "traces they share; what split or merged may have done so because of that"
+    )
 
 
 def _along(database: TenantDatabase, known: Iterable[str], scope: Scope) -> set[str]:

@@ -1,4 +1,4 @@
-"""Behaviour to numbers: TF-IDF of texts, of tool sequences and of structure, as one sparse matrix.
+"""Behaviour to numbers: TF-IDF of texts (or what they mean), of tool sequences and of structure, as one sparse matrix.
 
 Each block is scaled to the same length per trace, then weighed: a long answer says no more than a short error.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from evalgate.cluster.meaning import spread
 from evalgate.cluster.words import grams, with_pairs, words
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evalgate.cluster.behaviour import Behaviour
+    from evalgate.cluster.meaning import Meaning
 
     Floats = NDArray[np.float64]
 
@@ -31,8 +33,15 @@ class Block:
 
     name: str
     weight: float
-    tokens: Callable[[Behaviour], Iterable[str]]
-    is_text: bool = False
+    steps: Callable[[Behaviour], Iterable[str]] | None = None
+    text: Callable[[Behaviour], str] | None = None
+    """One of the two: what was done, or what was said."""
+
+    def tokens(self, b: Behaviour) -> Iterable[str]:
+        """Return what is counted."""
+        if self.text is not None:
+            return with_pairs(words(self.text(b)))
+        return self.steps(b) if self.steps is not None else ()
 
 
 def _structure(b: Behaviour) -> Iterator[str]:
@@ -48,10 +57,10 @@ def _structure(b: Behaviour) -> Iterator[str]:
 
 
 BLOCKS: Final = (
-    Block("asked", 0.3, lambda b: with_pairs(words(b.asked)), is_text=True),
-    Block("answered", 1.0, lambda b: with_pairs(words(b.answered)), is_text=True),
-    Block("errors", 1.0, lambda b: with_pairs(words(" ".join(b.errors))), is_text=True),
-    Block("comments", 1.0, lambda b: with_pairs(words(b.comments)), is_text=True),
+    Block("asked", 0.3, text=lambda b: b.asked),
+    Block("answered", 1.0, text=lambda b: b.answered),
+    Block("errors", 1.0, text=lambda b: " ".join(b.errors)),
+    Block("comments", 1.0, text=lambda b: b.comments),
     Block("tools", 0.8, lambda b: grams(b.tools)),
     Block("structure", 1.0, _structure),
 )
@@ -66,16 +75,25 @@ OF_TRAFFIC: Final = tuple(
 """How traffic is told apart: by what was asked, and by the way that was gone."""
 
 
-def reduced(behaviours: Sequence[Behaviour], *, dimensions: int, seed: int, blocks: Sequence[Block] = BLOCKS) -> Floats:
+def reduced(
+    behaviours: Sequence[Behaviour],
+    *,
+    dimensions: int,
+    seed: int,
+    blocks: Sequence[Block] = BLOCKS,
+    meaning: Meaning | None = None,
+) -> Floats:
     """Return a point for each trace on the unit sphere, [n, at most `dimensions`].
 
-    The same traces give the same points on one machine, in whatever order and on however many cores.
+    The same traces give the same points on one machine, in whatever order and on however many cores. With `meaning`,
+    texts are compared by it.
     """
     from sklearn.decomposition import TruncatedSVD  # noqa: PLC0415 - 1.7 s; only those who group pay
     from sklearn.preprocessing import normalize  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn
 
-    matrix = weighed(behaviours, blocks)
+    with threadpool_limits(limits=1):
+        matrix = weighed(behaviours, blocks, meaning, seed=seed)
     rank = min(dimensions, matrix.shape[0] - 1, matrix.shape[1] - 1)
     if rank < 1:
         return np.zeros((matrix.shape[0], 1))
@@ -84,7 +102,9 @@ def reduced(behaviours: Sequence[Behaviour], *, dimensions: int, seed: int, bloc
         return np.asarray(normalize(points), dtype=np.float64)
 
 
-def weighed(behaviours: Sequence[Behaviour], blocks: Sequence[Block] = BLOCKS) -> Any:
+def weighed(
+    behaviours: Sequence[Behaviour], blocks: Sequence[Block] = BLOCKS, meaning: Meaning | None = None, *, seed: int = 0
+) -> Any:
     """Return the sparse matrix [n, terms] of all blocks that have terms."""
     from scipy.sparse import csr_matrix, hstack  # noqa: PLC0415 - as above
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
@@ -92,6 +112,9 @@ def weighed(behaviours: Sequence[Behaviour], blocks: Sequence[Block] = BLOCKS) -
     found = []
     least = 2 if len(behaviours) > 2 else 1
     for block in blocks:
+        if meaning is not None and block.text is not None:
+            found.append(csr_matrix(spread([block.text(b) for b in behaviours], meaning, seed=seed) * block.weight))
+            continue
         documents = [list(block.tokens(b)) for b in behaviours]
         vectors = TfidfVectorizer(
             analyzer=_as_it_is, min_df=least, max_features=MAX_TERMS, sublinear_tf=True, dtype=np.float64
@@ -108,7 +131,7 @@ def term_counts(behaviours: Sequence[Behaviour], blocks: Sequence[Block] = BLOCK
     from scipy.sparse import csr_matrix  # noqa: PLC0415 - as above
     from sklearn.feature_extraction.text import CountVectorizer  # noqa: PLC0415
 
-    texts = [block for block in blocks if block.is_text]
+    texts = [block for block in blocks if block.text is not None]
     documents = [[t for block in texts for t in block.tokens(b)] for b in behaviours]
     counter = CountVectorizer(
         analyzer=_as_it_is, min_df=min(3, len(behaviours)), max_features=2 * MAX_TERMS, binary=True

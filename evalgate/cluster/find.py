@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from evalgate.cluster.behaviour import Behaviour
     from evalgate.cluster.match import Event
+    from evalgate.cluster.meaning import Meaning
     from evalgate.terminal import Step
 
 COMMONEST: Final = 5
@@ -119,16 +120,24 @@ class Known:
 
 
 def find(
-    behaviours: Sequence[Behaviour], settings: Settings, known: Known | None = None, step: Step | None = None
+    behaviours: Sequence[Behaviour],
+    settings: Settings,
+    known: Known | None = None,
+    step: Step | None = None,
+    *,
+    meaning: Meaning | None = None,
 ) -> Found:
-    """Return the clusters of traces; the same traces and the same past give the same answer, in whatever order."""
+    """Return the clusters of traces; the same traces and the same past give the same answer, in whatever order.
+
+    With `meaning`, texts are compared by it and not by their words. Names are made of words all the same.
+    """
     told = step or _silent
     known = known or Known()
     ordered = sorted(behaviours, key=lambda b: b.trace_id)
     if not ordered:
         return Found((), (), (), 0.0, 0, 0)
     blocks = BLOCKS if settings.scope is Scope.FAILING else OF_TRAFFIC
-    points = reduced(ordered, dimensions=settings.dimensions, seed=settings.seed, blocks=blocks)
+    points = reduced(ordered, dimensions=settings.dimensions, seed=settings.seed, blocks=blocks, meaning=meaning)
     told("grouping")
     grouping = group(
         points,

@@ -32,9 +32,18 @@ WORD: Final = re.compile(
 
 def words(text: str) -> list[str]:
     """Return the words of a text in order, folded; numbers are #, addresses and ids are left out."""
+    return [w for w in WORD.findall(_without(text).casefold()) if len(w) <= MAX_CHARS]
+
+
+def masked(text: str) -> str:
+    """Return a text on one line without what varies: numbers are #, addresses, keys and ids are left out."""
+    return " ".join(_without(text).split()).encode("utf-8", "replace").decode("utf-8")
+
+
+def _without(text: str) -> str:
     for pattern, mask in MASKS:
         text = pattern.sub(mask, text)
-    return [w for w in WORD.findall(text.casefold()) if len(w) <= MAX_CHARS]
+    return text
 
 
 def with_pairs(found: Iterable[str]) -> Iterator[str]:

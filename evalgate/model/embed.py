@@ -60,23 +60,26 @@ class EmbeddingModel:
         """The model's name as the endpoint knows it."""
         return self._name
 
+    @property
+    def host(self) -> str:
+        """What messages call the endpoint."""
+        return self._endpoint.settings.host
+
     def embed(
         self,
         texts: Sequence[str],
         *,
         concurrency: int = 4,
-        started: Callable[[int], None] = lambda _: None,
         step: Callable[[], None] = lambda: None,
     ) -> Embedded | ModelError:
         """Return a vector for each text, or the first error; what was answered by then is in the cache.
 
-        `started` is told how many texts must be asked for, `step` of each batch that was answered.
+        `step` is told of each batch that was answered.
         """
         wanted = dict.fromkeys(texts)
         keys = {text: self._key(text) for text in wanted}
         found = {text: row for text in wanted if (row := self._known(keys[text])) is not None}
         missing = [text for text in wanted if text not in found]
-        started(len(missing))
         batches = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
         # One alone first: a wrong key or an endpoint that does not answer is told once.
         for some, workers in ((batches[:1], 1), (batches[1:], concurrency)):
@@ -92,7 +95,7 @@ class EmbeddingModel:
         if len(dimensions) > 1:
             return ModelError(
                 ModelErrorKind.MALFORMED,
-                f"{self._endpoint.settings.host}: {self._name} has given vectors of {_words(dimensions)} dimensions: "
+                f"{self.host}: {self._name} has given vectors of {_words(dimensions)} dimensions: "
                 "another model has its name now. Remove what it said before (.evalgate/cache/embeddings) and run again",
                 attempts=0,
             )

@@ -10,6 +10,8 @@
     Slow(event, "…")                     the answer comes when the event is set, or the test ends
     Drip(0.01)                           the answer comes byte by byte, so many seconds apart
 
+    FakeOpenAI(embeds=lambda text: [1.0, 0.0])      a vector for each text; None: the answer lacks it
+
 `answers` may also be a list: one each, the last again and again. Requests are kept as they came, headers apart.
 """
 
@@ -110,8 +112,14 @@ def verdict(score: float, reasoning: str = "scripted") -> str:
 class FakeOpenAI:
     """Listens on loopback while it is entered. `answers` may be exchanged at any time."""
 
-    def __init__(self, answers: Callable[[Asked], Reply] | Sequence[Reply] | str = "hello") -> None:
+    def __init__(
+        self,
+        answers: Callable[[Asked], Reply] | Sequence[Reply] | str = "hello",
+        *,
+        embeds: Callable[[str], Sequence[float] | None] | None = None,
+    ) -> None:
         self.answers = answers
+        self.embeds = embeds
         self.requests: list[Asked] = []
         self.connections = 0
         self.most_at_once = 0
@@ -149,6 +157,8 @@ class FakeOpenAI:
         self._server.server_close()
 
     def reply(self, asked: Asked) -> Reply:
+        if self.embeds is not None and asked.path.endswith("/embeddings"):
+            return Raw(json.dumps(embeddings(asked, self.embeds)).encode())
         answers = self.answers
         if isinstance(answers, str):
             return answers
@@ -226,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
                 reply = reply.answer
         finally:
             fake.end()
-        if not self.path.endswith("/chat/completions"):
+        if not self.path.endswith("/chat/completions") and not (fake.embeds and self.path.endswith("/embeddings")):
             reply = Status(404, message=f"there is no {self.path}")
         self._send(reply, asked)
 
@@ -301,6 +311,16 @@ def completion(answer: Answer, asked: Asked) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
         "usage": usage,
     }
+
+
+def embeddings(asked: Asked, embeds: Callable[[str], Sequence[float] | None]) -> dict[str, Any]:
+    """Return the JSON object of an answer with vectors, the last text first: their order is in `index`."""
+    texts = list(asked.body["input"])
+    rows = [(i, embeds(text)) for i, text in enumerate(texts)]
+    data = [{"object": "embedding", "index": i, "embedding": list(row)} for i, row in rows if row is not None]
+    tokens = sum(len(text) // 4 + 1 for text in texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data[::-1], "model": asked.body["model"], "usage": usage}
 
 
 def _tool_call(number: int, call: Mapping[str, Any]) -> dict[str, Any]:
