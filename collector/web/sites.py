@@ -4,10 +4,11 @@ A loopback port is open to every page the user visits. Three headers that script
 must name this machine (a foreign name that resolves to 127.0.0.1 is DNS rebinding), `Origin` must be this very server,
 and `Sec-Fetch-Site` must not say cross-site (https://www.w3.org/TR/fetch-metadata/).
 
-Pages of our own may be linked to from anywhere, so reading is open to `Sec-Fetch-Site: cross-site`; what changes
-something is not. A browser sends an Origin with every POST, and Sec-Fetch-Site too where it trusts the address; what
-sends neither is no browser and carries no cookies that it was not given
-(https://words.filippo.io/csrf/, the rule of Go's net/http.CrossOriginProtection).
+Pages of our own may be linked to from anywhere, so a person may follow a link here from another site; nothing else of
+another site is answered: no image, frame or fetch, which could tell by its time what is here
+(https://web.dev/articles/fetch-metadata), nothing that changes something. A browser sends an Origin with every POST,
+and Sec-Fetch-Site too where it trusts the address; what sends neither is no browser and carries no cookies that it was
+not given (https://words.filippo.io/csrf/, the rule of Go's net/http.CrossOriginProtection).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 OWN_SITES: Final = frozenset({"none", "same-origin"})
+FOLLOWED_LINK: Final = ("navigate", "document")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """They change nothing (RFC 9110, 9.2.1)."""
 
@@ -55,10 +57,13 @@ def _site(origin: str) -> str:
 
 
 def forged(method: str, headers: Mapping[str, str]) -> str | None:
-    """Return why a request that changes something was not made by a page of this server, or None."""
+    """Return why a request is one that another site's page made, or None."""
+    is_own = headers.get("sec-fetch-site", "none") in OWN_SITES
     if method in SAFE_METHODS:
-        return None
-    if headers.get("sec-fetch-site", "none") not in OWN_SITES:
+        if is_own or (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == FOLLOWED_LINK:
+            return None
+        return "pages of other sites may link here, and no more (Sec-Fetch-Site)"
+    if not is_own:
         return "what changes something is not taken from pages of other sites (Sec-Fetch-Site)"
     origin = headers.get("origin")
     if origin is not None and _site(origin) != headers.get("host", "").lower():
@@ -67,7 +72,7 @@ def forged(method: str, headers: Mapping[str, str]) -> str | None:
 
 
 class Guard:
-    """An ASGI application behind which only requests come that are meant for this listener."""
+    """Lets only those requests through to an ASGI application that are meant for this listener."""
 
     def __init__(self, application: Application, hosts: frozenset[str]) -> None:
         self._application = application
