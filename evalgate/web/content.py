@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from evalgate.review.anchors import locate
 from evalgate.review.decided import label_of
 from evalgate.select.reading import conversation, failed_spans, span_input, user_input
 from evalgate.select.reading import tool_calls as called
-from evalgate.web.conversation import place, view
+from evalgate.web.conversation import view
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -136,8 +137,8 @@ def shown_labels(
         pointed = []
         for anchor in label.anchors:
             anchors.append(anchor)
-            at = place(lines, anchor)
-            pointed.append(Pointed(len(anchors), None if at is None else at[0], anchor.quote))
+            at = locate(anchor, lines)
+            pointed.append(Pointed(len(anchors), None if at is None else at.message, anchor.quote))
         found.append(
             Shown(
                 annotation_id=row["annotation_id"],

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from evalgate.review.anchors import locate
 from evalgate.select.reading import conversation
 from evalgate.terminal import UNSAFE, clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from evalgate.review.anchors import Place
     from evalgate.select.reading import Line
     from evalgate.select.traces import Trace
     from schema.verdict import Anchor
@@ -100,8 +102,8 @@ def view_of(trace: Trace, anchors: Sequence[Anchor] = (), *, is_whole: bool = Fa
 
 def view(lines: Sequence[Line], anchors: Sequence[Anchor] = (), *, is_whole: bool = False) -> View:
     """Return the lines as pieces; of too many, the first and the last, and those that an anchor means."""
-    placed = [place(lines, a) for a in anchors]
-    pointed = {p[0] for p in placed if p is not None}
+    placed = [locate(a, lines) for a in anchors]
+    pointed = {p.message for p in placed if p is not None}
     total = len(lines)
     numbers: Iterable[int] = range(total)
     gap = None
@@ -112,29 +114,6 @@ def view(lines: Sequence[Line], anchors: Sequence[Anchor] = (), *, is_whole: boo
     shown = tuple(_said(n, lines[n], placed, is_whole=is_whole) for n in numbers)
     answers = [n for n, line in enumerate(lines) if kind_of(line.role) == "assistant"]
     return View(shown, total, gap, answers[-1] if answers else None)
-
-
-def place(lines: Sequence[Line], anchor: Anchor) -> tuple[int, int, int] | None:
-    """Return (line, start, end) of an anchor in this conversation; (line, 0, 0) where it means the line as a whole.
-
-    Where the text there is not what was pointed at (a later span made the conversation longer), its quote is looked
-    for; None where it is nowhere.
-    """
-    at = anchor.message if anchor.message is not None and anchor.message < len(lines) else None
-    quote = anchor.quote
-    if anchor.start is None or anchor.end is None:
-        if at is not None and (not quote or lines[at].text.startswith(quote)):
-            return at, 0, 0
-        length = len(quote)
-    else:
-        if at is not None and (not quote or lines[at].text[anchor.start : anchor.end].startswith(quote)):
-            return at, anchor.start, anchor.end
-        length = anchor.end - anchor.start
-    if not quote:
-        return None
-    near = sorted(range(len(lines)), key=lambda n: abs(n - (anchor.message or 0)))
-    found = ((n, lines[n].text.find(quote)) for n in near)
-    return next(((n, i, i + length) for n, i in found if i >= 0), None)
 
 
 def kind_of(role: str) -> str:
@@ -169,19 +148,19 @@ def _notes(marks: Sequence[int]) -> str:
     return ", ".join(str(i + 1) for i in marks)
 
 
-def _said(number: int, line: Line, placed: Sequence[tuple[int, int, int] | None], *, is_whole: bool) -> Said:
-    ranges = [(i, p[1], p[2]) for i, p in enumerate(placed) if p is not None and p[0] == number]
+def _said(number: int, line: Line, placed: Sequence[Place | None], *, is_whole: bool) -> Said:
+    here = [(i, p) for i, p in enumerate(placed) if p is not None and p.message == number]
     text = line.text if is_whole else line.text[:MAX_LINE_CHARS]
     kind = kind_of(line.role)
     return Said(
         number=number,
         role=line.role,
         kind=kind,
-        pieces=tuple(_pieces(text, [r for r in ranges if r[2] > r[1]])),
+        pieces=tuple(_pieces(text, [(i, p.start, p.end) for i, p in here if not p.is_whole])),
         characters=len(line.text),
         cut=len(line.text) - len(text),
-        is_folded=kind in QUIET and len(line.text) > FOLD_CHARS and not ranges,
-        marks=tuple(i for i, start, end in ranges if end <= start),
+        is_folded=kind in QUIET and len(line.text) > FOLD_CHARS and not here,
+        marks=tuple(i for i, p in here if p.is_whole),
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evalgate.select.reading import Line
 from evalgate.terminal import clean
-from evalgate.web.conversation import MAX_LINE_CHARS, MAX_LINES, place, recorded, shown, view
+from evalgate.web.conversation import MAX_LINE_CHARS, MAX_LINES, recorded, shown, view
 from schema.verdict import Anchor
 
 LINES = (
@@ -33,13 +33,11 @@ def test_what_is_pointed_at_is_marked_where_it_stands() -> None:
     assert seen.answer == 4
 
 
-def test_a_place_that_moved_is_found_by_its_quote() -> None:
+def test_what_moved_is_marked_where_it_is_now_and_what_is_gone_nowhere() -> None:
     longer = (LINES[0], Line("user", "Hello?"), *LINES[1:])
-    assert place(longer, Anchor(1, 6, 12, "return")) == (2, 6, 12)
-    assert place(longer, Anchor(None, None, None, "90 days")) == (5, 9, 16)
-    assert place(longer, Anchor(0)) == (0, 0, 0)
-    assert place(longer, Anchor(17)) is None
-    assert place(longer, Anchor(1, 0, 4, "gone")) is None
+    seen = view(longer, [Anchor(1, 6, 12, "return"), Anchor(2, 0, 4, "gone")])
+    assert [p.text for line in seen.lines for p in line.pieces if p.marks] == ["return"]
+    assert [p.marks for p in seen.lines[2].pieces] == [(), (0,), ()]
 
 
 def test_a_conversation_that_is_too_long_has_its_beginning_its_end_and_what_is_pointed_at() -> None:
