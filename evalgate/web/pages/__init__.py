@@ -13,6 +13,7 @@ def all_pages() -> tuple[Page, ...]:
     from evalgate.web.pages import (  # noqa: PLC0415 - they import the site
         clusters,
         dashboard,
+        datasets,
         login,
         sessions,
         trace,
@@ -26,6 +27,7 @@ def all_pages() -> tuple[Page, ...]:
         *trace.PAGES,
         *sessions.PAGES,
         *clusters.PAGES,
+        *datasets.PAGES,
         *waiting.PAGES,
         *login.PAGES,
     )

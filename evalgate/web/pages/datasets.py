@@ -1,0 +1,185 @@
+"""/datasets: what releases are gated with; its versions and what they changed; what waits in quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import RedirectResponse
+
+from evalgate.dataset.promote import how
+from evalgate.dataset.quarantine import promote_drafts, quarantine_path, read_drafts
+from evalgate.dataset.store import DATASETS, check_name, list_names
+from evalgate.dataset.versions import NOW, compare, list_datasets, version_cases, versions
+from evalgate.errors import BadInput
+from evalgate.review.cases import CaseEvent, CaseStatus, by_id, list_cases, record
+from evalgate.review.promotion import check_promotion, is_own
+from evalgate.web.errors import NotFound
+from evalgate.web.site import Page, address
+from schema.draft import Approval
+from schema.identity import Scope
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.datastructures import FormData
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from evalgate.database import TenantDatabase
+    from evalgate.dataset.versions import Compared, DatasetVersion
+    from evalgate.web.site import Site
+    from schema.case import Case
+
+PER_PAGE: Final = 50
+MOST_WAITING: Final = 100
+MOST_CHANGES: Final = 100
+TEXT_CHARS: Final = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A case in quarantine, as the page shows it."""
+
+    case: Case
+    is_own: bool
+    """The visitor had it drafted: somebody else has to look."""
+    made_by: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One dataset at one version."""
+
+    version: DatasetVersion
+    cases: tuple[Case, ...]
+    versions: tuple[DatasetVersion, ...]
+    drafts: tuple[Case, ...]
+
+
+async def datasets(site: Site, request: Request) -> Response:
+    """List the datasets of the project, and what waits in the database."""
+    listed = await site.databases.compute(partial(list_datasets, site.folder))
+    rows = await site.read(request, partial(list_cases, status=CaseStatus.QUARANTINED))
+    who = site.visitor(request).name
+    values = {
+        "datasets": listed,
+        "waiting": [_waiting(r.case, who) for r in rows[-MOST_WAITING:][::-1]],
+        "total": len(rows),
+    }
+    return site.page(request, "datasets/list.html", values)
+
+
+async def dataset(site: Site, request: Request) -> Response:
+    """Show one dataset: its versions, its cases at one of them, its drafts."""
+    name = _name(site.folder, request.path_params["name"])
+    wanted = request.query_params.get("version", NOW)
+    opened = await site.databases.compute(partial(_open, site.folder, name, wanted))
+    page, pages = _page(request, len(opened.cases))
+    who = site.visitor(request).name
+    values = {
+        "name": name,
+        "opened": opened,
+        "wanted": wanted,
+        "cases": opened.cases[(page - 1) * PER_PAGE : page * PER_PAGE],
+        "page": page,
+        "pages": pages,
+        "waiting": [_waiting(c, who) for c in opened.drafts[:MOST_WAITING]],
+        "total": len(opened.drafts),
+    }
+    return site.page(request, "datasets/dataset.html", values)
+
+
+async def difference(site: Site, request: Request) -> Response:
+    """Show what one version changed against another."""
+    name = _name(site.folder, request.path_params["name"])
+    before, after = request.query_params.get("a") or None, request.query_params.get("b") or NOW
+    found: Compared = await site.databases.compute(partial(compare, site.folder, name, before, after))
+    known = await site.databases.compute(partial(versions, site.folder, name))
+    values = {"name": name, "found": found, "versions": known, "most": MOST_CHANGES, "chars": TEXT_CHARS}
+    return site.page(request, "datasets/diff.html", values)
+
+
+async def promote_stored(site: Site, request: Request) -> Response:
+    """Let cases of the database into datasets that are built from now on."""
+    form = await site.form(request)
+    wanted, reason = [str(v) for v in form.getlist("case")], _reason(form)
+    actor = site.visitor(request).name
+
+    def work(database: TenantDatabase) -> None:
+        known = by_id(list_cases(database, status=CaseStatus.QUARANTINED, ids=wanted))
+        cases = [known[i].case for i in dict.fromkeys(wanted) if i in known]
+        if not cases:
+            raise BadInput("choose the cases to promote; those that somebody promoted meanwhile wait no more")
+        check_promotion(cases, actor=actor, reason=reason)
+        record(database, cases, CaseEvent.PROMOTED, actor=actor, reason=reason)
+
+    await site.write(request, work)
+    return RedirectResponse(address(request, "datasets"), 303)
+
+
+async def promote_filed(site: Site, request: Request) -> Response:
+    """Let drafts of a file into the dataset beside it."""
+    form = await site.form(request)
+    name = _name(site.folder, request.path_params["name"])
+    wanted, reason = {str(v) for v in form.getlist("case")}, _reason(form)
+    actor = site.visitor(request).name
+
+    def work(_: TenantDatabase) -> None:
+        root = site.folder / DATASETS
+        drafts = [c for c in read_drafts(name, root) if c.case_id in wanted]
+        if not drafts:
+            raise BadInput("choose the drafts to promote; those that somebody promoted meanwhile wait no more")
+        check_promotion(drafts, actor=actor, reason=reason)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        promote_drafts(name, drafts, Approval(actor, at, reason), quarantine_path(name, root), root=root)
+
+    await site.write(request, work)
+    return RedirectResponse(address(request, "dataset", name=name), 303)
+
+
+def _open(folder: Path, name: str, wanted: str) -> Opened:
+    version, cases = version_cases(folder, name, wanted)
+    return Opened(version, cases, tuple(versions(folder, name)), read_drafts(name, folder / DATASETS))
+
+
+def _name(folder: Path, text: str) -> str:
+    """Return the name of a dataset that is there: nothing else of the project is read by name."""
+    try:
+        name = check_name(text)
+    except BadInput as e:
+        raise NotFound(str(e)) from None
+    if name not in list_names(folder / DATASETS):
+        raise NotFound(f"there is no dataset {name!r} in {DATASETS} of this project")
+    return name
+
+
+def _reason(form: FormData) -> str:
+    reason = str(form.get("reason", "")).strip()
+    if not reason:
+        raise BadInput("say why these are good cases; it is kept with them")
+    return reason
+
+
+def _page(request: Request, count: int) -> tuple[int, int]:
+    pages = max(1, -(-count // PER_PAGE))
+    asked = request.query_params.get("page", "1")
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
+    return max(1, min(number, pages)), pages
+
+
+def _waiting(case: Case, who: str) -> Waiting:
+    made = case.provenance
+    return Waiting(case, is_own(case, who), made.drafted_by or made.annotator or "", how(case))
+
+
+PAGES = (
+    Page("/datasets", datasets, "datasets"),
+    Page("/datasets/promote", promote_stored, "promote", methods=("POST",), scope=Scope.REVIEW),
+    Page("/datasets/{name}", dataset, "dataset"),
+    Page("/datasets/{name}/diff", difference, "dataset_diff"),
+    Page("/datasets/{name}/promote", promote_filed, "promote_drafts", methods=("POST",), scope=Scope.REVIEW),
+)
