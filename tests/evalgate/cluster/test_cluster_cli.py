@@ -19,6 +19,7 @@ from evalgate.select.where import Where
 from schema.errors import Retryable
 from schema.verdict import Label, Verdict
 from tests.evalgate.traffic import message
+from tests.tools.fake_openai import FakeOpenAI
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,3 +163,29 @@ def test_of_two_runs_that_end_at_once_one_counts(traffic: Traffic, database: Ten
     assert (following, after.next_id) == (2, 2), "rows of the other do not count"
     assert after.cluster_of == {b.trace_id: 1 for b in corpus.behaviours} == cluster_of(database, Scope.FAILING)
     assert [s.cluster.id for s in list_clusters(database, Scope.FAILING)] == [1]
+
+
+def test_a_run_by_meaning_keeps_ids_and_says_that_it_compared_otherwise(
+    here: Path, traffic: Traffic, database: TenantDatabase, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    timeouts(traffic, 1, 7)
+    refusals(traffic, 101, 106)
+    assert run(["cluster", "run", *WINDOW]) == 0
+    before = {s.cluster.id: s.cluster.traces for s in list_clusters(database, Scope.FAILING)}
+    capsys.readouterr()
+    with FakeOpenAI(embeds=lambda text: [1.0, float("sorry" in text), float("shop" in text)]) as fake:
+        command = ["cluster", "run", *WINDOW, "--judge-url", fake.base_url, "--embeddings", "e"]
+        assert run(command) == 0
+        told = capsys.readouterr()
+        assert "run 1 compared texts by their words, this one by e at 127.0.0.1" in told.err
+        assert "asked models: 1 call" in told.err
+        assert not any("number 101" in text for asked in fake.requests for text in asked.body["input"])
+        fake.embeds = lambda _: [1.0]
+        (here / ".evalgate/cache/embeddings").rename(here / "elsewhere")
+        assert run([*command, "--max-calls", "0"]) == 2
+        assert "--max-calls" in capsys.readouterr().err
+    assert {s.cluster.id: s.cluster.traces for s in list_clusters(database, Scope.FAILING)} == before
+    (latest, _) = list_runs(database)
+    assert latest.body["texts"] == {"model": "e", "dimensions": 3, "endpoint": fake.base_url[7:-3]}
