@@ -303,9 +303,34 @@ def test_errors_carry_clickhouses_code_and_words(served: Served) -> None:
     assert ask(served, b"SELECT '\xff'").code == 62
 
 
+FORM = {"Content-Type": "multipart/form-data; boundary=cut"}
+
+
+def form(query: str, *, file: bool = False, **parameters: str) -> bytes:
+    """Return a form as clients send one whose parameters are too long for an address."""
+    parts = [("query", query), *((f"param_{name}", value) for name, value in parameters.items())]
+    more = '; filename="t"' if file else ""
+    head = 'Content-Disposition: form-data; name="{}"{}'
+    body = "".join(f"--cut\r\n{head.format(name, more)}\r\n\r\n{value}\r\n" for name, value in parts)
+    return f"{body}--cut--\r\n".encode()
+
+
+def test_long_parameters_come_as_a_form(served: Served) -> None:
+    ids = "[" + ",".join(f"'{n:032x}'" for n in range(500)) + "]"
+    body = form("SELECT length({ids:Array(String)}), {said:String}", ids=ids, said="a --cut é")
+    assert ask(served, body, headers=FORM).body.decode() == "500\ta --cut é\n"
+
+
+@pytest.mark.parametrize(
+    "body", [b"SELECT 1", b"--cut--", form("SELECT 1")[:-9], form("SELECT 1").replace(b"query", b"readonly")]
+)
+def test_what_is_no_form_of_a_statement_is_refused(served: Served, body: bytes) -> None:
+    assert ask(served, body, headers=FORM).status == 400
+
+
 def test_what_is_not_spoken_here_says_so(served: Served) -> None:
     assert ask(served, "SELECT 1", url="/?compress=1").status == 415
-    assert ask(served, "SELECT 1", headers={"Content-Type": "multipart/form-data; boundary=x"}).status == 415
+    assert ask(served, form("SELECT 1", file=True), headers=FORM).status == 415
     assert ask(served, "SELECT 1", headers={"Content-Encoding": "br"}).status == 415
     assert ask(served, "SELECT 1", url="/?default_format=a%27b").status == 400
 

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from collector.auth.routes import Route
 from collector.extensions.clickhouse_http.admission import AUTHORISE, Caller, identify
+from collector.extensions.clickhouse_http.form import form_fields, is_form
 from collector.extensions.clickhouse_http.request import (
     NATIVE,
     Statement,
@@ -159,12 +160,12 @@ class Application:
                 Reason.UNSUPPORTED_MEDIA_TYPE,
                 "the native compression (compress=1) is not spoken here: use HTTP compression, or none",
             )
-        if request.headers.get("content-type", "").startswith("multipart/"):
-            raise Refused(Reason.UNSUPPORTED_MEDIA_TYPE, "external data (multipart forms) are not taken here")
         body = b"" if request.method in READ_ONLY_METHODS else await self._body(request, limit_bytes)
         coding = request.headers.get("content-encoding", "")
         if body and coding:
             body = await self._in_thread(lambda: decode_body(body, coding, limit_bytes))
+        if body and is_form(kind := request.headers.get("content-type", "")):
+            url, body = {**form_fields(body, kind), **url}, b""
         statement = read_statement(url, request.headers, body)
         if not caller.is_owner and len(statement.text) > MAX_STATEMENT_CHARS:
             raise Refused(Reason.TOO_LARGE, f"the statement is longer than {MAX_STATEMENT_CHARS} characters")
