@@ -287,6 +287,11 @@ def read_hold(database: TenantDatabase, queue: str, trace_id: str) -> Hold | Non
     return None
 
 
+def read_said(database: TenantDatabase, queue: Queue) -> list[Said]:
+    """Return every label that stands of the traces of a queue."""
+    return [_said(r) for r in database.rows(sql(__package__, "said"), {"queue": queue.name, "trace_ids": []})]
+
+
 def _read(database: TenantDatabase, queue: Queue, trace_ids: Sequence[str], now: datetime | None) -> list[Item]:
     which = {"queue": queue.name, "trace_ids": list(trace_ids)}
     entries = [_entry(r) for r in database.rows(sql(__package__, "items"), which)]

@@ -11,7 +11,7 @@ import typer
 from evalgate.database import open_database, open_tenant, whose_rows
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.select.query import QueryFormat, run_query
-from evalgate.select.recent import is_bounded, recent_hour, started_since
+from evalgate.select.recent import is_bounded, most_traces, recent_hour, started_since
 from evalgate.select.show import print_list, print_trace, trace_json
 from evalgate.select.traces import count_traces, last_messages, list_traces, load_trace, resolve_trace, row_json
 from evalgate.select.where import parse_where
@@ -63,7 +63,7 @@ def traces(
     start = since_time(since, datetime.now(UTC))
     with open_tenant(dsn, tenant) as database:
         conditions = started_since(conditions, start)
-        if hour := None if is_bounded(conditions) else recent_hour(database):
+        if hour := None if is_bounded(conditions) else recent_hour(database, most_traces(conditions)):
             conditions = conditions.received_from(hour)
         rows = list_traces(database, conditions, limit)
         asked = last_messages(database, conditions, limit)

@@ -153,6 +153,7 @@ def read_population(
     `step` is told after each of `STATEMENTS`.
     """
     said = phrases or read_phrases()
+    where = where.spans_from(datetime.fromtimestamp(window.first_s, UTC)) if where.reads_spans else where
     bound = {"first_s": window.first_s, "last_s": window.last_s}
     spoken = {"hedges": said.hedging, "refusals": said.refusal, "least_chars": LEAST_CHARS, "most_chars": MOST_CHARS}
     tables = []

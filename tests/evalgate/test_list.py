@@ -152,7 +152,7 @@ def test_the_latest_hours_are_told(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("evalgate.select.commands.recent_hour", lambda db: recent_hour(db, 3))
+    monkeypatch.setattr("evalgate.select.commands.recent_hour", lambda db, _most: recent_hour(db, 3))
     assert run(["traces", "--dsn", dsn]) == 0
     out = capsys.readouterr().out
     assert "2 traces, 2 flagged, 2 failing\n" in out
@@ -229,3 +229,23 @@ def _cases(dsn: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]
 
 def test_numbers_agree_with_their_nouns() -> None:
     assert [count_of(n, "case") for n in (0, 1, 2)] == ["0 cases", "1 case", "2 cases"]
+
+
+def test_conditions_on_spans_are_met_by_one_span_and_words_by_one_text(traffic: Traffic) -> None:
+    traffic.refund(A, "You get your money back.")
+    traffic.trace(B, [{"tool_name": "policy", "finish_reasons": []}, {"error": True, "error_type": "Timeout"}])
+    traffic.trace(C, [{"input_text": "money", "output_text": "back"}])
+
+    def found(*texts: str) -> set[str]:
+        where = parse_where(texts).spans_from(START - timedelta(hours=1))
+        return {r.trace_id for r in list_traces(traffic.database, where, 10)}
+
+    assert found("tool_name = policy") == {A, B}
+    assert found("tool_name = policy", "span.error = true") == {A}
+    assert found("text ~ MONEY back") == {A}
+    assert found("text ~ money", "text ~ back") == {A, C}
+    assert found("finish_reasons = stop", "span.model = m-1", "service_name = shop") >= {C}
+    assert (
+        list_traces(traffic.database, parse_where(["tool_name = policy"]).spans_from(START + timedelta(days=9)), 9)
+        == []
+    )

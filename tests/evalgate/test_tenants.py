@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "evalgate").rglob("*.sql"))
-OPERATOR = {"evalgate/sql/engine.sql", "evalgate/sql/may_write.sql", "evalgate/sql/tenants.sql"} | {
+OPERATOR = {f"evalgate/sql/{name}.sql" for name in ("engine", "may_write", "now", "tenants")} | {
     name for name in FILES if name.startswith(("evalgate/ledger/", "evalgate/erase/", "evalgate/sample/sql/service/"))
 }
 """What is for whoever runs the service: which tenants there are, counts of all of them, what is to be erased, and the

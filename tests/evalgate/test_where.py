@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evalgate.errors import BadInput
 from evalgate.options import since_time
-from evalgate.select.where import FIELDS, OPERATORS, parse_where, unix_ns
+from evalgate.select.where import FIELDS, OPERATORS, parse_where, span_fields, unix_ns
 
 ALLOWED = re.compile(
     r"( AND (NOT )?(positionCaseInsensitiveUTF8|ifNull|has|arrayExists|toUnixTimestamp64Nano|x -> |[a-z_]+|, ''|, |[()]"
@@ -71,12 +71,86 @@ def test_what_a_condition_becomes(text: str, sql: str, value: object) -> None:
     assert where.parameters == {"w0": value}
 
 
+SPAN = re.compile(
+    r" AND -- A condition: traces with a span that meets conditions\.\ntrace_id IN \(\n"
+    r"    SELECT lower\(hex\(trace_id\)\)\n    FROM tenant_settled_spans\(tenant = \{tenant:String\}\)\n"
+    r"    WHERE true (.+)\n\)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "sql"),
+    [
+        (["tool_name = search"], [" AND ifNull(tool_name, '') = {w0:String}"]),
+        (["span.input_tokens > 9"], [" AND input_tokens > {w0:Float64}"]),
+        (
+            ["span.model ~ m"],
+            [" AND positionCaseInsensitiveUTF8(ifNull(ifNull(response_model, request_model), ''), {w0:String}) > 0"],
+        ),
+        (["finish_reasons = length"], [" AND has(finish_reasons, {w0:String})"]),
+        (
+            ["span.error = true", "error_type = Timeout"],
+            [" AND error = {w0:UInt8} AND ifNull(error_type, '') = {w1:String}"],
+        ),
+        (
+            ["text ~ money back"],
+            [
+                (
+                    " AND ((positionCaseInsensitiveUTF8(ifNull(input_text, ''), {w0:String}) > 0"
+                    " AND positionCaseInsensitiveUTF8(ifNull(input_text, ''), {w1:String}) > 0)"
+                    " OR (positionCaseInsensitiveUTF8(ifNull(output_text, ''), {w0:String}) > 0"
+                    " AND positionCaseInsensitiveUTF8(ifNull(output_text, ''), {w1:String}) > 0))"
+                )
+            ],
+        ),
+    ],
+)
+def test_what_a_condition_on_spans_becomes(texts: list[str], sql: list[str]) -> None:
+    where = parse_where(texts)
+    assert SPAN.findall(where.sql) == sql
+    assert SPAN.sub("", where.sql) == ""
+    assert set(re.findall(r"\{(w\d+):", where.sql)) == set(where.parameters)
+
+
+def test_conditions_on_spans_are_asked_of_the_hours_that_are_read() -> None:
+    hour = datetime(2026, 11, 20, tzinfo=UTC)
+    where = parse_where(["tool_name = search", "text ~ refund", "service_name = shop"]).received_from(hour)
+    bounds = [
+        found.startswith(" AND received_at >= toDateTime({received_from:UInt32}") for found in SPAN.findall(where.sql)
+    ]
+    assert bounds == [True, True]
+    assert where.parameters["received_from"] == int(hour.timestamp())
+
+
+@given(
+    st.sampled_from(sorted(span_fields())),
+    st.data(),
+    st.text(max_size=30) | st.sampled_from(["1", "true", "2026-01-01", "' OR 1=1 --"]),
+)
+def test_a_field_of_spans_gives_known_words_only(field: str, data: st.DataObject, value: str) -> None:
+    column, kind = span_fields()[field]
+    operator = data.draw(st.sampled_from(OPERATORS[kind]))
+    try:
+        where = parse_where([f"span.{field} {operator} {value}"])
+    except BadInput:
+        return
+    (found,) = SPAN.findall(where.sql)
+    allowed = WORDS | set(re.findall(r"[A-Za-z_]\w*", column)) | {"e6"}
+    assert set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\{w\d+:\w+\}", "", found))) <= allowed
+    assert list(where.parameters) == ["w0"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("shop", "is not a condition"),
         ("servic_name = x", "Did you mean 'service_name'?"),
-        ("input_messages ~ x", "there is no field"),
+        ("tool_nam = x", "Did you mean 'tool_name'?"),
+        ("span.tool_nam = x", "Did you mean 'span.tool_name'?"),
+        ("span.trace_id = x", "there is no field"),
+        ("span.finish_reasons > x", "it compares with = != ~"),
+        ("text = x", "compares with ~ alone"),
+        ("text ~ ", "takes 1 to 20 words, not 0"),
         ("1=1 OR service_name = x", "there is no field '1'"),
         ("duration_ms ~ 3", "is a number field; it compares with"),
         ("duration_ms > fast", "compares with a number"),

@@ -1,0 +1,2 @@
+-- The clusters that there are.
+SELECT DISTINCT cluster_id FROM tenant_clusters(tenant = {tenant:String})
