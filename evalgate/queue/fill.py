@@ -112,6 +112,7 @@ def fill(
     priority = prioritise(found, weights_of(queue, weights))
     admitted, left_out = _admitted(database, queue, found)
     free, taken = _free(database, items, found, admitted)
+    slots = min(slots, int(free.sum()))
     wanted = random_wanted(queue.random_share, slots, [i for i in items if i.state is not ItemState.REMOVED])
     order = priority.order[free[priority.order]]
     choice = choose(order, draws(queue.name, found.population.trace, seed), slots, wanted)

@@ -152,13 +152,14 @@ class Item:
 
 def item_of(queue: Queue, entry: Entry, hold: Hold | None, said: Iterable[Said], now: datetime) -> Item:
     """Return where a trace stands. Pure."""
-    counted = _counted(said, entry.requeued_at)
+    every = list(said)
+    counted = _counted(every, entry.requeued_at)
     adjudication = next((s for s in reversed(counted) if s.is_adjudication), None)
     labels = [s for s in counted if not s.is_adjudication]
     is_enough = len(labels) >= queue.reviewers
     is_disputed = is_enough and adjudication is None and queue.reviewers > 1 and differ(labels)
     is_done = adjudication is not None or (is_enough and not is_disputed)
-    holder = hold if hold is not None and _holds(hold, counted, now) else None
+    holder = hold if hold is not None and _holds(hold, entry, every, now) else None
     if entry.is_removed:
         state, holder = ItemState.REMOVED, None
     elif is_done:
@@ -345,10 +346,13 @@ def _counted(said: Iterable[Said], since: datetime | None) -> list[Said]:
     return sorted(best.values(), key=lambda s: s.at)
 
 
-def _holds(hold: Hold, labels: Sequence[Said], now: datetime) -> bool:
-    """Tell whether a reservation stands: a label of who holds it ends it, too."""
-    is_over = hold.event is HoldEvent.RELEASED or hold.until <= now
-    return not is_over and not any(s.annotator == hold.reviewer and s.at >= hold.since for s in labels)
+def _holds(hold: Hold, entry: Entry, labels: Sequence[Said], now: datetime) -> bool:
+    """Tell whether a reservation stands: a label of who holds it ends it, too, and so does a requeue."""
+    if hold.event is HoldEvent.RELEASED or hold.until <= now:
+        return False
+    if entry.requeued_at is not None and hold.since <= entry.requeued_at:
+        return False
+    return not any(s.annotator == hold.reviewer and s.at >= hold.since for s in labels)
 
 
 def _entry(r: Mapping[str, Any]) -> Entry:

@@ -143,7 +143,8 @@ def _append(database: TenantDatabase, queue: Queue, hold: Hold) -> bool:
     import pyarrow as pa  # noqa: PLC0415 - comes with the [collector] extra
 
     row = {"tenant": database.tenant, "queue": queue.name, **asdict(hold), "event": str(hold.event)}
-    kinds = {"number": pa.uint32(), "since": pa.timestamp("us", "UTC"), "until": pa.timestamp("us", "UTC")}
+    time = pa.timestamp("ns", "UTC")
+    kinds = {"number": pa.uint32(), "since": time, "until": time}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in row])
     opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
     token = f"reserve/{database.tenant}/{queue.name}/{hold.trace_id}/{hold.number}"
