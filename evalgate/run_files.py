@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,14 +73,26 @@ def runs_of(dataset: str, root: Path = RUNS, last: int | None = None) -> list[Ru
 
 def recent_runs(root: Path = RUNS, limit: int = RECENT_RUNS) -> list[Run]:
     """Return the newest runs of any dataset, the newest last; a file that is no run is passed over."""
-    paths = [p for p in root.glob("*.json") if p.stem != LATEST] if root.is_dir() else []
-    runs = []
-    for path in sorted(paths, key=lambda p: p.stat().st_mtime_ns)[-limit:]:
-        try:
-            runs.append(parse_run(read_json(path)))
-        except (BadInput, ValueError):
-            continue
-    return sorted(runs, key=lambda r: r.started_at)
+    return RunShelf(root).recent(limit)
+
+
+@dataclass(slots=True)
+class RunShelf:
+    """Runs of one folder that were read, for who asks often: only what is new on disk is read again. One thread's."""
+
+    root: Path = RUNS
+    _read: dict[Path, tuple[tuple[int, int], Run | None]] = field(default_factory=dict)
+
+    def recent(self, limit: int = RECENT_RUNS) -> list[Run]:
+        """Return the newest runs of any dataset, the newest last; a file that is no run is passed over."""
+        read: dict[Path, tuple[tuple[int, int], Run | None]] = {}
+        for path in _newest(self.root, limit):
+            stat = path.stat()
+            mark = (stat.st_mtime_ns, stat.st_size)
+            known = self._read.get(path)
+            read[path] = known if known is not None and known[0] == mark else (mark, _run_in(path))
+        self._read = read
+        return sorted((run for _, run in read.values() if run is not None), key=lambda r: r.started_at)
 
 
 def run_before(run: Run, root: Path = RUNS) -> Run:
@@ -96,3 +109,15 @@ def run_before(run: Run, root: Path = RUNS) -> Run:
             "Name both: evalgate compare BEFORE NOW"
         )
     return earlier[-1]
+
+
+def _newest(root: Path, limit: int) -> list[Path]:
+    paths = [p for p in root.glob("*.json") if p.stem != LATEST] if root.is_dir() else []
+    return sorted(paths, key=lambda p: p.stat().st_mtime_ns)[-limit:]
+
+
+def _run_in(path: Path) -> Run | None:
+    try:
+        return parse_run(read_json(path))
+    except (BadInput, ValueError):
+        return None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.terminal import count_of
 from schema.evaluator import EvalType
-from schema.issue import IssueStatus
 from schema.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Why(StrEnum):
     """Why an evaluator could go."""
 
     RESOLVED = "resolved"
-    """Its issues are fixed, or nobody labels them any more, and production has not shown them for 90 days."""
+    """Its issues are over, or nobody labels them any more, and production has not shown them for 90 days."""
     REDUNDANT = "redundant"
     """Another one of its failure mode says the same of every case."""
     COSTLY = "costly"
@@ -80,7 +79,7 @@ def _resolved(trusted: Trusted, standings: Sequence[Standing], now: datetime, li
     """Propose one whose issues are all over. One that looks for no known issue is kept: somebody wrote it."""
     name = trusted.spec.id
     own = [s.issue for s in standings if name in s.issue.evaluators]
-    if not own or any(i.occurrences and i.status is not IssueStatus.FIXED for i in own):
+    if not own or any(i.is_active for i in own):
         return None
     seen = [i.last_seen for i in own if i.last_seen]
     if any(_is_recent(at, now - limits.unseen) for at in seen):
@@ -88,7 +87,7 @@ def _resolved(trusted: Trusted, standings: Sequence[Standing], now: datetime, li
     numbers = " and ".join(f"issue {i.id} ({i.failure_mode})" for i in own)
     since = f"last seen {max(seen)[:10]}" if seen else "no label of it stands any more"
     days = limits.unseen.days
-    return Proposal(name, Why.RESOLVED, f"{numbers} is fixed and unseen in production for {days} days: {since}")
+    return Proposal(name, Why.RESOLVED, f"{numbers} is over and unseen in production for {days} days: {since}")
 
 
 def _redundant(trusted: Sequence[Trusted], runs: Sequence[Run], limits: Limits) -> list[Proposal]:

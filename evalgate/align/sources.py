@@ -13,17 +13,19 @@ from evalgate.database import DEFAULT_PATH, open_tenant
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.issues.agreement import read_agreement
-from evalgate.issues.read import list_issues
+from evalgate.issues.read import read_recorded
 from evalgate.issues.store import ISSUES, issues_of_cases, read_issues
-from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.terminal import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from evalgate.database import TenantDatabase
     from evalgate.dataset.store import Dataset
     from evalgate.issues.agreement import Agreement
+    from evalgate.issues.read import Recorded
+    from evalgate.issues.sightings import Sighting
     from schema.case import Case
     from schema.issue import Issue
 
@@ -42,6 +44,8 @@ class Known:
     """Names or files, where it is those."""
     remarks: tuple[str, ...] = ()
     """What is odd about the cases, in sentences without their full stops."""
+    sightings: Mapping[str, Sequence[Sighting]] | None = None
+    """Labelled traces by failure mode; None where it is not the database."""
     agreement: Mapping[str, Agreement] = field(default_factory=lambda: MappingProxyType({}))
     """How far people agree with each other, by failure mode; only the database has what each of them said."""
 
@@ -74,13 +78,14 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
             )
         return Known(read_issues(snapshot), (), str(snapshot))
     with open_tenant(dsn, tenant) as database:
-        rows = [r for r in list_cases(database) if r.status is not CaseStatus.REJECTED]
-        return Known(
-            tuple(list_issues(database)),
-            tuple(r.case for r in rows),
-            "the database",
-            agreement=read_agreement(database),
-        )
+        return known_of(database, read_recorded(database))
+
+
+def known_of(database: TenantDatabase, recorded: Recorded) -> Known:
+    """Return what the database knows."""
+    cases = tuple(r.case for r in recorded.cases)
+    agreement = read_agreement(database)
+    return Known(recorded.issues, cases, "the database", sightings=recorded.sightings, agreement=agreement)
 
 
 def _each_once(datasets: Iterable[Dataset]) -> tuple[Case, ...]:

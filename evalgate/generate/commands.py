@@ -192,11 +192,11 @@ def _free_place(failure_mode: str) -> Place:
 def _export_issues(known: Known, policy: PermissionPolicy, judge_model: str | None) -> None:
     """Write where the issues stand now that there is another evaluator, for CI. Only the database knows them all."""
     from evalgate.align.specs import load_specs  # noqa: PLC0415 - as above
-    from evalgate.align.standing import permissions, standings  # noqa: PLC0415 - as above
+    from evalgate.align.standing import Evidence, permissions, standings  # noqa: PLC0415 - as above
     from evalgate.run_files import recent_runs  # noqa: PLC0415 - as above
 
     trusted = permissions(load_specs(), judge_model=judge_model, policy=policy)
-    found = standings(known.issues, trusted, recent_runs(), before=read_issues())
+    found = standings(known.issues, trusted, recent_runs(), Evidence(known.sightings))
     write_issues([s.issue for s in found])
 
 

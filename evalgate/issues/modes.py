@@ -1,4 +1,4 @@
-"""The taxonomy of failure modes in the database: renamed, merged, split, taken back. Append-only; labels stay as said."""
+"""The taxonomy of failure modes in the database: renamed, merged, split, taken back. Labels stay as they were said."""
 
 from __future__ import annotations
 

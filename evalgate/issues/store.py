@@ -52,14 +52,18 @@ def write_issues(issues: Iterable[Issue], path: Path = ISSUES) -> bool:
 
 
 def with_standing(issues: Iterable[Issue], known: Iterable[Issue]) -> list[Issue]:
-    """Return issues with the status and the evaluators that an earlier snapshot has of them."""
+    """Return issues with the evaluators that an earlier snapshot has of them, and its status where that is younger."""
     before = {i.id: i for i in known}
-    return [
-        replace(i, status=before[i.id].status, evaluators=before[i.id].evaluators)
-        if i.id in before and before[i.id].failure_mode == i.failure_mode
-        else i
-        for i in issues
-    ]
+    found = []
+    for issue in issues:
+        old = before.get(issue.id)
+        if old is None or old.failure_mode != issue.failure_mode:
+            found.append(issue)
+        elif issue.since is None or (old.since or "") > issue.since:
+            found.append(replace(issue, status=old.status, since=old.since, evaluators=old.evaluators))
+        else:
+            found.append(replace(issue, evaluators=old.evaluators))
+    return found
 
 
 def issues_of_cases(cases: Iterable[Case], known: Iterable[Issue] = ()) -> list[Issue]:

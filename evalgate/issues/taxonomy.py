@@ -2,8 +2,8 @@
 
 A label keeps the word that was said. A change says what a word means from now on, or, for labels that were split off,
 what those mean. No row of a change leads to a mode that another row renames: whoever writes a change follows the
-chains, in further rows of it. Of several rows of one word, or of one label, the latest counts, and one of a label before one of
-its word. So a change is taken back by leaving its rows out.
+chains, in further rows of it. Of several rows of one word, or of one label, the latest counts, and one of a label
+before one of its word. So a change is taken back by leaving its rows out.
 """
 
 from __future__ import annotations

@@ -1,25 +1,44 @@
--- Traces that a standing label says a failure mode of, and when they began; 0 where the trace has expired. Of what one
--- person said of one trace or span the latest counts, as it does for its case.
+-- Traces that a standing label says a failure mode of, when they began (0 where the trace has expired), for how many
+-- they stand, and whose they are. Of what one person said of one trace or span the latest counts, as it does for its
+-- case; where somebody decided between several, only that. `worst` is the highest severity, 0 where nobody said.
 SELECT
     l.failure_mode AS failure_mode,
     l.trace_id AS trace_id,
     l.labelled_unix_us AS labelled_unix_us,
-    t.start_unix_ns AS start_unix_ns
+    l.worst AS worst,
+    t.start_unix_ns AS start_unix_ns,
+    t.weight AS sample_weight,
+    t.user AS user_id,
+    t.session AS session_id
 FROM
 (
-    SELECT said.1 AS failure_mode, trace_id, toUnixTimestamp64Micro(min(said_at)) AS labelled_unix_us
+    SELECT
+        said.1 AS failure_mode,
+        trace_id,
+        toUnixTimestamp64Micro(min(said_at)) AS labelled_unix_us,
+        max(indexOf(['low', 'medium', 'high', 'critical'], said.3)) AS worst
     FROM
     (
-        SELECT trace_id, argMax((failure_mode, verdict), created_at) AS said, max(created_at) AS said_at
+        SELECT
+            trace_id,
+            role = 'adjudication' AS decides,
+            max(decides) OVER (PARTITION BY trace_id, span_id) AS decided,
+            argMax((failure_mode, verdict, severity), created_at) AS said,
+            max(created_at) AS said_at
         FROM tenant_annotations(tenant = {tenant:String})
-        GROUP BY trace_id, span_id, annotator
+        GROUP BY trace_id, span_id, if(role = 'adjudication', '', annotator), role
     )
-    WHERE said.1 != '' AND said.2 != 'good'
+    WHERE said.1 != '' AND said.2 != 'good' AND decides = decided
     GROUP BY failure_mode, trace_id
 ) AS l
 LEFT JOIN
 (
-    SELECT trace_id, toUnixTimestamp64Nano(start_time) AS start_unix_ns
+    SELECT
+        trace_id,
+        toUnixTimestamp64Nano(start_time) AS start_unix_ns,
+        sample_weight AS weight,
+        ifNull(user_id, '') AS user,
+        ifNull(session_id, '') AS session
     FROM tenant_traces(tenant = {tenant:String})
     WHERE trace_id IN (
         SELECT trace_id FROM tenant_annotations(tenant = {tenant:String}) WHERE failure_mode != ''

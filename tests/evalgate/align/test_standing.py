@@ -10,8 +10,9 @@ import pytest
 
 from evalgate.align.coverage import cover
 from evalgate.align.prune import Why, propose
-from evalgate.align.standing import Standing, Trusted, is_fixed, looks_for, permissions, standings
+from evalgate.align.standing import Evidence, Standing, Trusted, last_judged, looks_for, permissions, standings
 from evalgate.align.store import append_measurement
+from evalgate.issues.lifecycle import Judged
 from schema.alignment import Confusion, Measurement, Permission, Split, grant
 from schema.evaluator import Judge
 from schema.issue import Issue, IssueStatus
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ISSUE = Issue(3, MODE, occurrences=4, last_seen="2026-11-20T00:00:00+00:00", cases=("c1", "c2"))
+NEW, NOTHING = IssueStatus.NEW, Evidence()
 GREAT, POOR = Confusion(20, 0, 0, 20), Confusion(3, 0, 17, 20)
 
 
@@ -48,13 +50,11 @@ def run(verdicts: dict[str, bool], *, at: str = "1", evaluators: tuple[Trusted, 
 
     rows = [result(name, attempts=[said(passed)]) for name, passed in verdicts.items()]
     names = [EvaluatorUsed(t.spec.id, t.spec.version, MODE) for t in used]
-    return replace(run_of(rows, names), run_id=at, started_at=at)
+    return replace(run_of(rows, names), run_id=at, started_at=f"2026-11-20T1{at}:00:00.000000+00:00")
 
 
-def stand(
-    *known: Trusted, runs: tuple[Run, ...] = (), issue: Issue = ISSUE, before: tuple[Issue, ...] = ()
-) -> Standing:
-    (found,) = standings([issue], known, runs, before)
+def stand(*known: Trusted, runs: tuple[Run, ...] = (), issue: Issue = ISSUE, evidence: Evidence = NOTHING) -> Standing:
+    (found,) = standings([issue], known, runs, evidence)
     return found
 
 
@@ -109,23 +109,37 @@ def test_a_judge_that_asks_another_model_is_another_judge_here_too(tmp_path: Pat
 def test_an_issue_is_fixed_when_its_cases_pass_that_failed() -> None:
     failing, passing = run({"c1": False, "c2": True}, at="1"), run({"c1": True, "c2": True}, at="2")
     rest = run({"other": False}, at="3")
-    assert is_fixed(ISSUE, {"window"}, [failing, passing, rest])
-    assert not is_fixed(ISSUE, {"window"}, [passing, failing])
-    assert not is_fixed(ISSUE, {"window"}, [passing, replace(passing, run_id="4")]), "they passed all along"
-    assert not is_fixed(ISSUE, {"window"}, [failing]), "the last run says no"
-    assert is_fixed(ISSUE, {"window"}, [passing]) is None
-    assert is_fixed(ISSUE, {"another"}, [failing, passing]) is None, "nobody who is trusted looked"
+    last = last_judged(ISSUE, {"window"}, [failing, passing, rest])
+    assert last == Judged("2", passing.started_at, 2, (), failed_before="1")
+    assert last_judged(ISSUE, {"window"}, [passing, failing]) == Judged("1", failing.started_at, 2, ("c1",), None)
+    all_along = last_judged(ISSUE, {"window"}, [passing, replace(passing, run_id="4")])
+    assert all_along is not None
+    assert all_along.failed_before is None, "they passed all along"
+    assert last_judged(ISSUE, {"another"}, [failing, passing]) is None, "nobody who is trusted looked"
     known = trusted(rule())
-    assert stand(known, runs=(failing, passing)).issue.status is IssueStatus.FIXED
-    assert not stand(known, runs=(failing, passing)).issue.is_active
+    fixed = stand(known, runs=(failing, passing))
+    assert [s.to_status for s in fixed.due] == [IssueStatus.COVERED, IssueStatus.FIXED]
+    assert (fixed.recorded, fixed.issue.status, fixed.issue.since) == (NEW, IssueStatus.FIXED, passing.started_at)
+    assert not fixed.issue.is_active
+    assert stand(known, runs=(failing, passing, rest)).issue.status is IssueStatus.FIXED
+    for runs in ((passing, failing), (passing, replace(passing, run_id="4")), (failing,), (passing,)):
+        assert stand(known, runs=runs).issue.status is IssueStatus.COVERED
+    seen = replace(ISSUE, last_seen=f"{passing.started_at[:11]}23")
+    assert stand(known, runs=(failing, passing), issue=seen).issue.status is IssueStatus.COVERED, "and was seen since"
 
 
-def test_a_snapshot_remembers_what_was_fixed_until_a_run_says_more() -> None:
-    before = (replace(ISSUE, status=IssueStatus.FIXED),)
+def test_what_is_fixed_stays_so_until_a_run_or_production_says_more() -> None:
+    fixed = replace(ISSUE, status=IssueStatus.FIXED, since="2026-11-20T10:00:00.000000+00:00")
     known = trusted(rule())
-    assert stand(known, before=before).issue.status is IssueStatus.FIXED
-    assert stand(known, runs=(run({"c1": False}),), before=before).issue.status is IssueStatus.COVERED
-    assert stand(before=before).issue.status is IssueStatus.NEW, "nobody is trusted with it any more"
+    assert stand(known, issue=fixed).due == ()
+    assert stand(issue=fixed).due == (), "that nobody looks any more does not break it"
+    older, later = run({"c1": False}, at="0"), run({"c1": False}, at="3")
+    assert stand(known, runs=(older,), issue=fixed).due == (), "it was fixed since"
+    broken = stand(known, runs=(later,), issue=fixed)
+    assert broken.issue.status is IssueStatus.COVERED
+    assert broken.due[0].reason == "c1 of its 1 cases fail again in run 3"
+    again = stand(known, issue=replace(fixed, last_seen="2026-11-20T10:00:01+00:00"))
+    assert again.issue.status is IssueStatus.REOPENED, "files alone tell by when it was seen last"
 
 
 def test_coverage_counts_active_issues_and_weighs_them_by_occurrences() -> None:

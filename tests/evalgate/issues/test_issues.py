@@ -16,12 +16,13 @@ from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
 from evalgate.issues.agreement import Agreement, agreement_of
 from evalgate.issues.read import join, list_issues
+from evalgate.issues.sightings import sightings_of
 from evalgate.issues.store import issues_of_cases, read_issues, with_standing, write_issues
 from evalgate.review.labels import draft, save
 from evalgate.review.numbers import issue_numbers, open_issues
 from schema.case import Case, CaseInput, Provenance
 from schema.issue import Issue, IssueStatus, issue_to_json, parse_issue
-from schema.verdict import Label, Verdict
+from schema.verdict import Label, Severity, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,10 +105,12 @@ def test_two_modes_never_get_one_number_nor_one_mode_two(database: TenantDatabas
 
 def test_a_trace_that_expired_was_seen_when_its_case_says_or_else_when_it_was_labelled() -> None:
     case = Case("case-1", CaseInput((), "q"), failure_mode="tone", provenance=Provenance(trace_id=A, start_time=NINE))
-    gone = {"failure_mode": "tone", "labelled_unix_us": 1_800_000_000_000_000, "start_unix_ns": 0}
-    (issue,) = join({"tone": 7}, [{**gone, "trace_id": A}, {**gone, "trace_id": B}], [case])
+    gone = {"failure_mode": "tone", "labelled_unix_us": 1_800_000_000_000_000, "start_unix_ns": 0, "worst": 2}
+    rows = [{**gone, "trace_id": i, "sample_weight": 0.0, "user_id": "", "session_id": ""} for i in (A, B)]
+    (issue,) = join([Issue(7, "tone")], sightings_of(rows, {A: NINE}), [case])
     assert issue.id == 7
     assert issue.first_seen == NINE
+    assert issue.severity is Severity.MEDIUM
     assert issue.last_seen is not None
     assert issue.last_seen.startswith("2027-01-15T08:00:00")
 
