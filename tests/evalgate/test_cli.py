@@ -268,7 +268,9 @@ def test_the_whole_loop(
     assert command(capsys, "cases", "list", "--json")[1] == "[]\n"
     code, out, _ = command(capsys, "label", "--from", "labels.jsonl", "--partial", "--annotator", "ann")
     assert (code, "3 labels saved" in out) == (0, True)
-    assert command(capsys, "label", "--undo", "1", "--annotator", "ann")[1] == f"undone: bad, tone of trace {C}\n"
+    golden = "golden dataset: 2 cases in evals/golden/labels.jsonl (1 removed)\n"
+    undone = command(capsys, "label", "--undo", "1", "--annotator", "ann")[1]
+    assert undone == f"undone: bad, tone of trace {C}\n{golden}"
 
     code, _, err = command(capsys, "dataset", "build", "--name", "refunds")
     assert (code, "left out: 2 quarantined, 1 rejected" in err) == (2, True)

@@ -1,33 +1,47 @@
-"""Labelling by keyboard: single keys, everything saved at once, undo, resume."""
+"""Labelling by keyboard: single keys, everything saved at once, undo, resume, queues."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from evalgate.app import run
-from evalgate.errors import BadInput
+from evalgate.label.commands import nothing_to_label
+from evalgate.label.feed import ListFeed, QueueFeed
+from evalgate.label.golden import read_golden
+from evalgate.label.records import DatabaseRecords
+from evalgate.label.walk import Walk
+from evalgate.queue.definition import Queue
+from evalgate.queue.fill import fill
+from evalgate.queue.items import find_item
+from evalgate.queue.store import create_queue
+from evalgate.review.agreement import agreement
 from evalgate.review.cases import CaseStatus, list_cases
-from evalgate.review.commands import nothing_to_label
+from evalgate.review.decided import label_of
 from evalgate.review.labels import unlabelled
-from evalgate.review.walk import Tally, Walk
 from evalgate.select.traces import load_trace
+from evalgate.signals.weights import Weights
 from evalgate.terminal import Terminal
+from schema.verdict import Label, Role, Verdict
+from tests.evalgate.label.builders import Typed
 from tests.evalgate.traffic import START
 
 if TYPE_CHECKING:
@@ -35,6 +49,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from evalgate.database import TenantDatabase
+    from evalgate.label.feed import Feed
     from tests.evalgate.traffic import Traffic
 
 ROOT = Path(__file__).parents[2]
@@ -42,33 +57,27 @@ A, B, C = ("0a" * 16, "0b" * 16, "0c" * 16)
 
 
 @dataclass
-class Typed:
-    """A reviewer who types what the test says; a line answers each prompt."""
+class Sat:
+    """What came of a sitting."""
 
-    answers: deque[str]
-    edited: str = ""
-    offered: list[str] = field(default_factory=list)
+    walk: Walk
+    shown: str
+    keys: Typed
 
-    def key(self) -> str:
-        if not self.answers:
-            raise EOFError
-        return self.answers.popleft()
-
-    def line(self, prompt: str) -> str:  # noqa: ARG002 - the seam
-        return self.key()
-
-    def edit(self, text: str) -> str:
-        self.offered.append(text)
-        if self.edited == "fail":
-            raise subprocess.CalledProcessError(1, "vi")
-        return self.edited
+    @property
+    def tally(self) -> tuple[int, int, int]:
+        found = self.walk.state.tally
+        return found.labelled, found.skipped, found.undone
 
 
-def walk(database: TenantDatabase, *answers: str, edited: str = "") -> tuple[Tally, str, Typed]:
-    """Walk what is unlabelled with these keys and lines."""
+def walk(database: TenantDatabase, *answers: str, edited: str = "", feed: Feed | None = None, who: str = "me") -> Sat:
+    """Walk what is unlabelled, or another feed, with these keys and lines."""
     keys, out = Typed(deque(answers), edited), io.StringIO()
-    tally = Walk(database, Terminal(out, out), keys, "me").run(unlabelled(database))
-    return tally, out.getvalue(), keys
+    sitting = Walk(
+        DatabaseRecords(database, who), Terminal(out, out), keys, who, feed or ListFeed(tuple(unlabelled(database)))
+    )
+    sitting.run()
+    return Sat(sitting, out.getvalue(), keys)
 
 
 @pytest.fixture
@@ -79,85 +88,72 @@ def three(traffic: Traffic) -> TenantDatabase:
     return traffic.database
 
 
-def labels(database: TenantDatabase) -> dict[str, tuple[str, str, str | None, str]]:
-    """Return verdict, failure mode, corrected output and comment of each labelled trace."""
+def labels(database: TenantDatabase) -> dict[str, Label]:
+    """Return the label of each labelled trace."""
     found = {}
     for trace_id in (A, B, C):
         for x in load_trace(database, trace_id).labels:
-            found[trace_id] = (x["verdict"], x["failure_mode"], x["corrected_output"], x["comment"])
+            found[trace_id] = label_of(x, trace_id)
     return found
 
 
+def words(database: TenantDatabase) -> dict[str, tuple[str, str | None, str | None, str]]:
+    """Return verdict, failure mode, corrected output and comment of each labelled trace."""
+    found = labels(database).items()
+    return {t: (str(x.verdict), x.failure_mode, x.corrected_output, x.comment) for t, x in found}
+
+
 def test_three_verdicts(three: TenantDatabase) -> None:
-    tally, shown, _ = walk(three, "b", "policy", "You have 30 days.", "g", "p", "1", "")
-    assert (tally.labelled, tally.skipped, tally.undone) == (3, 0, 0)
-    assert labels(three) == {
+    sat = walk(three, "b", "m", "policy", "e", "You have 30 days.", "enter", "g", "enter", "p", "1", "enter")
+    assert sat.tally == (3, 0, 0)
+    assert words(three) == {
         C: ("bad", "policy", "You have 30 days.", ""),
-        B: ("good", "", None, ""),
+        B: ("good", None, None, ""),
         A: ("partial", "policy", None, ""),
     }
     assert {r.status for r in list_cases(three)} == {CaseStatus.QUARANTINED}
-    for words in ("1 of 3", "Can I return my shoes?", "why         tool_error", "  1  policy", "is quarantined"):
-        assert words in shown
+    for said in ("1 of 3", "Can I return my shoes?", "why         tool_error", "1 policy", "is quarantined"):
+        assert said in sat.shown
+    assert sat.walk.state.to_go == 0
 
 
-def test_stopping_keeps_what_was_said_and_the_next_walk_goes_on(three: TenantDatabase) -> None:
-    walk(three, "g", "q")
-    assert unlabelled(three) == [B, A]
-    tally, shown, _ = walk(three, "g")  # then the input ends
-    assert tally.labelled == 1
-    assert unlabelled(three) == [A]
-    assert "1 of 2" in shown
+def queue_of(database: TenantDatabase, **more: Any) -> Queue:
+    queue = create_queue(database, Queue("refunds", random_share=0.0, **more), actor="me")
+    fill(database, queue, weights=Weights(), now=START + timedelta(hours=1), seed=1)
+    return queue
 
 
-def test_skipped_traces_come_again_in_the_next_walk(three: TenantDatabase) -> None:
-    tally, _, _ = walk(three, "s", "g", "q")
-    assert tally.skipped == 1
-    assert unlabelled(three) == [C, A]
+def test_two_reviewers_of_a_queue_judge_blind_and_a_third_decides(three: TenantDatabase) -> None:
+    queue = queue_of(three, reviewers=2, instructions="Prices are not our concern.")
 
+    def sits(who: str, *keys: str) -> Sat:
+        return walk(three, *keys, feed=QueueFeed(three, queue, who), who=who)
 
-def test_undo_goes_back_to_that_trace(three: TenantDatabase) -> None:
-    tally, _, _ = walk(three, "g", "s", "u", "b", "tone", "", "q")
-    assert tally.undone == 1
-    assert labels(three) == {C: ("bad", "tone", None, "")}
-
-
-def test_undo_with_nothing_to_undo_says_so(three: TenantDatabase) -> None:
-    _, shown, _ = walk(three, "u", "q")
-    assert "nothing to undo in this sitting" in shown
-
-
-def test_a_comment_belongs_to_the_trace_on_screen(three: TenantDatabase) -> None:
-    walk(three, "c", "  odd  ", "g", "g", "q")
-    assert labels(three) == {C: ("good", "", None, "odd"), B: ("good", "", None, "")}
-
-
-def test_other_keys_say_which_there_are(three: TenantDatabase) -> None:
-    _, shown, _ = walk(three, "x", "\x1b", "?", "q")
-    assert shown.count("one of g b p c o s u q") == 3
-    assert "\x1b" not in shown
-
-
-def test_a_wrong_number_or_name_is_asked_again(three: TenantDatabase) -> None:
-    walk(three, "b", "7", "a\x07b", "m" * 200, "tone", "", "q")
-    assert labels(three) == {C: ("bad", "tone", None, "")}
-
-
-def test_the_editor_starts_with_the_answer(three: TenantDatabase) -> None:
-    _, _, keys = walk(three, "b", "", "e", "q", edited="Better.\n")
-    assert keys.offered == ["You have 90 days."]
-    assert labels(three) == {C: ("bad", "", "Better.", "")}
-
-
-def test_an_editor_that_fails_says_what_else_to_do(three: TenantDatabase) -> None:
-    with pytest.raises(BadInput, match="set EDITOR, or use label --from"):
-        walk(three, "b", "", "e", edited="fail")
-    assert labels(three) == {}
-
-
-def test_open_shows_everything(three: TenantDatabase) -> None:
-    _, shown, _ = walk(three, "o", "q")
-    assert "spans (3)" in shown
+    first = sits("ann", "b", "m", "tone", "c", "rude", "enter", "x", "a test of ours", "q")
+    assert "Prices are not our concern." in first.shown
+    assert "points: failure" in first.shown
+    assert first.walk.state.tally.removed == 1
+    begun = QueueFeed(three, queue, "bob").waiting()[0]
+    second = sits("bob", "g", "enter", "q")
+    assert "rude" not in second.shown
+    assert "what reviewers said" not in second.shown
+    assert find_item(three, queue, begun).state == "disputed"
+    (disagreement,) = agreement(three, queue="refunds").disagreements
+    assert [(s.annotator, s.verdict) for s in disagreement.said] == [("ann", "bad"), ("bob", "good")]
+    assert read_golden(three).disputed == (begun,)
+    third = walk(three, "p", "1", "enter", feed=QueueFeed(three, queue, "eve", is_adjudicating=True), who="eve")
+    assert "ann: bad, tone, “rude”" in third.shown
+    assert "yours is the decision" in third.shown
+    assert third.tally == (1, 0, 0)
+    assert find_item(three, queue, begun).state == "done"
+    decided = {x.annotator: x for x in (label_of(r, begun) for r in load_trace(three, begun).labels)}
+    assert {a: (x.role, x.queue) for a, x in decided.items()} == {
+        "ann": (Role.LABEL, "refunds"),
+        "bob": (Role.LABEL, "refunds"),
+        "eve": (Role.ADJUDICATION, "refunds"),
+    }
+    (case,) = read_golden(three).cases
+    assert (case.verdict, case.failure_mode, case.provenance.annotator) == (Verdict.PARTIAL, "tone", "eve")
 
 
 class Screen:
@@ -238,42 +234,49 @@ def evalgate(dsn: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "evalgate.cli", *arguments, "--dsn", dsn]
 
 
-def test_the_real_command_on_a_real_terminal(elsewhere: str, terminal_pair: tuple[int, int]) -> None:
+def test_the_real_command_on_a_real_terminal(elsewhere: str, terminal_pair: tuple[int, int], tmp_path: Path) -> None:
+    """By keys alone, in 80 x 24: three labels, an undo, a stop, and a second sitting that goes on and takes back."""
     master, slave = terminal_pair
-    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
     screen = Screen(master)
+    prompt, mode, corrected = "[q]uit > ", "Enter: none): ", "editor): "
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
         command = evalgate(elsewhere, "label", *arguments, "--annotator", "me")
-        return subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment)
+        return subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, env=environment)
 
     process = start()
-    screen.type("b", after="[q]uit  > ")
-    screen.type("tone\n", after="Enter: none): ")
-    screen.type("Better é.\n", after="e: editor): ")
-    screen.type("g", after="[q]uit  > ")
-    screen.type("u", after="[q]uit  > ")
-    screen.type("p", after="[q]uit  > ")
-    screen.type("1\n", after="Enter: none): ")
-    screen.type("\n", after="e: editor): ")
-    screen.type("q", after="[q]uit  > ")
+    screen.wait_for("First pass: read 50 to 100 traces")
+    for keys, after in (
+        ("b", prompt), ("m", prompt), ("tone\n", mode), ("e", prompt), ("Better é.\n", corrected),
+        (" ", "space: more"), ("\x1b[A", prompt), ("\r", prompt),
+        ("g", prompt), ("\r", prompt), ("u", "saved: good"), ("p", "undone: good"), ("1", "partial"), ("\r", prompt),
+        ("q", "saved: partial"),
+    ):  # fmt: skip
+        screen.type(keys, after=after)
     screen.wait_for("2 labelled, 0 skipped, 1 to go")
+    screen.wait_for("First pass: 2 of 50 traces read")
+    screen.wait_for("golden dataset: 2 cases in evals/golden/labels.jsonl (2 new)")
     assert process.wait(30) == 0
 
-    process = start("0d0d", C[:8], UNFLAGGED)
-    screen.wait_for("1 of 2")
-    screen.type("g", after="[q]uit  > ")
-    screen.type("q", after="[q]uit  > ")
+    process = start("0d0d", A[:8], UNFLAGGED)
+    for keys, after in (("g", "1 of 2"), ("\r", prompt), ("u", "saved: good"), ("g", "undone"), ("\r", prompt)):
+        screen.type(keys, after=after)
+    screen.type("q", after="2 of 2")
     screen.wait_for("1 labelled, 0 skipped, 1 to go")
     assert process.wait(30) == 0
 
     listed = subprocess.run(evalgate(elsewhere, "cases", "list", "--json"), cwd=ROOT, capture_output=True, check=True)
     cases = {c["provenance"]["trace_id"]: c for c in json.loads(listed.stdout)}
+    assert {c["trace_id"] for c in (c["provenance"] for c in cases.values())} == {UNFLAGGED, B, C}
     assert {t: (c["verdict"], c["failure_mode"], c["expected"]["output"]) for t, c in cases.items()} == {
         C: ("bad", "tone", "Better é."),
         B: ("partial", "tone", None),
         UNFLAGGED: ("good", None, None),
     }
+    golden = [json.loads(line) for line in (tmp_path / "evals/golden/labels.jsonl").read_text("utf-8").splitlines()]
+    assert {c["provenance"]["trace_id"]: c["verdict"] for c in golden} == {C: "bad", B: "partial", UNFLAGGED: "good"}
 
 
 def test_named_traces_are_known_before_a_person_begins(

@@ -67,7 +67,7 @@ ROOMS = (
     # Evaluators, runs, the gate.
     *("model", "evaluators", "align", "cluster", "flag", "run", "gate", "generate", "provenance", "erase"),
     # What puts the rooms together for the command line.
-    *("evals", "demo", "web", "app", "cli"),
+    *("queue", "synthesize", "label", "evals", "demo", "web", "app", "cli"),
 )
 """From the lowest up: a room imports only rooms that stand before it, so that none import each other in a circle."""
 UPWARDS = {

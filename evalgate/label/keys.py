@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import subprocess
 import sys
@@ -11,16 +12,46 @@ import termios
 import tty
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, TextIO
 
 CTRL_C, CTRL_D = "\x03", "\x04"
+ESCAPE_S = 0.05
+"""An escape sequence (an arrow key) comes at once; ESC alone is followed by nothing for so long."""
+MAX_SEQUENCE = 16
+NAMED = MappingProxyType(
+    {
+        "\r": "enter",
+        "\n": "enter",
+        "\x7f": "back",
+        "\x08": "back",
+        "\t": "tab",
+        " ": "space",
+        "\x1b": "esc",
+        "\x1b[A": "up",
+        "\x1bOA": "up",
+        "\x1b[B": "down",
+        "\x1bOB": "down",
+        "\x1b[C": "right",
+        "\x1bOC": "right",
+        "\x1b[D": "left",
+        "\x1bOD": "left",
+        "\x1b[5~": "pageup",
+        "\x1b[6~": "pagedown",
+        "\x1b[H": "home",
+        "\x1b[1~": "home",
+        "\x1b[F": "end",
+        "\x1b[4~": "end",
+    }
+)
+"""Names of keys that are no characters: xterm, and the consoles of Linux and the BSDs."""
 
 
 class Keys(Protocol):
     """Where a reviewer's decisions come from."""
 
     def key(self) -> str:
-        """Return one key; EOFError at the end of input."""
+        """Return one character, or the name of a key that is none; EOFError at the end of input."""
 
     def line(self, prompt: str) -> str:
         """Return one line without its end; EOFError at the end of input."""
@@ -50,7 +81,7 @@ class TerminalKeys:
             raise EOFError
         if pressed == CTRL_C:
             raise KeyboardInterrupt
-        return pressed
+        return NAMED.get(pressed, "esc" if pressed.startswith("\x1b") else pressed)
 
     def line(self, prompt: str) -> str:
         """Read one line, edited as the terminal does it."""
@@ -75,12 +106,15 @@ class TerminalKeys:
 
 
 def _read_character(handle: int) -> str:
-    """Read one character; it may be several bytes. Of an escape sequence (an arrow key) only ESC counts."""
+    """Read one character, which may be several bytes, or one escape sequence."""
     first = os.read(handle, 1)
     if not first:
         return ""
     more = 3 if first[0] >= 0xF0 else 2 if first[0] >= 0xE0 else 1 if first[0] >= 0xC0 else 0
     taken = first + b"".join(os.read(handle, 1) for _ in range(more))
     if first == b"\x1b":
-        termios.tcflush(handle, termios.TCIFLUSH)
+        while len(taken) < MAX_SEQUENCE and select.select([handle], [], [], ESCAPE_S)[0]:
+            taken += os.read(handle, 1)
+            if len(taken) > 2 and 0x40 <= taken[-1] <= 0x7E:  # the final byte of ECMA-48
+                break
     return taken.decode("utf-8", "replace")

@@ -1,0 +1,162 @@
+"""The golden dataset: every trace that people judged, and agree about.
+
+    evals/golden/labels.jsonl        one case per line, by case id
+
+It is what evaluators are made from and measured on (`evalgate evals align --dataset evals/golden/labels.jsonl`). No
+gate runs it: a dataset of `evals/datasets` takes a case once somebody promoted it.
+
+The file says what the database says of the cases that the database knows, and keeps the lines of others: two people
+with a database each keep up one file. A label that was undone, a case that was rejected, a trace about which reviewers
+differ is in it no more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from evalgate.database import sql
+from evalgate.dataset.store import check_name, load
+from evalgate.files import to_json_line, write_atomic
+from evalgate.review.cases import CaseStatus, list_cases
+from evalgate.review.decided import is_disputed
+from evalgate.terminal import count_of
+from schema.case import case_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from evalgate.database import TenantDatabase
+    from evalgate.review.cases import CaseRow
+    from schema.case import Case
+
+GOLDEN: Final = Path("evals/golden")
+DEFAULT_NAME: Final = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """What people judged."""
+
+    cases: tuple[Case, ...]
+    """By case id."""
+    disputed: tuple[str, ...]
+    """Traces about which reviewers differ."""
+    known: frozenset[str]
+    """Ids of all cases that the database knows, whatever became of them."""
+
+    @property
+    def by_verdict(self) -> Mapping[str, int]:
+        """How many cases have which verdict, the most first."""
+        return dict(Counter(str(c.verdict) for c in self.cases).most_common())
+
+    @property
+    def by_mode(self) -> Mapping[str, int]:
+        """How many cases show which failure mode, the most first."""
+        return dict(Counter(c.failure_mode for c in self.cases if c.failure_mode).most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of `evalgate golden show --json`."""
+        return {"by_verdict": self.by_verdict, "by_mode": self.by_mode, "disputed": list(self.disputed)}
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenChange:
+    """What writing does to the file, or would do."""
+
+    path: Path
+    cases: int
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    is_written: bool
+    is_same: bool
+    """Byte by byte."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its part of the JSON object."""
+        ids = {name: list(getattr(self, name)) for name in ("added", "changed", "removed")}
+        return {"path": str(self.path), "cases": self.cases, **ids, "is_up_to_date": self.is_same or self.is_written}
+
+    @property
+    def words(self) -> str:
+        """What it comes to, in a sentence."""
+        counts = [f"{len(ids)} {word}" for word, ids in self._named() if ids]
+        if self.is_same:
+            return f"{self.path} is up to date: {count_of(self.cases, 'case')}"
+        came = ", ".join(counts) or "the order or the spelling of lines"
+        if self.is_written:
+            return f"golden dataset: {count_of(self.cases, 'case')} in {self.path} ({came})"
+        return f"{self.path} is not up to date ({came}): evalgate golden export"
+
+    def _named(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        return (("new", self.added), ("changed", self.changed), ("removed", self.removed))
+
+
+def golden_path(name: str, folder: Path = GOLDEN) -> Path:
+    """Return the file of a golden dataset.
+
+    Raises:
+        BadInput: that is no name.
+
+    """
+    return folder / f"{check_name(name)}.jsonl"
+
+
+def read_golden(database: TenantDatabase) -> Golden:
+    """Read what people judged."""
+    said: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in database.rows(sql("evalgate.review", "said")):
+        said.setdefault((row["trace_id"], row["span_id"]), []).append(row)
+    return golden_of(list_cases(database), said)
+
+
+def golden_of(rows: Iterable[CaseRow], said: Mapping[tuple[str, str], list[Mapping[str, Any]]]) -> Golden:
+    """Return the same of the cases and of the labels that stand, by trace and span. Pure."""
+    every = list(rows)
+    disputed = {item for item, labels in said.items() if is_disputed(labels)}
+    kept = [
+        r.case
+        for r in every
+        if r.status is not CaseStatus.REJECTED
+        and r.case.verdict is not None
+        and _item(r.case) in said
+        and _item(r.case) not in disputed
+    ]
+    return Golden(
+        tuple(sorted(kept, key=lambda c: c.case_id)),
+        tuple(sorted({trace for trace, _ in disputed})),
+        frozenset(r.case.case_id for r in every),
+    )
+
+
+def write_golden(golden: Golden, path: Path, *, dry_run: bool = False) -> GoldenChange:
+    """Bring a file up to date, in one step or not at all.
+
+    Raises:
+        BadInput: the file holds what is no case, or cannot be written.
+
+    """
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    there = {c.case_id: c for c in load(str(path)).cases} if before.strip() else {}
+    mine = {c.case_id: c for c in golden.cases}
+    wanted = {**{i: c for i, c in there.items() if i not in golden.known}, **mine}
+    text = "".join(to_json_line(case_to_json(wanted[i])) + "\n" for i in sorted(wanted))
+    change = GoldenChange(
+        path=path,
+        cases=len(wanted),
+        added=tuple(sorted(wanted.keys() - there.keys())),
+        changed=tuple(sorted(i for i in wanted.keys() & there.keys() if wanted[i] != there[i])),
+        removed=tuple(sorted(there.keys() - wanted.keys())),
+        is_written=not dry_run and text != before,
+        is_same=text == before,
+    )
+    if change.is_written:
+        write_atomic(path, text)
+    return change
+
+
+def _item(case: Case) -> tuple[str, str]:
+    return case.provenance.trace_id or "", case.provenance.span_id or ""

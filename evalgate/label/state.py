@@ -1,0 +1,57 @@
+"""What a sitting has come to so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from evalgate.review.guidance import Counts
+
+if TYPE_CHECKING:
+    from evalgate.label.form import Form
+    from schema.verdict import Annotation
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a sitting came to."""
+
+    labelled: int = 0
+    skipped: int = 0
+    undone: int = 0
+    removed: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Labels that stand."""
+        return self.labelled - self.undone
+
+
+@dataclass(slots=True)
+class State:
+    """What a sitting remembers; the walk owns it, and lends it to what judges one trace."""
+
+    trace_ids: list[str] = field(default_factory=list)
+    """In the order in which they are walked."""
+    forms: dict[str, Form] = field(default_factory=dict)
+    """What was typed and not saved, by trace."""
+    done: list[Annotation] = field(default_factory=list)
+    """The labels of this sitting that stand, the latest last."""
+    gone: set[str] = field(default_factory=set)
+    """Skipped, removed, or somebody else's."""
+    tally: Tally = field(default_factory=Tally)
+    counts: Counts = field(default_factory=Counts)
+    """What had been labelled before."""
+    message: str = ""
+    """What is told above the prompt, once."""
+
+    @property
+    def labelled(self) -> set[str]:
+        """The traces with a label of this sitting."""
+        return {a.label.trace_id for a in self.done}
+
+    @property
+    def to_go(self) -> int:
+        """How many of those that waited have no label yet, skipped ones with them."""
+        left = sum(i not in self.gone for i in set(self.trace_ids) - self.labelled)
+        return left + self.tally.skipped
