@@ -52,6 +52,7 @@ NAMES: Final = frozenset(
         "retention.after_ledger",
         "retention.before_decide",
         "retention.before_ledger",
+        "synthesize.before_manifest",
     }
 )
 """Every place there is. A test holds this equal to the calls in the source."""
