@@ -109,6 +109,7 @@ def register(app: typer.Typer) -> None:
         "restore": restore,
         "requeue": requeue,
         "progress": progress,
+        "yield": yield_,
     }
     for name, command in own.items():
         group.command(name)(command)
@@ -381,6 +382,47 @@ def progress(name: Name, *, tenant: Tenant = None, dsn: Dsn = None, json: Json =
         return
     terminal.say(f"queue {name}", style="bold")
     print_progress(terminal, told)
+
+
+def yield_(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of this queue alone.")] = None,
+    *,
+    reweight: Annotated[bool, typer.Option("--reweight", help="Propose points of signals, by what was found.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the proposal to the file of weights.")] = False,
+    weights: Weighted = QUEUE_FILE,
+    tenant: Tenant = None,
+    dsn: Dsn = None,
+    json: Json = False,
+) -> None:
+    """Say what reviewing came to: true failures by way in and by signal, and how many there are in all."""
+    from evalgate.files import read_text, write_atomic  # noqa: PLC0415 - as above
+    from evalgate.queue.reweight import proposal  # noqa: PLC0415
+    from evalgate.queue.reweight import reweight as propose  # noqa: PLC0415
+    from evalgate.queue.show_yield import print_reweighted, print_yield, reweighted_json, yield_json  # noqa: PLC0415
+    from evalgate.queue.store import find_queue  # noqa: PLC0415
+    from evalgate.queue.yields import measure_yield  # noqa: PLC0415
+
+    if write and not reweight:
+        raise BadInput("--write writes what --reweight proposes: say both")
+    terminal = Terminal()
+    points = read_weights(weights, os.environ)
+    with open_tenant(dsn, tenant) as database:
+        found = measure_yield(database, find_queue(database, name) if name else None)
+    document = yield_json(found)
+    proposed = propose(found, points) if reweight else None
+    if not json:
+        print_yield(terminal, found)
+    if proposed is not None:
+        before = read_text(weights) if weights.is_file() else ""
+        after = before if proposed.weights == points else proposal(before, proposed.weights)
+        if write and after != before:
+            write_atomic(weights, after)
+        is_written = write and after != before
+        document |= {"reweight": {**reweighted_json(proposed), "file": str(weights), "is_written": is_written}}
+        if not json:
+            print_reweighted(terminal, proposed, before, after, str(weights), is_written=is_written)
+    if json:
+        terminal.emit(document)
 
 
 def _defined(queue: Queue, defined: Defined) -> Queue:

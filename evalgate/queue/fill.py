@@ -21,11 +21,12 @@ import numpy as np
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.queue.definition import weights_of
-from evalgate.queue.items import ItemState, list_items
+from evalgate.queue.items import ItemState, list_items, server_now
 from evalgate.select.where import parse_where
 from evalgate.signals.measure import signals
 from evalgate.signals.population import nobody, recent_window
 from evalgate.signals.priority import prioritise
+from evalgate.signals.weights import PATTERN
 from evalgate.signals.words import words_of
 
 if TYPE_CHECKING:
@@ -102,14 +103,16 @@ def fill(
     """
     if not queue.is_open:
         raise BadInput(f"the queue {queue.name} is closed. Open it again: evalgate queue edit {queue.name} --open")
-    items = list_items(database, queue, now=now)
+    at = now or server_now(database)
+    items = list_items(database, queue, now=at)
     waiting = sum(i.is_open for i in items)
     slots = queue.size - waiting
     if slots <= 0:
         return Filled(0, waiting, 0, {f"the queue is full: {waiting} wait (--size)": 0})
     window = recent_window(database)
     found = signals(database, conditions_of(database, queue), window=window, step=step)
-    priority = prioritise(found, weights_of(queue, weights))
+    points = weights_of(queue, weights)
+    priority = prioritise(found, points)
     admitted, left_out = _admitted(database, queue, found)
     free, taken = _free(database, items, found, admitted)
     slots = min(slots, int(free.sum()))
@@ -118,7 +121,7 @@ def fill(
     choice = choose(order, draws(queue.name, found.population.trace, seed), slots, wanted)
     rows = np.unique(np.concatenate((choice.by_score, choice.at_random)))
     assigned = _assigned(database, queue, [str(found.population.trace[r]) for r in rows])
-    told = _Told(queue, found, priority, choice, window, actor)
+    told = _Told(queue, found, priority, points, choice, window, at, actor)
     draw = draws(queue.name, found.population.trace[rows], seed)
     added = [told.row(int(r), float(d), assigned) for r, d in zip(rows, draw, strict=True)]
     if added:
@@ -245,8 +248,10 @@ class _Told:
     queue: Queue
     found: Signals
     priority: Priority
+    weights: Weights
     choice: Choice
     window: Window
+    at: datetime
     actor: str
 
     def row(self, row: int, draw: float, assigned: Mapping[str, str]) -> dict[str, Any]:
@@ -255,6 +260,7 @@ class _Told:
         return {
             "queue": self.queue.name,
             "trace_id": trace,
+            "at": self.at,
             "event": "added",
             "actor": self.actor,
             "score": float(self.priority.score[row]),
@@ -274,11 +280,15 @@ class _Told:
             {
                 "signal": name,
                 "points": round(points, 3),
-                "strength": round(float(self.found.columns[name].strength[row]), 4)
-                if name in self.found.columns
-                else 0.0,
+                "strength": round(self._strength(name, row, points), 4),
                 "words": words_of(self.found, name, row)[:MAX_WORDS_CHARS],
             }
             for name, points in self.priority.parts_of(row).items()
             if abs(points) >= LEAST_POINTS
         ]
+
+    def _strength(self, name: str, row: int, points: float) -> float:
+        """Return how strong a part is, 0 to 1; of one that only takes away, 0."""
+        if name in self.found.columns:
+            return float(self.found.columns[name].strength[row])
+        return points / self.weights.of(name) if name == PATTERN else 0.0

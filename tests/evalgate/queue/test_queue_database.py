@@ -138,23 +138,26 @@ def test_two_never_have_one_item_and_time_gives_it_back(eight: TenantDatabase) -
     fill(eight, queue, weights=Weights())
     now = server_now(eight)
     a, b = take(eight, queue, "ann", now), take(eight, queue, "bob", now)
-    assert a and b
+    assert a
+    assert b
     assert a.trace_id != b.trace_id
     assert (a.state, a.reserved_by, a.reserved_until) == (ItemState.RESERVED, "ann", now + timedelta(seconds=60))
     assert take(eight, queue, "carl", now) is None
     again = take(eight, queue, "ann", now + timedelta(seconds=59))
-    assert again and again.trace_id == a.trace_id
+    assert again
+    assert again.trace_id == a.trace_id
     with pytest.raises(BadInput, match="is with ann until"):
         take(eight, queue, "bob", now, trace_id=a.trace_id)
     may_label(eight, queue, a.trace_id, "ann", now + timedelta(hours=1))  # over, and nobody has taken it
     extend(eight, queue, a.trace_id, "ann", now + timedelta(seconds=50))
     assert take(eight, queue, "carl", now + timedelta(seconds=61), trace_id=b.trace_id)
-    with pytest.raises(BadInput, match="your reservation of trace .* is over: it is with carl until"):
+    with pytest.raises(BadInput, match=r"your reservation of trace .* is over: it is with carl until"):
         may_label(eight, queue, b.trace_id, "bob", now + timedelta(seconds=62))
     assert not release(eight, queue, a.trace_id, "bob", now)
     assert release(eight, queue, a.trace_id, "ann", now + timedelta(seconds=63))
     taken = take(eight, queue, "dora", now + timedelta(seconds=64))
-    assert taken and taken.trace_id == a.trace_id
+    assert taken
+    assert taken.trace_id == a.trace_id
 
 
 def test_of_two_who_read_the_same_one_gets_it(eight: TenantDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +173,12 @@ def test_of_two_who_read_the_same_one_gets_it(eight: TenantDatabase, monkeypatch
 
     monkeypatch.setattr("evalgate.queue.reserve.list_items", once_stale)
     other = take(eight, queue, "bob", now)
-    assert first and other
+    assert first
+    assert other
     assert stale[0].trace_id == first.trace_id != other.trace_id
     held = find_item(eight, queue, first.trace_id, now=now)
-    assert held.hold and (held.reserved_by, held.hold.number, held.hold.event) == ("ann", 1, HoldEvent.TAKEN)
+    assert held.hold
+    assert (held.reserved_by, held.hold.number, held.hold.event) == ("ann", 1, HoldEvent.TAKEN)
 
 
 def test_what_was_removed_stays_out_until_it_is_put_back(eight: TenantDatabase) -> None:
@@ -206,7 +211,8 @@ def test_two_reviewers_who_differ_need_a_third(eight: TenantDatabase) -> None:
     assert find_item(eight, queue, item.trace_id).state is ItemState.DISPUTED
     assert take(eight, queue, "bob") is None
     third = take(eight, queue, "carl")
-    assert third and third.is_disputed
+    assert third
+    assert third.is_disputed
     label(eight, item.trace_id, "carl", "good", role=Role.ADJUDICATION)
     done = find_item(eight, queue, item.trace_id)
     assert (done.state, done.verdict, done.labelled_by) == (ItemState.DONE, "good", ("ann", "bob", "carl"))
