@@ -20,11 +20,14 @@ MAX_CPU_S = 8.0
 """The slowest shape takes 0.9 s; judged without bounds, some take minutes."""
 MAX_BYTES = 300_000_000
 """The largest takes 90 MB; without bounds, some take 600."""
+COMPILED = pytest.mark.parametrize("compiled", [True, pytest.param(False, marks=pytest.mark.thorough)])
+"""The kernels, and what they are compiled of: slow for so many matches."""
 
 
 @pytest.mark.timeout(120)
-def test_requests_made_to_be_slow_are_not() -> None:
-    command = [sys.executable, "-m", "tests.redact.at_the_limits", str(N_BYTES)]
+@pytest.mark.parametrize("n_bytes", [N_BYTES // 3, pytest.param(N_BYTES, marks=pytest.mark.thorough)])
+def test_requests_made_to_be_slow_are_not(n_bytes: int) -> None:
+    command = [sys.executable, "-m", "tests.redact.at_the_limits", str(n_bytes)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=110)
     for shape, took in json.loads(ran.stdout).items():
         assert took["cpu_s"] < MAX_CPU_S, shape
@@ -39,7 +42,7 @@ def after(attributes: dict[str, Any], *, compiled: bool) -> tuple[dict[str, Any]
     return processor(batch_of(attributes)).attributes.of(0), processor
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@COMPILED
 @pytest.mark.parametrize(
     "made",
     [
@@ -53,14 +56,14 @@ def test_a_value_with_too_much_in_it_is_masked_whole(made: Callable[[int], Any],
     few, processor = after({"a": made(5), "b": "c"}, compiled=compiled)
     assert not str(few["a"]).startswith("[REDACTED:overfull]")
     assert processor.redactions["overfull"] == 0
-    many, processor = after({"a": made(40_000), "b": "c"}, compiled=compiled)
+    many, processor = after({"a": made(33_000), "b": "c"}, compiled=compiled)
     assert many["a"].startswith("[REDACTED:overfull]***")
     assert set(many["a"].removeprefix("[REDACTED:overfull]")) == {"*"}
     assert many["b"] == "c"
     assert processor.redactions["overfull"] == 1
 
 
-@pytest.mark.parametrize("compiled", [True, False])
+@COMPILED
 def test_values_beyond_what_a_batch_may_have_are_masked_whole_if_they_have_anything(*, compiled: bool) -> None:
     most = {f"a{i}": "a://b:c@ " * 20_000 for i in range(15)}
     found, processor = after(most | {"little": "redis://u:pw@host", "none": "x" * 100}, compiled=compiled)
