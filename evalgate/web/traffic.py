@@ -21,17 +21,17 @@ from evalgate.select.where import Where
 from evalgate.stats.estimate import totals
 from evalgate.stats.figure import figure_of
 from evalgate.stats.measures import DAY, EVERY, FAILING, Least
-from evalgate.stats.read import nothing, read_groups
-from evalgate.stats.report import mean_figures
+from evalgate.stats.read import nothing, read_crossed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evalgate.database import TenantDatabase
+    from evalgate.stats.estimate import Sums
     from evalgate.stats.figure import Figure
     from evalgate.stats.read import Group
 
-MOST_TRACES: Final = 200_000
+MOST_TRACES: Final = 50_000
 """That are summed up for one statement."""
 MOST_TRACES_OF_SPANS: Final = 20_000
 """Whose spans are read for the time to the first chunk."""
@@ -134,34 +134,33 @@ def read_traffic(
     since = window_of(now, days)
     hours = _hours(database, since)
     one_in = max(1, ceil(sum(hours.values()) / MOST_TRACES))
-    where = part_of(started_since(Where(), since), one_in)
+    where = part_of(since, one_in)
     text = sql(__package__, "traffic_days").replace("/* conditions */", where.sql)
     rows = {int(r["day_unix_s"]): r for r in database.rows(text, where.parameters)}
     if not rows:
         return None
     first = {int(r["day_unix_s"]): r for r in _first_chunks(database, hours)}
-    of_day = {g.name: g for g in read_groups(database, where, DAY)}
-    read = _Read(rows, first, of_day, one_in, least)
+    crossed = read_crossed(database, where, DAY, by)
+    read = _Read(rows, first, _along(crossed, 0), one_in, least)
     found = [read.day(since.date() + timedelta(days=n)) for n in range(days)]
-    groups = read_groups(database, where, by)
-    whole = [g.of(EVERY) for g in of_day.values()]
-    every = reduce(add, whole) if whole else nothing()
+    groups = sorted(_along(crossed, 1).items(), key=lambda item: -float(item[1].every.weight[0]))
+    every = reduce(add, (g.of(EVERY) for g in crossed.values()), nothing())
     total = totals(every.traces, every.weight, every.weight2, every.unseen_other)
-    failing = [g.of(FAILING) for g in of_day.values()]
+    failing = reduce(add, (g.of(FAILING) for g in crossed.values()), nothing())
     calls = sum(float(r["with_calls"]) for r in rows.values())
     priced = sum(min(float(r["priced"]), float(r["with_calls"])) for r in rows.values())
     return Traffic(
         since=since,
         days=tuple(found),
-        failing=figure_of(FAILING, reduce(add, failing) if failing else nothing(), least),
+        failing=figure_of(FAILING, failing, least),
         traces=float(total.total[0]) * one_in,
         low=float(total.low[0]) * one_in,
         high=float(total.high[0]) * one_in,
-        is_exact=bool(total.exact[0]) and one_in == 1 and not any(g.row["thinned"] for g in of_day.values()),
+        is_exact=bool(total.exact[0]) and one_in == 1 and not any(g.row["thinned"] for g in crossed.values()),
         unpriced=1 - priced / calls if calls else 0.0,
         one_in=one_in,
         by=by,
-        groups=tuple(_group(g, one_in, least) for g in groups[:MOST_GROUPS]),
+        groups=tuple(_group(name, g, one_in, least) for name, g in groups[:MOST_GROUPS]),
         more_groups=max(0, len(groups) - MOST_GROUPS),
     )
 
@@ -174,15 +173,14 @@ def read_reviewed(database: TenantDatabase, since: datetime) -> Reviewed:
     return Reviewed(int(row["labelled"]), int(row["promoted"]))
 
 
-def part_of(where: Where, one_in: int) -> Where:
-    """Return conditions that one in so many of the traces meet besides, whichever the hash of their ids says."""
+def part_of(since: datetime, one_in: int) -> Where:
+    """Return conditions on traces that began since then: on one in so many, by a hash of their ids."""
     if one_in <= 1:
-        return where
-    return Where(
-        f"{where.sql} AND cityHash64(trace_id) % {{one_in:UInt32}} = 0",
-        {**where.parameters, "one_in": one_in},
-        where.fields,
-    )
+        return started_since(Where(), since)
+    where = Where().and_("start_time", ">=", since.isoformat())
+    hour = (since - CLOCK_AHEAD).replace(minute=0, second=0, microsecond=0)
+    bound = {"received_from": int(hour.timestamp()), "one_in": one_in}
+    return Where(f"{where.sql} AND {sql(__package__, 'part')}", {**where.parameters, **bound}, where.fields)
 
 
 def chosen_hours(hours: Mapping[int, int], most: int) -> list[int]:
@@ -210,19 +208,40 @@ def _first_chunks(database: TenantDatabase, hours: Mapping[int, int]) -> list[di
 
 
 @dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the traces of a day, or of a group, add up to; all weighted."""
+
+    every: Sums
+    failing: Sums
+    cost: float
+    priced: float
+    """Weight of the traces whose cost is known."""
+    ms: float
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(
+            self.every + other.every,
+            self.failing + other.failing,
+            self.cost + other.cost,
+            self.priced + other.priced,
+            self.ms + other.ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
     """What the statements said of days, by the second they begin."""
 
     sums: Mapping[int, Mapping[str, Any]]
     first_chunks: Mapping[int, Mapping[str, Any]]
-    groups: Mapping[str, Group]
+    groups: Mapping[str, _Sums]
     one_in: int
     least: Least
 
     def day(self, day: date) -> Day:
         at = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         group, row = self.groups.get(day.isoformat()), self.sums.get(at)
-        failing = figure_of(FAILING, group.of(FAILING) if group else nothing(), self.least)
+        failing = figure_of(FAILING, group.failing if group else nothing(), self.least)
         if row is None:
             return Day(day, failing)
         durations: Sequence[float] = row["durations_ms"]
@@ -243,12 +262,22 @@ class _Read:
         )
 
 
-def _group(group: Group, one_in: int, least: Least) -> OfGroup:
-    means = {m.name: m.mean for m in mean_figures(group)}
+def _along(crossed: Mapping[tuple[str, str], Group], place: int) -> dict[str, _Sums]:
+    """Return the sums along one of the two names."""
+    found: dict[str, _Sums] = {}
+    for names, group in crossed.items():
+        own = _Sums(group.of(EVERY), group.of(FAILING), *(float(group.row[c]) for c in ("cost", "priced", "ms")))
+        known = found.get(names[place])
+        found[names[place]] = own if known is None else known + own
+    return found
+
+
+def _group(name: str, group: _Sums, one_in: int, least: Least) -> OfGroup:
+    weight = float(group.every.weight[0])
     return OfGroup(
-        name=group.name,
-        traces=float(group.of(EVERY).weight[0]) * one_in,
-        failing=figure_of(group.name, group.of(FAILING), least),
-        mean_cost_usd=means.get("cost_usd"),
-        mean_ms=means.get("duration_ms"),
+        name=name,
+        traces=weight * one_in,
+        failing=figure_of(name, group.failing, least),
+        mean_cost_usd=group.cost / group.priced if group.priced else None,
+        mean_ms=group.ms / weight if weight else None,
     )

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from collector.decode.protobuf import decode
+from collector.journal.record import Record
+from collector.processors.cost import CostConfig, cost
+from collector.processors.failure import with_failures
+from collector.processors.normalise import canonical
+from collector.processors.sample import sample
+from collector.receivers.feedback import to_logs_request
 from evalgate.errors import BadInput
 from evalgate.review.labels import drafts_of, save
+from exporters.clickhouse.insert import insert_batch
+from schema.component import Context
+from schema.policy import SamplePolicy
 from schema.verdict import Label, Severity, Verdict
 from tests.web.shop import ASKS_AGAIN, CUT_OFF, IGNORED, INVENTED, request_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
 
     from evalgate.database import TenantDatabase
+    from exporters.clickhouse.connect import Database
     from tests.web.shop import Told
 
 AT_ONCE: Final = 200
+AFTER_S: Final = 30
 LABELS_AT_ONCE: Final = 40
 FEEDBACK_AT_ONCE: Final = 500
 REVIEWERS: Final = ("ada", "grace")
@@ -34,13 +48,32 @@ def send(otlp_http: str, told: Sequence[Told]) -> None:
     """Send traces and the thumbs of users as an app does. `otlp_http`: the address of the receiver."""
     for some in _some(told, AT_ONCE):
         _post(f"{otlp_http}/v1/traces", request_of(some))
-    thumbs = [
-        {"trace_id": t.trace_id, "name": "thumbs", "value": t.thumb, **({"comment": t.comment} if t.comment else {})}
-        for t in told
-        if t.thumb is not None
-    ]
+    thumbs = _thumbs(told)
     for some in _some(thumbs, FEEDBACK_AT_ONCE):
         _post(f"{otlp_http}/v1/feedback", json.dumps(some).encode())
+
+
+def store(database: Database, told: Sequence[Told]) -> None:
+    """Store traces and thumbs without a service, through the same decoder and processors; received when they ended."""
+    context = Context("seed", Path())
+    steps = (canonical, with_failures, sample(SamplePolicy(), context), cost(CostConfig(), context))
+    days: dict[date, list[Told]] = {}
+    for one in told:
+        days.setdefault(one.started.date(), []).append(one)
+    for number, some in enumerate(days.values(), 1):
+        at_ns = int(some[-1].started.timestamp() + AFTER_S) * 1_000_000_000
+        records = [
+            Record(2 * number, "default", "traces", "json", gzip=False, received_unix_ns=at_ns, body=request_of(some))
+        ]
+        if thumbs := _thumbs(some):
+            body = to_logs_request(json.dumps(thumbs).encode(), now_unix_ns=at_ns).SerializeToString()
+            records.append(
+                Record(2 * number + 1, "default", "logs", "protobuf", gzip=False, received_unix_ns=at_ns, body=body)
+            )
+        batch = decode(records)
+        for step in steps:
+            batch = step(batch)
+        insert_batch(database, batch, f"seed/{number}")
 
 
 def label(database: TenantDatabase, told: Sequence[Told], seed: int = 3) -> None:
@@ -58,6 +91,14 @@ def label(database: TenantDatabase, told: Sequence[Told], seed: int = 3) -> None
     for some in _some(labels, LABELS_AT_ONCE):
         drafts = list(drafts_of(database, some))
         save(database, [d for d in drafts if not isinstance(d, BadInput)])
+
+
+def _thumbs(told: Sequence[Told]) -> list[dict[str, Any]]:
+    return [
+        {"trace_id": t.trace_id, "name": "thumbs", "value": t.thumb, **({"comment": t.comment} if t.comment else {})}
+        for t in told
+        if t.thumb is not None
+    ]
 
 
 def _some(values: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -16,6 +16,7 @@ from evalgate.terminal import count_of
 from evalgate.web.charts import Bar, Chart, Line, Point, Segment, histogram, lines, segments, stacked
 from evalgate.web.filters import duration, money, number
 from evalgate.web.next_step import Known, next_step
+from evalgate.web.remembered import Remembered
 from evalgate.web.site import Page
 from evalgate.web.traffic import BY, DAYS, read_reviewed, read_traffic, window_of
 
@@ -49,7 +50,10 @@ async def dashboard(site: Site, request: Request) -> Response:
     by = request.query_params.get("by", "")
     by = by if by in BY else BY[0]
     now = datetime.now(UTC)
-    seen = await site.read(request, partial(_read, now=now, days=days, by=by))
+    state = request.app.state
+    if not hasattr(state, "traffic"):
+        state.traffic = Remembered()
+    seen = await site.read(request, partial(_read, known=state.traffic, now=now, days=days, by=by))
     if seen.is_new and "waiting" in request.app.state.paths:
         return RedirectResponse(request.app.state.paths["waiting"], 303)
     guided = guidance(seen.counts)
@@ -70,8 +74,10 @@ async def dashboard(site: Site, request: Request) -> Response:
     return site.page(request, "dashboard/dashboard.html", values)
 
 
-def _read(database: TenantDatabase, *, now: datetime, days: int, by: str) -> Seen:
-    traffic = read_traffic(database, now, days, by)
+def _read(database: TenantDatabase, *, known: Remembered[Traffic | None], now: datetime, days: int, by: str) -> Seen:
+    traffic = known.get((database.tenant, days, by), lambda: read_traffic(database, now, days, by))
+    if traffic is None:  # a first trace is seen at once
+        traffic = read_traffic(database, now, days, by)
     is_new = traffic is None and not database.rows(sql("evalgate.select", "hours"))
     reviewed = read_reviewed(database, window_of(now, days))
     return Seen(traffic, reviewed, read_counts(database, now), is_new)
