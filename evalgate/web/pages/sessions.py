@@ -2,9 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from evalgate.errors import BadInput
+from evalgate.options import since_time
+from evalgate.select.where import Where
+from evalgate.web.pages.traces import TIMES
+from evalgate.web.session_list import TURNS, list_sessions, read_session
+from evalgate.web.site import Page
 
 if TYPE_CHECKING:
-    from evalgate.web.site import Page
+    from starlette.requests import Request
+    from starlette.responses import Response
 
-PAGES: Final[tuple[Page, ...]] = ()
+    from evalgate.web.site import Site
+
+STATES: Final = {"all": "All", "failing": "With failures"}
+MAX_CHARS: Final = 300
+
+
+async def sessions(site: Site, request: Request) -> Response:
+    """List sessions."""
+    query = request.query_params
+    state = query.get("state") or "all"
+    if state not in STATES:
+        raise BadInput(f"there is no state {state[:40]!r}; there are: {', '.join(STATES)}")
+    since, service, user = (query.get(name, "").strip()[:MAX_CHARS] for name in ("since", "service", "user"))
+    where = Where()
+    for field, value in (("service_name", service), ("user_id", user)):
+        where = where.and_(field, "=", value) if value else where
+    after = query.get("after", "")
+    values: dict[str, Any] = {
+        "state": state,
+        "states": STATES,
+        "since": since,
+        "times": TIMES if since in TIMES else {**TIMES, since: f"Since {since}"},
+        "service": service,
+        "user": user,
+        "is_first": not after,
+        "is_bare": state == "all" and not (since or service or user),
+    }
+    begin = since_time(since or None, datetime.now(UTC))
+    page = await site.read(
+        request,
+        lambda database: list_sessions(database, where, begin, after=after, only_failing=state == "failing"),
+    )
+    return site.page(request, "sessions/list.html", {**values, "page": page})
+
+
+async def session(site: Site, request: Request) -> Response:
+    """Read one session."""
+    key = request.path_params["session_id"]
+    first = request.query_params.get("turn", "1")
+    if not (first.isascii() and first.isdecimal() and len(first) < 7):
+        raise BadInput("turn= is the number of a turn, from 1")
+    found = await site.read(request, lambda database: read_session(database, key, int(first) - 1))
+    return site.page(request, "sessions/session.html", {"session": found, "turns_of_page": TURNS})
+
+
+PAGES: Final = (
+    Page("/sessions", sessions, "sessions"),
+    Page("/sessions/{session_id:path}", session, "session"),
+)

@@ -1,0 +1,41 @@
+// New rows on top: htmx asks every two seconds, this decides whether it may, and keeps the list from growing for ever.
+"use strict";
+(() => {
+  const MOST_ROWS = 500;
+  const state = { paused: false };
+  const words = () => document.getElementById("live");
+  const say = (text) => {
+    const at = words();
+    if (at && at.textContent !== text) at.textContent = text;
+  };
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt.dataset.live === undefined && event.detail.elt.id !== "tail") return;
+    if (state.paused || document.hidden) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const rows = document.getElementById("rows");
+    while (rows && rows.rows.length > MOST_ROWS) rows.deleteRow(-1);
+  });
+  // What goes wrong must not replace rows: it is said beside the list, and tried again.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const live = event.detail.elt.id === "tail" || event.detail.elt.dataset.live !== undefined;
+    if (!live) return;
+    if (event.detail.xhr.status >= 400) {
+      event.detail.shouldSwap = false;
+      say("no answer from the service; trying again");
+    } else {
+      say("new ones appear on top");
+    }
+  });
+  document.addEventListener("htmx:sendError", () => say("the service cannot be reached; trying again"));
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.getElementById("pause")?.addEventListener("click", (event) => {
+      state.paused = !state.paused;
+      event.currentTarget.setAttribute("aria-pressed", String(state.paused));
+      event.currentTarget.textContent = state.paused ? "Go on" : "Pause";
+      say(state.paused ? "paused" : "new ones appear on top");
+    });
+  });
+})();

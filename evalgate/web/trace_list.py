@@ -1,0 +1,274 @@
+"""The list of traces: one page of it, found by looking back in windows that grow.
+
+Sorted by time, a page is looked for in the latest hours first; where it is not full, in the hours before, of which more
+and more are taken at once. A condition that nearly everything meets is answered out of a few thousand traces, however
+many there are. A search that finds little stops after a while, says how far back it looked, and can go on from there.
+
+Sorted by anything else, all traces of a time must be looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from evalgate.database import sql
+from evalgate.errors import BadInput
+from evalgate.select.traces import TraceRow, trace_row
+from evalgate.select.where import Where
+from evalgate.web.bounds import HOUR_S, bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from evalgate.database import TenantDatabase
+
+PAGE: Final = 50
+FIRST_WINDOW: Final = 4000
+"""Traces looked at first; each further window has four times as many."""
+GROWTH: Final = 4
+LONGEST_LOOK_S: Final = 1.5
+"""After it no further window is looked at."""
+SORTED_OF: Final = 200_000
+"""About so many traces are sorted by something else than time where no time is named."""
+NS: Final = 1_000_000_000
+LATEST_NS: Final = 4_102_444_800 * NS
+"""The end of 2099: beyond, ClickHouse's times of nanoseconds end soon."""
+SLACK_S: Final = 6 * HOUR_S
+"""How long after a trace began what was asked may come, for the list."""
+CURSOR: Final = re.compile(r"(-?[0-9][0-9.e+-]{0,30})_([0-9a-f]{32})", re.ASCII)
+TAIL_HOURS: Final = 2
+
+
+class Sort(StrEnum):
+    """What the list is sorted by, the most first."""
+
+    NEWEST = "newest"
+    SLOWEST = "slowest"
+    DEAREST = "dearest"
+    TOKENS = "tokens"
+    ERRORS = "errors"
+
+
+KEYS: Final = {
+    Sort.NEWEST: "toUnixTimestamp64Nano(start_time)",
+    Sort.SLOWEST: "duration_ms",
+    Sort.DEAREST: "ifNull(cost_usd, 0.)",
+    Sort.TOKENS: "toFloat64(ifNull(input_tokens, 0) + ifNull(output_tokens, 0))",
+    Sort.ERRORS: "toFloat64(error_count)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last row of a page."""
+
+    key: str
+    trace_id: str
+
+    def __str__(self) -> str:
+        """Return it as it stands in an address."""
+        return f"{self.key}_{self.trace_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which page of which list."""
+
+    where: Where = field(default_factory=Where)
+    sort: Sort = Sort.NEWEST
+    since: datetime | None = None
+    until: datetime | None = None
+    after: Cursor | None = None
+    """The page begins behind this row."""
+    limit: int = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class TracePage:
+    """What was found."""
+
+    rows: tuple[TraceRow, ...]
+    asked: dict[str, str]
+    """Trace id to what the user said last, cut."""
+    next: Cursor | None
+    """Where the next page begins; None where there is none."""
+    looked_back_to: datetime | None
+    """The search ended here, and there are older traces; None: it looked at all there are."""
+
+
+def read_cursor(text: str) -> Cursor | None:
+    """Return the row that an address names; "" names none.
+
+    Raises:
+        BadInput: it is not one of our addresses.
+
+    """
+    if not text:
+        return None
+    match = CURSOR.fullmatch(text)
+    if match is None:
+        raise BadInput("the address of this page is damaged (after=): begin at the first page")
+    return Cursor(match[1], match[2])
+
+
+def list_page(
+    database: TenantDatabase, asked: Asked, *, monotonic_s: Callable[[], float] = time.monotonic
+) -> TracePage:
+    """Return one page of the list."""
+    deadline_s = monotonic_s() + LONGEST_LOOK_S
+    until_ns = LATEST_NS if asked.until is None else nanoseconds(asked.until)
+    since_ns = 0 if asked.since is None else nanoseconds(asked.since)
+    if asked.sort is Sort.NEWEST and asked.after is not None:
+        until_ns = min(until_ns, int(asked.after.key) + 1)
+    found: list[TraceRow] = []
+    windows = _Windows(database, asked.sort, since_ns, until_ns)
+    while (window := windows.next()) is not None:
+        began_s = monotonic_s()
+        found += _rows(database, asked, *window, asked.limit + 1 - len(found))
+        now_s = monotonic_s()
+        if len(found) > asked.limit or asked.sort is not Sort.NEWEST or now_s >= deadline_s:
+            break
+        windows.fit(deadline_s - now_s, took_s=now_s - began_s)
+    looked_back_to = _moment(windows.reached_ns) if windows.reached_ns > since_ns else None
+    is_full = len(found) > asked.limit
+    rows = tuple(found[: asked.limit])
+    if is_full:
+        following = _cursor(rows[-1], asked.sort)
+    elif looked_back_to is not None and asked.sort is Sort.NEWEST:
+        following = Cursor(str(nanoseconds(looked_back_to) - 1), "f" * 32)
+    else:
+        following = None
+    return TracePage(
+        rows=rows,
+        asked=_last_messages(database, rows),
+        next=following,
+        looked_back_to=None if is_full else looked_back_to,
+    )
+
+
+def latest_receipt(database: TenantDatabase, now: datetime) -> int:
+    """Return when the last trace came, in nanoseconds: what comes later is new. Now, where nothing came for hours."""
+    from_s = max(int((now - timedelta(hours=TAIL_HOURS)).timestamp()), 0) // HOUR_S * HOUR_S
+    (row,) = database.rows(sql(__package__, "latest"), {"from_s": from_s})
+    return int(row["received_unix_ns"]) or nanoseconds(now)
+
+
+def came_after(
+    database: TenantDatabase, where: Where, after_ns: int, limit: int = PAGE
+) -> tuple[list[TraceRow], dict[str, str], int]:
+    """Return the traces that came after a receipt, the latest first, what was asked in them, and the last receipt."""
+    text = sql(__package__, "came_after").replace("/* conditions */", where.sql)
+    since_ns = after_ns - HOUR_S * NS
+    found = database.rows(bounded(database, text, since_ns), {"after_ns": after_ns, "limit": limit, **where.parameters})
+    if not found:
+        return [], {}, after_ns
+    earliest_ns = min(r["start_unix_ns"] for r in found)
+    listed = bounded(database, sql(__package__, "some_traces"), min(earliest_ns, since_ns))
+    rows = {r["trace_id"]: trace_row(r) for r in database.rows(listed, {"trace_ids": [r["trace_id"] for r in found]})}
+    ordered = [rows[r["trace_id"]] for r in found if r["trace_id"] in rows]
+    return ordered, _last_messages(database, ordered), max(r["received_unix_ns"] for r in found)
+
+
+class _Windows:
+    """Times that are looked at one after the other, the latest first, without gaps, until all time is covered.
+
+    How many traces an hour has is taken from the hours of receipt: where traces are older than their receipt, windows
+    hold fewer than meant, and more of them are looked at.
+    """
+
+    def __init__(self, database: TenantDatabase, sort: Sort, since_ns: int, until_ns: int) -> None:
+        self._hours = [(r["hour_unix_s"] * NS, r["n"]) for r in database.rows(sql("evalgate.select", "hours"))]
+        self._since_ns = since_ns
+        self._wanted: float = FIRST_WINDOW
+        self._counted = 0
+        self.reached_ns = until_ns
+        """What is later was looked at."""
+        if sort is not Sort.NEWEST:
+            self._wanted = SORTED_OF if since_ns == 0 else math.inf
+
+    def next(self) -> tuple[int, int] | None:
+        """Return the next (from, to) in nanoseconds; None where there is nothing older."""
+        to_ns, self._counted = self.reached_ns, 0
+        if to_ns <= self._since_ns:
+            return None
+        self.reached_ns = self._since_ns
+        for hour_ns, n in self._hours:
+            if self._since_ns < hour_ns < to_ns:
+                self._counted += n
+                if self._counted >= self._wanted:
+                    self.reached_ns = hour_ns
+                    break
+        return self.reached_ns, to_ns
+
+    def fit(self, left_s: float, *, took_s: float) -> None:
+        """Make the next window larger, but not so large that it takes longer than what is left."""
+        affordable = self._counted * left_s / max(took_s, 1e-3)
+        self._wanted = max(min(self._wanted * GROWTH, affordable), FIRST_WINDOW)
+
+
+def _rows(database: TenantDatabase, asked: Asked, from_ns: int, to_ns: int, limit: int) -> list[TraceRow]:
+    key, where = KEYS[asked.sort], asked.where
+    if where.reads_spans:
+        where = where.spans_from(_moment(max(from_ns - HOUR_S * NS, 0)))
+    conditions, bound = where.sql, dict(where.parameters)
+    if asked.after is not None:
+        kind = "Int64" if asked.sort is Sort.NEWEST else "Float64"
+        conditions += f" AND ({key}, trace_id) < ({{after_key:{kind}}}, {{after_id:String}})"
+        value = asked.after.key
+        bound |= {"after_key": int(value) if kind == "Int64" else float(value), "after_id": asked.after.trace_id}
+    text = sql(__package__, "list_traces").replace("/* conditions */", conditions).replace("/* key */", key)
+    bound |= {"from_ns": from_ns, "until_ns": to_ns, "limit": limit}
+    return [trace_row(r) for r in database.rows(bounded(database, text, from_ns), bound)]
+
+
+def _last_messages(database: TenantDatabase, rows: Sequence[TraceRow]) -> dict[str, str]:
+    if not rows:
+        return {}
+    starts = [r.start_unix_ns for r in rows]
+    text = bounded(database, sql(__package__, "asked"), min(starts), max(starts) + SLACK_S * NS)
+    found = database.rows(text, {"trace_ids": [r.trace_id for r in rows]})
+    return {r["trace_id_hex"]: r["asked"] for r in found}
+
+
+def _cursor(row: TraceRow, sort: Sort) -> Cursor:
+    match sort:
+        case Sort.NEWEST:
+            key: float = row.start_unix_ns
+        case Sort.SLOWEST:
+            key = row.duration_ms
+        case Sort.DEAREST:
+            key = row.cost_usd or 0.0
+        case Sort.TOKENS:
+            key = float((row.input_tokens or 0) + (row.output_tokens or 0))
+        case Sort.ERRORS:
+            key = float(row.error_count)
+    return Cursor(repr(key), row.trace_id)
+
+
+def hour_of(hours: Sequence[tuple[int, int]], traces: int) -> int:
+    """Return the hour since which about so many traces came; 0 where there are fewer.
+
+    `hours` are the beginnings of hours of receipt in nanoseconds, the latest first, and how many traces each has.
+    """
+    counted = 0
+    for hour_ns, n in hours:
+        counted += n
+        if counted >= traces:
+            return hour_ns
+    return 0
+
+
+def nanoseconds(moment: datetime) -> int:
+    """Return the nanoseconds of an aware time since 1970; 0 for what is before."""
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return max((since.days * 86_400 + since.seconds) * NS + since.microseconds * 1000, 0)
+
+
+def _moment(ns: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000)
