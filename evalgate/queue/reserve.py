@@ -29,6 +29,8 @@ from evalgate.queue.items import (
 from schema.errors import Retryable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from evalgate.database import TenantDatabase
     from evalgate.queue.definition import Queue
     from evalgate.queue.items import Item
@@ -57,12 +59,16 @@ def take(
         items = list_items(database, queue, reviewer=reviewer, now=at)
         mine = [i for i in items if i.reserved_by == reviewer]
         item = _named(queue, items, reviewer, trace_id) if trace_id else _next(queue, items, reviewer)
-        if item is None or item in mine:
+        if item is None:
+            return None
+        if item in mine:
+            _give_back(
+                database, queue, (i for i in mine if i is not item), reviewer, at
+            )  # an undo gives one back to him
             return item
         until = at + timedelta(seconds=queue.reserve_s)
         if _append(database, queue, Hold(item.trace_id, _after(item.hold), HoldEvent.TAKEN, reviewer, at, until)):
-            for other in mine:
-                release(database, queue, other.trace_id, reviewer, at)
+            _give_back(database, queue, mine, reviewer, at)
             return replace(item, state=ItemState.RESERVED, reserved_by=reviewer, reserved_until=until)
     raise Retryable("others take items all the time; try again")
 
@@ -73,7 +79,8 @@ def extend(
     """Keep an item for the whole time again, also one whose time is over and that nobody took; return until when.
 
     Raises:
-        BadInput: somebody else has it, or it is not to be had any more; the words say why.
+        BadInput: the reviewer has not got it, or somebody else has it by now; the words say why.
+        Retryable: others take items all the time.
 
     """
     for _ in range(MAX_TRIES):
@@ -81,11 +88,15 @@ def extend(
         item = find_item(database, queue, trace_id, now=at)
         if why := refusal(queue, item, reviewer):
             raise BadInput(f"trace {trace_id[:16]} {why}")
+        if item.hold is None or item.hold.reviewer != reviewer or item.hold.event is HoldEvent.RELEASED:
+            raise BadInput(f"trace {trace_id[:16]} is not with {reviewer}: take it first")
+        if item.reserved_by != reviewer:  # its time is over; he may have another one by now
+            taken = take(database, queue, reviewer, now, trace_id=trace_id)
+            return taken.reserved_until if taken and taken.reserved_until else at
         until = at + timedelta(seconds=queue.reserve_s)
-        hold = Hold(trace_id, _after(item.hold), HoldEvent.TAKEN, reviewer, at, until)
-        if item.hold and item.reserved_by == reviewer:
-            hold = replace(hold, event=HoldEvent.EXTENDED, since=item.hold.since)
-        if _append(database, queue, hold):
+        if _append(
+            database, queue, replace(item.hold, number=_after(item.hold), event=HoldEvent.EXTENDED, until=until)
+        ):
             return until
     raise Retryable("others take items all the time; try again")
 
@@ -117,6 +128,11 @@ def may_label(
         return
     if why := refusal(queue, item, reviewer):
         raise BadInput(f"your reservation of trace {trace_id[:16]} is over: it {why}. Nothing was saved; take the next")
+
+
+def _give_back(database: TenantDatabase, queue: Queue, items: Iterable[Item], reviewer: str, now: datetime) -> None:
+    for item in items:
+        release(database, queue, item.trace_id, reviewer, now)
 
 
 def _next(queue: Queue, items: list[Item], reviewer: str) -> Item | None:
