@@ -78,7 +78,10 @@ def recent_runs(root: Path = RUNS, limit: int = RECENT_RUNS) -> list[Run]:
 
 @dataclass(slots=True)
 class RunShelf:
-    """Runs of one folder that were read, for who asks often: only what is new on disk is read again. One thread's."""
+    """Runs of one folder that were read, for who asks often: only what is new on disk is read again.
+
+    Safe in threads: two who ask at once may both read.
+    """
 
     root: Path = RUNS
     _read: dict[Path, tuple[tuple[int, int], Run | None]] = field(default_factory=dict)

@@ -25,7 +25,7 @@ def append_once(database: TenantDatabase, table: str, rows: Sequence[Mapping[str
         if name in FLAGS:
             return pa.uint8()
         if name in TIMES:
-            return pa.timestamp("us", tz="UTC")
+            return pa.timestamp("ns", tz="UTC")
         if name == "is_automatic":
             return pa.bool_()
         return pa.list_(pa.string()) if name in LISTS else pa.string()

@@ -169,7 +169,7 @@ def test_issues_and_coverage_from_files_and_then_from_the_snapshot(project: Path
     assert listed[0]["permissions"]["window"]["permission"] == "block"
     assert "1 of 2 active issues" in evalgate("evals", "coverage")[1]
     code, out, _ = evalgate("issues", "show", "2")
-    assert (code, "issue 2: tone, open" in out, "next: " in out) == (0, True, True)
+    assert (code, "issue 2: tone, new" in out, "next: " in out) == (0, True, True)
 
 
 def case_of(case: Case, mode: str) -> Case:
