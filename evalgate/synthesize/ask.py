@@ -173,7 +173,7 @@ def messages(value: Value, document: Fenced) -> tuple[Mapping[str, str], ...]:
     rules = DATA_RULES.format(begin=document.begin, end=document.end)
     system = f"{INSTRUCTIONS}{value.word.strip()}\n\n{rules}\n\n{ANSWER_RULES}"
     closing = "Write the variants now. Answer with the JSON object only."
-    return ({"role": "system", "content": system}, {"role": "user", "content": f"{document.text}\n\n{closing}"})
+    return ({"role": "system", "content": system}, {"role": "user", "content": f"{document.text}\n{closing}"})
 
 
 def parse(text: str) -> list[str]:

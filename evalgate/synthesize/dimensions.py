@@ -181,8 +181,9 @@ def read_dimensions(path: Path) -> tuple[Dimension, ...]:
     try:
         fields = Fields(yaml.safe_load(read_text(path)), "the file")
         fields.any("version")
-        dimensions = parse_dimensions(fields.mapping("dimensions"))
+        said = fields.mapping("dimensions")
         fields.close()
+        dimensions = parse_dimensions(said)
     except yaml.YAMLError as e:
         raise BadInput(f"{path} is not YAML: {' '.join(str(e).split())}") from None
     except ValueError as e:

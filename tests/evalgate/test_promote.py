@@ -11,33 +11,21 @@ import pytest
 
 from evalgate.app import run as evalgate
 from evalgate.dataset.build import Filters, choose
-from evalgate.dataset.provenance import with_approvals
 from evalgate.dataset.quarantine import add_drafts, read_drafts
 from evalgate.dataset.store import DATASETS, add_cases, load, load_leniently
 from evalgate.errors import BadInput
-from evalgate.review.cases import CaseEvent, CaseRow, CaseStatus, case_history, list_cases, record
+from evalgate.review.cases import CaseRow, CaseStatus
 from evalgate.review.promotion import check_promotion, is_own
-from schema.case import Case, Provenance, case_to_json, parse_case
-from schema.draft import Approval, Method, Synthesis
+from schema.case import case_to_json, parse_case
+from schema.draft import Approval
+from tests.evalgate.synthesize.cases import draft
+from tests.evalgate.synthesize.cases import plain as case
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.evalgate.traffic import Traffic
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-MADE = Synthesis("case-1", "hash", Method.TEMPLATE, "typos", "few", "1", 0, keeps_meaning=True)
-
-
-def case(number: int, **provenance: object) -> Case:
-    return replace(
-        parse_case({"case_id": f"case-{number}", "input": f"Question {number}?", "failure_mode": "rude"}),
-        provenance=Provenance(**provenance),  # type: ignore[arg-type]  # fields by name
-    )
-
-
-def draft(number: int, by: str = "ann") -> Case:
-    return replace(case(number, drafted_by=by, synthesis=MADE, trace_id="ab" * 16), cluster="case-1")
 
 
 def test_a_draft_says_all_of_it_on_its_line() -> None:
@@ -126,17 +114,3 @@ def test_a_source_joins_the_cluster_of_its_variants_also_where_they_are_not_buil
     assert {c.cluster for c in choose(rows, Filters(sample=1)).cases} == {"case-1"}
     waiting = [rows[0], replace(rows[1], status=CaseStatus.QUARANTINED)]
     assert [c.cluster for c in choose(waiting, Filters()).cases] == [None]
-
-
-def test_the_database_keeps_the_rule_for_whoever_writes_to_it(traffic: Traffic) -> None:
-    database = traffic.database
-    record(database, [draft(2)], CaseEvent.CREATED, actor="ann", reason="made")
-    with pytest.raises(BadInput, match="nobody lets in his own drafts"):
-        record(database, [draft(2)], CaseEvent.PROMOTED, actor="ann", reason="good")
-    record(database, [draft(2)], CaseEvent.PROMOTED, actor="bea", reason="good")
-    assert [e["event"] for e in case_history(database, "case-2")] == ["created", "promoted"]
-    (row,) = list_cases(database)
-    (built,) = with_approvals([row.case], database)
-    assert built.provenance.promoted is not None
-    assert (built.provenance.promoted.by, built.provenance.promoted.reason) == ("bea", "good")
-    assert not built.provenance.is_draft

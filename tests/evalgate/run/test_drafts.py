@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from evalgate.app import run as evalgate
 from evalgate.dataset.drafts import drafts_of
+from evalgate.dataset.provenance import with_approvals
 from evalgate.dataset.store import list_names, load
 from evalgate.erase.datasets import erase
-from evalgate.review.cases import CaseStatus, case_history, list_cases
+from evalgate.errors import BadInput
+from evalgate.review.cases import CaseEvent, CaseStatus, case_history, list_cases, record
 from evalgate.run_files import save_run
 from schema.case import parse_case
 from schema.evaluator import Score
 from schema.run import ErrorKind, EvaluatorUsed
 from tests.evalgate.builders import TRACE, attempt, refund_cases, result, run_of, write_project
+from tests.evalgate.synthesize.cases import SOFA, TABLE, draft, failure
 
 if TYPE_CHECKING:
-    import pytest
-
     from schema.run import Run
     from tests.evalgate.traffic import Traffic
 
@@ -129,6 +133,44 @@ def test_where_there_is_a_database_drafts_are_cases_there(
     (event,) = case_history(traffic.database, row.case.case_id)
     assert (event["actor"], event["reason"]) == ("ann", "failed in run r1")
     assert not QUARANTINE.exists()
+
+
+def test_in_the_database_drafts_are_quarantined_cases(
+    traffic: Traffic, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = traffic.database
+    source = failure(1)
+    record(database, [source, failure(2, TABLE)], CaseEvent.CREATED, actor="ann", reason="labelled")
+    record(database, [failure(2, TABLE)], CaseEvent.REJECTED, actor="ann", reason="private")
+    for module in ("align.sources", "synthesize.sources", "synthesize.write"):
+        monkeypatch.setattr(f"evalgate.{module}.open_tenant", lambda *_, **__: nullcontext(database))
+    command = ["synthesize", "--dsn", "x", "--count", "9", "--actor", "ann"]
+    assert evalgate([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = [r for r in list_cases(database) if r.case.provenance.synthesis]
+    assert len(rows) == told["made"] == 9
+    assert {r.status for r in rows} == {CaseStatus.QUARANTINED}
+    assert {r.case.cluster for r in rows} == {source.case_id}, "a rejected case is no source"
+    (event,) = case_history(database, rows[0].case.case_id)
+    assert (event["actor"], event["reason"]) == ("ann", "synthesized from case-1")
+    record(database, [rows[0].case], CaseEvent.REJECTED, actor="bea", reason="no")
+    assert evalgate(command) == 0
+    assert "0 new drafts, 9 there already" in capsys.readouterr().out
+    assert SOFA not in {r.case.input.text for r in rows if not r.case.input.messages[1:]}
+
+
+def test_the_database_keeps_the_rule_for_whoever_writes_to_it(traffic: Traffic) -> None:
+    database = traffic.database
+    record(database, [draft(2)], CaseEvent.CREATED, actor="ann", reason="made")
+    with pytest.raises(BadInput, match="nobody lets in his own drafts"):
+        record(database, [draft(2)], CaseEvent.PROMOTED, actor="ann", reason="good")
+    record(database, [draft(2)], CaseEvent.PROMOTED, actor="bea", reason="good")
+    assert [e["event"] for e in case_history(database, "case-2")] == ["created", "promoted"]
+    (row,) = list_cases(database)
+    (built,) = with_approvals([row.case], database)
+    assert built.provenance.promoted is not None
+    assert (built.provenance.promoted.by, built.provenance.promoted.reason) == ("bea", "good")
+    assert not built.provenance.is_draft
 
 
 class _Opened:
