@@ -206,8 +206,8 @@ def measure_mix(name: str, mix: Mix, seeds: int, traces: int, items: int, *, fol
         told = {"precision": precision, "lift": lift, "low": low, "high": high, "named": named}
         orders.append({"order": order, "items": mean, **told})
     kinds = {k: float(np.mean([r.kinds[k] for r in runs])) for k in runs[0].kinds}
-    share = float(np.mean([r.share for r in runs]))
-    return {"mix": name, "share": share, "orders": orders, "kinds": kinds, "reweighting": reweighting(runs, items)}
+    failing = float(np.mean([r.share for r in runs]))
+    return {"mix": name, "share": failing, "orders": orders, "kinds": kinds, "reweighting": reweighting(runs, items)}
 
 
 def checks(document: Document) -> list[Check]:
