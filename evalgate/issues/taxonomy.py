@@ -194,6 +194,8 @@ def _number(known: Taxonomy, mode: str) -> int:
     try:
         return known.numbers[mode]
     except KeyError:
+        if known.means(mode) != mode:
+            raise BadInput(f"{mode!r} means {known.means(mode)!r} by now: it was renamed or merged") from None
         some = ", ".join(sorted(known.numbers)[:10]) or "none"
         raise BadInput(f"there is no failure mode {mode!r}. Known: {some}") from None
 
