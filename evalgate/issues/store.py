@@ -81,13 +81,14 @@ def issues_of_cases(cases: Iterable[Case], known: Iterable[Issue] = ()) -> list[
     for mode, own in sorted(by_mode.items()):
         if mode not in issues:
             last += 1
-        times = [at for c in own if (at := c.provenance.start_time or c.provenance.labelled_at)]
+        met = [c for c in own if c.provenance.synthesis is None]  # nobody met a variant
+        times = [at for c in met if (at := c.provenance.start_time or c.provenance.labelled_at)]
         old = before.get(mode) or Issue(last, mode)
         issues[mode] = replace(
             old,
             first_seen=min([*times, *([old.first_seen] if old.first_seen else [])], default=None),
             last_seen=max([*times, *([old.last_seen] if old.last_seen else [])], default=None),
-            occurrences=max(len(own), old.occurrences),
+            occurrences=max(len(met), old.occurrences),
             cases=tuple(sorted({c.case_id for c in own} | set(old.cases))),
         )
     return sorted(issues.values(), key=lambda i: i.id)

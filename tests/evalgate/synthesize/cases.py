@@ -59,6 +59,7 @@ MADE = Synthesis("case-1", "hash", Method.TEMPLATE, "typos", "few", "1", 0, keep
 
 
 def plain(number: int, **provenance: object) -> Case:
+    """Return a case that nobody judged, with this provenance."""
     return replace(
         parse_case({"case_id": f"case-{number}", "input": f"Question {number}?", "failure_mode": "rude"}),
         provenance=Provenance(**provenance),  # type: ignore[arg-type]  # fields by name
@@ -66,4 +67,5 @@ def plain(number: int, **provenance: object) -> Case:
 
 
 def draft(number: int, by: str = "ann") -> Case:
+    """Return a variant of case-1 that this person had made."""
     return replace(plain(number, drafted_by=by, synthesis=MADE, trace_id="ab" * 16), cluster="case-1")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalgate.align.labelled import choose as choose_labelled
+from evalgate.issues.store import issues_of_cases
 from evalgate.synthesize.draft import asked_text
 from evalgate.synthesize.make import NO_TEXT, make
 from evalgate.synthesize.plan import plan
@@ -94,6 +95,12 @@ def test_a_draft_claims_nothing_that_nobody_saw(sources: list[Case]) -> None:
         assert (draft.provenance.drafted_by, draft.provenance.is_draft) == ("ann", True)
         assert (synthesis.method, synthesis.source_hash) == (Method.TEMPLATE, source.content_hash)
         assert draft.tags == ("synthetic", "synthetic:template", f"{synthesis.dimension}={synthesis.value}")
+
+
+def test_variants_are_no_occurrences_of_their_issue(sources: list[Case]) -> None:
+    made = make(sources, sources, CATALOGUE, order_of(CATALOGUE, count=5))
+    (issue,) = issues_of_cases([*sources, *made.drafts])
+    assert (issue.occurrences, len(issue.cases)) == (3, 8)
 
 
 def test_a_cluster_stays_the_cluster_of_the_source() -> None:
