@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from evalgate.web.trace_lines import TraceLine
 
 SHOWN: Final = 100
+SHOWN_TRACES: Final = 12
 EACH: Final = 3
 """Representatives of a cluster in the list."""
 DAY_US: Final = 86_400_000_000
@@ -96,8 +97,11 @@ async def clusters(site: Site, request: Request) -> Response:
 async def cluster(site: Site, request: Request) -> Response:
     """Show one cluster: its shape, who stands for it, where it came from, and an experiment."""
     cluster_id = _number(request.path_params["id"])
-    opened = await site.read(request, partial(_open, cluster_id=cluster_id, evaluators=site.folder / EVALUATORS))
-    return site.page(request, "clusters/cluster.html", {"opened": opened, "most": MOST_LINES})
+    most = MOST_LINES if request.query_params.get("traces") == "all" else SHOWN_TRACES
+    evaluators = site.folder / EVALUATORS
+    opened = await site.read(request, partial(_open, cluster_id=cluster_id, most=most, evaluators=evaluators))
+    values = {"opened": opened, "can_show_more": opened.total > most and most < MOST_LINES}
+    return site.page(request, "clusters/cluster.html", values)
 
 
 async def novel(site: Site, request: Request) -> Response:
@@ -150,7 +154,7 @@ def _list(database: TenantDatabase, *, scope: Scope, evaluators: Path) -> Listed
     )
 
 
-def _open(database: TenantDatabase, *, cluster_id: int, evaluators: Path) -> Opened:
+def _open(database: TenantDatabase, *, cluster_id: int, most: int, evaluators: Path) -> Opened:
     try:
         stored = find_cluster(database, cluster_id)
     except BadInput as e:
@@ -163,7 +167,7 @@ def _open(database: TenantDatabase, *, cluster_id: int, evaluators: Path) -> Ope
         stored=stored,
         covered=covered,
         plan=draft(covered, standing) if covered else None,
-        lines=tuple(read_lines(database, [str(r["trace_id"]) for r in rows])),
+        lines=tuple(read_lines(database, [str(r["trace_id"]) for r in rows[:most]])),
         total=len(rows),
         standing=frozenset(standing),
         events=tuple(event_words(e) for e in history(database, cluster_id)),

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import RedirectResponse
 
+from evalgate.align.coverage import cover
 from evalgate.database import sql
+from evalgate.evals.issue_views import issue_views
 from evalgate.figures import percent
+from evalgate.queue.progress import progress
+from evalgate.queue.store import list_queues
+from evalgate.queue.yields import measure_yield
 from evalgate.review.guidance import guidance, read_counts
+from evalgate.run_files import RUNS, RunShelf
 from evalgate.terminal import count_of
 from evalgate.web.charts import Bar, Chart, Line, Point, Segment, histogram, lines, segments, stacked
 from evalgate.web.filters import duration, money, number
@@ -19,23 +25,49 @@ from evalgate.web.next_step import Known, next_step
 from evalgate.web.remembered import Remembered
 from evalgate.web.site import Page
 from evalgate.web.traffic import BY, DAYS, read_reviewed, read_traffic, window_of
+from schema.issue import IssueStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from evalgate.align.coverage import Coverage
     from evalgate.database import TenantDatabase
+    from evalgate.evals.issue_views import IssueView
+    from evalgate.queue.definition import Queue
+    from evalgate.queue.progress import Progress
+    from evalgate.queue.yields import Yield
     from evalgate.review.guidance import Counts, Guidance
     from evalgate.web.site import Site
     from evalgate.web.traffic import Day, Reviewed, Traffic
 
 DEFAULT_DAYS: Final = 14
+MOST_QUEUES: Final = 20
+MOST_SIGNALS: Final = 6
+WORK_KEPT_S: Final = 5.0
+"""Short: who moved an issue wants to see it."""
 BY_NAMES: Final = {"feature": "feature", "service_name": "service", "release": "release"}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What people do about it: issues and queues."""
+
+    issues: Sequence[IssueView]
+    queues: Sequence[tuple[Queue, Progress]]
+    """Open ones."""
+    found: Yield | None
+    """None: there is no queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the database says."""
+
+    work: Work
 
     traffic: Traffic | None
     reviewed: Reviewed
@@ -51,14 +83,16 @@ async def dashboard(site: Site, request: Request) -> Response:
     by = by if by in BY else BY[0]
     now = datetime.now(UTC)
     state = request.app.state
-    if not hasattr(state, "traffic"):
-        state.traffic = Remembered()
-    seen = await site.read(request, partial(_read, known=state.traffic, now=now, days=days, by=by))
+    if not hasattr(state, "dashboard"):
+        shelf = RunShelf(site.folder / RUNS)
+        state.dashboard = _Kept(Remembered(), Remembered(kept_s=WORK_KEPT_S), shelf, site.folder)
+    seen = await site.read(request, partial(_read, known=state.dashboard, now=now, days=days, by=by))
     if seen.is_new and "waiting" in request.app.state.paths:
         return RedirectResponse(request.app.state.paths["waiting"], 303)
     guided = guidance(seen.counts)
     flagged = round(seen.traffic.flagged) if seen.traffic else 0
-    step = next_step(Known(guidance=guided.sentences[0], flagged=flagged, labelled=seen.reviewed.labelled))
+    coverage = cover([v.standing for v in seen.work.issues], None)
+    step = next_step(_known(seen, coverage, guided, flagged))
     values = {
         "days": days,
         "all_days": DAYS,
@@ -70,17 +104,64 @@ async def dashboard(site: Site, request: Request) -> Response:
         "guided": guided,
         "week": _week(guided),
         "step": step if step.page in request.app.state.paths else None,
+        "coverage": coverage,
+        "covered": _covered(coverage),
+        "rising": [v for v in seen.work.issues if v.issue.is_active and v.occurrences.is_rising],
+        "queues": seen.work.queues,
+        "found": seen.work.found,
+        "signals": [s for s in seen.work.found.signals if s.of.reviewed][:MOST_SIGNALS] if seen.work.found else (),
     }
     return site.page(request, "dashboard/dashboard.html", values)
 
 
-def _read(database: TenantDatabase, *, known: Remembered[Traffic | None], now: datetime, days: int, by: str) -> Seen:
-    traffic = known.get((database.tenant, days, by), lambda: read_traffic(database, now, days, by))
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was read a moment ago, and where the project is."""
+
+    traffic: Remembered[Traffic | None]
+    work: Remembered[Work]
+    runs: RunShelf
+    folder: Path
+
+
+def _read(database: TenantDatabase, *, known: _Kept, now: datetime, days: int, by: str) -> Seen:
+    traffic = known.traffic.get((database.tenant, days, by), lambda: read_traffic(database, now, days, by))
     if traffic is None:  # a first trace is seen at once
         traffic = read_traffic(database, now, days, by)
     is_new = traffic is None and not database.rows(sql("evalgate.select", "hours"))
     reviewed = read_reviewed(database, window_of(now, days))
-    return Seen(traffic, reviewed, read_counts(database, now), is_new)
+    work = known.work.get(database.tenant, lambda: _work(database, known))
+    return Seen(work, traffic, reviewed, read_counts(database, now), is_new)
+
+
+def _work(database: TenantDatabase, known: _Kept) -> Work:
+    queues = [q for q in list_queues(database) if q.is_open]
+    return Work(
+        issue_views(database, known.folder, shelf=known.runs),
+        [(q, progress(database, q)) for q in queues[:MOST_QUEUES]],
+        measure_yield(database) if queues else None,
+    )
+
+
+def _known(seen: Seen, coverage: Coverage, guided: Guidance, flagged: int) -> Known:
+    views = seen.work.issues
+    of = {s: [(v.issue.id, v.issue.failure_mode) for v in views if v.issue.status is s] for s in IssueStatus}
+    gap = coverage.gaps[0] if coverage.gaps else None
+    return Known(
+        reopened=of[IssueStatus.REOPENED],
+        rising=[(v.issue.id, v.issue.failure_mode) for v in views if v.issue.is_active and v.occurrences.is_rising],
+        new=of[IssueStatus.NEW],
+        disputed={q.name: p.disputed for q, p in seen.work.queues if p.disputed},
+        gap=(gap.standing.issue.id, gap.standing.issue.failure_mode, gap.todo) if gap else None,
+        guidance=guided.sentences[0],
+        flagged=flagged,
+        labelled=seen.reviewed.labelled,
+    )
+
+
+def _covered(coverage: Coverage) -> Chart:
+    parts = [Segment("covered", len(coverage.covered), "covered"), Segment("not yet", len(coverage.gaps), "gap")]
+    return segments("coverage", "Active issues with a trusted evaluator", parts, number)
 
 
 def _days(request: Request) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,7 @@ from evalgate.web.errors import NotFound
 from evalgate.web.filters import number as shown_number
 from evalgate.web.pages.modes import number_of
 from evalgate.web.site import Page, address
-from evalgate.web.trace_lines import read_lines
+from evalgate.web.trace_lines import MOST_LINES, read_lines
 from schema.identity import Scope
 from schema.issue import IssueStatus
 from schema.verdict import Severity
@@ -44,9 +44,12 @@ if TYPE_CHECKING:
     from evalgate.web.trace_lines import TraceLine
 
 SPARK_DAYS: Final = 14
-SHOWN_TRACES: Final = 40
+SHOWN_TRACES: Final = 12
 SHOWN_RUNS: Final = 12
 MOST_AT_ONCE: Final = 200
+WEIGHTED: Final = (
+    "Each trace counts for those it stands for; one that is no part of the sample counts for nothing here."
+)
 EVERY: Final = "all"
 OPEN: Final = "active"
 SORTS: Final = {"": "what needs attention", "severity": "severity", "latest": "last seen", "count": "traces"}
@@ -101,7 +104,10 @@ async def issues(site: Site, request: Request) -> Response:
 async def issue(site: Site, request: Request) -> Response:
     """Show one issue."""
     number = _number(request)
-    view, views, lines, more = await site.read(request, partial(_open, number=number, site=site, request=request))
+    most = MOST_LINES if request.query_params.get("traces") == EVERY else SHOWN_TRACES
+    view, views, lines, more = await site.read(
+        request, partial(_open, number=number, most=most, site=site, request=request)
+    )
     seen = view.occurrences
     values = {
         "v": row_of(view),
@@ -111,6 +117,7 @@ async def issue(site: Site, request: Request) -> Response:
         else None,
         "lines": lines,
         "more": more,
+        "can_show_more": bool(more) and most < MOST_LINES,
         "evaluators": view.evaluators,
         "gate": view.gate_history[:SHOWN_RUNS],
         "cases": view.issue.cases,
@@ -204,7 +211,7 @@ def row_of(view: IssueView) -> Row:
 def by_day(ident: str, title: str, days: Sequence[Day], noun: str) -> Chart:
     """Return a histogram of days with what was to be expected."""
     bars = [Bar(_label(d.date), d.weighted, d.expected_low, d.expected_high, is_above=d.is_above) for d in days]
-    return histogram(ident, title, bars, _tenth, noun)
+    return replace(histogram(ident, title, bars, _tenth, noun), note=WEIGHTED)
 
 
 def moves_of(status: IssueStatus) -> list[tuple[str, str, bool]]:
@@ -220,15 +227,15 @@ def _views(database: TenantDatabase, *, site: Site, request: Request) -> list[Is
 
 
 def _open(
-    database: TenantDatabase, *, number: int, site: Site, request: Request
+    database: TenantDatabase, *, number: int, most: int, site: Site, request: Request
 ) -> tuple[IssueView, list[IssueView], list[TraceLine], int]:
     views = _views(database, site=site, request=request)
     view = next((v for v in views if v.issue.id == number), None)
     if view is None:
         raise NotFound(f"there is no issue {number}; it may have been merged into another. See /modes")
     rows = database.rows(sql("evalgate.web", "issue_traces"), {"failure_mode": view.issue.failure_mode})
-    lines = read_lines(database, [str(r["trace_id"]) for r in rows[:SHOWN_TRACES]])
-    return view, views, lines, max(0, len(rows) - SHOWN_TRACES)
+    lines = read_lines(database, [str(r["trace_id"]) for r in rows[:most]])
+    return view, views, lines, max(0, len(rows) - most)
 
 
 def _fits(view: IssueView, state: str) -> bool:
