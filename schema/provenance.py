@@ -106,6 +106,10 @@ def annotation_hash(row: Mapping[str, Any]) -> str:
         "corrected_output",
         "comment",
         "annotator",
+        "severity",
+        "anchor",
+        "queue",
+        "role",
     )
     return content_hash({name: row[name] for name in names})
 

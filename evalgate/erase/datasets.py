@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from evalgate.dataset.chains import chains_path, write_chains
+from evalgate.dataset.golden import GOLDEN, forget
 from evalgate.dataset.store import DATASETS, list_names, read_cases, remove_cases
+from evalgate.errors import BadInput
 from schema.erasure import Erased
 
 if TYPE_CHECKING:
@@ -25,11 +27,12 @@ def erase(
     at: datetime,
     only_show: bool,
     root: Path = DATASETS,
+    golden: Path = GOLDEN,
     step: Callable[[], None] = lambda: None,
 ) -> list[Erased]:
-    """Remove the cases that were made of these traces; what cannot be written is listed."""
+    """Remove the cases that were made of these traces, of golden datasets too; what cannot be written is listed."""
     wanted = frozenset(trace_ids)
-    found = []
+    found = list(_of_golden(golden, wanted, only_show=only_show))
     for name in list_names(root, drafts=True):
         path = root / f"{name}.jsonl"
         ids = {c.case_id for c in read_cases(path) if c.provenance.trace_id in wanted}
@@ -50,6 +53,21 @@ def erase(
                 write_chains(path, (), case_ids=[c.case_id for c in read_cases(path)])
                 found.append(Erased(str(chains_path(path)), "chains", len(ids)))
     return found
+
+
+def _of_golden(folder: Path, wanted: frozenset[str], *, only_show: bool) -> Iterator[Erased]:
+    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
+        ids = {c.case_id for c in read_cases(path) if c.provenance.trace_id in wanted}
+        if not ids:
+            continue
+        try:
+            if not only_show:
+                forget(path, ids)
+        except BadInput as e:
+            note = f"{e}: remove the cases {', '.join(sorted(ids))} by hand"
+            yield Erased(str(path), "cases", len(ids), note, is_left=True)
+        else:
+            yield Erased(str(path), "cases", len(ids))
 
 
 def mentions(trace_ids: Collection[str], folders: Collection[Path] = ELSEWHERE) -> list[Erased]:

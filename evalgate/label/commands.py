@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalgate.database import open_tenant
+from evalgate.dataset.golden import DEFAULT_NAME, golden_path, read_golden, write_golden
 from evalgate.errors import BadInput
 from evalgate.label.agreeing import agreement_command
 from evalgate.label.from_file import import_labels
-from evalgate.label.golden import DEFAULT_NAME, golden_path, read_golden, write_golden
 from evalgate.label.golden_commands import golden_export, golden_show
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
 from evalgate.review.actor import Annotator, user_name
@@ -186,7 +186,8 @@ def _walk(terminal: Terminal, database: TenantDatabase, who: str, feed: Feed) ->
 
     counts = read_counts(database, datetime.now(UTC))
     state = State(counts=counts, message=guidance(counts).sentences[0])
-    Walk(DatabaseRecords(database, who), terminal, TerminalKeys(), who, feed, state).run()
+    with TerminalKeys() as keys:
+        Walk(DatabaseRecords(database, who), terminal, keys, who, feed, state).run()
     _say_end(terminal, database, state)
     return bool(state.tally.labelled or state.tally.undone)
 

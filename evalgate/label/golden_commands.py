@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from evalgate.database import open_tenant
-from evalgate.label.golden import DEFAULT_NAME, Golden, golden_path, read_golden, write_golden
+from evalgate.dataset.golden import DEFAULT_NAME, Golden, golden_path, read_golden, write_golden
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
 from evalgate.terminal import Terminal, count_of
 

@@ -10,10 +10,14 @@ import sys
 import tempfile
 import termios
 import tty
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 ESCAPE_S = 0.05
@@ -60,23 +64,34 @@ class Keys(Protocol):
         """Return a longer text that was written in an editor."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TerminalKeys:
-    """The keyboard."""
+    """The keyboard. A `with` block takes single keys; lines and editors get the terminal as it was before.
+
+    What is typed ahead, while a label is being saved, is taken as keys, too: that is what the block is for.
+    """
 
     source: TextIO = field(default_factory=lambda: sys.stdin)
     echo: TextIO = field(default_factory=lambda: sys.stdout)
+    _before: list[Any] | None = None
+    """The settings of the terminal outside of the block."""
+
+    def __enter__(self) -> Self:
+        """Take single keys from now on; Ctrl-C interrupts as everywhere."""
+        self._before = termios.tcgetattr(self.source.fileno())
+        tty.setcbreak(self.source.fileno(), termios.TCSADRAIN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+        if self._before is not None:
+            termios.tcsetattr(self.source.fileno(), termios.TCSADRAIN, self._before)
+            self._before = None
 
     def key(self) -> str:
-        """Read one key without waiting for Enter; Ctrl-C interrupts as everywhere."""
+        """Read one key without waiting for Enter."""
         self.echo.flush()
-        handle = self.source.fileno()
-        before = termios.tcgetattr(handle)
-        try:
-            tty.setcbreak(handle, termios.TCSADRAIN)
-            pressed = _read_character(handle)
-        finally:
-            termios.tcsetattr(handle, termios.TCSADRAIN, before)
+        pressed = _read_character(self.source.fileno())
         if pressed in ("", CTRL_D):
             raise EOFError
         if pressed == CTRL_C:
@@ -88,21 +103,32 @@ class TerminalKeys:
         self.echo.write(prompt)
         self.echo.flush()
         taken = bytearray()
-        while not taken.endswith(b"\n"):
-            piece = os.read(self.source.fileno(), 1)  # unbuffered, as `key` is: nothing may be read ahead
-            if not piece:
-                raise EOFError
-            taken += piece
+        with self._as_before():
+            while not taken.endswith(b"\n"):
+                piece = os.read(self.source.fileno(), 1)  # unbuffered, as `key` is: nothing may be read ahead
+                if not piece:
+                    raise EOFError
+                taken += piece
         return taken.decode("utf-8", "replace").rstrip("\r\n")
 
     def edit(self, text: str) -> str:
         """Open $VISUAL or $EDITOR on a temporary file."""
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        with tempfile.TemporaryDirectory(prefix="evalgate-") as folder:
+        with tempfile.TemporaryDirectory(prefix="evalgate-") as folder, self._as_before():
             path = Path(folder) / "corrected_output.txt"
             path.write_text(text, encoding="utf-8")
             subprocess.run([*shlex.split(editor), str(path)], check=True)
             return path.read_text(encoding="utf-8").rstrip("\n")
+
+    @contextmanager
+    def _as_before(self) -> Iterator[None]:
+        keys = termios.tcgetattr(self.source.fileno())
+        if self._before is not None:
+            termios.tcsetattr(self.source.fileno(), termios.TCSADRAIN, self._before)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(self.source.fileno(), termios.TCSADRAIN, keys)
 
 
 def _read_character(handle: int) -> str:

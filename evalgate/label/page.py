@@ -48,14 +48,16 @@ class Shown:
 
 def rows(trace: Trace, form: Form, shown: Shown, width: int) -> list[Row]:
     """Return the rows of a trace, none wider than `width` cells (or `LEAST_CELLS`)."""
-    return [
-        Row(piece, row.style) for row in _rows(trace, form, shown) for piece in fold(row.text, max(width, LEAST_CELLS))
-    ]
+    wide = max(width, LEAST_CELLS)
+    return [Row(piece, row.style) for row in _rows(trace, form, shown, wide) for piece in fold(row.text, wide)]
 
 
 def fold(text: str, width: int) -> Iterator[str]:
-    """Yield the pieces of one line that are at most `width` cells wide; what stands behind a bar stays behind it."""
-    lead = BAR if text.startswith(BAR) else ""
+    """Yield the pieces of one line that are at most `width` cells wide, as far to the right as it began.
+
+    What stands behind a bar stays behind it.
+    """
+    lead = BAR if text.startswith(BAR) else text[: min(len(text) - len(text.lstrip(" ")), width // 2)]
     rest, room = text[len(lead) :], width - len(lead)
     while True:
         cut = _fitting(rest, room)
@@ -94,7 +96,7 @@ def _fitting(text: str, width: int) -> int:
     return len(text)
 
 
-def _rows(trace: Trace, form: Form, shown: Shown) -> Iterator[Row]:
+def _rows(trace: Trace, form: Form, shown: Shown, width: int) -> Iterator[Row]:
     row = trace.row
     facts = [
         row.service_name,
@@ -104,7 +106,7 @@ def _rows(trace: Trace, form: Form, shown: Shown) -> Iterator[Row]:
         tokens(row.input_tokens, row.output_tokens),
         row.start_time[:16].replace("T", " "),
     ]
-    yield Row(f"trace {row.trace_id}", "bold")
+    yield Row(fitted(f"trace {row.trace_id}", width), "bold")
     yield Row("  " + " · ".join(one_line(str(f), 48) for f in facts if f))
     yield Row(f"  why         {one_line(row.why or 'not flagged')}", "red" if row.failing else "")
     for line in shown.why:

@@ -26,7 +26,7 @@ import pytest
 from evalgate.app import run
 from evalgate.label.commands import nothing_to_label
 from evalgate.label.feed import ListFeed, QueueFeed
-from evalgate.label.golden import read_golden
+from evalgate.dataset.golden import read_golden
 from evalgate.label.records import DatabaseRecords
 from evalgate.label.walk import Walk
 from evalgate.queue.definition import Queue

@@ -26,7 +26,7 @@ from evalgate.terminal import count_of
 from schema.case import case_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from evalgate.database import TenantDatabase
     from evalgate.review.cases import CaseRow
@@ -143,7 +143,7 @@ def write_golden(golden: Golden, path: Path, *, dry_run: bool = False) -> Golden
     there = {c.case_id: c for c in load(str(path)).cases} if before.strip() else {}
     mine = {c.case_id: c for c in golden.cases}
     wanted = {**{i: c for i, c in there.items() if i not in golden.known}, **mine}
-    text = "".join(to_json_line(case_to_json(wanted[i])) + "\n" for i in sorted(wanted))
+    text = _text(wanted.values())
     change = GoldenChange(
         path=path,
         cases=len(wanted),
@@ -156,6 +156,21 @@ def write_golden(golden: Golden, path: Path, *, dry_run: bool = False) -> Golden
     if change.is_written:
         write_atomic(path, text)
     return change
+
+
+def forget(path: Path, case_ids: Collection[str]) -> None:
+    """Take cases out of a file, as erasing their traces demands: the database knows them no more.
+
+    Raises:
+        BadInput: the file holds what is no case, or cannot be written.
+
+    """
+    kept = [c for c in load(str(path)).cases if c.case_id not in case_ids]
+    write_atomic(path, _text(kept))
+
+
+def _text(cases: Iterable[Case]) -> str:
+    return "".join(to_json_line(case_to_json(c)) + "\n" for c in sorted(cases, key=lambda c: c.case_id))
 
 
 def _item(case: Case) -> tuple[str, str]:
