@@ -413,11 +413,17 @@ def yield_(
     if not json:
         print_yield(terminal, found)
     if proposed is not None:
-        before = read_text(weights) if weights.is_file() else ""
-        after = before if proposed.weights == points else proposal(before, proposed.weights)
-        if write and after != before:
-            write_atomic(weights, after)
+        before = after = read_text(weights) if weights.is_file() else ""
+        if proposed.weights != points:
+            try:
+                after = proposal(before, proposed.weights)
+            except BadInput as e:
+                if write:
+                    raise
+                terminal.note(f"evalgate: {e}")
         is_written = write and after != before
+        if is_written:
+            write_atomic(weights, after)
         document |= {"reweight": {**reweighted_json(proposed), "file": str(weights), "is_written": is_written}}
         if not json:
             print_reweighted(terminal, proposed, before, after, str(weights), is_written=is_written)

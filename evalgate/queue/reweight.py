@@ -49,6 +49,7 @@ LEAST_ITEMS: Final = 5
 LEAST_REVIEWED: Final = 20
 """Reviewed items, and among them one that is bad and one that is not, before anything is said."""
 ROUNDS: Final = 50
+BY_HAND: Final = "the file of weights is not one line for each signal: change it by hand, as the proposal says (--json)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,11 @@ def proposal(text: str, weights: Weights) -> str:
         BadInput: the file is written in a way that cannot be edited line by line.
 
     """
-    given = QueueSettings.model_validate(yaml.safe_load(text) or {}).weights if text.strip() else Weights()
+    document = yaml.safe_load(text) or {}
+    try:
+        given = QueueSettings.model_validate(document).weights
+    except ValueError:  # it holds expansions such as ${env:NAME}
+        raise BadInput(BY_HAND) from None
     changed = {n: weights.of(n) for n in Weights.model_fields if weights.of(n) != given.of(n)}
     lines = text.splitlines() or ["weights:"]
     rest = dict(changed)
@@ -131,6 +136,8 @@ def proposal(text: str, weights: Weights) -> str:
             lines[at] = f"{match[1]}{match[2]}{match[3]}{rest.pop(match[2]):g}{match[5]}"
     if rest:
         head = next((at for at, line in enumerate(lines) if re.fullmatch(r"weights:\s*(#.*)?", line)), None)
+        if head is None and "weights" in document:
+            raise BadInput(BY_HAND)
         if head is None:
             lines, head = [*lines, "weights:"], len(lines)
         indents = [re.match(r"\s+", line) for line in lines[head + 1 :]]
@@ -142,7 +149,7 @@ def proposal(text: str, weights: Weights) -> str:
     except (ValueError, yaml.YAMLError):
         read = None
     if read != weights:
-        raise BadInput("the file of weights is not one line for each signal: change it by hand, as the proposal says")
+        raise BadInput(BY_HAND)
     return edited
 
 

@@ -61,7 +61,7 @@ def print_reweighted(
     if proposed.why_not:
         terminal.say(f"No points are proposed: {proposed.why_not}.")
         return
-    if before == after:
+    if all(c.before == c.after for c in proposed.changes):
         terminal.say(f"The points of {name} are what {count_of(proposed.reviewed, 'reviewed item')} speak for.")
         return
     cells = [
@@ -72,7 +72,8 @@ def print_reweighted(
     terminal.table(("signal", "points", "proposed", "reviewed", "bad", "log-odds"), cells)
     for line in diff(before, after, name):
         terminal.say(line)
-    terminal.say(f"{name} is written" if is_written else "next: evalgate queue yield --reweight --write")
+    if before != after:
+        terminal.say(f"{name} is written" if is_written else "next: evalgate queue yield --reweight --write")
 
 
 def yield_json(found: Yield) -> dict[str, Any]:
