@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from collector.receivers.refusals import Refusals
     from schema.component import Extension, Processor, Receiver
     from schema.errors import Limit
     from schema.policy.rates import Raised
@@ -33,6 +35,12 @@ def limit_hits(receiver: Receiver) -> dict[str, int]:
     """Return how often each limit of a receiver was met; nothing of one that does not count."""
     hits: Mapping[Limit, int] = getattr(receiver, "limit_hits", {})
     return {limit.value: n for limit, n in hits.items()}
+
+
+def last_refusals(receiver: Receiver) -> list[dict[str, Any]]:
+    """Return the last refusals of a receiver in words, the latest first; none of one that keeps none."""
+    refusals: Refusals | None = getattr(receiver, "refusals", None)
+    return [] if refusals is None else [asdict(r) for r in refusals.latest()]
 
 
 def sent_counts(receiver: Receiver) -> dict[str, dict[str, Any]]:

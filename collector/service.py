@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from collector.counts import limit_hits, rates_in_use, redactions, sent_counts, tracestate_faults
+from collector.counts import last_refusals, limit_hits, rates_in_use, redactions, sent_counts, tracestate_faults
 from collector.decode import Decoder
 from collector.decode.decoder import load_kernels
 from collector.delivery import Lane, Lanes, plan
@@ -327,6 +327,7 @@ class Service:
             "journal": journal,
             "delivery": self._lanes.status() if self._lanes else {},
             "receivers": {i: sent_counts(r) for i, r in self._counting.items()},
+            "refusals": {i: last_refusals(r) for i, r in self._counting.items()},
             "redactions": dict(sum((redactions(p) for p in self._processors), Counter())),
             "baseline_rates": [r for e in self._extensions.values() for r in rates_in_use(e)],
             "tracestate_faults": dict(sum((tracestate_faults(p) for p in self._processors), Counter())),

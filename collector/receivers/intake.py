@@ -19,6 +19,7 @@ from collector.decode.validator import Validator
 from collector.receivers.budget import Budget, Hold
 from collector.receivers.feedback import to_logs_request
 from collector.receivers.redelivery import Redelivery, is_certain, key_of
+from collector.receivers.refusals import Refusals
 from schema.errors import Reason, Refused
 from schema.ledger import State, no_tally
 
@@ -73,6 +74,7 @@ class Intake:
         *,
         budget: Budget | None = None,
         limit_hits: LimitHits | None = None,
+        refusals: Refusals | None = None,
         redelivery: Redelivery[Outcome] | None = None,
         tally: Tally = no_tally,
     ) -> None:
@@ -85,6 +87,7 @@ class Intake:
         self._budget = Budget(limits.max_inflated_bytes) if budget is None else budget
         self.counts: Counts = Counter() if counts is None else counts
         self.limit_hits: LimitHits = Counter() if limit_hits is None else limit_hits
+        self.refusals = Refusals() if refusals is None else refusals
 
     async def take(
         self,
@@ -109,7 +112,7 @@ class Intake:
         try:
             outcome, again = await self._take_once(signal, body, tenant, encoding, gzip=gzip)
         except Refused as e:
-            self.count_refused(signal, e.reason, e.limit, tenant=tenant, members=e.members, kind=kind)
+            self.count_refused(signal, e.reason, e.limit, str(e), tenant=tenant, members=e.members, kind=kind)
             raise
         except Exception as e:  # noqa: BLE001 - whatever it is, the sender must keep its spans
             log_bug(e)
@@ -123,6 +126,7 @@ class Intake:
         if outcome.refused:
             self.counts[signal, "refused"] += outcome.refused
             self._tally(tenant, kind, State.REFUSED, PARTIAL, count=outcome.refused)
+            self.refusals.add(kind, PARTIAL, outcome.message, tenant=tenant)
         return outcome
 
     async def take_feedback(
@@ -151,7 +155,7 @@ class Intake:
             else:
                 request = await asyncio.get_running_loop().run_in_executor(self._executor, read)
         except Refused as e:
-            self.count_refused("logs", e.reason, e.limit, tenant=tenant, kind="feedback")
+            self.count_refused("logs", e.reason, e.limit, str(e), tenant=tenant, kind="feedback")
             raise
         body = request.SerializeToString()
         return await self.take("logs", body, tenant=tenant, encoding="protobuf", gzip=False, kind="feedback")
@@ -161,6 +165,7 @@ class Intake:
         signal: Signal,
         reason: Reason,
         limit: Limit | None = None,
+        words: str = "",
         *,
         tenant: str = "",
         members: int = 0,
@@ -168,11 +173,13 @@ class Intake:
     ) -> None:
         """Count a request that was refused as a whole; a transport calls this where it refuses one itself.
 
-        `members` is how many spans or log records it held, 0 where nobody has counted; a tenant may be unknown.
+        `words` are those of the answer. `members` is how many spans or log records it held, 0 where nobody has counted;
+        a tenant may be unknown.
         """
         self.counts[signal, reason.value] += 1
         if limit is not None:
             self.limit_hits[limit] += 1
+        self.refusals.add(kind or signal, reason.value, words, tenant=tenant)
         uncounted = 0 if members else 1
         self._tally(tenant, kind or signal, State.REFUSED, reason.value, count=members, uncounted_requests=uncounted)
 

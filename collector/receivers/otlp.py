@@ -41,6 +41,7 @@ from collector.receivers.memory_guard import SAMPLE_S, Level, MemoryGuard
 from collector.receivers.otlp_grpc import GrpcLimits, GrpcServer
 from collector.receivers.otlp_http import HttpServer
 from collector.receivers.redelivery import DEFAULT_MAX_REQUESTS, DEFAULT_WINDOW_S, Redelivery, key_of
+from collector.receivers.refusals import Refusals
 from schema.component import ComponentConfig, Context, component
 from schema.errors import ConfigError
 from schema.identity import Scope
@@ -229,6 +230,8 @@ class OtlpReceiver:
         """How often each limit was met, over both protocols."""
         self.counts: Counts = Counter()
         """What became of what was sent, over both protocols."""
+        self.refusals = Refusals()
+        """The last refusals, over both protocols."""
         self.endpoints: dict[str, str] = {}
         """After start: "grpc" and "http" → the bound host:port."""
 
@@ -296,6 +299,7 @@ class OtlpReceiver:
             self._validator,
             budget=budget,
             limit_hits=self.limit_hits,
+            refusals=self.refusals,
             redelivery=self._redelivery,
             tally=self._tally,
         )

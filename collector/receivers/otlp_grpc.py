@@ -227,7 +227,7 @@ class _Handlers(grpc.GenericRpcHandler):
             found = self._gate.admit(authorization, tenant, *ROUTES[method].scopes).tenant
             self._guard.admit()
         except Refused as e:
-            self._intake.count_refused(signal, e.reason, e.limit, tenant=found)
+            self._intake.count_refused(signal, e.reason, e.limit, str(e), tenant=found)
             return self._refusal(e)
         return _raw(self._export(signal, found, self._accounts.of(found)))
 
@@ -248,7 +248,7 @@ class _Handlers(grpc.GenericRpcHandler):
                 account.charge(len(body), self._accounts.now_s())
                 account.take(len(body))
             except Refused as e:
-                self._intake.count_refused(signal, e.reason, e.limit, tenant=tenant)
+                self._intake.count_refused(signal, e.reason, e.limit, str(e), tenant=tenant)
                 await self._abort(context, e)
             try:
                 outcome = await self._intake.take(signal, body, tenant=tenant, encoding="protobuf", gzip=False)
@@ -292,7 +292,8 @@ class _Handlers(grpc.GenericRpcHandler):
         try:
             await asyncio.sleep(CANCELLED_WITHIN_S)
         except asyncio.CancelledError:
-            self._intake.count_refused(signal, Reason.TOO_LARGE, Limit.INFLATED_BODY, tenant=tenant)
+            words = "the message is larger than the receiver takes (max_inflated_bytes)"
+            self._intake.count_refused(signal, Reason.TOO_LARGE, Limit.INFLATED_BODY, words, tenant=tenant)
             raise
 
     async def _abort(self, context: Context, refused: Refused) -> NoReturn:

@@ -110,13 +110,13 @@ class OtlpHttp:
         # Feedback must be said to be JSON: a page in a browser cannot send that to another origin unasked.
         types = (JSON,) if request.path == self._feedback_path else (PROTOBUF, JSON)
         if _content_type(request) not in types:
-            self._count(request, Reason.UNSUPPORTED_MEDIA_TYPE)
-            return self.broken(request, 415, f"send Content-Type {' or '.join(types)}")
+            words = f"send Content-Type {' or '.join(types)}"
+            self._count(request, Reason.UNSUPPORTED_MEDIA_TYPE, words)
+            return self.broken(request, 415, words)
         if _coding(request) not in GZIP_CODINGS | {"", "identity"}:
-            self._count(request, Reason.UNSUPPORTED_MEDIA_TYPE)
-            return self.broken(
-                request, 415, "send Content-Encoding gzip, or none", ("accept-encoding", "gzip, identity")
-            )
+            words = "send Content-Encoding gzip, or none"
+            self._count(request, Reason.UNSUPPORTED_MEDIA_TYPE, words)
+            return self.broken(request, 415, words, ("accept-encoding", "gzip, identity"))
         if _coding(request) in GZIP_CODINGS:
             request.max_body_bytes = self._max_compressed_bytes
         if request.path == self._feedback_path:
@@ -175,15 +175,15 @@ class OtlpHttp:
     def refuse(self, request: Request, refused: Refused) -> Response:
         """Return the answer to a request there is no room for, and count it."""
         if request.path in self._paths:
-            self._count(request, refused.reason, refused.limit)
+            self._count(request, refused.reason, str(refused), refused.limit)
         elif refused.limit is not None:
             self._intake.limit_hits[refused.limit] += 1
         return self._refusal(request, refused)
 
-    def _count(self, request: Request, reason: Reason, limit: Limit | None = None) -> None:
+    def _count(self, request: Request, reason: Reason, words: str, limit: Limit | None = None) -> None:
         if signal := self._paths.get(request.path):
             kind: LedgerSignal = "feedback" if request.path == self._feedback_path else signal
-            self._intake.count_refused(signal, reason, limit, tenant=request.tenant, kind=kind)
+            self._intake.count_refused(signal, reason, limit, words, tenant=request.tenant, kind=kind)
 
     def broken(
         self, request: Request, status: int, message: str, *headers: tuple[str, str], limit: Limit | None = None
@@ -195,6 +195,8 @@ class OtlpHttp:
             return self.refuse(request, Refused(Reason.TOO_LARGE, message, limit=limit))
         if limit is not None:
             self._intake.limit_hits[limit] += 1
+        if request.path not in self._paths:
+            self._intake.refusals.add("", str(status), message)
         return self._response(request, status, Status(code=GRPC_CODES[status], message=message), headers)
 
     def _refusal(self, request: Request, refused: Refused) -> Response:
