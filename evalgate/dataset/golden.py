@@ -12,21 +12,25 @@ differ is in it no more.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
 from evalgate.dataset.store import check_name, load
+from evalgate.errors import BadInput
 from evalgate.files import to_json_line, write_atomic
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.decided import is_disputed
 from evalgate.terminal import count_of
-from schema.case import case_to_json
+from schema.case import case_id_of, case_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from evalgate.database import TenantDatabase
     from evalgate.review.cases import CaseRow
@@ -105,12 +109,24 @@ def golden_path(name: str, folder: Path = GOLDEN) -> Path:
     return folder / f"{check_name(name)}.jsonl"
 
 
-def read_golden(database: TenantDatabase) -> Golden:
-    """Read what people judged."""
-    said: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in database.rows(sql("evalgate.review", "said")):
-        said.setdefault((row["trace_id"], row["span_id"]), []).append(row)
-    return golden_of(list_cases(database), said)
+def read_golden(database: TenantDatabase, items: Collection[tuple[str, str]] | None = None) -> Golden:
+    """Read what people judged; with `items`, of these traces and spans ("": the whole trace) alone."""
+    if items is None:
+        return golden_of(list_cases(database), _said(database))
+    ids = sorted(case_id_of(trace, span) for trace, span in items)
+    said = _said(database, sorted({trace for trace, _ in items}))
+    found = golden_of(list_cases(database, ids=ids), {item: said[item] for item in items if item in said})
+    return replace(found, known=frozenset(ids))
+
+
+def keep_golden(database: TenantDatabase, items: Collection[tuple[str, str]], path: Path) -> GoldenChange:
+    """Bring the lines of some traces and spans up to date: after a label, after an undo.
+
+    Raises:
+        BadInput: the file holds what is no case, or cannot be written.
+
+    """
+    return write_golden(read_golden(database, items), path)
 
 
 def golden_of(rows: Iterable[CaseRow], said: Mapping[tuple[str, str], list[Mapping[str, Any]]]) -> Golden:
@@ -133,12 +149,18 @@ def golden_of(rows: Iterable[CaseRow], said: Mapping[tuple[str, str], list[Mappi
 
 
 def write_golden(golden: Golden, path: Path, *, dry_run: bool = False) -> GoldenChange:
-    """Bring a file up to date, in one step or not at all.
+    """Bring a file up to date, in one step or not at all. Of two at once the second reads what the first wrote.
 
     Raises:
         BadInput: the file holds what is no case, or cannot be written.
 
     """
+    is_nothing = not golden.cases and not path.is_file()
+    with _alone(path, is_needed=not dry_run and not is_nothing):
+        return _write(golden, path, dry_run=dry_run)
+
+
+def _write(golden: Golden, path: Path, *, dry_run: bool) -> GoldenChange:
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     there = {c.case_id: c for c in load(str(path)).cases} if before.strip() else {}
     mine = {c.case_id: c for c in golden.cases}
@@ -165,8 +187,38 @@ def forget(path: Path, case_ids: Collection[str]) -> None:
         BadInput: the file holds what is no case, or cannot be written.
 
     """
-    kept = [c for c in load(str(path)).cases if c.case_id not in case_ids]
-    write_atomic(path, _text(kept))
+    with _alone(path, is_needed=True):
+        write_atomic(path, _text(c for c in load(str(path)).cases if c.case_id not in case_ids))
+
+
+@contextmanager
+def _alone(path: Path, *, is_needed: bool) -> Iterator[None]:
+    """Keep other processes and threads from writing files of the folder meanwhile."""
+    if not is_needed:
+        yield
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path.parent, os.O_RDONLY)
+    except OSError as e:
+        raise BadInput(f"cannot write {path}: {e.strerror or e}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _said(
+    database: TenantDatabase, trace_ids: Collection[str] | None = None
+) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """Return the labels that stand by trace and span; with `trace_ids`, of these traces alone."""
+    bound: dict[str, object] = {} if trace_ids is None else {"trace_ids": list(trace_ids)}
+    which = "" if trace_ids is None else "AND trace_id IN {trace_ids:Array(String)}"
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in database.rows(sql("evalgate.review", "said").replace("/* conditions */", which), bound):
+        found.setdefault((row["trace_id"], row["span_id"]), []).append(row)
+    return found
 
 
 def _text(cases: Iterable[Case]) -> str:

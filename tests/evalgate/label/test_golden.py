@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -108,9 +109,17 @@ def test_undone_and_disputed_ones_go_and_those_of_another_database_stay(tmp_path
 
 
 def test_nothing_labelled_writes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "labels.jsonl"
+    path = tmp_path / "golden/labels.jsonl"
     assert write_golden(golden(), path).is_same
-    assert not path.exists()
+    assert not path.parent.exists()
+
+
+def test_labels_given_at_once_all_land_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    each = [golden(case(f"{n:02x}" * 16)) for n in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: write_golden(one, path), each))
+    assert len(load(str(path)).cases) == 16
 
 
 def test_a_damaged_file_is_not_overwritten(tmp_path: Path) -> None:
