@@ -113,10 +113,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; return 0, 1 or 2."""
     terminal = Terminal()
     word = next((a for a in arguments if not a.startswith("-")), None)
-    app = build_app(word)
+    is_ours = word is None or any(word in words for words in PARTS.values())
+    app = build_app(word) if is_ours else _bare_app()
     broken: list[Broken] = []
-    if word not in _names(app):  # ours need nobody else: the gate starts fast and without extras
+    if word not in _names(app):  # ours need nobody else, and others not ours: the gate and `up` start fast
         broken = add_commands(app, entry_points(group=COMMANDS))
+        if not is_ours and word not in _names(app):  # nobody's: what was meant is among all
+            _register(app, PARTS)
         for b in broken:
             if not b.is_missing_extra or word is not None:
                 terminal.note(f"evalgate: the commands of {b.name!r} are not available: {b.reason}")
@@ -140,10 +143,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def build_app(word: str | None = None) -> typer.Typer:
     """Return the app with our own commands; only with those beside `word`, where it is one: the gate starts fast."""
-    app = new_app(HELP, add_completion=True, cls=InOrder)
-    app.callback()(_root)
-    for module in PARTS if word is None else [m for m, words in PARTS.items() if word in words] or PARTS:
-        import_module(module).register(app)
+    app = _bare_app()
+    _register(app, PARTS if word is None else [m for m, words in PARTS.items() if word in words] or PARTS)
     return app
 
 
@@ -159,6 +160,17 @@ def add_commands(app: typer.Typer, points: Iterable[EntryPoint]) -> list[Broken]
         except Exception as e:  # noqa: BLE001 - a stranger's package may raise anything
             broken.append(Broken(point.name, one_line(f"{type(e).__name__}: {e}"), is_missing_extra=False))
     return broken
+
+
+def _bare_app() -> typer.Typer:
+    app = new_app(HELP, add_completion=True, cls=InOrder)
+    app.callback()(_root)
+    return app
+
+
+def _register(app: typer.Typer, modules: Iterable[str]) -> None:
+    for module in modules:
+        import_module(module).register(app)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's signature

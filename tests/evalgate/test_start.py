@@ -34,3 +34,13 @@ def test_the_gate_imports_neither_the_database_s_commands_nor_those_of_others() 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_command_of_others_imports_none_of_ours() -> None:
+    code = (
+        "import sys; from evalgate.app import run; run(['up', '--print-config']); "
+        "sys.exit(' '.join(m for m in sys.modules if m.endswith('.commands') and m.startswith('evalgate.')) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "receivers:" in done.stdout
