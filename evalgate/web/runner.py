@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from evalgate.queue.blind import role_of, visible_labels
-from evalgate.queue.items import ItemState, count_states, list_items, refusal, server_now
+from evalgate.queue.items import HoldEvent, ItemState, count_states, list_items, refusal, server_now
 from evalgate.review.decided import label_of, latest_each
 from evalgate.review.labels import failure_modes, latest_labels
 from evalgate.select.reading import conversation, final_output
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from evalgate.queue.items import Item
     from evalgate.web.content import Content
     from evalgate.web.label_form import Chip
+    from schema.verdict import Annotation
 
+SITTING: Final = timedelta(hours=4)
+"""For so long what a reviewer skipped comes after everything else."""
 BACK: Final = 50
 """How many of his own labels a reviewer can walk back over."""
 MAX_MODES: Final = 200
@@ -53,12 +57,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The way of one reviewer through a queue: what he labelled, then what he may take, in the order of review."""
+    """The way of one reviewer through a queue: what he has passed, then what he may take, in the order of review."""
 
     order: tuple[str, ...]
-    """Trace ids."""
+    """Trace ids; first those that he labelled or gave back, in the order of time."""
     labelled: frozenset[str]
     """By him, in this queue."""
+    skipped: frozenset[str]
+    """Given back by him in this sitting: they come again when there is nothing else."""
 
     def beside(self, trace_id: str, step: int) -> str | None:
         """Return the trace so many places further; None at an end."""
@@ -68,12 +74,10 @@ class Walk:
         return self.order[at] if 0 <= at < len(self.order) else None
 
     def next_open(self, trace_id: str | None) -> str | None:
-        """Return what comes after an item that is not labelled yet, from the beginning again at the end."""
-        found = [t for t in self.order if t not in self.labelled and t != trace_id]
-        if trace_id not in self.order:
-            return next(iter(found), None)
-        at = self.order.index(trace_id)
-        return next((t for t in self.order[at + 1 :] if t in set(found)), None) or next(iter(found), None)
+        """Return what comes after an item that he has not labelled: new ones first, then what he skipped."""
+        at = self.order.index(trace_id) + 1 if trace_id in self.order else 0
+        ahead = [t for t in (*self.order[at:], *self.order[:at]) if t not in self.labelled and t != trace_id]
+        return next((t for t in ahead if t not in self.skipped), None) or next(iter(ahead), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,18 @@ class Desk:
     mine: Item | None
     """What he has reserved."""
     items: tuple[Item, ...]
+
+    def find(self, trace_id: str) -> Item:
+        """Return an item.
+
+        Raises:
+            NotFound: the trace is not in the queue.
+
+        """
+        for item in self.items:
+            if item.trace_id == trace_id:
+                return item
+        raise NotFound(f"trace {trace_id[:32]} is not in the queue {self.queue.name}")
 
     @property
     def open_count(self) -> int:
@@ -125,13 +141,28 @@ def desk(database: TenantDatabase, queue: Queue, reviewer: str) -> Desk:
     """Read where a queue stands for a reviewer. Nothing is reserved."""
     now = server_now(database)
     items = list_items(database, queue, reviewer=reviewer, now=now)
-    here = {i.trace_id for i in items}
-    given = latest_labels(database, BACK, reviewer, queue=queue.name)
-    back = [t for t in dict.fromkeys(a.label.trace_id for a in given) if t in here][::-1]
-    free = [i.trace_id for i in items if i.is_open and not refusal(queue, i, reviewer)]
-    order = (*back, *(t for t in free if t not in back))
     mine = next((i for i in items if i.reserved_by == reviewer), None)
-    return Desk(queue, reviewer, now, Walk(order, frozenset(back)), count_states(items), mine, tuple(items))
+    given = latest_labels(database, BACK, reviewer, queue=queue.name)
+    return Desk(queue, reviewer, now, walk(queue, items, given, reviewer, now), count_states(items), mine, tuple(items))
+
+
+def walk(queue: Queue, items: Sequence[Item], given: Sequence[Annotation], reviewer: str, now: datetime) -> Walk:
+    """Return the way of a reviewer through items in the order of review; `given` are his labels in this queue. Pure."""
+    here = {i.trace_id for i in items}
+    labelled = {a.label.trace_id: a.created_at for a in reversed(given) if a.label.trace_id in here}
+    free = [i for i in items if i.is_open and not refusal(queue, i, reviewer) and i.trace_id not in labelled]
+    skipped = {
+        i.trace_id: i.hold.until
+        for i in free
+        if i.hold
+        and i.hold.event is HoldEvent.RELEASED
+        and i.hold.reviewer == reviewer
+        and now - i.hold.until < SITTING
+    }
+    passed = {**labelled, **skipped}
+    back = sorted(passed, key=lambda t: passed[t])
+    ahead = (i.trace_id for i in free if i.trace_id not in skipped)
+    return Walk((*back, *ahead), frozenset(labelled), frozenset(skipped))
 
 
 def sheet(
@@ -144,9 +175,7 @@ def sheet(
         BadInput: the trace itself is gone.
 
     """
-    item = next((i for i in at.items if i.trace_id == trace_id), None)
-    if item is None:
-        raise NotFound(f"trace {trace_id[:32]} is not in the queue {at.queue.name}")
+    item = at.find(trace_id)
     trace = load_trace(database, trace_id)
     seen = visible_labels(item, trace.labels, at.reviewer)
     hides = {row["annotation_id"] for row in trace.labels} - {row["annotation_id"] for row in seen}

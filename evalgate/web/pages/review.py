@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from evalgate.errors import BadInput
-from evalgate.queue.items import find_item
+from evalgate.queue.items import ItemState, find_item, refusal
 from evalgate.queue.reserve import extend as keep
-from evalgate.queue.reserve import may_label, release, take
+from evalgate.queue.reserve import release, take
 from evalgate.queue.store import find_queue
 from evalgate.queue.store import remove as take_out
 from evalgate.review.labels import draft_of, save
@@ -85,7 +85,7 @@ async def label(site: Site, request: Request) -> Response:
         sent: LabelForm | None = None
         try:
             sent = read_form(form)
-            _save(database, queue, trace_id, sent, reviewer)
+            _save(database, at, trace_id, sent)
         except BadInput as e:
             return at, sheet(database, at, trace_id, sent=sent), str(e)
         return _take_any(database, queue, reviewer, at.walk.next_open(trace_id))
@@ -167,13 +167,19 @@ async def extend(site: Site, request: Request) -> Response:
     return JSONResponse(answer, 409 if "lost" in answer else 200)
 
 
-def _save(database: TenantDatabase, queue: Queue, trace_id: str, sent: LabelForm, reviewer: str) -> None:
+def _save(database: TenantDatabase, at: Desk, trace_id: str, sent: LabelForm) -> None:
+    """Save a label, or say why not: as `evalgate.queue.reserve.may_label` does, with what was just read."""
     trace = load_trace(database, trace_id)
     if any(row["annotation_id"] == sent.token for row in trace.labels):
         return  # the same form, sent twice
-    may_label(database, queue, trace_id, reviewer)
-    role = role_for(find_item(database, queue, trace_id), reviewer)
-    said = label_of_form(sent, conversation(trace), trace_id=trace_id, annotator=reviewer, queue=queue.name, role=role)
+    item = at.find(trace_id)
+    why = refusal(at.queue, item, at.reviewer)
+    if why and not (at.reviewer in item.labelled_by and item.state is not ItemState.REMOVED):
+        raise BadInput(f"your reservation of this item is over: it {why}. Nothing was saved; take the next")
+    role = role_for(item, at.reviewer)
+    said = label_of_form(
+        sent, conversation(trace), trace_id=trace_id, annotator=at.reviewer, queue=at.queue.name, role=role
+    )
     save(database, [draft_of(trace, said, new_id=lambda: sent.token)])
 
 
