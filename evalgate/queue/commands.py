@@ -411,7 +411,7 @@ def yield_(
     document = yield_json(found)
     proposed = propose(found, points) if reweight else None
     if not json:
-        print_yield(terminal, found)
+        print_yield(terminal, found, more=not reweight)
     if proposed is not None:
         before = after = read_text(weights) if weights.is_file() else ""
         if proposed.weights != points:

@@ -327,7 +327,7 @@ def _mixed(random: list[Item], scored: list[Item], share: float, drawn: int, han
     mixed: list[Item] = []
     at_random = at_scored = 0
     while at_random < len(random) or at_scored < len(scored):
-        is_due = drawn + at_random < share * (handled + len(mixed) + 1)
+        is_due = drawn + at_random < int(share * (handled + len(mixed) + 1) + 0.5)
         if at_random < len(random) and (is_due or at_scored == len(scored)):
             mixed.append(random[at_random])
             at_random += 1

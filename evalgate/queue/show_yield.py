@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from evalgate.terminal import Terminal
 
 
-def print_yield(terminal: Terminal, found: Yield) -> None:
-    """Print what reviewing came to."""
+def print_yield(terminal: Terminal, found: Yield, *, more: bool = True) -> None:
+    """Print what reviewing came to; `more`: and what to ask next."""
     if not found.of_all.reviewed:
         terminal.say("Nothing is reviewed yet: no item is done. Review some: evalgate label --queue NAME")
         return
@@ -32,10 +32,15 @@ def print_yield(terminal: Terminal, found: Yield) -> None:
         terminal.say(f"lift      {found.lift:.1f} times what random review finds ({found.lift_low:.1f}{high})")
     if found.failures is not None and found.candidates is not None:
         between = f"{_whole(found.failures_low)} to {_whole(found.failures_high)}"
-        terminal.say(f"failures  about {found.failures:.0f} among {found.candidates:.0f} traces ({between})")
-        if found.recall is not None:
-            spread = f"{percent(found.recall_low)} to {percent(found.recall_high)}"
-            terminal.say(f"found     {percent(found.recall)} of them ({spread})")
+        if found.of_random.bad:
+            terminal.say(f"failures  about {found.failures:.0f} among {found.candidates:.0f} traces ({between})")
+        else:
+            seen = "none of the random ones is bad: review more of them to know more"
+            terminal.say(f"failures  {between} among {found.candidates:.0f} traces; {seen}")
+    if found.recall_low is not None and found.recall_high is not None:
+        said = f"{percent(found.recall)} of them " if found.of_random.bad else ""
+        spread = f"{percent(found.recall_low)} to {percent(found.recall_high)}"
+        terminal.say(f"found     {f'{said}({spread})' if said else f'{spread} of them'}")
     if found.signals:
         cells = [
             (
@@ -51,7 +56,8 @@ def print_yield(terminal: Terminal, found: Yield) -> None:
         ]
         header = ("signal", "reviewed", "bad", "partial", "yield", "95 %", "times random")
         terminal.table(header, cells, fits=dict.fromkeys(header[1:], Fit.WHOLE))
-    terminal.say("next: evalgate queue yield --reweight")
+    if more:
+        terminal.say("next: evalgate queue yield --reweight")
 
 
 def print_reweighted(
