@@ -58,7 +58,7 @@ def _print_agreement(terminal: Terminal, report: AgreementReport) -> None:
     if report.per_mode:
         terminal.say()
         terminal.table(
-            ("failure mode", "named", "by all", "α of naming it"),
+            ("failure mode", "named", "by all", "agreement on it (alpha)"),
             [
                 (m.failure_mode, str(m.named), str(m.named_by_all), coefficient_words(m.coefficient))
                 for m in report.per_mode

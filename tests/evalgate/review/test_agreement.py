@@ -80,7 +80,7 @@ def test_nobody_labelled_the_same() -> None:
         (Coefficient(300, 290, 0.9, 0.85, 0.95), "reliable"),
         (Coefficient(300, 280, 0.8, 0.7, 0.9), "tentative"),
         (Coefficient(300, 150, 0.3, 0.2, 0.4), "not reliable"),
-        (Coefficient(300, 260, 0.7, 0.6, 0.8), "undecided"),
+        (Coefficient(300, 260, 0.7, 0.6, 0.8), "leaves it open"),
         (Coefficient(20, 15, 0.5, 0.1, 0.9), "label more of the same traces"),
     ],
 )
