@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from evalgate.align.labelled import seen_hash
 from evalgate.database import DEFAULT_PATH, open_tenant
+from evalgate.dataset.golden import disputed_items
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.issues.agreement import read_agreement
@@ -82,10 +83,18 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
 
 
 def known_of(database: TenantDatabase, recorded: Recorded) -> Known:
-    """Return what the database knows."""
+    """Return what the database knows; cases about which reviewers differ are left out, as of a golden dataset."""
+    disputed = disputed_items(database)
     cases = tuple(r.case for r in recorded.cases)
-    agreement = read_agreement(database)
-    return Known(recorded.issues, cases, "the database", sightings=recorded.sightings, agreement=agreement)
+    agreed = tuple(c for c in cases if (c.provenance.trace_id or "", c.provenance.span_id or "") not in disputed)
+    return Known(
+        recorded.issues,
+        agreed,
+        "the database",
+        remarks=tuple(_disputed(len(cases) - len(agreed))),
+        agreement=read_agreement(database),
+        sightings=recorded.sightings,
+    )
 
 
 def _each_once(datasets: Iterable[Dataset]) -> tuple[Case, ...]:
@@ -96,6 +105,13 @@ def _each_once(datasets: Iterable[Dataset]) -> tuple[Case, ...]:
         if before is None or (case.provenance.labelled_at or "") >= (before.provenance.labelled_at or ""):
             kept[case.case_id, seen_hash(case)] = case
     return tuple(kept.values())
+
+
+def _disputed(count: int) -> Iterator[str]:
+    """Yield a remark where reviewers differ: what an evaluator should say there, nobody knows yet."""
+    if count:
+        are = "is" if count == 1 else "are"
+        yield f"{count_of(count, 'case')} {are} left out, for reviewers differ; decide: evalgate label --adjudicate"
 
 
 def _namesakes(cases: Iterable[Case]) -> Iterator[str]:

@@ -119,6 +119,11 @@ def read_golden(database: TenantDatabase, items: Collection[tuple[str, str]] | N
     return replace(found, known=frozenset(ids))
 
 
+def disputed_items(database: TenantDatabase) -> frozenset[tuple[str, str]]:
+    """Return the traces and spans about which reviewers differ, and nobody has decided."""
+    return frozenset(item for item, labels in _said(database).items() if is_disputed(labels))
+
+
 def keep_golden(database: TenantDatabase, items: Collection[tuple[str, str]], path: Path) -> GoldenChange:
     """Bring the lines of some traces and spans up to date: after a label, after an undo.
 

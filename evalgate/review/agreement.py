@@ -149,7 +149,8 @@ def reading_of(found: Coefficient) -> str:
         return "not reliable: agree on what counts first"
     if found.low >= TENTATIVE:
         return "good enough for tentative conclusions"
-    return "too wide to say: label more of the same traces" if found.high - found.low > WIDE else "the interval leaves it open"
+    is_wide = found.high - found.low > WIDE
+    return "too wide to say: label more of the same traces" if is_wide else "the interval leaves it open"
 
 
 def coefficient_json(found: Coefficient) -> dict[str, Any]:

@@ -26,10 +26,18 @@ def print_case(terminal: Terminal, row: CaseRow, history: Sequence[Mapping[str, 
         "feature": case.feature,
         "tags": ", ".join(case.tags),
         "content": case.content_hash[:16],
+        "drafted by": case.provenance.drafted_by,
     }
     for name, value in facts.items():
         if value:
             terminal.say(f"  {name:<12}{one_line(str(value))}")
+    if made := case.provenance.synthesis:
+        who = f", {one_line(made.model)}" if made.model else ""
+        terminal.say(
+            f"  {'variant of':<12}{one_line(made.case_id)}, {made.dimension}={made.value} ({made.method}{who})"
+        )
+        stays = "that of its source" if made.keeps_meaning else "not that of its source: nobody knows it yet"
+        terminal.say(f"  {'the answer':<12}is {stays}")
     if trace := case.provenance.trace_id:
         terminal.say(f"  {'trace':<12}{one_line(trace)}, see: evalgate traces show {one_line(trace)[:16]}")
     terminal.say("\ninput", style="bold")
@@ -50,11 +58,19 @@ def print_case(terminal: Terminal, row: CaseRow, history: Sequence[Mapping[str, 
     if case.expected_output is not None:
         terminal.say("\nexpected", style="bold")
         _print_block(terminal, case.expected_output)
-    terminal.say("\nhistory", style="bold")
+    if history:
+        terminal.say("\nhistory", style="bold")
     for event in history:
         by = f" by {one_line(str(event['actor']))}" if event["actor"] else ""
         why = f": {one_line(str(event['reason']))}" if event["reason"] else ""
         terminal.say(f"  {event['at'][:19].replace('T', ' ')}  {event['event']}{by}{why}")
+
+
+def print_text(terminal: Terminal, title: str, text: str) -> None:
+    """Print a text behind a bar, under a title; nothing where there is none."""
+    if text:
+        terminal.say(f"\n{title}", style="bold")
+        _print_block(terminal, text)
 
 
 def _print_block(terminal: Terminal, text: str) -> None:
