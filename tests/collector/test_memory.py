@@ -98,10 +98,16 @@ class Finder:
         module.__version__ = "0.0"
 
 sys.meta_path.insert(0, Finder())
+import clickhouse_connect
+from clickhouse_connect.driver import options
 if sys.argv[1] == "forget":
     from collector.memory import forget_pandas
     forget_pandas()
 import pyarrow as pa, pyarrow.compute as pc
+try:
+    options.pd and options.pd.DataFrame
+except Exception:
+    pass
 try:
     pa.array(["text"])
     pc.fill_null(pa.array([None, "text"]), "nothing")
