@@ -20,17 +20,19 @@ import typer
 
 from evalgate.database import DEFAULT_PATH, open_tenant
 from evalgate.dataset.quarantine import promote_drafts, quarantine_path
-from evalgate.dataset.store import QUARANTINE, list_names, read_cases
+from evalgate.dataset.reading import read_leniently
+from evalgate.dataset.store import DATASETS, QUARANTINE, list_names, read_cases
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
-from evalgate.review.cases import CaseEvent, CaseStatus, by_id, list_cases, record
+from evalgate.review.cases import CaseEvent, CaseRow, CaseStatus, by_id, list_cases, record
 from evalgate.review.promotion import check_promotion, is_own
+from evalgate.review.show import print_case, print_text
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
 from schema.draft import Approval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from evalgate.database import TenantDatabase
     from evalgate.dataset.store import Change
@@ -120,7 +122,9 @@ def promote(
     source: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Drafts of this file, into --dataset.")
     ] = None,
-    only_list: Annotated[bool, typer.Option("--list", help="List what waits, and promote nothing.")] = False,
+    only_list: Annotated[
+        bool, typer.Option("--list", help="List what waits, with ID show it whole; promote nothing.")
+    ] = False,
     actor: Annotated[
         str | None,
         typer.Option("--actor", "--by", help="Who decides this.  [default: your user name]", show_default=False),
@@ -143,9 +147,11 @@ def promote(
         found = [*(_in_database(database, named) if database else ()), *_in_files(dataset, source)]
         waiting = [w for w in found if failure_mode in (None, w.case.failure_mode)]
         if only_list:
-            _list(
-                terminal, [w for w in waiting if not (w.is_promoted or (synthetic and not w.is_synthetic))], json=json
-            )
+            open_ = [w for w in waiting if not (w.is_promoted or (synthetic and not w.is_synthetic))]
+            if asked.ids:
+                _show(terminal, [_one(open_, i) for i in asked.ids], _all_cases(database, dataset), json=json)
+            else:
+                _list(terminal, open_, json=json)
             return
         done = _decide(waiting, asked, database)
     if json:
@@ -280,9 +286,32 @@ def _list(terminal: Terminal, waiting: Sequence[Waiting], *, json: bool) -> None
             for w in waiting
         ],
     )
-    terminal.say(
-        f"{count_of(len(waiting), 'case')} waiting. One of them whole: --json. next: evalgate promote ID… --reason WHY"
-    )
+    terminal.say(f"{count_of(len(waiting), 'case')} waiting. One of them whole: evalgate promote --list ID")
+    terminal.say("next: evalgate promote ID… --reason WHY")
+
+
+def _show(terminal: Terminal, waiting: Sequence[Waiting], sources: Mapping[str, Case], *, json: bool) -> None:
+    """Print cases whole, each with what its source asked: what one has to read before one lets a draft in."""
+    if json:
+        _list(terminal, waiting, json=True)
+        return
+    for w in waiting:
+        print_case(terminal, CaseRow(w.case, CaseStatus.QUARANTINED, ""), [])
+        made = w.case.provenance.synthesis
+        source = sources.get(made.case_id) if made else None
+        if source is not None:
+            print_text(terminal, "its source asked", source.input.text or "")
+            print_text(terminal, "and was answered wrongly", source.observed.output or "")
+        terminal.say()
+
+
+def _all_cases(database: TenantDatabase | None, dataset: str | None) -> dict[str, Case]:
+    """Return the cases that drafts may be made of, by id; a line that is no case has none."""
+    names = [dataset] if dataset is not None else list_names()
+    paths = [p for name in names if (p := DATASETS / f"{name}.jsonl").is_file()]
+    found = [c for path in paths for c in read_leniently(path)[0]]
+    found += [r.case for r in list_cases(database)] if database is not None else []
+    return {c.case_id: c for c in found}
 
 
 def how(case: Case) -> str:

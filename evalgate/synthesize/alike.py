@@ -59,6 +59,8 @@ class Seen:
 
     def _is_like(self, grams: frozenset[str], text: str, place: int) -> bool:
         others, other = self._sets[place]
+        if min(len(grams), len(others)) < SAME * max(len(grams), len(others)):
+            return False
         if jaccard(grams, others) < SAME or facts_of(text) != facts_of(other):
             return False
         return fast_likeness(text, other, "ratio") >= SAME

@@ -28,6 +28,11 @@ NEIGHBOURS: Final[Mapping[str, str]] = {
 }
 """Letters beside each other on most keyboards."""
 PUNCTUATION: Final = re.compile(r"(?<!\d)[.,;:!?](?!\d)|[.,;:!?](?=\s|$)")
+LEADS: Final = re.compile(
+    r"(?:\b(?:on|in|at|by|for|from|since|until|within|of|am|um|im|bis|vom|von|seit|für|ab)\s{1,4})?[#$€£]?\s{0,4}$",
+    re.IGNORECASE,
+)
+"""What leads to a fact, and means nothing without it."""
 LEAST_WORDS: Final = 8
 """Of a message that is cut off."""
 KEPT_SHARE: Final = 0.6
@@ -172,7 +177,7 @@ def _missing(message: Message, value: Value, _: random.Random) -> Variant | None
         found = FACT.search(text)
         if found is None:
             return None
-        left = text[: found.start()].rstrip("# ") + " " + text[found.end() :].lstrip()
+        left = LEADS.sub("", text[: found.start()], count=1).rstrip() + " " + text[found.end() :].lstrip()
         return _changed(text, re.sub(r" ([.,;:!?])", r"\1", left).strip())
     if value.word == "ending":
         words = text.split()

@@ -19,6 +19,11 @@ SOFA = (
     "I bought a sofa on 2026-10-03 for $1,200. It arrived broken. "
     "Can I return order ORD-8812 within 30 days, Anna from London asked?"
 )
+PARAPHRASES = (
+    "My sofa came in pieces. The invoice says 2026-10-03 and $1,200; is sending back ORD-8812 possible in 30 days?",
+    "Broken on arrival: ORD-8812, paid $1,200 on 2026-10-03. Do the 30 days for returns apply to me?",
+)
+"""Of SOFA, with its facts."""
 TABLE = "Wie lange kann ich den Tisch zurückgeben? Ich habe die Rechnung 4711 verloren."
 
 

@@ -13,7 +13,7 @@ from evalgate.synthesize.ask import Asker, fault_of, parse
 from evalgate.synthesize.make import make
 from schema.draft import Method
 from tests.evalgate.judge.judges import Scripted
-from tests.evalgate.synthesize.cases import SOFA, TABLE, failure, order_of, shipped, texts
+from tests.evalgate.synthesize.cases import PARAPHRASES, SOFA, TABLE, failure, order_of, shipped, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from evalgate.synthesize.make import Made
 
 CATALOGUE = shipped()
-GOOD = (
-    "My sofa came in pieces. The invoice says 2026-10-03 and $1,200; is sending back ORD-8812 possible in 30 days?",
-    "Broken on arrival: ORD-8812, paid $1,200 on 2026-10-03. Do the 30 days for returns apply to me?",
-)
 
 
 def answer(*said: str) -> str:
@@ -38,9 +34,9 @@ def made_with(model: Scripted, *, count: int = 10, dimension: str = "paraphrase"
 
 
 def test_good_variants_are_drafts_with_the_model_named() -> None:
-    model = Scripted(answer(*GOOD))
+    model = Scripted(answer(*PARAPHRASES))
     made = made_with(model)
-    assert texts(made.drafts) == list(GOOD)
+    assert texts(made.drafts) == list(PARAPHRASES)
     synthesis = made.drafts[0].provenance.synthesis
     assert synthesis is not None
     assert (synthesis.method, synthesis.model, synthesis.dimension) == (Method.MODEL, "scripted", "paraphrase")
@@ -50,7 +46,7 @@ def test_good_variants_are_drafts_with_the_model_named() -> None:
 
 
 def test_a_harder_variant_has_no_expected_answer() -> None:
-    made = made_with(Scripted(answer(GOOD[0] + " I live in Norway and paid by 2 cards.")), dimension="harder")
+    made = made_with(Scripted(answer(PARAPHRASES[0] + " I live in Norway and paid by 2 cards.")), dimension="harder")
     assert len(made.drafts) == 1
     assert made.drafts[0].expected_output is None
 
@@ -85,10 +81,10 @@ def test_the_structure_of_what_is_asked_does_not_hang_on_the_message() -> None:
     [
         ("  ", "it is empty"),
         (SOFA * 9, "it is far longer than its source"),
-        (GOOD[0] + "\u202e", "it holds control characters"),
-        (GOOD[0] + " " + "ab" * 16, "it repeats what stands round the data"),
-        (GOOD[0].replace("ORD-8812", "my order"), "a fact of its source is lost"),
-        (GOOD[0].replace("30 days", "30 or 60 days"), "it has a fact that its source has not"),
+        (PARAPHRASES[0] + "\u202e", "it holds control characters"),
+        (PARAPHRASES[0] + " " + "ab" * 16, "it repeats what stands round the data"),
+        (PARAPHRASES[0].replace("ORD-8812", "my order"), "a fact of its source is lost"),
+        (PARAPHRASES[0].replace("30 days", "30 or 60 days"), "it has a fact that its source has not"),
         (SOFA.replace("sofa", "couch"), "it is nearly a copy of its source"),
         ("2026-10-03 1,200 ORD-8812 30", "it has next to nothing in common with its source"),
         (
@@ -96,7 +92,7 @@ def test_the_structure_of_what_is_asked_does_not_hang_on_the_message() -> None:
             "it is in another language",
         ),
         ("Могу ли я вернуть заказ ORD-8812 от 2026-10-03 за $1,200 в течение 30 дней?", "it is in another language"),
-        (GOOD[0], None),
+        (PARAPHRASES[0], None),
     ],
 )
 def test_a_variant_is_checked(said: str, reason: str | None) -> None:
@@ -135,7 +131,7 @@ def test_more_than_was_asked_for_is_not_taken() -> None:
 
 
 def test_a_copy_of_what_is_there_is_a_duplicate_also_of_a_model() -> None:
-    made = made_with(Scripted(answer(GOOD[0], GOOD[0].upper(), GOOD[1])))
+    made = made_with(Scripted(answer(PARAPHRASES[0], PARAPHRASES[0].upper(), PARAPHRASES[1])))
     assert (len(made.drafts), made.tallies["paraphrase"].duplicates) == (2, 1)
 
 

@@ -11,7 +11,8 @@ from evalgate.app import run as evalgate
 from evalgate.dataset.quarantine import read_drafts
 from evalgate.dataset.store import DATASETS
 from schema.case import case_to_json
-from tests.evalgate.synthesize.cases import TABLE, failure
+from tests.evalgate.synthesize.cases import PARAPHRASES, SOFA, TABLE, failure
+from tests.tools.fake_openai import FakeOpenAI
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,37 @@ def test_a_file_is_written_whole_and_the_same_again(dataset: Path, capsys: pytes
     let_in = ["promote", first_id, "--from", str(out), "--dataset", "d", "--reason", "r", "--actor", "bea"]
     assert evalgate(let_in) == 0
     assert len(out.read_text().splitlines()) == 11
+
+
+def test_a_draft_is_shown_whole_beside_its_source(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evalgate(["synthesize", *OPTIONS, "--dimensions", "numbers", "--failure-mode", "policy_hallucination"]) == 0
+    capsys.readouterr()
+    assert evalgate(["promote", "--list", read_drafts("d")[0].case_id]) == 0
+    told = capsys.readouterr().out
+    assert "variant of  case-1, numbers=" in told
+    assert "the answer  is not that of its source: nobody knows it yet" in told
+    assert f"its source asked\n  │ {SOFA}" in told
+    assert "and was answered wrongly\n  │ 90 days" in told
+
+
+def test_an_endpoint_is_asked_once_and_the_file_is_the_same_again(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json.dumps({"variants": [{"text": t} for t in PARAPHRASES]})
+    command = ["synthesize", *OPTIONS, "--dimensions", "paraphrase,typos", "--out", "m.jsonl", "--model", "writer"]
+    with FakeOpenAI(said) as fake:
+        command += ["--judge-url", fake.base_url]
+        assert evalgate(command) == 0
+        assert "asked models: 2 calls" in capsys.readouterr().err
+        assert {r.body["model"] for r in fake.requests} == {"writer"}
+        first = {p.name: p.read_bytes() for p in dataset.parents[2].glob("m.*")}
+        assert evalgate(command) == 0
+        assert fake.calls == 2, "answers are kept"
+    assert {p.name: p.read_bytes() for p in dataset.parents[2].glob("m.*")} == first
+    drafts = [json.loads(line) for line in first["m.jsonl"].decode().splitlines()]
+    by_model = [d for d in drafts if d["provenance"]["synthesis"].get("model") == "writer"]
+    assert {d["input"]["text"] for d in by_model} == set(PARAPHRASES), "one source lost its facts, and was refused"
+    assert {d["provenance"]["synthesis"]["method"] for d in drafts} == {"model", "template"}
 
 
 def test_nothing_is_lost_by_writing_a_file(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,8 @@ def varied(dimension: str, value: str, text: str = SOFA, *, seed: int = 0, other
         ("order", "backwards", "Only one sentence 1.5 long.", None),
         ("missing", "a_fact", "Where is order #1027?", "Where is order?"),
         ("missing", "a_fact", "Where is it?", None),
+        ("missing", "a_fact", "I bought it on 2026-10-03 for $5.", "I bought it for $5."),
+        ("missing", "a_fact", "Ich habe es für €5 gekauft.", "Ich habe es gekauft."),
         ("missing", "first_sentence", "I paid. It broke.", "It broke."),
         ("missing", "last_sentence", "I paid. It broke.", "I paid."),
         ("missing", "cut_off", "a b c d e f g h i j", "a b c d e f"),
