@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -146,6 +147,11 @@ def test_ten_traces_are_labelled_by_keyboard_alone(browsed: Browsed, place: Plac
     assert labels[0]["comment"] == "the policy says 30 days"
     assert labels[1]["corrected_output"] == "You have 90 days. Or 30?"
     assert {x["queue"] for x in labels} == {"ten"}
+    # Each has landed in the golden dataset; the last one does so once its answer was sent.
+    golden, deadline = place.served.folder / "evals/golden/labels.jsonl", time.monotonic() + 30
+    while not golden.is_file() or golden.read_text("utf-8").count("\n") < len(TEN):
+        assert time.monotonic() < deadline, "the golden dataset lacks labels"
+        page.wait_for_timeout(20)
     assert (browsed.seen.said, browsed.seen.dialogs) == ([], [])
 
 

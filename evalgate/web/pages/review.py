@@ -24,6 +24,7 @@ from evalgate.review.labels import undo as take_back
 from evalgate.select.reading import conversation
 from evalgate.select.traces import load_trace
 from evalgate.web.errors import NotFound
+from evalgate.web.golden import keeping
 from evalgate.web.label_form import label_of_form, read_form
 from evalgate.web.runner import NUMBERED, desk, positions, role_for, sheet
 from evalgate.web.site import Page, address
@@ -94,7 +95,9 @@ async def label(site: Site, request: Request) -> Response:
     if isinstance(done, tuple):
         at, found, error = done
         return _page(site, request, at, found, error=error, status=400)
-    return _to(request, done, saved=trace_id)
+    answer = _to(request, done, saved=trace_id)
+    answer.background = keeping(site, request, trace_id)
+    return answer
 
 
 async def skip(site: Site, request: Request) -> Response:
@@ -147,7 +150,10 @@ async def undo(site: Site, request: Request) -> Response:
         _take_any(database, queue, reviewer, trace_id, only=True)
         return trace_id
 
-    return _to(request, await site.write(request, work), undone="1")
+    trace_id = await site.write(request, work)
+    answer = _to(request, trace_id, undone="1")
+    answer.background = keeping(site, request, trace_id)
+    return answer
 
 
 async def extend(site: Site, request: Request) -> Response:
