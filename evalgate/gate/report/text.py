@@ -163,6 +163,8 @@ def _print_case(terminal: Terminal, report: Report, f: Failing, width: int | Non
         _tell(terminal, "why", f"{line(s.evaluator)}: {line(s.reason)}", width)
     for name, content in contents(r, f.scores):
         _tell(terminal, name, line(content, CONTENT_CHARS), width)
+    if (made := r.provenance.synthesis) is not None:
+        _tell(terminal, "variant", f"of {line(made.case_id)}, {line(made.dimension)}={line(made.value)}", width)
     for command in back_commands(report, f, with_issue=False):  # the group names it
         terminal.say(f"    see         {command}")
     if not r.provenance.trace_id:

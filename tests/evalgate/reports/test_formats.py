@@ -20,6 +20,7 @@ from evalgate.gate.report.html.page import CONTENT_BUDGET_CHARS, MOST_CASES, MOS
 from evalgate.gate.report.payload import checksum
 from evalgate.gate.report.words import MARKS
 from evalgate.terminal import Terminal
+from schema.draft import Method, Synthesis
 from tests.evalgate.reports.samples import green_report, red_report
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -171,6 +172,17 @@ def test_what_production_answered_is_called_so(kind: Kind) -> None:
     told = re.sub(r"\s+", " ", re.sub("<[^>]*>|[`-]", " ", render(kind, red_report())))
     assert re.search("(production|Production.s response) (text )?Yes, you have 30 days", told)
     assert "before Yes, you have 30 days" not in told
+
+
+def test_text_says_of_a_variant_what_it_was_made_of() -> None:
+    report = red_report(failing=1)
+    (failing,) = report.decision.failing
+    made = Synthesis("case-7", "hash", Method.TEMPLATE, "typos", "many", "1", 0, keeps_meaning=True)
+    provenance = replace(failing.result.provenance, synthesis=made)
+    variant = replace(failing, result=replace(failing.result, provenance=provenance))
+    told = render(Kind.TEXT, replace(report, decision=replace(report.decision, failing=(variant,))))
+    assert "variant     of case-7, typos=many" in told
+    assert "variant" not in render(Kind.TEXT, report)
 
 
 def test_text_is_short_when_all_is_well() -> None:
