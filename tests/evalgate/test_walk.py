@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalgate.app import run
+from evalgate.dataset.golden import read_golden
 from evalgate.label.commands import nothing_to_label
 from evalgate.label.feed import ListFeed, QueueFeed
-from evalgate.dataset.golden import read_golden
 from evalgate.label.records import DatabaseRecords
 from evalgate.label.walk import Walk
 from evalgate.queue.definition import Queue
@@ -277,6 +277,43 @@ def test_the_real_command_on_a_real_terminal(elsewhere: str, terminal_pair: tupl
     }
     golden = [json.loads(line) for line in (tmp_path / "evals/golden/labels.jsonl").read_text("utf-8").splitlines()]
     assert {c["provenance"]["trace_id"]: c["verdict"] for c in golden} == {C: "bad", B: "partial", UNFLAGGED: "good"}
+
+
+def test_figures_of_labelling_on_the_command_line(
+    three: TenantDatabase, dsn: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: str, code: int = 0) -> str:
+        assert run([*arguments, "--dsn", dsn]) == code
+        return capsys.readouterr().out
+
+    assert "No trace has the labels of two people" in command("agreement")
+    assert json.loads(command("golden", "show", "--json"))["cases"] == 0
+    said = [("ann", "bad", "tone"), ("bob", "bad", None)]
+    lines = [{"trace_id": t, "verdict": v, "failure_mode": m, "annotator": who} for who, v, m in said for t in (A, B)]
+    lines.append({"trace_id": A, "verdict": "good", "annotator": "eve", "queue": "refunds"})
+    (project / "labels.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines), "utf-8")
+    imported = command("label", "--from", "labels.jsonl")
+    assert "5 labels saved" in imported
+    assert "golden dataset: 1 case in evals/golden/labels.jsonl (1 new)\nnext: evalgate cases list" in imported
+
+    told = json.loads(command("agreement", "--json"))
+    assert [(p["reviewers"], p["verdicts"]["agreed"]) for p in told["pairs"]] == [
+        (["ann", "bob"], 2),
+        (["ann", "eve"], 0),
+        (["bob", "eve"], 0),
+    ]
+    assert [d["trace_id"] for d in told["disagreements"]] == [A]
+    assert json.loads(command("agreement", "--queue", "refunds", "--json"))["labelled"] == 1
+    assert "ann: bad, tone; bob: bad; eve: good" in command("agreement")
+    assert "1 trace is left out, for reviewers differ" in command("golden", "show")
+
+    assert command("label", "--undo", "1", "--annotator", "eve", "--golden", "-") == f"undone: good of trace {A}\n"
+    assert "is not up to date (1 new)" in command("golden", "export", "--check", code=1)
+    assert "2 cases" in command("golden", "export")
+    assert "is up to date" in command("golden", "export", "--check")
+    progress = json.loads(command("label", "--progress", "--json"))
+    assert (progress["stage"], progress["first_pass"]["done"], progress["modes"][0]["done"]) == ("first_pass", 2, 2)
+    assert "2 of 50 traces read, 1 failure mode named" in command("label", "--progress")
 
 
 def test_named_traces_are_known_before_a_person_begins(
