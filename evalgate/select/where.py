@@ -86,6 +86,11 @@ SPAN_FIELDS: Mapping[str, tuple[str, FieldType]] = {
 }
 """Columns of spans beside the canonical ones: name to SQL."""
 
+CONTENT: Final = (
+    "input_text", "output_text", "input_messages", "output_messages", "system_instructions", "tool_arguments",
+    "tool_result", "metadata", "request_params",
+)  # fmt: skip
+
 OPERATORS: Mapping[FieldType, tuple[str, ...]] = {
     FieldType.TEXT: ("=", "!=", "~", ">", "<", ">=", "<="),
     FieldType.NUMBER: ("=", "!=", ">", "<", ">=", "<="),
@@ -126,6 +131,11 @@ class Where:
     def reads_spans(self) -> bool:
         """Return whether something is asked of spans."""
         return bool(self.of_span or self.texts)
+
+    @property
+    def reads_content(self) -> bool:
+        """Return whether something is asked of what was said, which is most of what is stored."""
+        return bool(self.texts) or any(OF_SPAN + name in self.fields for name in CONTENT)
 
     def and_(self, name: str, operator: str, value: str) -> Where:
         """Return these conditions and one more; the field and operator must be known ones."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evalgate.errors import BadInput
 from evalgate.options import since_time
+from evalgate.select.recent import RECENT_TRACES, SPAN_TRACES, TEXT_TRACES, most_traces
 from evalgate.select.where import FIELDS, OPERATORS, parse_where, span_fields, unix_ns
 
 ALLOWED = re.compile(
@@ -120,6 +121,20 @@ def test_conditions_on_spans_are_asked_of_the_hours_that_are_read() -> None:
     ]
     assert bounds == [True, True]
     assert where.parameters["received_from"] == int(hour.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("condition", "most"),
+    [
+        ("service_name = shop", RECENT_TRACES),
+        ("tool_name = search", SPAN_TRACES),
+        ("text ~ refund", TEXT_TRACES),
+        ("tool_arguments ~ refund", TEXT_TRACES),
+    ],
+)
+def test_the_more_is_read_of_a_trace_the_fewer_are_looked_at(condition: str, most: int) -> None:
+    assert most_traces(parse_where([condition])) == most
+    assert RECENT_TRACES > SPAN_TRACES > TEXT_TRACES
 
 
 @given(
