@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test faults thorough image bench lint format lock clean
+.PHONY: help setup demo test faults thorough image screenshots bench lint format lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create .venv and install, from hashes
 $(READY): requirements.lock pyproject.toml
@@ -35,6 +35,9 @@ thorough: setup ## run what takes long and finds little that the tests do not: a
 
 image: setup ## make what the container image holds in a clean folder, and try it: a few minutes, no container engine
 	@$(BIN)/python -m pytest tests/deploy/test_image.py
+
+screenshots: setup ## pictures of every page into docs/images/, of a service that a team has worked with: four minutes, needs Chromium
+	@$(BIN)/python tests/web/screenshots.py
 
 bench: setup ## measure everything, beside Rotel and Phoenix: about half an hour
 	@$(BIN)/python bench/everything.py

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 HEIGHT: Final = 168
-TOP: Final = 18
+TOP: Final = 14
 BOTTOM: Final = 20
 PLOT: Final = HEIGHT - TOP - BOTTOM
 LEAST_SLOTS: Final = 7
@@ -30,6 +30,9 @@ FILLED: Final = 0.72
 TICKS: Final = 3
 NAME_CHARS: Final = 60
 MOST_DOTS: Final = 40
+CHAR_PX: Final = 6.4
+"""A digit in the text of charts, about."""
+GAP_PX: Final = 6
 SPARK: Final = (84, 20)
 ACROSS: Final = 1000
 """Units of the inner drawing of lines, which is stretched."""
@@ -103,7 +106,7 @@ def histogram(ident: str, title: str, bars: Sequence[Bar], show: Callable[[float
     known = [b.high for b in bars if b.high is not None]
     top = nice_top(max([b.value for b in bars] + known, default=0))
     slots = max(len(bars), LEAST_SLOTS)
-    parts = _grid(top, show)
+    parts = _grid(top)
     for n, b in enumerate(bars):
         x, wide = _slot(n, slots)
         if b.low is not None and b.high is not None:
@@ -125,7 +128,7 @@ def histogram(ident: str, title: str, bars: Sequence[Bar], show: Callable[[float
     told += f"; above the expected band on {', '.join(above)}" if above else ""
     return Chart(
         title,
-        _svg(ident, title, told, parts),
+        _plot(ident, title, told, parts, _axis(top, show)),
         ("day", noun, *(("expected", "") if has_band else ())),
         tuple(rows),
         (("bar", noun), ("band", "expected, 95 %"), ("bar above", "▲ above it")) if has_band else (),
@@ -145,7 +148,7 @@ def lines(ident: str, title: str, of: Sequence[Line], show: Callable[[float], st
     count = max((len(line.points) for line in of), default=0)
     slots = max(count, LEAST_SLOTS)
     inner: list[Markup] = []
-    parts = _grid(top, show)
+    parts = _grid(top)
     dots: list[Markup] = []
     for number, line in enumerate(of):
         if not number:
@@ -173,7 +176,7 @@ def lines(ident: str, title: str, of: Sequence[Line], show: Callable[[float], st
     legend = tuple((f"line-{n + 1}", one_line(line.name, NAME_CHARS)) for n, line in enumerate(of)) if of[1:] else ()
     return Chart(
         title,
-        _svg(ident, title, told or "no data", parts),
+        _plot(ident, title, told or "no data", parts, _axis(top, show)),
         head,
         tuple(rows),
         (*legend, *((("band", "95 % interval"),) if has_band else ())),
@@ -192,7 +195,7 @@ def stacked(
     totals = [sum(values[n] for _, values in layers) for n in range(len(labels))]
     top = nice_top(max(totals, default=0))
     slots = max(len(labels), LEAST_SLOTS)
-    parts = _grid(top, show)
+    parts = _grid(top)
     for n, label in enumerate(labels):
         x, wide = _slot(n, slots)
         below = 0.0
@@ -207,7 +210,7 @@ def stacked(
     sums = ", ".join(f"{name} {show(sum(values))}" for name, values in layers)
     return Chart(
         title,
-        _svg(ident, title, f"In all: {sums}", parts),
+        _plot(ident, title, f"In all: {sums}", parts, _axis(top, show)),
         ("day", *(name for name, _ in layers)),
         tuple((label, *(show(values[n]) for _, values in layers)) for n, label in enumerate(labels)),
         tuple((f"layer-{n + 1}", one_line(name, NAME_CHARS)) for n, (name, _) in enumerate(layers)) if layers else (),
@@ -304,17 +307,29 @@ def _dots(points: Sequence[Point], slots: int, top: float, kind: str, *, are_all
     return made
 
 
-def _grid(top: float, show: Callable[[float], str]) -> list[Markup]:
-    """Return the lines across with their numbers above them; the base has none, it is 0."""
+def _grid(top: float) -> list[Markup]:
+    """Return the lines across; their numbers stand beside the picture."""
     made = []
     for n in range(TICKS):
-        value = top * n / (TICKS - 1)
-        y = _y(value, top)
+        y = _n(_y(top * n / (TICKS - 1), top))
         kind = "grid" if n else "axis"
-        made.append(Markup('<line class="{}" x1="0" y1="{y}" x2="100%" y2="{y}"/>').format(kind, y=_n(y)))
-        if n:
-            made.append(_text(0, y - 4, show(value), "start", "tick"))
+        made.append(Markup('<line class="{}" x1="0" y1="{y}" x2="100%" y2="{y}"/>').format(kind, y=y))
     return made
+
+
+def _axis(top: float, show: Callable[[float], str]) -> Markup:
+    """Return the numbers of the lines across, as wide as the longest needs; the base has none, it is 0."""
+    ticks = [(top * n / (TICKS - 1), show(top * n / (TICKS - 1))) for n in range(1, TICKS)]
+    wide = _n(CHAR_PX * max(len(said) for _, said in ticks) + GAP_PX)
+    texts = Markup("").join(
+        Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
+            _n(float(wide) - GAP_PX), _n(_y(value, top) + 4), one_line(said, NAME_CHARS)
+        )
+        for value, said in ticks
+    )
+    return Markup('<svg class="chart scale" width="{}" height="{}" aria-hidden="true">{}</svg>').format(
+        wide, HEIGHT, texts
+    )
 
 
 def _labels(labels: Sequence[str], slots: int) -> list[Markup]:
@@ -399,6 +414,11 @@ def _text(x: float, y: float, said: str, anchor: str, kind: str) -> Markup:
 
 def _name(text: str) -> Markup:
     return escape(one_line(text, 2000))
+
+
+def _plot(ident: str, title: str, told: str, parts: Sequence[Markup], scale: Markup) -> Markup:
+    """Return a drawing with its scale at the left."""
+    return Markup('<div class="plot">{}{}</div>').format(scale, _svg(ident, title, told, parts))
 
 
 def _svg(

@@ -85,9 +85,9 @@ def label(database: TenantDatabase, told: Sequence[Told], seed: int = 3) -> None
         if not read:
             continue
         first, second = draw.sample(REVIEWERS, 2)
-        labels.append(_label(one, first, differs=False))
+        labels.append(label_of(one, first))
         if draw.random() < 0.35:
-            labels.append(_label(one, second, differs=draw.random() < 0.15))
+            labels.append(label_of(one, second, differs=draw.random() < 0.15))
     for some in _some(labels, LABELS_AT_ONCE):
         drafts = list(drafts_of(database, some))
         save(database, [d for d in drafts if not isinstance(d, BadInput)])
@@ -106,10 +106,11 @@ def _some(values: Sequence[Any], size: int) -> Iterator[list[Any]]:
         yield list(values[begin : begin + size])
 
 
-def _label(one: Told, who: str, *, differs: bool) -> Label:
+def label_of(one: Told, who: str, *, differs: bool = False, queue: str = "") -> Label:
+    """Return what this person says of a trace; who differs misses what is wrong with it."""
     if not one.mode or differs:
-        return Label(one.trace_id, "", Verdict.GOOD if not one.mode or one.mode == ASKS_AGAIN else Verdict.PARTIAL,
-                     annotator=who)  # fmt: skip
+        verdict = Verdict.GOOD if not one.mode or one.mode == ASKS_AGAIN else Verdict.PARTIAL
+        return Label(one.trace_id, "", verdict, annotator=who, queue=queue)
     mode = OTHER_WORDS.get(one.mode, one.mode) if who == REVIEWERS[1] else one.mode
     return Label(
         one.trace_id,
@@ -120,6 +121,7 @@ def _label(one: Told, who: str, *, differs: bool) -> Label:
         comment="the policy says 30 days" if one.mode == INVENTED else "",
         annotator=who,
         severity=SEVERITIES[one.mode],
+        queue=queue,
     )
 
 

@@ -160,7 +160,7 @@ def _known(seen: Seen, coverage: Coverage, guided: Guidance, flagged: int) -> Kn
 
 
 def _covered(coverage: Coverage) -> Chart:
-    parts = [Segment("covered", len(coverage.covered), "covered"), Segment("not yet", len(coverage.gaps), "gap")]
+    parts = [Segment("covered", len(coverage.covered), "covered"), Segment("not yet", len(coverage.gaps), "waiting")]
     return segments("coverage", "Active issues with a trusted evaluator", parts, number)
 
 
