@@ -13,6 +13,7 @@ differ is in it no more.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections import Counter
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalgate.database import sql
 from evalgate.dataset.store import check_name, load
 from evalgate.errors import BadInput
-from evalgate.files import to_json_line, write_atomic
+from evalgate.files import read_text, to_json_line, write_atomic
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.decided import is_disputed
 from evalgate.terminal import count_of
@@ -166,11 +167,11 @@ def write_golden(golden: Golden, path: Path, *, dry_run: bool = False) -> Golden
 
 
 def _write(golden: Golden, path: Path, *, dry_run: bool) -> GoldenChange:
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    there = {c.case_id: c for c in load(str(path)).cases} if before.strip() else {}
-    mine = {c.case_id: c for c in golden.cases}
-    wanted = {**{i: c for i, c in there.items() if i not in golden.known}, **mine}
-    text = _text(wanted.values())
+    there = _lines(path)
+    wanted = {i: line for i, line in there.items() if i not in golden.known}
+    wanted |= {c.case_id: to_json_line(case_to_json(c)) for c in golden.cases}
+    before = read_text(path) if path.is_file() else ""
+    text = _text(wanted)
     change = GoldenChange(
         path=path,
         cases=len(wanted),
@@ -193,7 +194,7 @@ def forget(path: Path, case_ids: Collection[str]) -> None:
 
     """
     with _alone(path, is_needed=True):
-        write_atomic(path, _text(c for c in load(str(path)).cases if c.case_id not in case_ids))
+        write_atomic(path, _text({i: line for i, line in _lines(path).items() if i not in case_ids}))
 
 
 @contextmanager
@@ -226,8 +227,32 @@ def _said(
     return found
 
 
-def _text(cases: Iterable[Case]) -> str:
-    return "".join(to_json_line(case_to_json(c)) + "\n" for c in sorted(cases, key=lambda c: c.case_id))
+def _lines(path: Path) -> dict[str, str]:
+    """Return the lines of a file by case id, as they are written: what is not ours to change is not read further.
+
+    Raises:
+        BadInput: a line is no case.
+
+    """
+    if not path.is_file():
+        return {}
+    found: dict[str, str] = {}
+    for line in read_text(path).split("\n"):
+        if not line.strip():
+            continue
+        try:
+            case_id = json.loads(line)["case_id"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            case_id = None
+        if not isinstance(case_id, str) or case_id in found:
+            load(str(path))  # says which line is wrong, and why
+            raise BadInput(f"{path}: a line has no case_id of its own. Remove it, or give it one")
+        found[case_id] = line
+    return found
+
+
+def _text(lines: Mapping[str, str]) -> str:
+    return "".join(lines[i] + "\n" for i in sorted(lines))
 
 
 def _item(case: Case) -> tuple[str, str]:
