@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evalgate.evals import align, attack, check, issues, listing, upkeep
+from evalgate.evals import align, attack, check, issues, listing, modes, upkeep
 from evalgate.generate import commands as generate_commands
 from evalgate.options import new_app
 
@@ -15,7 +15,7 @@ HELP = "Evaluators: what they are, how far they agree with people, what they cov
 
 
 def register(app: typer.Typer) -> None:
-    """Add the group, and `evalgate issues`, which asks the same rooms."""
+    """Add the group, and `evalgate issues` and `modes`, which ask the same rooms."""
     group = new_app(HELP)
     listing.register(group)
     check.register(group)
@@ -25,3 +25,4 @@ def register(app: typer.Typer) -> None:
     upkeep.register(group)
     app.add_typer(group, name="evals")
     issues.register(app)
+    modes.register(app)

@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.align.coverage import cover
+from evalgate.database import open_tenant
 from evalgate.errors import BadInput
-from evalgate.evals.overview import Overview, look_at
+from evalgate.evals.overview import Overview, look, look_at, reads_database
 from evalgate.files import read_json
 from evalgate.gate.first import GATE_FILE
 from evalgate.gate.settings import GateSettings, read_settings
 from evalgate.issues.modes import lineage_of, read_taxonomy
 from evalgate.issues.moves import histories
 from evalgate.issues.occurrences import SHOWN_DAYS, Occurrences, count_occurrences
+from evalgate.issues.taxonomy import Taxonomy
 from evalgate.places import LAST_REPORT
+from schema.alignment import DEFAULT_POLICY
 from schema.issue import IssueStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from evalgate.align.coverage import Gap
     from evalgate.align.standing import Standing, Trusted
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from evalgate.issues.lifecycle import Transition
     from evalgate.issues.taxonomy import Change
     from evalgate.run_files import RunShelf
+    from schema.alignment import PermissionPolicy
     from schema.case import Case
     from schema.issue import Issue
     from schema.run import Run
@@ -95,25 +99,63 @@ def issue_views(
     return views_of(database, found, folder, days=days, now=now)
 
 
+def read_views(
+    datasets: Sequence[str],
+    dsn: str | None,
+    tenant: str | None,
+    evaluators: Path,
+    *,
+    judge_model: str | None = None,
+    policy: PermissionPolicy = DEFAULT_POLICY,
+    days: int = SHOWN_DAYS,
+) -> tuple[Overview, list[IssueView]]:
+    """Return what `look` does, and all issues of it; files have neither moves nor days.
+
+    Raises:
+        BadInput: as `look`.
+
+    """
+    now = datetime.now(UTC)
+    if not reads_database(datasets, dsn):
+        found = look(datasets, dsn, tenant, evaluators, judge_model=judge_model, policy=policy)
+        return found, _views(found, {}, Taxonomy({}), Path(), days, now)
+    with open_tenant(dsn, tenant) as database:
+        found = look_at(database, evaluators=evaluators, judge_model=judge_model, policy=policy, now=now)
+        return found, views_of(database, found, days=days, now=now)
+
+
 def views_of(
     database: TenantDatabase, found: Overview, folder: Path = Path(), *, days: int = SHOWN_DAYS, now: datetime
 ) -> list[IssueView]:
-    """Return the same of what was looked at."""
-    moves, known = histories(database), read_taxonomy(database)
-    gaps = {g.standing.issue.id: g for g in cover(found.standings, found.known.cases or None).gaps}
+    """Return the issues of what was looked at in a database."""
+    return _views(found, histories(database), read_taxonomy(database), folder, days, now)
+
+
+def _views(  # noqa: PLR0917 - everything that was read
+    found: Overview,
+    moves: Mapping[int, Sequence[Transition]],
+    known: Taxonomy,
+    folder: Path,
+    days: int,
+    now: datetime,
+) -> list[IssueView]:
+    labelled = found.known.cases if found.known.sightings is not None else found.known.cases or None
+    gaps = {g.standing.issue.id: g for g in cover(found.standings, labelled, found.known.options).gaps}
     cases = {c.case_id: c for c in found.known.cases}
     decided = dict(_decided(folder / LAST_REPORT))
     views = []
     for standing in found.standings:
         issue = standing.issue
-        counted = count_occurrences(
-            issue.failure_mode,
-            found.known.sightings or {},
-            found.production,
-            issue.evaluators,
-            today=now.astimezone(UTC).date(),
-            days=days,
-        )
+        counted = Occurrences((), (), issue.occurrences)
+        if found.known.sightings is not None:
+            counted = count_occurrences(
+                issue.failure_mode,
+                found.known.sightings,
+                found.production,
+                issue.evaluators,
+                today=now.astimezone(UTC).date(),
+                days=days,
+            )
         views.append(
             IssueView(
                 issue=issue,
@@ -138,7 +180,7 @@ def order(standing: Standing, *, is_rising: bool = False) -> tuple[bool, int, bo
     return (not issue.occurrences, place, not is_rising, -issue.occurrences, issue.id)
 
 
-def find_view(views: Sequence[IssueView], number: int) -> IssueView:
+def find_view(views: Sequence[IssueView], number: int, source: str = "the database") -> IssueView:
     """Return the view of one issue.
 
     Raises:
@@ -149,7 +191,7 @@ def find_view(views: Sequence[IssueView], number: int) -> IssueView:
         if view.issue.id == number:
             return view
     known = ", ".join(f"{v.issue.id} {v.issue.failure_mode}" for v in views[:10]) or "none"
-    raise BadInput(f"there is no issue {number}. Known: {known}")
+    raise BadInput(f"there is no issue {number} in {source}. Known: {known}")
 
 
 def next_step(standing: Standing, gap: Gap | None) -> str | None:

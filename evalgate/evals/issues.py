@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Final
 
 import typer
 
-from evalgate.align.coverage import cover
-from evalgate.errors import BadInput
+from evalgate.evals import issue_moves
+from evalgate.evals.issue_show import issue_json, print_issue, print_list
 from evalgate.evals.options import KnownOptions, with_known_options
 from evalgate.issues.store import ISSUES, write_issues
 from evalgate.options import Json, new_app
-from evalgate.terminal import Terminal, count_of, one_line
-from schema.issue import issue_to_json
+from evalgate.terminal import Terminal, count_of
+from schema.issue import IssueStatus
 
-if TYPE_CHECKING:
-    from evalgate.align.coverage import Coverage
-    from evalgate.align.standing import Standing
-    from evalgate.evals.overview import Overview
-    from schema.case import Case
-
-SHOWN_CASES = 20
-ASKED_CHARS = 60
+LIST_DAYS: Final = 14
+SHOW_DAYS: Final = 28
+QUIET: Final = frozenset({IssueStatus.VERIFIED, IssueStatus.ARCHIVED, IssueStatus.IGNORED})
+"""Of issues that nobody has to look at: listed with --all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group = new_app("Issues: failure modes that people have named, how often they were seen, and who looks for them.")
     group.command("list")(list_)
     group.command("show")(show)
+    issue_moves.register(group)
     group.command("export")(export)
     app.add_typer(group, name="issues")
 
@@ -36,36 +33,34 @@ def register(app: typer.Typer) -> None:
 @with_known_options
 def list_(
     *,
-    all_: Annotated[bool, typer.Option("--all", help="Also those whose labels were all taken back.")] = False,
+    state: Annotated[list[IssueStatus] | None, typer.Option("--state", help="Only these. May be repeated.")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also verified, archived and ignored ones, and those without labels.")
+    ] = False,
     known: KnownOptions,
     json: Json = False,
 ) -> None:
-    """List the issues, the frequent ones first."""
+    """List the issues: what was seen again and what is new first, then what rises, then the frequent ones."""
     terminal = Terminal()
-    found = known.look()
-    shown = [s for s in found.standings if all_ or s.issue.occurrences]
-    shown.sort(key=lambda s: (-s.issue.occurrences, s.issue.id))
+    found, views = known.views(LIST_DAYS)
+    wanted = frozenset(state or ())
+    if wanted:
+        shown = [v for v in views if v.issue.status in wanted and (v.issue.occurrences or all_)]
+    else:
+        shown = [v for v in views if all_ or (v.issue.occurrences and v.issue.status not in QUIET)]
     if json:
-        terminal.emit([_to_json(s) for s in shown])
+        terminal.emit([issue_json(v) for v in shown])
         return
-    if not shown:
+    hidden = sum(bool(v.issue.occurrences) for v in views) - sum(bool(v.issue.occurrences) for v in shown)
+    if shown:
+        print_list(terminal, shown)
+    elif hidden:
+        terminal.say(f"No {'such ' if wanted else ''}issues in {found.known.source} that want attention")
+    else:
         terminal.say(f"No issues in {found.known.source}. One is opened by labelling a failure mode: evalgate label")
-        return
-    terminal.table(
-        ("issue", "failure mode", "status", "seen", "first", "last", "evaluators"),
-        [
-            (
-                str(s.issue.id),
-                s.issue.failure_mode,
-                str(s.issue.status),
-                str(s.issue.occurrences),
-                _day(s.issue.first_seen),
-                _day(s.issue.last_seen),
-                _evaluators(s),
-            )
-            for s in shown
-        ],
-    )
+    if hidden:
+        others = "of another state" if wanted else "verified, archived or ignored"
+        terminal.say(f"{count_of(hidden, 'issue')} {others}: evalgate issues list --all")
 
 
 @with_known_options
@@ -75,46 +70,17 @@ def show(
     known: KnownOptions,
     json: Json = False,
 ) -> None:
-    """Show one issue: its cases, its evaluators, and what to do next."""
+    """Show one issue: when it was seen, its cases and evaluators, what was done about it, and what to do next."""
+    from evalgate.evals.issue_views import find_view  # noqa: PLC0415 - yaml, numpy: what --help need not read
+
     terminal = Terminal()
-    found = known.look()
-    standing = _find(found, number)
-    cases = [c for c in found.known.cases if c.case_id in set(standing.issue.cases)]
-    agreement = found.known.agreement.get(standing.issue.failure_mode)
-    todo = _todo(cover([standing], found.known.cases or None, found.known.options))
+    found, views = known.views(SHOW_DAYS)
+    view = find_view(views, number, found.known.source)
+    agreement = found.known.agreement.get(view.issue.failure_mode)
     if json:
-        people = None if agreement is None else {"labelled_by_several": agreement.several, "agree": agreement.agree}
-        labelled = [_case_json(c) for c in cases]
-        terminal.emit({**_to_json(standing), "next": todo, "people": people, "labelled": labelled})
-        return
-    issue = standing.issue
-    terminal.say(f"issue {issue.id}: {issue.failure_mode}, {issue.status}")
-    seen = f", first {_day(issue.first_seen)}, last {_day(issue.last_seen)}" if issue.first_seen else ""
-    terminal.say(f"seen in {count_of(issue.occurrences, 'labelled trace')}{seen}; {count_of(len(issue.cases), 'case')}")
-    if agreement is not None:
-        said = f"{agreement.agree} of {count_of(agreement.several, 'trace')} that several people labelled"
-        terminal.say(f"people agree on {said}: no evaluator can agree better with all of them")
-    for trusted in standing.evaluators:
-        grant = trusted.grant
-        measured = f", MCC {grant.mcc:.2f} of {count_of(grant.n, 'label')}" if grant.mcc is not None else ""
-        terminal.say(f"evaluator {trusted.spec.id} ({trusted.spec.eval_type}): may {grant.permission}{measured}")
-    if todo:
-        terminal.say(f"next: {todo}")
-    if cases:
-        terminal.table(
-            ("case", "verdict", "trace", "asked"),
-            [
-                (
-                    c.case_id,
-                    str(c.verdict or ""),
-                    (c.provenance.trace_id or "")[:16],
-                    one_line(c.input.text or "", ASKED_CHARS),
-                )
-                for c in cases[:SHOWN_CASES]
-            ],
-        )
-    if len(cases) > SHOWN_CASES:
-        terminal.say(f"and {len(cases) - SHOWN_CASES} more: --json")
+        terminal.emit(issue_json(view, agreement, in_full=True))
+    else:
+        print_issue(terminal, view, agreement)
 
 
 @with_known_options
@@ -132,43 +98,3 @@ def export(
     else:
         words = "written; commit it" if changed else "it says this already"
         terminal.say(f"{ISSUES}: {count_of(len(found.standings), 'issue')}, {words}")
-
-
-def _find(found: Overview, number: int) -> Standing:
-    for standing in found.standings:
-        if standing.issue.id == number:
-            return standing
-    known = ", ".join(f"{s.issue.id} {s.issue.failure_mode}" for s in found.standings[:10]) or "none"
-    raise BadInput(f"there is no issue {number} in {found.known.source}. Known: {known}")
-
-
-def _todo(coverage: Coverage) -> str | None:
-    return coverage.gaps[0].todo if coverage.gaps else None
-
-
-def _to_json(standing: Standing) -> dict[str, Any]:
-    return {
-        **issue_to_json(standing.issue),
-        "permissions": {
-            t.spec.id: {"permission": str(t.grant.permission), "reason": str(t.grant.reason), "mcc": t.grant.mcc}
-            for t in standing.evaluators
-        },
-    }
-
-
-def _case_json(case: Case) -> dict[str, Any]:
-    return {
-        "case_id": case.case_id,
-        "verdict": case.verdict,
-        "trace_id": case.provenance.trace_id,
-        "annotation_id": case.provenance.annotation_id,
-        "asked": case.input.text,
-    }
-
-
-def _evaluators(standing: Standing) -> str:
-    return ", ".join(f"{t.spec.id} ({t.grant.permission})" for t in standing.evaluators) or "none"
-
-
-def _day(at: str | None) -> str:
-    return (at or "–")[:10]

@@ -14,6 +14,7 @@ from evalgate.places import EVALUATORS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from evalgate.evals.issue_views import IssueView
     from evalgate.evals.overview import Overview
     from schema.alignment import PermissionPolicy, PermissionRule
 
@@ -61,6 +62,25 @@ class KnownOptions:
             self.evaluators,
             judge_model=self.judge_model or None,
             policy=permission_policy(),
+        )
+
+    def views(self, days: int) -> tuple[Overview, list[IssueView]]:
+        """Read everything, and what is told of each issue, over so many days.
+
+        Raises:
+            EvalgateError: as `look`.
+
+        """
+        from evalgate.evals.issue_views import read_views  # noqa: PLC0415 - as above
+
+        return read_views(
+            self.dataset,
+            self.dsn,
+            self.tenant,
+            self.evaluators,
+            judge_model=self.judge_model or None,
+            policy=permission_policy(),
+            days=days,
         )
 
 

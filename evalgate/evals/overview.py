@@ -60,7 +60,7 @@ def look(
         BadInput: a file is wrong, or there is nothing to read issues from.
 
     """
-    if datasets or (dsn is None and not DEFAULT_PATH.is_dir()):
+    if not reads_database(datasets, dsn):
         known = read_known(datasets, dsn, tenant)
         trusted = permissions(load_specs(evaluators), judge_model=judge_model, policy=policy)
         runs = RunShelf().recent()
@@ -68,6 +68,11 @@ def look(
         return Overview(known, tuple(found), tuple(trusted), tuple(runs), Production())
     with open_tenant(dsn, tenant) as database:
         return look_at(database, evaluators=evaluators, judge_model=judge_model, policy=policy)
+
+
+def reads_database(datasets: Sequence[str], dsn: str | None) -> bool:
+    """Tell whether a command that was told so reads the database, and not files."""
+    return not datasets and (dsn is not None or DEFAULT_PATH.is_dir())
 
 
 def look_at(

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from evalgate.database import sql
+from evalgate.figures import percent
 from evalgate.terminal import count_of
 from schema.statistics.counts import none_of, trials_to_rule_out
 
@@ -81,9 +82,11 @@ class Absence:
             return f"seen in {after.showing} of {labelled}"
         looked = f"not seen in {labelled}"
         worth = f", worth {after.effective:.0f} of the sample" if round(after.effective) != after.traces else ""
-        limit = f": its rate is below {self.possible_rate:.1%} (95 %)" if after.effective >= 1 else ""
+        limit = f": its rate is below {percent(self.possible_rate)} (95 %)" if after.effective >= 1 else ""
         had = (
-            f"; before, it was {before.rate:.1%} of {count_of(before.traces, 'labelled trace')}" if before.rate else ""
+            f"; before, it was {percent(before.rate)} of {count_of(before.traces, 'labelled trace')}"
+            if before.rate
+            else ""
         )
         return f"{looked}{worth}{limit}{had}"
 

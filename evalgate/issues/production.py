@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from evalgate.database import sql
+from evalgate.figures import percent
 from evalgate.select.traces import iso_time
 from schema.statistics.counts import binomial_tail
 
@@ -77,7 +78,7 @@ def unexplained(production: Production, evaluator: str, mistakes: float, since: 
     judged = max(production.judged_since(evaluator, since[:10]), len(failing))
     if binomial_tail(len(failing), judged, mistakes) >= MISTAKEN:
         return ""
-    wrong = f"; it fails {mistakes:.1%} of good ones" if mistakes else ""
+    wrong = f"; it fails {percent(mistakes)} of good ones" if mistakes else ""
     latest = max(failing, key=lambda t: t.at)
     return (
         f"{evaluator} failed {len(failing)} of {judged} traces that it judged in production since{wrong}, "

@@ -101,8 +101,8 @@ def test_an_absence_is_shown_where_it_would_have_been_seen() -> None:
     shown = Absence(since, before, Looked(120, 0, 120.0, 0.0, 120.0))
     assert shown.is_shown
     assert shown.sentence == (
-        "not seen in 120 labelled traces that began since 2026-11-01: its rate is below 2.5% (95 %); "
-        "before, it was 3.0% of 200 labelled traces"
+        "not seen in 120 labelled traces that began since 2026-11-01: its rate is below 2.5 % (95 %); "
+        "before, it was 3 % of 200 labelled traces"
     )
     few = Absence(since, before, Looked(40, 0, 40.0, 0.0, 40.0))
     assert (few.is_shown, few.lacking.startswith("look at 59 more traces")) == (False, True)
