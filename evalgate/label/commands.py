@@ -179,13 +179,15 @@ def _by_points(terminal: Terminal, database: TenantDatabase, waiting: Sequence[s
 
 def _walk(terminal: Terminal, database: TenantDatabase, who: str, feed: Feed) -> bool:
     """Walk, and say what came of it; return whether anything changed."""
+    from evalgate.label.drafts import Drafts  # noqa: PLC0415 - only the keyboard needs it
     from evalgate.label.keys import TerminalKeys  # noqa: PLC0415 - termios exists on POSIX only
     from evalgate.label.records import DatabaseRecords  # noqa: PLC0415 - as above
     from evalgate.label.state import State  # noqa: PLC0415 - as above
     from evalgate.label.walk import Walk  # noqa: PLC0415
 
     counts = read_counts(database, datetime.now(UTC))
-    state = State(counts=counts, message=guidance(counts).sentences[0])
+    drafts = Drafts.of(who, database.tenant)
+    state = State(forms=drafts.read(), counts=counts, message=guidance(counts).sentences[0], drafts=drafts)
     with TerminalKeys() as keys:
         Walk(DatabaseRecords(database, who), terminal, keys, who, feed, state).run()
     _say_end(terminal, database, state)

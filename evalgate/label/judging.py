@@ -20,7 +20,7 @@ from evalgate.terminal import one_line
 from schema.verdict import MAX_ANCHORS, Role, Severity, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from evalgate.label.feed import Feed
@@ -90,6 +90,8 @@ class Judging:
     is_full: bool = False
     modes: list[str] = field(default_factory=list)
     kept_at: datetime | None = None
+    made: tuple[object, Sequence[Row]] | None = None
+    """The rows that were drawn last, and what they were made for."""
 
     @property
     def trace_id(self) -> str:
@@ -103,7 +105,7 @@ class Judging:
 
     @form.setter
     def form(self, form: Form) -> None:
-        self.state.forms[self.trace_id] = form
+        self.state.typed(self.trace_id, form)
 
     def run(self) -> Move:
         """Read keys until they lead elsewhere."""
@@ -183,7 +185,6 @@ class Judging:
                 raise BadInput("? shows the keys")
 
     def _draw(self, *, is_new: bool) -> None:
-        shown = (self.turn or Turn()).shown(self.trace, is_full=self.is_full)
         width = self.screen.width
         footer = [Row(self._progress(), "dim"), Row(self.form.words, "bold")]
         if self.modes:
@@ -192,7 +193,15 @@ class Judging:
         if self.state.message:
             footer += [Row(piece, "yellow") for piece in islice(fold(self.state.message, width), MESSAGE_ROWS)]
         prompt = PROMPT if width > len(PROMPT) else SHORT_PROMPT
-        self.screen.draw(rows(self.trace, self.form, shown, width), footer, prompt, is_new=is_new)
+        self.screen.draw(self._rows(width), footer, prompt, is_new=is_new)
+
+    def _rows(self, width: int) -> Sequence[Row]:
+        """Return the rows of the trace; they are made anew when they would be others, for a trace may have megabytes."""
+        asked = (width, self.is_full, self.form.anchors)
+        if self.made is None or self.made[0] != asked:
+            shown = (self.turn or Turn()).shown(self.trace, is_full=self.is_full)
+            self.made = (asked, rows(self.trace, self.form, shown, width))
+        return self.made[1]
 
     def _progress(self) -> str:
         tally, counts = self.state.tally, self.state.counts
@@ -231,6 +240,7 @@ class Judging:
                 return Move.QUIT
             if answer != "q":
                 raise BadInput("go on")
+            self.state.typed(self.trace_id, None)
         return self._leave(Move.QUIT)
 
     def _save(self) -> Move:
@@ -239,7 +249,7 @@ class Judging:
         if self.turn is not None:
             self.feed.check(self.trace_id)
         kept = self.records.save(self.trace, label)
-        self.state.forms.pop(self.trace_id, None)
+        self.state.typed(self.trace_id, None)
         if not kept.is_repeated:
             self.state.tally.labelled += 1
             self.state.done.append(kept.annotation)
@@ -279,7 +289,7 @@ class Judging:
         undone = self.records.undo(last.trace_id)
         self.state.tally.undone += 1
         self.state.message = f"undone: {Form.of(undone.label).words}"
-        self.state.forms[undone.label.trace_id] = Form.of(undone.label)
+        self.state.typed(undone.label.trace_id, Form.of(undone.label))
         if undone.label.trace_id not in self.state.trace_ids:
             self.state.trace_ids.insert(self.at, undone.label.trace_id)
         return Move.UNDONE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evalgate.review.guidance import Counts
 
 if TYPE_CHECKING:
+    from evalgate.label.drafts import Drafts
     from evalgate.label.form import Form
     from schema.verdict import Annotation
 
@@ -44,6 +45,16 @@ class State:
     """What had been labelled before."""
     message: str = ""
     """What is told above the prompt, once."""
+    drafts: Drafts | None = None
+    """Where `forms` outlive the sitting; None: nowhere."""
+
+    def typed(self, trace_id: str, form: Form | None) -> None:
+        """Remember what was typed of a trace; None: it is saved, or thrown away."""
+        before = self.forms.pop(trace_id, None)
+        if form is not None:
+            self.forms[trace_id] = form
+        if self.drafts is not None and form != before:
+            self.drafts.write(self.forms)
 
     @property
     def labelled(self) -> set[str]:

@@ -1,7 +1,7 @@
 """A sitting: one trace after the other, judged by single keys.
 
 Every label is saved at once, so that stopping at any moment loses nothing and the next sitting goes on where this one
-ended. What is typed and not saved lasts as long as the sitting.
+ended, with what was typed and not saved.
 """
 
 from __future__ import annotations
