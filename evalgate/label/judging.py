@@ -196,7 +196,7 @@ class Judging:
         self.screen.draw(self._rows(width), footer, prompt, is_new=is_new)
 
     def _rows(self, width: int) -> Sequence[Row]:
-        """Return the rows of the trace; they are made anew when they would be others, for a trace may have megabytes."""
+        """Return the rows of the trace, made anew only when they would be others: a trace may have megabytes."""
         asked = (width, self.is_full, self.form.anchors)
         if self.made is None or self.made[0] != asked:
             shown = (self.turn or Turn()).shown(self.trace, is_full=self.is_full)
