@@ -102,7 +102,7 @@ def synthesize(
     if name is None:
         chosen = _without_model(chosen, is_named=dimensions is not None)
     asked = Asked(dataset, tuple(failure_mode), issue, dsn, tenant)
-    sources = read_sources(asked, besides=out)
+    sources = read_sources(asked, besides=out, writes=out is None and not dry_run)
     order = Order(chosen, count, seed, actor_or_user(actor))
     asker = None if name is None or dry_run else Asker(opened.chat(name), catalogue.languages)
     made = _make(terminal, sources, catalogue, order, asker)

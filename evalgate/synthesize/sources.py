@@ -10,7 +10,8 @@ from evalgate.database import DEFAULT_PATH, open_tenant
 from evalgate.dataset.reading import read_leniently
 from evalgate.dataset.store import DATASETS, list_names
 from evalgate.errors import BadInput
-from evalgate.review.cases import list_cases
+from evalgate.issues.read import list_issues
+from evalgate.review.cases import CaseStatus, list_cases
 from schema.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -48,28 +49,34 @@ class Sources:
     """Where they are from, in words."""
 
 
-def read_sources(asked: Asked, *, besides: Path | None = None, root: Path = DATASETS) -> Sources:
+def read_sources(asked: Asked, *, besides: Path | None = None, writes: bool = False, root: Path = DATASETS) -> Sources:
     """Return what drafts are made of; `besides` is a file that is written anew, and so is nothing that is there.
 
+    `writes`: drafts will go into the database, so one that cannot be written to is told now, before a model is paid.
+
     Raises:
-        BadInput: there is no labelled failure that fits.
+        BadInput: there is no labelled failure that fits, or the database cannot be written to.
 
     """
-    known = read_known([asked.dataset] if asked.dataset else [], asked.dsn, asked.tenant)
-    modes = _modes(asked, known.issues)
-    bad = [c for c in known.cases if c.verdict is Verdict.BAD and c.provenance.synthesis is None]
+    if asked.is_database:
+        with open_tenant(asked.dsn, asked.tenant, writes=writes) as database:
+            rows, issues = list_cases(database), tuple(list_issues(database))
+        cases = [r.case for r in rows if r.status is not CaseStatus.REJECTED]
+        there, told = [r.case for r in rows], "the database"
+    else:
+        known = read_known([asked.dataset] if asked.dataset else [], asked.dsn, asked.tenant)
+        cases, issues, told = list(known.cases), known.issues, known.source
+        there = list(cases)
+    modes = _modes(asked, issues)
+    bad = [c for c in cases if c.verdict is Verdict.BAD and c.provenance.synthesis is None]
     chosen = tuple(c for c in bad if not modes or c.failure_mode in modes)
     if not chosen:
-        raise BadInput(_nothing(asked, modes, bad, len(known.cases), known.source))
-    there = list(known.cases)
-    if asked.is_database:
-        with open_tenant(asked.dsn, asked.tenant) as database:
-            there += [r.case for r in list_cases(database)]
+        raise BadInput(_nothing(asked, modes, bad, len(cases), told))
     for name in list_names(root, drafts=True):
         path = root / f"{name}.jsonl"
         if besides is None or path.resolve() != besides.resolve():
             there += read_leniently(path)[0]
-    return Sources(chosen, tuple(there), known.source)
+    return Sources(chosen, tuple(there), told)
 
 
 def _modes(asked: Asked, issues: tuple[Issue, ...]) -> frozenset[str]:

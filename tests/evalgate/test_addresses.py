@@ -40,6 +40,8 @@ WRITING = (
     ["label", "--undo", "1"],
     ["cases", "promote", "--all"],
     ["cases", "reject", "case-1"],
+    ["promote", "--all", "--reason", "r"],
+    ["synthesize"],
 )
 
 

@@ -142,7 +142,7 @@ def test_in_the_database_drafts_are_quarantined_cases(
     source = failure(1)
     record(database, [source, failure(2, TABLE)], CaseEvent.CREATED, actor="ann", reason="labelled")
     record(database, [failure(2, TABLE)], CaseEvent.REJECTED, actor="ann", reason="private")
-    for module in ("align.sources", "synthesize.sources", "synthesize.write"):
+    for module in ("synthesize.sources", "synthesize.write"):
         monkeypatch.setattr(f"evalgate.{module}.open_tenant", lambda *_, **__: nullcontext(database))
     command = ["synthesize", "--dsn", "x", "--count", "9", "--actor", "ann"]
     assert evalgate([*command, "--json"]) == 0
