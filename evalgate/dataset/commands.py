@@ -16,8 +16,8 @@ from evalgate.dataset.from_run import draft_from_run
 from evalgate.dataset.promote import Where, actor_or_user, promote
 from evalgate.dataset.provenance import record, with_approvals
 from evalgate.dataset.show import compared_to_json, print_compared, print_versions
-from evalgate.dataset.store import DATASETS, add_cases, check_name, list_names, load, read_meta
-from evalgate.dataset.versions import NOW, compare, versions
+from evalgate.dataset.store import DATASETS, add_cases, check_name, load, read_meta
+from evalgate.dataset.versions import NOW, compare, list_datasets, versions
 from evalgate.errors import BadInput
 from evalgate.issues.read import list_issues
 from evalgate.issues.store import ISSUES, read_issues, with_standing, write_issues
@@ -27,7 +27,7 @@ from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from evalgate.dataset.versions import Listed
 
 
 def register(app: typer.Typer) -> None:
@@ -118,52 +118,51 @@ def build(
 def list_(*, json: Json = False) -> None:
     """List the datasets of this folder; one with a line that is no case is told as damaged."""
     terminal = Terminal()
-    items: list[dict[str, object]] = []
-    damaged: dict[str, str] = {}
-    for name in list_names():
-        try:
-            dataset, meta = load(name), read_meta(name)
-        except BadInput as e:
-            damaged[name] = str(e)
-            items.append({"name": name, "damaged": str(e)})
-            continue
-        built = any(v.version == dataset.version for v in meta.versions)
-        items.append(
-            {
-                "name": name,
-                "version": dataset.version,
-                "cases": len(dataset.cases),
-                "built": built,
-                "versions": len(meta.versions),
-                "criteria": meta.criteria,
-            }
-        )
+    found = list_datasets(Path())
     if json:
-        terminal.emit(items)
-    elif not items:
+        terminal.emit([_listed_json(d) for d in found])
+    elif not found:
         terminal.say(f"No datasets in {DATASETS}. Build one from promoted cases: evalgate dataset build --name NAME")
     else:
         terminal.table(
-            ("dataset", "version", "cases", "criteria"),
+            ("dataset", "version", "cases", "drafts", "criteria"),
             [
                 (
-                    str(i["name"]),
-                    _version_words(i),
-                    str(i.get("cases", "")),
-                    one_line(str(i.get("criteria") or ""), 60),
+                    d.name,
+                    _version_words(d),
+                    "" if d.damaged else str(d.cases),
+                    str(d.drafts or ""),
+                    one_line(d.criteria or "", 60),
                 )
-                for i in items
+                for d in found
             ],
         )
-    for reason in damaged.values():
-        terminal.note(f"evalgate: {one_line(reason)}")
+        if any(d.drafts for d in found):
+            terminal.say("drafts wait beside them: evalgate promote --list")
+    for d in found:
+        if d.damaged:
+            terminal.note(f"evalgate: {one_line(d.damaged)}")
 
 
-def _version_words(item: Mapping[str, object]) -> str:
-    if "damaged" in item:
+def _listed_json(d: Listed) -> dict[str, object]:
+    if d.damaged:
+        return {"name": d.name, "damaged": d.damaged}
+    return {
+        "name": d.name,
+        "version": d.version,
+        "cases": d.cases,
+        "drafts": d.drafts,
+        "built": d.is_built,
+        "versions": d.builds,
+        "criteria": d.criteria,
+    }
+
+
+def _version_words(d: Listed) -> str:
+    if d.damaged:
         return "damaged"
-    by_hand = "" if item["built"] else " (edited by hand)" if item["versions"] else " (written by hand)"
-    return f"{item['version']}{by_hand}"
+    by_hand = "" if d.is_built else " (edited by hand)" if d.builds else " (written by hand)"
+    return f"{d.version}{by_hand}"
 
 
 def show(

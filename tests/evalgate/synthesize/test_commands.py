@@ -147,3 +147,13 @@ def test_what_cannot_be_done_is_told(
 def test_one_failure_mode_is_asked_for_by_name(dataset: Path) -> None:
     assert evalgate(["synthesize", *OPTIONS, "--failure-mode", "rude"]) == 0
     assert {d.failure_mode for d in read_drafts("d")} == {"rude"}
+
+
+def test_an_issue_is_its_failure_mode(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evalgate(["synthesize", *OPTIONS, "--issue", "2"]) == 0, "numbers follow the names where no file has them"
+    assert {d.failure_mode for d in read_drafts("d")} == {"rude"}
+    capsys.readouterr()
+    assert evalgate(["dataset", "list"]) == 0
+    assert "drafts wait beside them: evalgate promote --list" in capsys.readouterr().out
+    assert evalgate(["synthesize", *OPTIONS, "--issue", "9"]) == 2
+    assert "there is no issue 9" in capsys.readouterr().err
