@@ -12,7 +12,7 @@ from evalgate.errors import BadInput
 from evalgate.select.traces import TraceRow, trace_row
 from evalgate.web.bounds import bounded
 from evalgate.web.errors import NotFound
-from evalgate.web.trace_list import LATEST_NS, NS, SLACK_S, hour_of, nanoseconds
+from evalgate.web.trace_list import LATEST_NS, NS, SLACK_S, hour_of, hours_of_receipt, nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def list_sessions(
     """
     key, name = _read(after)
     until_ns = LATEST_NS if not after else key + 1
-    hours = [(r["hour_unix_s"] * NS, r["n"]) for r in database.rows(sql("evalgate.select", "hours"))]
+    hours = [] if since else hours_of_receipt(database)
     since_ns = nanoseconds(since) if since else hour_of([h for h in hours if h[0] < until_ns], SUMMED)
     text = (
         sql(__package__, "list_sessions")
