@@ -218,7 +218,8 @@ def undo_change(
         _append(database, known.last_number + 1, found.action, (row,), _By(actor, reason, now), undone=found.number)
         after = read_taxonomy(database)
         if any(c.number == found.number and c.is_undone for c in after.changes):
-            return Changed(replace(found, is_undone=True), correct_cases(database, found.modes, actor=actor))
+            cases = correct_cases(database, found.modes, actor=actor, known=after)
+            return Changed(replace(found, is_undone=True), cases)
     raise Retryable("others change failure modes all the time; try again")
 
 
@@ -232,12 +233,14 @@ def lineage_of(known: Taxonomy, number: int) -> list[Change]:
     return [c for c in known.changes if number in (c.stated.from_issue, c.stated.issue)]
 
 
-def correct_cases(database: TenantDatabase, modes: Iterable[str], *, actor: str) -> tuple[str, ...]:
+def correct_cases(
+    database: TenantDatabase, modes: Iterable[str], *, actor: str, known: Taxonomy | None = None
+) -> tuple[str, ...]:
     """Let the cases of these modes say what their labels mean by now; return the ids of those that said otherwise.
 
     May be run again, and repairs what was cut short. A case without a label keeps its mode as the words have it.
     """
-    known = read_taxonomy(database)
+    known = known or read_taxonomy(database)
     meant = {str(r["annotation_id"]): str(r["failure_mode"]) for r in database.rows(sql(__package__, "meanings"))}
     changed = []
     for mode in sorted(set(modes)):
@@ -262,8 +265,9 @@ def _change(
         rows = plan(known)
         at = _append(database, known.last_number + 1, action, rows, by)
         made = Change(known.last_number + 1, action, at, by.actor, by.words, rows)
-        if made in read_taxonomy(database).changes:
-            return Changed(made, correct_cases(database, made.modes, actor=by.actor))
+        after = read_taxonomy(database)
+        if made in after.changes:
+            return Changed(made, correct_cases(database, made.modes, actor=by.actor, known=after))
     raise Retryable("others change failure modes all the time; try again")
 
 
