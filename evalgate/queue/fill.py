@@ -113,7 +113,7 @@ def fill(
     found = signals(database, conditions_of(database, queue), window=window, step=step)
     points = weights_of(queue, weights)
     priority = prioritise(found, points)
-    admitted, left_out = _admitted(database, queue, found)
+    admitted, left_out = admitted_of(database, queue, found)
     free, taken = _free(database, items, found, admitted)
     slots = min(slots, int(free.sum()))
     wanted = random_wanted(queue.random_share, slots, [i for i in items if i.state is not ItemState.REMOVED])
@@ -179,7 +179,8 @@ def choose(order: Rows, draw: Floats, slots: int, wanted: int) -> Choice:
     return Choice(order[: last + 1] if room else order[:0], at_random, threshold)
 
 
-def _admitted(database: TenantDatabase, queue: Queue, found: Signals) -> tuple[Bools, dict[str, int]]:
+def admitted_of(database: TenantDatabase, queue: Queue, found: Signals) -> tuple[Bools, dict[str, int]]:
+    """Return which traces the filters admit, and how many each leaves out; conditions are in `asked_for`."""
     p = found.population
     left = {"do not meet the conditions of the queue": int((~p.asked_for).sum())}
     admitted = p.asked_for.copy()

@@ -152,7 +152,7 @@ class Reviewing(RuleBasedStateMachine):
 
 
 TestReviewing = Reviewing.TestCase
-TestReviewing.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestReviewing.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
 
 
 def test_who_loses_every_time_is_told_to_try_again() -> None:

@@ -72,7 +72,7 @@ def reviewed_queue(seed: int, traces: int, fills: int) -> tuple[list[Item], int]
 
 def test_the_estimate_of_all_failures_is_unbiased_over_several_fills() -> None:
     ratios, naive, covered = [], [], 0
-    for seed in range(200):
+    for seed in range(100):
         items, failures = reviewed_queue(seed, 600, 3)
         found = yield_of({"q": items})
         assert found.failures is not None
