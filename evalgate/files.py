@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,28 @@ def write_atomic(path: Path, text: str) -> None:
             raise
     except OSError as e:
         raise BadInput(f"cannot write {path}: {e.strerror or e}") from None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes and threads out that ask for the same folder, which is made if need be: read, then write.
+
+    It is not held twice by one: who holds it and asks again waits for himself.
+
+    Raises:
+        BadInput: the folder cannot be made or opened.
+
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as e:
+        raise BadInput(f"cannot write to {folder}: {e.strerror or e}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_text(path: Path) -> str:

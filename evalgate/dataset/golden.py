@@ -12,11 +12,9 @@ differ is in it no more.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 from evalgate.database import sql
 from evalgate.dataset.store import check_name, load
 from evalgate.errors import BadInput
-from evalgate.files import read_text, to_json_line, write_atomic
+from evalgate.files import alone, read_text, to_json_line, write_atomic
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.decided import is_disputed
 from evalgate.terminal import count_of
 from schema.case import case_id_of, case_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from evalgate.database import TenantDatabase
     from evalgate.review.cases import CaseRow
@@ -162,7 +160,7 @@ def write_golden(golden: Golden, path: Path, *, dry_run: bool = False) -> Golden
 
     """
     is_nothing = not golden.cases and not path.is_file()
-    with _alone(path, is_needed=not dry_run and not is_nothing):
+    with nullcontext() if dry_run or is_nothing else alone(path.parent):
         return _write(golden, path, dry_run=dry_run)
 
 
@@ -193,26 +191,8 @@ def forget(path: Path, case_ids: Collection[str]) -> None:
         BadInput: the file holds what is no case, or cannot be written.
 
     """
-    with _alone(path, is_needed=True):
+    with alone(path.parent):
         write_atomic(path, _text({i: line for i, line in _lines(path).items() if i not in case_ids}))
-
-
-@contextmanager
-def _alone(path: Path, *, is_needed: bool) -> Iterator[None]:
-    """Keep other processes and threads from writing files of the folder meanwhile."""
-    if not is_needed:
-        yield
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path.parent, os.O_RDONLY)
-    except OSError as e:
-        raise BadInput(f"cannot write {path}: {e.strerror or e}") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _said(

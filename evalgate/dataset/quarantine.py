@@ -11,8 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evalgate.dataset.build import as_twin
-from evalgate.dataset.store import DATASETS, QUARANTINE, add_cases, check_name, read_cases
-from evalgate.files import to_json_line, write_atomic
+from evalgate.dataset.store import DATASETS, QUARANTINE, check_name, merge_cases, read_cases
+from evalgate.errors import BadInput
+from evalgate.files import alone, to_json_line, write_atomic
+from evalgate.review.promotion import check_promotion
 from schema.case import case_to_json
 
 if TYPE_CHECKING:
@@ -58,11 +60,12 @@ def add_drafts(name: str, drafts: Sequence[Case], root: Path = DATASETS) -> Draf
 
     """
     path, dataset = quarantine_path(name, root), root / f"{check_name(name)}.jsonl"
-    before = read_drafts(name, root)
-    known = {c.case_id for c in (*before, *(read_cases(dataset) if dataset.exists() else ()))}
-    new = [c for c in drafts if c.case_id not in known]
-    if new:
-        write_drafts(path, (*before, *new))
+    with alone(root):
+        before = read_drafts(name, root)
+        known = {c.case_id for c in (*before, *(read_cases(dataset) if dataset.exists() else ()))}
+        new = [c for c in drafts if c.case_id not in known]
+        if new:
+            write_drafts(path, (*before, *new))
     return Drafted(path, tuple(c.case_id for c in new), len(drafts) - len(new))
 
 
@@ -71,22 +74,36 @@ def promote_drafts(
 ) -> Change:
     """Move drafts of a file into a dataset. The dataset is written first; what is there already only leaves the file.
 
+    What somebody else promoted meanwhile stays as he promoted it.
+
     A draft may ask what another case asks; both become one cluster, so that nobody counts them as two.
 
     Raises:
-        BadInput: a file cannot be read or written.
+        BadInput: a file cannot be read or written; who approves had a variant made himself, or gives no reason.
 
     """
+    check_promotion(drafts, actor=approval.by, reason=approval.reason)
     dataset = root / f"{check_name(name)}.jsonl"
-    there = read_cases(dataset) if dataset.exists() else ()
-    known = {c.case_id for c in there}
-    clusters = {c.cluster for c in drafts}
-    twins = [t for c in there if (t := as_twin(c, clusters)) is not c]
-    let_in = [replace(c, provenance=replace(c.provenance, promoted=approval)) for c in drafts if c.case_id not in known]
-    change = add_cases(name, [*let_in, *twins], criteria=None, at=datetime.fromisoformat(approval.at), root=root)
-    ids = {c.case_id for c in drafts}
-    write_drafts(source, [c for c in read_cases(source) if c.case_id not in ids])
+    with alone(root):
+        waiting = {c.case_id: c for c in read_cases(source)} if source.exists() else {}
+        drafts = [waiting[c.case_id] for c in drafts if c.case_id in waiting]
+        if not drafts:
+            raise BadInput(f"{source} holds none of these drafts any more: somebody else promoted them meanwhile")
+        there = read_cases(dataset) if dataset.exists() else ()
+        known = {c.case_id for c in there}
+        clusters = {c.cluster for c in drafts}
+        twins = [t for c in there if (t := as_twin(c, clusters)) is not c]
+        new = [_let_in(c, approval) for c in drafts if c.case_id not in known]
+        at = datetime.fromisoformat(approval.at)
+        change = merge_cases(name, [*new, *twins], criteria=None, at=at, root=root)
+        for draft in drafts:
+            del waiting[draft.case_id]
+        write_drafts(source, list(waiting.values()))
     return change
+
+
+def _let_in(draft: Case, approval: Approval) -> Case:
+    return replace(draft, provenance=replace(draft.provenance, promoted=approval))
 
 
 def write_drafts(path: Path, cases: Sequence[Case]) -> None:

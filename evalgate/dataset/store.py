@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalgate.dataset.reading import read_leniently
 from evalgate.errors import BadInput
-from evalgate.files import read_json, read_jsonl, read_text, to_json, to_json_line, write_atomic
+from evalgate.files import alone, read_json, read_jsonl, read_text, to_json, to_json_line, write_atomic
 from schema.case import case_to_json, dataset_version, parse_case
 from schema.failpoints import failpoint
 from schema.fields import Fields, did_you_mean
@@ -211,12 +211,20 @@ def read_meta(name: str, root: Path = DATASETS) -> Meta:
 def add_cases(name: str, cases: Iterable[Case], *, criteria: str | None, at: datetime, root: Path = DATASETS) -> Change:
     """Add cases to a dataset, making it if need be; a case whose id is there replaces its line.
 
-    Building twice from the same cases changes nothing, versions included.
+    Building twice from the same cases changes nothing, versions included. Of two at once the second reads what the
+    first wrote.
 
     Raises:
         BadInput: the existing file cannot be read or written.
 
     """
+    check_name(name)
+    with alone(root):
+        return merge_cases(name, cases, criteria=criteria, at=at, root=root)
+
+
+def merge_cases(name: str, cases: Iterable[Case], *, criteria: str | None, at: datetime, root: Path) -> Change:
+    """Add cases as `add_cases` does, for whoever has the folder alone. Raises as that."""
     path = root / f"{check_name(name)}.jsonl"
     before = {c.case_id: c for c in read_cases(path)} if path.exists() else {}
     is_sorted = list(before) == sorted(before)
@@ -248,6 +256,11 @@ def remove_cases(name: str, case_ids: Collection[str], *, at: datetime, root: Pa
 
     """
     check_name(name.removesuffix(QUARANTINE))
+    with alone(root):
+        return _remove(name, case_ids, at, root)
+
+
+def _remove(name: str, case_ids: Collection[str], at: datetime, root: Path) -> str:
     path = root / f"{name}.jsonl"
     before = read_cases(path)
     left = tuple(c for c in before if c.case_id not in case_ids)

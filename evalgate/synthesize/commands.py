@@ -121,6 +121,8 @@ def synthesize(
         print_made(terminal, made, order, where, sources=len(sources.cases), told=sources.told)
         if made.drafts and not dry_run:
             _next(terminal, out, dataset, order.drafted_by)
+    for remark in sources.remarks:
+        terminal.note(f"evalgate: {remark}")
     if name is not None and dry_run:
         calls = count_of(_calls(sources.cases, order), "call")
         terminal.note(f"with {name} there would be {calls}, and drafts of them in place of others")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalgate.align.sources import read_known
+from evalgate.align.sources import known_of, read_known
 from evalgate.database import DEFAULT_PATH, open_tenant
+from evalgate.dataset.golden import GOLDEN
 from evalgate.dataset.reading import read_leniently
 from evalgate.dataset.store import DATASETS, list_names
 from evalgate.errors import BadInput
-from evalgate.issues.read import list_issues
-from evalgate.review.cases import CaseStatus, list_cases
+from evalgate.issues.read import read_recorded
+from evalgate.review.cases import list_cases
 from schema.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Sources:
     """Every case of the database, whatever became of it, and of every file of the project, quarantines too."""
     told: str
     """Where they are from, in words."""
+    remarks: tuple[str, ...] = ()
+    """What is odd about them, in sentences without their full stops."""
 
 
 def read_sources(asked: Asked, *, besides: Path | None = None, writes: bool = False, root: Path = DATASETS) -> Sources:
@@ -60,23 +63,21 @@ def read_sources(asked: Asked, *, besides: Path | None = None, writes: bool = Fa
     """
     if asked.is_database:
         with open_tenant(asked.dsn, asked.tenant, writes=writes) as database:
-            rows, issues = list_cases(database), tuple(list_issues(database))
-        cases = [r.case for r in rows if r.status is not CaseStatus.REJECTED]
-        there, told = [r.case for r in rows], "the database"
+            known = known_of(database, read_recorded(database))
+            there = [r.case for r in list_cases(database)]
     else:
         known = read_known([asked.dataset] if asked.dataset else [], asked.dsn, asked.tenant)
-        cases, issues, told = list(known.cases), known.issues, known.source
-        there = list(cases)
-    modes = _modes(asked, issues)
-    bad = [c for c in cases if c.verdict is Verdict.BAD and c.provenance.synthesis is None]
+        there = list(known.cases)
+    modes = _modes(asked, known.issues)
+    bad = [c for c in known.cases if c.verdict is Verdict.BAD and c.provenance.synthesis is None]
     chosen = tuple(c for c in bad if not modes or c.failure_mode in modes)
     if not chosen:
-        raise BadInput(_nothing(asked, modes, bad, len(cases), told))
-    for name in list_names(root, drafts=True):
-        path = root / f"{name}.jsonl"
+        raise BadInput(_nothing(asked, modes, bad, len(known.cases), known.source))
+    files = [root / f"{name}.jsonl" for name in list_names(root, drafts=True)]
+    for path in (*files, *sorted(GOLDEN.glob("*.jsonl"))):
         if besides is None or path.resolve() != besides.resolve():
             there += read_leniently(path)[0]
-    return Sources(chosen, tuple(there), told)
+    return Sources(chosen, tuple(there), known.source, known.remarks)
 
 
 def _modes(asked: Asked, issues: tuple[Issue, ...]) -> frozenset[str]:

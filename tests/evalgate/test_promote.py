@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,11 +12,12 @@ import pytest
 
 from evalgate.app import run as evalgate
 from evalgate.dataset.build import Filters, choose
-from evalgate.dataset.quarantine import add_drafts, read_drafts
+from evalgate.dataset.quarantine import add_drafts, promote_drafts, quarantine_path, read_drafts
 from evalgate.dataset.store import DATASETS, add_cases, load, load_leniently
 from evalgate.errors import BadInput
 from evalgate.review.cases import CaseRow, CaseStatus
 from evalgate.review.promotion import check_promotion, is_own
+from evalgate.work import map_in_threads
 from schema.case import case_to_json, parse_case
 from schema.draft import Approval
 from tests.evalgate.synthesize.cases import draft
@@ -24,7 +26,10 @@ from tests.evalgate.synthesize.cases import plain as case
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from schema.case import Case
 
+
+DEADLINE_S = 30.0
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
@@ -106,6 +111,28 @@ def test_a_promotion_that_was_cut_short_is_finished(project: Path) -> None:
     assert evalgate(["promote", "2", "--reason", "again", "--actor", "cy"]) == 0
     assert (DATASETS / "d.jsonl").read_bytes() == after
     assert not (DATASETS / "d.quarantine.jsonl").exists()
+
+
+def test_of_two_who_promote_at_once_none_loses_a_case(project: Path) -> None:
+    drafts = [draft(n, by="ann") for n in range(2, 26)]
+    add_drafts("d", drafts)
+    start = threading.Barrier(len(drafts))
+
+    def let_in(one: Case) -> None:
+        start.wait(DEADLINE_S)
+        promote_drafts("d", [one], Approval("bea", AT.isoformat(), "r"), quarantine_path("d"))
+
+    assert len(map_in_threads(let_in, drafts, len(drafts))) == len(drafts)
+    assert {c.case_id for c in load("d").cases} == {d.case_id for d in drafts}
+    assert read_drafts("d") == ()
+    with pytest.raises(BadInput, match="somebody else promoted them meanwhile"):
+        promote_drafts("d", drafts[:1], Approval("cy", AT.isoformat(), "r"), quarantine_path("d"))
+
+
+def test_files_keep_the_rule_for_whoever_moves_drafts(project: Path) -> None:
+    add_drafts("d", [draft(2)])
+    with pytest.raises(BadInput, match="nobody lets in his own drafts"):
+        promote_drafts("d", [draft(2)], Approval("ann", AT.isoformat(), "r"), quarantine_path("d"))
 
 
 def test_a_source_joins_the_cluster_of_its_variants_also_where_they_are_not_built() -> None:
