@@ -26,7 +26,7 @@ from evalgate.select.recent import started_since
 from evalgate.select.traces import count_traces, resolve_trace
 from evalgate.select.where import Where
 from evalgate.signals.weights import QUEUE_FILE, read_weights
-from evalgate.terminal import Terminal
+from evalgate.terminal import Terminal, count_of
 from schema.verdict import Role
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def label(
     ways = [w for w, asked in given if asked]
     if len(ways) > 1:
         raise BadInput(f"{' and '.join(ways)} exclude each other")
-    if traces and queue:
-        raise BadInput("TRACE and --queue exclude each other")
+    if queue and (traces or latest):
+        raise BadInput(f"{'TRACE' if traces else '--latest'} and --queue exclude each other")
     with open_tenant(dsn, tenant, writes=not progress) as database:
         if progress:
             _progress(terminal, database, json=json)
@@ -146,11 +146,10 @@ def _feed(terminal: Terminal, database: TenantDatabase, who: str, asked: Asked) 
     if asked.traces:
         return ListFeed(tuple(dict.fromkeys(resolve_trace(database, t) for t in asked.traces)), role=role)
     if asked.adjudicate:
-        disputed = tuple(dict.fromkeys(d.trace_id for d in agreement(database, since=asked.since).disagreements))
+        differing = agreement(database, since=asked.since).disagreements
+        disputed = tuple(dict.fromkeys(d.trace_id for d in differing if who not in {s.annotator for s in d.said}))
         if not disputed:
-            terminal.say(
-                "Nothing to decide: reviewers agree, or nobody labelled the same traces. See: evalgate agreement"
-            )
+            terminal.say(_nothing_to_decide(len(differing)))
             return None
         return ListFeed(disputed, role=role)
     waiting = unlabelled(database, asked.since)
@@ -160,6 +159,17 @@ def _feed(terminal: Terminal, database: TenantDatabase, who: str, asked: Asked) 
     if asked.latest:
         return ListFeed(tuple(waiting))
     return _by_points(terminal, database, waiting, asked.since)
+
+
+def _nothing_to_decide(differing: int) -> str:
+    """Say why: nobody differs, or only with him."""
+    if differing:
+        are = "is" if differing == 1 else "are"
+        return (
+            f"Nothing to decide for you: of {count_of(differing, 'trace')} that {are} left one label is yours. Let "
+            "somebody else decide, or label it anew: evalgate label TRACE"
+        )
+    return "Nothing to decide: reviewers agree, or nobody labelled the same traces. See: evalgate agreement"
 
 
 def _by_points(terminal: Terminal, database: TenantDatabase, waiting: Sequence[str], since: datetime | None) -> Feed:
@@ -197,7 +207,7 @@ def _walk(terminal: Terminal, database: TenantDatabase, who: str, feed: Feed) ->
 def _say_end(terminal: Terminal, database: TenantDatabase, state: State) -> None:
     tally = state.tally
     removed = f", {tally.removed} removed" if tally.removed else ""
-    terminal.say(f"\n{tally.kept} labelled, {tally.skipped} skipped{removed}, {state.to_go} to go")
+    terminal.say(f"\n{tally.kept} labelled, {state.skipped} skipped{removed}, {state.to_go} to go")
     if tally.labelled or tally.undone:
         for sentence in guidance(read_counts(database, datetime.now(UTC))).sentences:
             terminal.say(sentence)

@@ -140,7 +140,7 @@ class Judging:
                     raise BadInput("this is the first one")
                 return self._leave(Move.BACK)
             case "s":
-                self.state.tally.skipped += 1
+                self.state.passed_over.add(self.trace_id)
                 return self._leave(Move.SKIPPED)
             case "x":
                 return self._remove()

@@ -112,8 +112,8 @@ def _rows(trace: Trace, form: Form, shown: Shown, width: int) -> Iterator[Row]:
     for line in shown.why:
         yield Row(f"  {one_line(line)}")
     if shown.instructions:
-        for line in clean(shown.instructions).split("\n"):
-            yield Row(f"  {line}", "italic")
+        for number, line in enumerate(clean(shown.instructions).strip().split("\n")):
+            yield Row(f"  {'' if number else 'asked of you: '}{line}", "italic")
     yield from _labels(trace, shown)
     if shown.is_full:
         yield from _captured(print_trace, trace, full=True)

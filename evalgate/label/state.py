@@ -18,7 +18,6 @@ class Tally:
     """What a sitting came to."""
 
     labelled: int = 0
-    skipped: int = 0
     undone: int = 0
     removed: int = 0
 
@@ -38,8 +37,10 @@ class State:
     """What was typed and not saved, by trace."""
     done: list[Annotation] = field(default_factory=list)
     """The labels of this sitting that stand, the latest last."""
+    passed_over: set[str] = field(default_factory=set)
+    """Skipped; some may have been labelled later on."""
     gone: set[str] = field(default_factory=set)
-    """Skipped, removed, or somebody else's."""
+    """Removed, or somebody else's."""
     tally: Tally = field(default_factory=Tally)
     counts: Counts = field(default_factory=Counts)
     """What had been labelled before."""
@@ -62,7 +63,11 @@ class State:
         return {a.label.trace_id for a in self.done}
 
     @property
+    def skipped(self) -> int:
+        """How many were skipped and have no label yet."""
+        return len(self.passed_over - self.labelled - self.gone)
+
+    @property
     def to_go(self) -> int:
         """How many of those that waited have no label yet, skipped ones with them."""
-        left = sum(i not in self.gone for i in set(self.trace_ids) - self.labelled)
-        return left + self.tally.skipped
+        return len(set(self.trace_ids) - self.labelled - self.gone)

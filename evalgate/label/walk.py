@@ -91,7 +91,7 @@ class Walk:
                 return at - 1, -1
             case Move.UNDONE:
                 return self.state.trace_ids.index(self.state.done.pop().label.trace_id), 1
-            case Move.SKIPPED | Move.REMOVED:
+            case Move.REMOVED:
                 self.state.gone.add(self.state.trace_ids[at])
                 return at + 1, 1
             case _:

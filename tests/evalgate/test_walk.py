@@ -36,7 +36,7 @@ from evalgate.queue.store import create_queue
 from evalgate.review.agreement import agreement
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.decided import label_of
-from evalgate.review.labels import unlabelled
+from evalgate.review.labels import draft, save, unlabelled
 from evalgate.select.traces import load_trace
 from evalgate.signals.weights import Weights
 from evalgate.terminal import Terminal
@@ -66,8 +66,8 @@ class Sat:
 
     @property
     def tally(self) -> tuple[int, int, int]:
-        found = self.walk.state.tally
-        return found.labelled, found.skipped, found.undone
+        found = self.walk.state
+        return found.tally.labelled, found.skipped, found.tally.undone
 
 
 def walk(database: TenantDatabase, *answers: str, edited: str = "", feed: Feed | None = None, who: str = "me") -> Sat:
@@ -322,6 +322,21 @@ def test_named_traces_are_known_before_a_person_begins(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     assert run(["label", "ffff", "--dsn", dsn]) == 2
     assert "no trace begins with ffff" in capsys.readouterr().err
+
+
+def test_nobody_decides_between_himself_and_another(
+    three: TenantDatabase, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+
+    def said() -> str:
+        assert run(["label", "--adjudicate", "--annotator", "ann", "--dsn", dsn]) == 0
+        return capsys.readouterr().out
+
+    assert "reviewers agree, or nobody labelled the same" in said()
+    for who, verdict in (("ann", Verdict.BAD), ("bob", Verdict.GOOD)):
+        save(three, [draft(three, Label(A, "", verdict, annotator=who))])
+    assert "Nothing to decide for you: of 1 trace that is left one label is yours" in said()
 
 
 @pytest.mark.parametrize("others", [["--from", "x"], ["--undo", "1"]])

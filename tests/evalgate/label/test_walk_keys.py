@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from evalgate.errors import BadInput
 from evalgate.label.feed import ListFeed, Turn
 from evalgate.label.state import State
@@ -35,7 +38,7 @@ class Sat:
 
     @property
     def tally(self) -> tuple[int, int, int]:
-        return self.state.tally.labelled, self.state.tally.skipped, self.state.tally.undone
+        return self.state.tally.labelled, self.state.skipped, self.state.tally.undone
 
 
 def three(**more: str) -> MemoryRecords:
@@ -279,3 +282,25 @@ def test_content_cannot_act_on_the_terminal_or_pose_as_ours() -> None:
     assert "\u202e" not in shown
     assert "  │ saved: good" in shown
     assert "[bold]" in shown
+
+
+PRESSED = [*"gbpmvceaAjksxuo?q129-nlhy", "enter", "space", "back", "up", "down", "esc", "tab", "é", "2 90 days", "tone"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(keys=st.lists(st.sampled_from(PRESSED), max_size=60), is_queue=st.booleans())
+def test_whatever_is_typed_counts_add_up(keys: list[str], *, is_queue: bool) -> None:
+    records = three()
+    feed = Kept([C, B, A]) if is_queue else None
+    sat = walk(records, *keys, feed=feed, size=(60, 20))
+    tally, state = sat.state.tally, sat.state
+    assert tally.kept == len(records.kept) == len(state.done)
+    assert {a.label.trace_id for a in state.done} == set(records.said)
+    assert sorted(state.trace_ids) == [A, B, C]
+    assert 0 <= state.skipped <= state.to_go == 3 - len({*state.labelled, *state.gone})
+    assert "\x1b[2J" not in sat.shown.replace("\x1b[H\x1b[2J", "")
+    if isinstance(feed, Kept):
+        begun = [c.split()[1] for c in feed.calls if c.startswith("enter")]
+        ended = [c.split()[1] for c in feed.calls if c.startswith(("leave", "remove"))]
+        labelled = tally.labelled + sum(c.startswith("check") for c in feed.calls)
+        assert len(begun) <= len(ended) + labelled
