@@ -1,0 +1,249 @@
+"""Pages of a project in which a team has worked: for everybody, and what they change.
+
+Every page, light and dark: nothing serious for axe-core, nothing off the side of a telephone, a silent console. Then
+issues, clusters and datasets are worked with as a browser does, by forms.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from evalgate.database import TenantDatabase
+from evalgate.dataset.quarantine import add_drafts
+from evalgate.dataset.store import DATASETS, read_cases
+from evalgate.figures import percent
+from evalgate.issues.modes import list_modes, read_taxonomy
+from evalgate.queue.store import list_queues
+from evalgate.review.cases import CaseStatus, list_cases
+from evalgate.stats.estimate import rates
+from evalgate.stats.measures import FAILING
+from evalgate.stats.read import read_groups
+from evalgate.web.site import own_name
+from evalgate.web.traffic import part_of, read_traffic, window_of
+from exporters.clickhouse.connect import connect
+from schema.draft import Method, Synthesis
+from tests.tools.fetch_axe import axe
+from tests.tools.fetch_chserver import Unavailable
+from tests.web.fortnight import DATASET, QUEUE, Fortnight, fortnight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import httpx
+
+    from tests.fixtures_browser import Browsed
+
+SERIOUS = ("serious", "critical")
+PAGES: dict[str, Callable[[Fortnight], str]] = {
+    "dashboard": lambda _: "/",
+    "traces": lambda _: "/traces",
+    "trace": lambda f: f"/traces/{f.trace.trace_id}",
+    "sessions": lambda _: "/sessions",
+    "waiting": lambda _: "/waiting",
+    "queues": lambda _: "/queues",
+    "review": lambda _: f"/queues/{QUEUE}",
+    "items": lambda _: f"/queues/{QUEUE}/items",
+    "issues": lambda _: "/issues?state=all",
+    "issue": lambda f: f"/issues/{f.issue}",
+    "modes": lambda _: "/modes",
+    "clusters": lambda _: "/clusters",
+    "cluster": lambda f: f"/clusters/{f.cluster}",
+    "novel": lambda _: "/clusters/novel",
+    "datasets": lambda _: "/datasets",
+    "dataset": lambda _: f"/datasets/{DATASET}",
+    "missing": lambda _: "/issues/999",
+}
+OPEN_ALL = "for (const d of document.querySelectorAll('details')) d.open = true"
+FULL = "axe.run(document, {resultTypes: ['violations']})"
+CONTRAST = "axe.run(document, {resultTypes: ['violations'], runOnly: ['color-contrast']})"
+
+
+@pytest.fixture(scope="module")
+def axe_source() -> str:
+    try:
+        return axe().read_text("utf-8")
+    except Unavailable as e:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(e))
+        pytest.skip(str(e))
+
+
+@pytest.fixture(scope="module")
+def lived(embedded_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortnight]:
+    """Serve the pages of a project in which a team has worked."""
+    name = f"t_{uuid.uuid4().hex}"
+    dsn = f"chdb://{embedded_folder}?database={name}"
+    with fortnight(dsn, tmp_path_factory.mktemp("project")) as found:
+        yield found
+    with connect(dsn) as opened:
+        opened.command(f"DROP DATABASE `{name}` SYNC")
+
+
+def serious(found: Any) -> list[tuple[str, str, Any]]:
+    return [
+        (v["id"], v["help"], [(n["target"], n["failureSummary"][:200]) for n in v["nodes"]][:4])
+        for v in found["violations"]
+        if v["impact"] in SERIOUS
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_for_everybody(browsed: Browsed, lived: Fortnight, axe_source: str, name: str) -> None:
+    page = browsed.page
+    answer = page.goto(lived.served.url + PAGES[name](lived))
+    assert answer is not None
+    assert answer.status == (404 if name == "missing" else 200)
+    page.wait_for_load_state()
+    page.evaluate(OPEN_ALL)
+    page.evaluate(axe_source)
+    found = page.evaluate(FULL)
+    assert not serious(found)
+    assert len(found["passes"]) > 10
+    page.emulate_media(color_scheme="dark")
+    assert not serious(page.evaluate(CONTRAST))
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    said = [s for s in browsed.seen.said if "404" not in s or name != "missing"]
+    assert (said, browsed.seen.dialogs) == ([], [])
+    assert all(a.startswith(lived.served.url) for a in browsed.seen.asked)
+
+
+@pytest.fixture
+def visitor(lived: Fortnight) -> Iterator[httpx.Client]:
+    """Lend what sends forms as a browser does from a page of ours."""
+    with lived.served.client(headers={"origin": lived.served.url, "sec-fetch-site": "same-origin"}) as client:
+        yield client
+
+
+@pytest.fixture
+def database(lived: Fortnight) -> Iterator[TenantDatabase]:
+    with connect(lived.dsn) as opened:
+        yield TenantDatabase(opened, "default")
+
+
+def test_an_issue_is_moved_with_a_reason_and_by_whom(visitor: httpx.Client, lived: Fortnight) -> None:
+    path = f"/issues/{lived.issue}/move"
+    refused = visitor.post(path, data={"to": "archived", "reason": " "})
+    assert refused.status_code == 400
+    assert "say why" in refused.text
+    assert visitor.post(path, data={"to": "covered"}).status_code == 400
+    moved = visitor.post(path, data={"to": "archived", "reason": "no longer sold"})
+    assert (moved.status_code, moved.headers["location"]) == (303, f"/issues/{lived.issue}")
+    shown = visitor.get(f"/issues/{lived.issue}").text
+    assert "no longer sold" in shown
+    assert own_name() in shown
+
+
+def test_several_issues_are_moved_and_who_cannot_be_is_named(visitor: httpx.Client, database: TenantDatabase) -> None:
+    modes = [m for m in list_modes(database) if m.labels]
+    chosen = [m.issue for m in modes[-2:]]
+    assert visitor.post("/issues/bulk", data={"to": "ignored", "issue": chosen}).status_code == 400
+    assert visitor.post("/issues/bulk", data={"to": "ignored", "issue": chosen, "reason": "rare"}).status_code == 303
+    again = visitor.post("/issues/bulk", data={"to": "ignored", "issue": chosen, "reason": "rare"})
+    assert again.status_code == 400
+    assert f"issue {chosen[0]} is ignored already" in again.text
+    assert visitor.post("/issues/bulk", data={"to": "ignored"}).status_code == 400
+
+
+def test_a_mode_is_renamed_and_the_change_taken_back(visitor: httpx.Client, database: TenantDatabase) -> None:
+    mode = list_modes(database)[0]
+    assert visitor.post("/modes/rename", data={"mode": mode.name, "name": "<b>renamed</b>"}).status_code == 303
+    page = visitor.get("/modes").text
+    assert "&lt;b&gt;renamed&lt;/b&gt;" in page
+    assert "<b>renamed" not in page
+    change = read_taxonomy(database).changes[-1].number
+    assert visitor.post("/modes/undo", data={"change": str(change)}).status_code == 303
+    assert mode.name in {m.name for m in list_modes(database)}
+
+
+def test_some_traces_of_an_issue_are_split_off(visitor: httpx.Client, database: TenantDatabase) -> None:
+    mode = max(list_modes(database), key=lambda m: m.labels)
+    sql = "SELECT DISTINCT trace_id FROM annotations_latest WHERE failure_mode = {mode:String} ORDER BY trace_id"
+    traces = [r["trace_id"] for r in database.rows(sql, {"mode": mode.name})]
+    form = {"into": "split off", "trace": traces[:1], "reason": "another thing"}
+    assert visitor.post(f"/issues/{mode.issue}/split", data={**form, "trace": []}).status_code == 400
+    assert visitor.post(f"/issues/{mode.issue}/split", data=form).status_code == 303
+    assert "split off" in {m.name for m in list_modes(database)}
+    assert len(database.rows(sql, {"mode": mode.name})) == len(traces) - 1
+
+
+def test_a_queue_is_made_of_a_cluster_once(visitor: httpx.Client, lived: Fortnight, database: TenantDatabase) -> None:
+    made = visitor.post(f"/clusters/{lived.cluster}/queue")
+    assert (made.status_code, made.headers["location"]) == (303, f"/queues/cluster-{lived.cluster}")
+    assert visitor.post(f"/clusters/{lived.cluster}/queue").headers["location"] == made.headers["location"]
+    assert [q.clusters for q in list_queues(database) if q.name == f"cluster-{lived.cluster}"] == [(lived.cluster,)]
+
+
+def test_a_case_is_promoted_with_a_reason(visitor: httpx.Client, database: TenantDatabase) -> None:
+    waiting = [r.case.case_id for r in list_cases(database, status=CaseStatus.QUARANTINED)]
+    assert visitor.post("/datasets/promote", data={"case": waiting[:1]}).status_code == 400
+    done = visitor.post("/datasets/promote", data={"case": waiting[:1], "reason": "met in production"})
+    assert done.status_code == 303
+    left = [r.case.case_id for r in list_cases(database, status=CaseStatus.QUARANTINED)]
+    assert left == [w for w in waiting if w != waiting[0]]
+    gone = visitor.post("/datasets/promote", data={"case": waiting[:1], "reason": "again"})
+    assert gone.status_code == 400
+
+
+def test_nobody_promotes_a_draft_of_his_own(visitor: httpx.Client, lived: Fortnight) -> None:
+    root = lived.served.folder / DATASETS
+    source = read_cases(root / f"{DATASET}.jsonl")[0]
+    made = Synthesis(source.case_id, source.content_hash, Method.TEMPLATE, "typos", "many", "1", 0, keeps_meaning=True)
+    for name, who in (("case-own", own_name()), ("case-other", "grace")):
+        provenance = replace(source.provenance, drafted_by=who, synthesis=made)
+        add_drafts(DATASET, [replace(source, case_id=name, provenance=provenance)], root)
+    form = {"reason": "customers write so"}
+    refused = visitor.post(f"/datasets/{DATASET}/promote", data={**form, "case": ["case-own", "case-other"]})
+    assert refused.status_code == 400
+    assert "nobody lets in his own drafts" in refused.text
+    assert visitor.post(f"/datasets/{DATASET}/promote", data={**form, "case": ["case-other"]}).status_code == 303
+    known = {c.case_id for c in read_cases(root / f"{DATASET}.jsonl")}
+    assert "case-other" in known
+    assert "case-own" not in known
+
+
+@pytest.mark.parametrize("path", ["/datasets/nonesuch", "/datasets/..%2Fissues", "/clusters/7x", "/issues/0x1"])
+def test_what_is_not_there_is_not_found(visitor: httpx.Client, path: str) -> None:
+    assert visitor.get(path).status_code == 404
+
+
+def test_a_form_from_elsewhere_changes_nothing(lived: Fortnight) -> None:
+    with lived.served.client(headers={"origin": "https://evil.example", "sec-fetch-site": "cross-site"}) as client:
+        done = client.post(f"/issues/{lived.issue}/move", data={"to": "reopened", "reason": "x"})
+    assert done.status_code == 403
+
+
+def test_the_dashboards_rate_is_that_of_evalgate_stats(visitor: httpx.Client, database: TenantDatabase) -> None:
+    now = datetime.now(UTC)
+    found = read_traffic(database, now, 14, "feature")
+    assert found is not None
+    (whole,) = read_groups(database, part_of(window_of(now, 14), 1), None)
+    told = rates(whole.of(FAILING))
+    assert found.failing.rate == pytest.approx(float(told.rate[0]))
+    assert found.failing.low == pytest.approx(float(told.low[0]), abs=0.002)
+    assert (
+        sum(g.traces for g in found.groups)
+        == pytest.approx(found.traces)
+        == pytest.approx(sum(d.traces for d in found.days))
+    )
+    assert percent(found.failing.rate) in visitor.get("/").text
+
+
+def test_a_part_of_the_traces_tells_of_all(database: TenantDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    whole = read_traffic(database, now, 14, "service_name")
+    monkeypatch.setattr("evalgate.web.traffic.MOST_TRACES", 40)
+    part = read_traffic(database, now, 14, "service_name")
+    assert whole is not None
+    assert part is not None
+    assert part.one_in > 1
+    assert not part.is_exact
+    assert part.traces == pytest.approx(whole.traces, rel=0.5)
+    assert part.failing.high > whole.failing.high
