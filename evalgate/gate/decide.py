@@ -208,13 +208,16 @@ def _failing(
 
 
 def _known(mode: str | None, *, regression: bool, issues: Mapping[str, Issue]) -> tuple[int | None, bool | None]:
-    """Return the issue of a failure, and whether it is known: a regression is new, and so is one of a fixed issue."""
+    """Return the issue of a failure, and whether it is known.
+
+    A regression is new; so is a failure of an issue that is over, and of one that was seen again after it was.
+    """
     issue = issues.get(mode) if mode is not None else None
     if regression:
         return (issue.id if issue else None), False
     if issue is None:
         return None, None
-    return issue.id, issue.status is not IssueStatus.FIXED
+    return issue.id, not issue.is_over and issue.status is not IssueStatus.REOPENED
 
 
 def _with_issue(
