@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import pytest
 
 from evalgate.app import run
 from evalgate.database import TenantDatabase
+from evalgate.queue.reserve import take
+from evalgate.queue.store import find_queue
 from exporters.clickhouse.cluster import with_views_written_out
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import load
@@ -77,6 +80,20 @@ def test_every_command_answers_over_both_servers(evalgate: Callable[..., Any], t
     (issue,) = evalgate("issues", "list")
     assert (issue["id"], issue["failure_mode"], issue["occurrences"], len(issue["cases"])) == (1, "window", 4, 4)
     assert issue["first_seen"] < issue["last_seen"]
+    evalgate(
+        "queue", "create", "q", "--where", "tool_name = policy", "--issue", "1", "--assign", "feature = refunds -> ann"
+    )
+    assert (evalgate("queue", "fill", "q")["added"], evalgate("queue", "fill", "q")["added"]) == (4, 0)
+    evalgate("queue", "remove", "q", FAILING[5], "--reason", "a test account")
+    queued = evalgate("queue", "show", "q")
+    assert {i["trace_id"]: (i["state"], i["assigned_to"]) for i in queued["items"]} == {
+        id_: ("removed" if id_ == FAILING[5] else "waiting", "ann") for id_ in FAILING[4:]
+    }
+    with connect(os.environ["EVALGATE_DSN"]) as db:
+        acme = TenantDatabase(db, "acme")
+        queue = find_queue(acme, "q")
+        held = [take(acme, queue, who) for who in ("ann", "ann", "bob")]
+    assert [item and item.reserved_by for item in held] == ["ann", "ann", None]
     (group,) = evalgate("stats", "--since", "1d")["groups"]
     assert (group["traces"]["stored"], group["traces"]["failing"]) == (12, 8)
     assert evalgate("stats", "modes", "--since", "1d")["traffic"]["labelled"] == 0.5
