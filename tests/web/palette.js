@@ -1,4 +1,4 @@
-// Returns a picture in at most 200 colours: {width, height, palette, indices}, the last two as base64.
+// Returns a picture in at most 255 colours: {width, height, palette, indices}, the last two as base64.
 async (source) => {
   const image = new Image();
   image.src = source;
@@ -11,7 +11,7 @@ async (source) => {
   const pixels = new Uint32Array(context.getImageData(0, 0, image.width, image.height).data.buffer);
   const counts = new Map();
   for (const pixel of pixels) counts.set(pixel, (counts.get(pixel) || 0) + 1);
-  const kept = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 200).map(([colour]) => colour);
+  const kept = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 255).map(([colour]) => colour);
   const parts = (c) => [c & 255, (c >> 8) & 255, (c >> 16) & 255];
   const known = kept.map(parts);
   const index = new Map(kept.map((colour, n) => [colour, n]));

@@ -137,7 +137,7 @@ def happen(folder: Path, ready: dict[str, Any]) -> list[Shot]:
         Shot("queues", "/queues"),
         Shot("review", f"/queues/{story.QUEUE}", press="Start"),
         Shot("items", f"/queues/{story.QUEUE}/items"),
-        Shot("issues", "/issues"),
+        Shot("issues", "/issues?state=all"),
         Shot("issue", f"/issues/{issue}"),
         Shot("modes", "/modes"),
         Shot("clusters", "/clusters"),

@@ -15,7 +15,7 @@ from evalgate.queue.items import ItemState, list_items
 from evalgate.queue.store import find_queue
 from evalgate.review.labels import draft, save
 from schema.verdict import Label, Verdict
-from tests.web.seeding import REVIEWERS, label, label_of
+from tests.web.seeding import CORRECTED, REVIEWERS, label, label_of
 from tests.web.shop import CUT_OFF, IGNORED, INVENTED
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ COMMAND: Final = Path(sys.executable).parent / "evalgate"
 TIMEOUT_S: Final = 120
 QUEUE: Final = "refunds"
 INSTRUCTIONS: Final = "Look whether the window of returns is that of the policy: 30 days."
-LATER: Final = 20
+LATER: Final = 250
 """So many of the traces are labelled last: their cases are in the second version of the dataset."""
+BETTER: Final = "Yes: within 30 days of delivery, unused or damaged on arrival. I have sent you a label."
+"""What an author writes into a few cases by hand."""
 EVALUATORS: Final[Mapping[str, str]] = {
     "refund-window": f"failure_mode: {INVENTED}\nrule:\n  type: not_contains\n  text: 90 days\n",
     "whole-answer": f"failure_mode: {CUT_OFF}\nrule:\n  type: regex\n  pattern: '[.?!]$'\n",
@@ -88,6 +90,8 @@ def tell(project: Project, dsn: str, told: Sequence[Told]) -> None:
         label(database, told[-LATER:], seed=4)
     project.run("promote", "--all", "--reason", "met in production, the right answer is clear", *ada)
     project.run("dataset", "build", "--name", "support")
+    path = project.folder / "evals" / "datasets" / "support.jsonl"
+    path.write_text(path.read_text().replace(CORRECTED, BETTER, 3))
     project.run("synthesize", "--dataset", "support", "--failure-mode", INVENTED, "--count", "6",
                 "--actor", REVIEWERS[1], may_fail=True)  # fmt: skip
     folder = project.folder / "evals" / "evaluators"
