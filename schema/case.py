@@ -82,6 +82,12 @@ class Provenance:
     """Who let the draft in."""
 
     @property
+    def traces(self) -> frozenset[str]:
+        """Every trace whose words stand in the case."""
+        own = (self.trace_id,) if self.trace_id else ()
+        return frozenset((*own, *(self.synthesis.also_from if self.synthesis else ())))
+
+    @property
     def is_draft(self) -> bool:
         """Whether it was made and nobody has let it in."""
         return self.drafted_by is not None and self.promoted is None

@@ -3,7 +3,7 @@
     "drafted_by": "ann",
     "synthesis": {"case_id": "case-1f0c...", "source_hash": "<sha256>", "method": "template",
                   "dimension": "typos", "value": "many", "version": "1-3f2a...", "seed": 0,
-                  "keeps_meaning": true, "model"?: "..."},
+                  "keeps_meaning": true, "model"?: "...", "also_from"?: ["<trace id>"]},
     "promoted": {"by": "bea", "at": "2026-11-20T09:01:00+00:00", "reason": "customers write so"}
 
 A case with `drafted_by` and without `promoted` is a draft wherever its line lies: nothing runs it.
@@ -46,6 +46,8 @@ class Synthesis:
     keeps_meaning: bool
     """Whether the right answer to it is that of its source; else nobody knows the right answer yet."""
     model: str | None = None
+    also_from: tuple[str, ...] = ()
+    """Other traces whose words stand in it: who erases one of them erases it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,9 @@ class Approval:
 
 
 def synthesis_to_json(synthesis: Synthesis) -> dict[str, Any]:
-    """Return the JSON object; a model is named only where there was one."""
-    values = asdict(synthesis)
-    if synthesis.model is None:
-        del values["model"]
-    return values
+    """Return the JSON object; a model and other traces are named only where there were some."""
+    values = asdict(synthesis) | {"also_from": list(synthesis.also_from)}
+    return {name: value for name, value in values.items() if name not in ("model", "also_from") or value}
 
 
 def parse_synthesis(value: Mapping[str, Any]) -> Synthesis:
@@ -87,6 +87,7 @@ def parse_synthesis(value: Mapping[str, Any]) -> Synthesis:
         seed=fields.optional_int("seed") or 0,
         keeps_meaning=bool(fields.optional_bool("keeps_meaning")),
         model=fields.optional_text("model"),
+        also_from=fields.texts("also_from"),
     )
     fields.close()
     return found

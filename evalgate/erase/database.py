@@ -45,8 +45,10 @@ BY_TENANT: Final = (
 OF_HEX: Final = "trace_id IN {ids:Array(String)}"
 OF_CASE: Final = (
     "case_id IN (SELECT case_id FROM case_events "
-    "WHERE JSONExtractString(body, 'provenance', 'trace_id') IN {ids:Array(String)})"
+    "WHERE JSONExtractString(body, 'provenance', 'trace_id') IN {ids:Array(String)} "
+    "OR hasAny(JSONExtract(body, 'provenance', 'synthesis', 'also_from', 'Array(String)'), {ids:Array(String)}))"
 )
+"""Cases of the traces, and those in which words of the traces stand beside others."""
 OF_TENANT: Final = "tenant = {tenant:String}"
 TABLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(BY_ID, OF_ID),

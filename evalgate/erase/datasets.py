@@ -35,7 +35,7 @@ def erase(
     found = list(_of_golden(golden, wanted, only_show=only_show))
     for name in list_names(root, drafts=True):
         path = root / f"{name}.jsonl"
-        ids = {c.case_id for c in read_cases(path) if c.provenance.trace_id in wanted}
+        ids = {c.case_id for c in read_cases(path) if c.provenance.traces & wanted}
         step()
         if not ids:
             continue
@@ -57,7 +57,7 @@ def erase(
 
 def _of_golden(folder: Path, wanted: frozenset[str], *, only_show: bool) -> Iterator[Erased]:
     for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        ids = {c.case_id for c in read_cases(path) if c.provenance.trace_id in wanted}
+        ids = {c.case_id for c in read_cases(path) if c.provenance.traces & wanted}
         if not ids:
             continue
         try:

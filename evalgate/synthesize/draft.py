@@ -28,11 +28,13 @@ def draft_of(
     drafted_by: str,
     version: str,
     model: str | None = None,
+    another: Case | None = None,
 ) -> Case:
     """Return the draft. Its id is of its source and of what it asks, so that it is the same each time it is made.
 
-    What was expected of the source is expected of it only where the dimension keeps the meaning. Nothing was observed,
-    and nobody has judged anything: it has no verdict, no weight, and no tags but those that say how it was made.
+    `another` is the case whose request stands in it too. What was expected of the source is expected of it only where
+    the dimension keeps the meaning. Nothing was observed, and nobody has judged anything: it has no verdict, no weight,
+    and no tags but those that say how it was made.
     """
     asked = _input(source.input, variant)
     keeps = dimension.keeps_meaning
@@ -46,6 +48,7 @@ def draft_of(
         seed=seed,
         keeps_meaning=keeps,
         model=model,
+        also_from=tuple(sorted(another.provenance.traces - source.provenance.traces)) if another else (),
     )
     where = source.provenance
     return Case(

@@ -15,14 +15,15 @@ from evalgate.synthesize.dimensions import Kind
 from evalgate.synthesize.draft import asked_text, draft_of, has_history, user_text
 from evalgate.synthesize.language import language_of
 from evalgate.synthesize.plan import plan
-from evalgate.synthesize.rules import Message, Variant, vary
+from evalgate.synthesize.rules import Message, vary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from evalgate.synthesize.ask import Asker
+    from evalgate.synthesize.ask import Answer, Asker
     from evalgate.synthesize.dimensions import Catalogue, Dimension
     from evalgate.synthesize.plan import Attempt
+    from evalgate.synthesize.rules import Variant
     from schema.case import Case
 
 MAX_SOURCE_CHARS = 20_000
@@ -87,47 +88,95 @@ def make(
     `asker`, values that ask a model are left out. `step` is called for each draft.
     """
     usable, unused = _usable(sources)
-    seen = Seen(asked_text(c) for c in there)
-    languages = {c.case_id: language_of(user_text(c), catalogue.languages) for c in usable}
     attempts = [
         a for a in plan(usable, order.dimensions, order.seed) if a.value.kind is not Kind.ASK or asker is not None
     ]
-    answers = asker.ask_all(attempts, order) if asker is not None else {}
+    writer = _Writer(usable, catalogue, order, asker, asker.ask_all(attempts, order) if asker is not None else {})
+    seen = Seen(asked_text(c) for c in there)
     tallies = {d.name: Tally() for d in order.dimensions}
     made: dict[str, Case] = {}
     known: dict[str, Case] = {}
-    enough = False
     for attempt in attempts:
         tally = tallies[attempt.dimension.name]
-        if attempt.value.kind is Kind.ASK:
-            answer = answers.get(attempt.key)
-            tally.refused.update(answer.refused if answer else ())
-            variants = list(answer.variants if answer else ())
-        else:
-            found = vary(_message(attempt, usable, languages, catalogue), attempt.value, _chance(attempt, order.seed))
-            tally.not_applicable += found is None
-            variants = [] if found is None else [found]
-        for draft in _drafts(attempt, variants, catalogue, order, asker):
-            if len(made) + len(known) >= order.count:
-                enough = True
-                break
-            if draft.case_id in made or draft.case_id in known:
-                tally.duplicates += 1
-            elif draft.case_id in known_ids:
+        for draft in writer.drafts(attempt, tally):
+            if draft.case_id in known_ids and draft.case_id not in known:
                 known[draft.case_id] = draft
                 tally.known += 1
-                step()
-            elif seen.has_like(asked_text(draft)):
+            elif draft.case_id in made or draft.case_id in known or seen.has_like(asked_text(draft)):
                 tally.duplicates += 1
+                continue
             else:
                 seen.add(asked_text(draft))
                 made[draft.case_id] = draft
                 tally.made += 1
-                step()
-        if enough or len(made) + len(known) >= order.count:
-            enough = True
-            break
-    return Made(tuple(made.values()), tuple(known.values()), tallies, unused, not enough)
+            step()
+            if len(made) + len(known) == order.count:
+                return Made(tuple(made.values()), tuple(known.values()), tallies, unused, is_exhausted=False)
+    return Made(tuple(made.values()), tuple(known.values()), tallies, unused, is_exhausted=True)
+
+
+class _Writer:
+    """Writes what an attempt comes to."""
+
+    def __init__(
+        self,
+        usable: Sequence[Case],
+        catalogue: Catalogue,
+        order: Order,
+        asker: Asker | None,
+        answers: Mapping[tuple[str, str, str], Answer],
+    ) -> None:
+        self._usable = usable
+        self._catalogue = catalogue
+        self._order = order
+        self._asker = asker
+        self._answers = answers
+        self._languages = {c.case_id: language_of(user_text(c), catalogue.languages) for c in usable}
+
+    def drafts(self, attempt: Attempt, tally: Tally) -> Iterator[Case]:
+        """Yield the drafts of an attempt, and count what came to nothing."""
+        if attempt.value.kind is Kind.ASK:
+            answer = self._answers.get(attempt.key)
+            tally.refused.update(answer.refused if answer else ())
+            yield from (self._draft(attempt, v, None) for v in (answer.variants if answer else ()))
+            return
+        others = self._others(attempt)
+        source = attempt.source
+        said = [user_text(c) for c in others]
+        language = self._languages[source.case_id]
+        message = Message(user_text(source), language, has_history(source), said, self._catalogue.entities)
+        # A draw that must come out the same again.
+        found = vary(message, attempt.value, random.Random(attempt.lot(self._order.seed)))  # noqa: S311 - see above
+        if found is None:
+            tally.not_applicable += 1
+        else:
+            yield self._draft(attempt, found, others[found.another] if found.another is not None else None)
+
+    def _others(self, attempt: Attempt) -> list[Case]:
+        """Return the cases whose requests may come behind the source's: of its language, and not of its cluster."""
+        if attempt.value.kind is not Kind.ANOTHER:
+            return []
+        own, language = _cluster(attempt.source), self._languages[attempt.source.case_id]
+        return [c for c in self._usable if self._languages[c.case_id] == language and _cluster(c) != own]
+
+    def _draft(self, attempt: Attempt, variant: Variant, another: Case | None) -> Case:
+        value, asker = attempt.value, self._asker
+        by_model = asker if value.kind is Kind.ASK else None
+        return draft_of(
+            attempt.source,
+            variant,
+            attempt.dimension,
+            value,
+            seed=self._order.seed,
+            drafted_by=self._order.drafted_by,
+            version=by_model.version(value) if by_model else f"{self._catalogue.version}-{value.version}",
+            model=by_model.model_name if by_model else None,
+            another=another,
+        )
+
+
+def _cluster(case: Case) -> str:
+    return case.cluster or case.case_id
 
 
 def _usable(sources: Iterable[Case]) -> tuple[list[Case], dict[str, int]]:
@@ -140,39 +189,3 @@ def _usable(sources: Iterable[Case]) -> tuple[list[Case], dict[str, int]]:
         else:
             usable.append(case)
     return usable, dict(unused)
-
-
-def _message(
-    attempt: Attempt, usable: Sequence[Case], languages: Mapping[str, str | None], catalogue: Catalogue
-) -> Message:
-    source = attempt.source
-    language = languages[source.case_id]
-    others: tuple[str, ...] = ()
-    if attempt.value.kind is Kind.ANOTHER:
-        own = source.cluster or source.case_id
-        others = tuple(
-            user_text(c) for c in usable if languages[c.case_id] == language and (c.cluster or c.case_id) != own
-        )
-    return Message(user_text(source), language, has_history(source), others, catalogue.entities)
-
-
-def _chance(attempt: Attempt, seed: int) -> random.Random:
-    return random.Random(attempt.lot(seed))  # noqa: S311 - a draw that must come out the same again
-
-
-def _drafts(
-    attempt: Attempt, variants: Iterable[Variant], catalogue: Catalogue, order: Order, asker: Asker | None
-) -> Iterator[Case]:
-    value = attempt.value
-    is_asked = value.kind is Kind.ASK and asker is not None
-    for variant in variants:
-        yield draft_of(
-            attempt.source,
-            variant,
-            attempt.dimension,
-            value,
-            seed=order.seed,
-            drafted_by=order.drafted_by,
-            version=asker.version(value) if is_asked and asker else f"{catalogue.version}-{value.version}",
-            model=asker.model_name if is_asked and asker else None,
-        )

@@ -61,6 +61,8 @@ class Variant:
     """What the user said and was told before all else."""
     is_alone: bool = False
     """Whether what was said before is left out."""
+    another: int | None = None
+    """Which of the others' requests stands in it."""
 
 
 def vary(message: Message, value: Value, chance: random.Random) -> Variant | None:
@@ -192,7 +194,9 @@ def _another(message: Message, value: Value, chance: random.Random) -> Variant |
     frame = value.frames.get(message.language or "")
     if frame is None or not message.others:
         return None
-    return Variant(f"{message.text.strip()}{frame.before}{chance.choice(message.others).strip()}{frame.after}")
+    another = chance.randrange(len(message.others))
+    said = message.others[another].strip()
+    return Variant(f"{message.text.strip()}{frame.before}{said}{frame.after}", another=another)
 
 
 def _history(message: Message, value: Value, _: random.Random) -> Variant | None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalgate.dataset.quarantine import add_drafts, read_drafts
 from evalgate.dataset.store import add_cases, load, read_meta
 from evalgate.erase.commands import _erasure, _verdict
 from evalgate.erase.datasets import erase, mentions
 from evalgate.errors import BadInput
 from schema.case import Provenance
 from schema.erasure import Erased
+from tests.evalgate.synthesize.cases import MADE, draft
 from tests.evalgate.test_dataset_store import case
 
 if TYPE_CHECKING:
@@ -48,6 +50,16 @@ def test_cases_go_and_the_new_version_is_noted(datasets: Path) -> None:
     assert (meta.criteria, [v.version for v in meta.versions]) == ("be kind", [old, left.version])
     assert (meta.versions[-1].removed, left.version in done.note) == (2, True)
     assert erase([HERS], at=NOW, only_show=False, root=datasets) == []
+
+
+def test_a_variant_in_which_the_words_of_another_trace_stand_goes_with_either(datasets: Path) -> None:
+    mixed = replace(draft(7), provenance=replace(draft(7).provenance, synthesis=replace(MADE, also_from=(HERS,))))
+    add_drafts("his", [mixed], datasets)
+    assert mixed.provenance.trace_id not in (HERS, HIS)
+    erase([HIS], at=NOW, only_show=False, root=datasets)
+    assert read_drafts("his", datasets) == (mixed,)
+    erase([HERS], at=NOW, only_show=False, root=datasets)
+    assert read_drafts("his", datasets) == ()
 
 
 def test_a_file_that_cannot_be_written_is_left_and_listed(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from evalgate.app import run as evalgate
 from evalgate.dataset.drafts import drafts_of
 from evalgate.dataset.provenance import with_approvals
 from evalgate.dataset.store import list_names, load
+from evalgate.erase.database import OF_CASE
 from evalgate.erase.datasets import erase
 from evalgate.errors import BadInput
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, list_cases, record
@@ -23,7 +24,7 @@ from schema.case import parse_case
 from schema.evaluator import Score
 from schema.run import ErrorKind, EvaluatorUsed
 from tests.evalgate.builders import TRACE, attempt, refund_cases, result, run_of, write_project
-from tests.evalgate.synthesize.cases import SOFA, TABLE, draft, failure
+from tests.evalgate.synthesize.cases import MADE, SOFA, TABLE, draft, failure
 
 if TYPE_CHECKING:
     from schema.run import Run
@@ -171,6 +172,15 @@ def test_the_database_keeps_the_rule_for_whoever_writes_to_it(traffic: Traffic) 
     assert built.provenance.promoted is not None
     assert (built.provenance.promoted.by, built.provenance.promoted.reason) == ("bea", "good")
     assert not built.provenance.is_draft
+
+
+def test_a_variant_is_erased_with_each_trace_whose_words_stand_in_it(traffic: Traffic) -> None:
+    database = traffic.database
+    both = replace(draft(2), provenance=replace(draft(2).provenance, synthesis=replace(MADE, also_from=(TRACE,))))
+    record(database, [both, draft(3)], CaseEvent.CREATED, actor="ann", reason="made")
+    statement = f"SELECT DISTINCT case_id FROM case_events WHERE {OF_CASE} ORDER BY case_id"
+    for trace, ids in ((TRACE, ["case-2"]), ("ab" * 16, ["case-2", "case-3"]), ("cd" * 16, [])):
+        assert [r["case_id"] for r in database.opened.rows(statement, {"ids": [trace]})] == ids
 
 
 class _Opened:

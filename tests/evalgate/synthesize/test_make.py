@@ -12,7 +12,7 @@ from evalgate.issues.store import issues_of_cases
 from evalgate.synthesize.draft import asked_text
 from evalgate.synthesize.make import NO_TEXT, make
 from evalgate.synthesize.plan import plan
-from schema.case import CaseInput, parse_case
+from schema.case import CaseInput, case_to_json, parse_case
 from schema.draft import Method
 from schema.evaluator import AppliesTo, EvalType, EvaluatorSpec, Judge
 from tests.evalgate.synthesize.cases import SOFA, TABLE, failure, order_of, shipped, texts
@@ -134,6 +134,18 @@ def test_sources_that_cannot_be_varied_are_told() -> None:
     assert set(made.unused.values()) == {1}
     assert NO_TEXT in made.unused
     assert made.is_exhausted
+
+
+def test_the_words_of_another_case_are_erased_with_its_trace() -> None:
+    sources = [failure(1), failure(2, "What do you ship to Norway, and when is it there?")]
+    made = make(sources, sources, CATALOGUE, order_of(CATALOGUE, "several"))
+    mixed = [d for d in made.drafts if d.provenance.synthesis and d.provenance.synthesis.value == "of_another_case"]
+    assert len(mixed) == 2
+    for draft in mixed:
+        assert draft.provenance.traces == {s.provenance.trace_id for s in sources}
+        assert parse_case(case_to_json(draft)) == draft
+    alone = [d for d in made.drafts if d not in mixed]
+    assert all(d.provenance.traces == {d.provenance.trace_id} for d in alone)
 
 
 def test_a_plan_is_the_whole_of_it(sources: list[Case]) -> None:
