@@ -27,7 +27,6 @@ IDS = tuple(f"{letter}{number}" for letter, last in LAST.items() for number in r
 NOT_YET = {
     "S3": "judges",
     "S4": "judges",
-    "S5": "review pages",
     "S6": "webhooks",
     "S7": "generated evaluators",
     "G1": "the gate's own faults",
