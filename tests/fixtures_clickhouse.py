@@ -7,6 +7,8 @@
     server_dsn    the DSN of an empty database on the server alone
     clickhouse_server   the URL of the server
 
+They lie in memory where there is room (`in_memory`): what they sync is no property of a test that uses them.
+
 One process has one embedded engine, so all embedded databases of a run lie in one folder, and a test that opens
 another folder in this process must not use these fixtures at the same time.
 """
@@ -16,9 +18,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -35,10 +39,31 @@ if TYPE_CHECKING:
 
 SERVER_START_TIMEOUT_S = 60.0
 TOOLS = Path(__file__).parent / "tools"
+MEMORY = Path("/dev/shm")  # noqa: S108 - asked for on purpose
+OURS = "evalgate-tests-"
+ROOM_BYTES = 4 << 30
+"""Databases of a whole run take some 100 MB for each worker; containers often have 64 MB here."""
 
 
 @pytest.fixture(scope="session")
-def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def in_memory() -> Iterator[Path | None]:
+    """Return a folder in memory that lives as long as the test run, None where there is little room.
+
+    A migration of an empty database syncs some 200 times: 0.5 s in memory and 1 to 5 on a disk (measured).
+    """
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM_BYTES:
+        yield None
+        return
+    for left in MEMORY.glob(f"{OURS}*"):  # a run that was killed
+        if not Path("/proc", left.name.split("-")[-2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    prefix = f"{OURS}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=MEMORY, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory, in_memory: Path | None) -> Iterator[str]:
     """Return the URL of a real ClickHouse server that lives as long as the test run."""
     try:
         lib = library()
@@ -48,7 +73,8 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         pytest.skip(str(e))
     folder = tmp_path_factory.mktemp("chserver")
     port, tcp = free_port(), free_port()
-    command = [sys.executable, str(TOOLS / "chserver.py"), "--lib", str(lib), "--path", str(folder / "data")]
+    data = in_memory or folder
+    command = [sys.executable, str(TOOLS / "chserver.py"), "--lib", str(lib), "--path", str(data / "chserver")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--http-port", str(port), "--tcp-port", str(tcp)], stdout=log, stderr=log, cwd=folder
@@ -62,9 +88,9 @@ def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 @pytest.fixture(scope="session")
-def embedded_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def embedded_folder(tmp_path_factory: pytest.TempPathFactory, in_memory: Path | None) -> Path:
     """Return the folder of all embedded databases of this process."""
-    return tmp_path_factory.mktemp("chdb") / "db"
+    return (in_memory or tmp_path_factory.mktemp("chdb")) / "db"
 
 
 @pytest.fixture
