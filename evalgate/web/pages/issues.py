@@ -14,6 +14,7 @@ from evalgate.align.coverage import cover
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.evals.issue_views import issue_views
+from evalgate.issues.evidence import absence
 from evalgate.issues.lifecycle import BY_HAND, COMMANDS, WITH_REASON
 from evalgate.issues.modes import merge_issues, split_issue
 from evalgate.issues.moves import move
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from evalgate.database import TenantDatabase
     from evalgate.evals.issue_views import IssueView
+    from evalgate.issues.evidence import Absence
     from evalgate.issues.occurrences import Day
     from evalgate.web.charts import Chart
     from evalgate.web.site import Site
@@ -74,6 +76,19 @@ class Row:
     spark: Markup
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the page of one issue shows."""
+
+    view: IssueView
+    views: list[IssueView]
+    lines: list[TraceLine]
+    more: int
+    """Traces that are not shown."""
+    absence: Absence | None
+    """What speaks for its being gone; None: nobody says that it is."""
+
+
 async def issues(site: Site, request: Request) -> Response:
     """List the issues."""
     state = request.query_params.get("state", OPEN)
@@ -105,9 +120,8 @@ async def issue(site: Site, request: Request) -> Response:
     """Show one issue."""
     number = _number(request)
     most = MOST_LINES if request.query_params.get("traces") == EVERY else SHOWN_TRACES
-    view, views, lines, more = await site.read(
-        request, partial(_open, number=number, most=most, site=site, request=request)
-    )
+    opened = await site.read(request, partial(_open, number=number, most=most, site=site, request=request))
+    view, views, more = opened.view, opened.views, opened.more
     seen = view.occurrences
     values = {
         "v": row_of(view),
@@ -115,7 +129,8 @@ async def issue(site: Site, request: Request) -> Response:
         "machine_chart": by_day("judged", "What its evaluators failed in production, weighted", seen.machine, "traces")
         if seen.machine
         else None,
-        "lines": lines,
+        "lines": opened.lines,
+        "absence": opened.absence,
         "more": more,
         "can_show_more": bool(more) and most < MOST_LINES,
         "evaluators": view.evaluators,
@@ -226,16 +241,15 @@ def _views(database: TenantDatabase, *, site: Site, request: Request) -> list[Is
     return issue_views(database, site.folder, shelf=state.runs)
 
 
-def _open(
-    database: TenantDatabase, *, number: int, most: int, site: Site, request: Request
-) -> tuple[IssueView, list[IssueView], list[TraceLine], int]:
+def _open(database: TenantDatabase, *, number: int, most: int, site: Site, request: Request) -> Opened:
     views = _views(database, site=site, request=request)
     view = next((v for v in views if v.issue.id == number), None)
     if view is None:
         raise NotFound(f"there is no issue {number}; it may have been merged into another. See /modes")
     rows = database.rows(sql("evalgate.web", "issue_traces"), {"failure_mode": view.issue.failure_mode})
     lines = read_lines(database, [str(r["trace_id"]) for r in rows[:most]])
-    return view, views, lines, max(0, len(rows) - most)
+    gone = absence(database, view.issue) if view.issue.is_over else None
+    return Opened(view, views, lines, max(0, len(rows) - most), gone)
 
 
 def _fits(view: IssueView, state: str) -> bool:
