@@ -407,7 +407,8 @@ def yield_(
     terminal = Terminal()
     points = read_weights(weights, os.environ)
     with open_tenant(dsn, tenant) as database:
-        found = measure_yield(database, find_queue(database, name) if name else None)
+        queue = find_queue(database, name) if name else None
+        found = measure_yield(database, queue)
     document = yield_json(found)
     proposed = propose(found, points) if reweight else None
     if not json:
@@ -427,6 +428,9 @@ def yield_(
         document |= {"reweight": {**reweighted_json(proposed), "file": str(weights), "is_written": is_written}}
         if not json:
             print_reweighted(terminal, proposed, before, after, str(weights), is_written=is_written)
+            if queue and queue.weights:
+                own = ", ".join(queue.weights)
+                terminal.say(f"the queue has points of its own for {own}, which stay: evalgate queue edit {name}")
     if json:
         terminal.emit(document)
 

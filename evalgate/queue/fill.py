@@ -70,6 +70,10 @@ class Filled:
     """Of those added, drawn at random."""
     assigned: Mapping[str, int] = field(default_factory=dict)
     """Of those added, by reviewer."""
+    looked_at: int = 0
+    """Traces that were looked at: those received since `window_start`, whatever the filters say."""
+    window_start: datetime | None = None
+    """None: all there are, or none, where the queue was full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ def fill(
         left_out={why: n for why, n in {**left_out, **taken, **beyond}.items() if n},
         random=len(choice.at_random),
         assigned={name: reviewers.count(name) for name in sorted(set(reviewers))},
+        looked_at=found.population.size,
+        window_start=datetime.fromtimestamp(window.first_s, UTC) if window.first_s else None,
     )
 
 

@@ -169,6 +169,11 @@ def print_filled(terminal: Terminal, queue: Queue, filled: Filled) -> None:
         terminal.say("assigned: " + ", ".join(f"{one_line(who)} {n}" for who, n in filled.assigned.items()))
     for why, n in filled.left_out.items():
         terminal.say(f"  left out: {n} {why}" if n else f"  {why}")
+    if filled.window_start:
+        since = f"{filled.window_start:%Y-%m-%d %H:%M} UTC"
+        terminal.say(f"  looked at were the latest {filled.looked_at} traces, received since {since}")
+    elif not filled.added and not filled.left_out:
+        terminal.say("  there are no traces yet. Start here: evalgate up")
 
 
 def _reviewer_words(queue: Queue) -> str:
@@ -214,4 +219,4 @@ def progress_json(progress: Progress) -> dict[str, Any]:
 
 def filled_json(filled: Filled) -> dict[str, Any]:
     """Return what a fill did as JSON."""
-    return asdict(filled)
+    return {**asdict(filled), "window_start": filled.window_start and filled.window_start.isoformat()}
