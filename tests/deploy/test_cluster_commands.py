@@ -80,6 +80,16 @@ def test_every_command_answers_over_both_servers(evalgate: Callable[..., Any], t
     (issue,) = evalgate("issues", "list")
     assert (issue["id"], issue["failure_mode"], issue["occurrences"], len(issue["cases"])) == (1, "window", 4, 4)
     assert issue["first_seen"] < issue["last_seen"]
+    (moved,) = evalgate("issues", "acknowledge", "1", "--actor", "ann")
+    assert (moved["from"], moved["to"], moved["sequence"]) == ("new", "acknowledged", 1)
+    assert len(evalgate("modes", "rename", "window", "refund window", "--actor", "ann")["cases"]) == 4
+    split = evalgate("issues", "split", "1", "--trace", FAILING[0], "--into", "tone", "--actor", "ann")
+    assert len(split["cases"]) == 1
+    assert evalgate("modes", "undo")["is_undone"]
+    shown = evalgate("issues", "show", "1")
+    assert (shown["failure_mode"], shown["status"], shown["occurrences"]) == ("refund window", "acknowledged", 4)
+    assert [(c["action"], c["is_undone"]) for c in shown["lineage"]] == [("renamed", False), ("split", True)]
+    assert evalgate("modes", "undo")["action"] == "renamed"
     evalgate(
         "queue", "create", "q", "--where", "tool_name = policy", "--issue", "1", "--assign", "feature = refunds -> ann"
     )
