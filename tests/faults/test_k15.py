@@ -137,6 +137,7 @@ def test_drafts_that_are_promoted(folders: tuple[Path, Path], record_property: C
     record_property("figure", "promote: 2, 4, 4 cases")
 
 
+@pytest.mark.timeout(240)
 def test_a_dataset_that_is_built_from_the_database(
     tmp_path: Path, folders: tuple[Path, Path], record_property: Callable[[str, object], None]
 ) -> None:
