@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evalgate.select.where import Where
 
 PAGE: Final = 50
-SUMMED: Final = 50_000
+SUMMED: Final = 20_000
 """About so many traces are grouped where no time is named."""
 MAX_TRACES: Final = 1000
 """Of one session that are shown."""

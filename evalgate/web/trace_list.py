@@ -131,7 +131,7 @@ def list_page(
     windows = _Windows(database, asked.sort, since_ns, until_ns)
     while (window := windows.next()) is not None:
         began_s = monotonic_s()
-        found += _rows(database, asked, *window, asked.limit + 1 - len(found))
+        found += _rows(database, asked, window, asked.limit + 1 - len(found))
         now_s = monotonic_s()
         if len(found) > asked.limit or asked.sort is not Sort.NEWEST or now_s >= deadline_s:
             break
@@ -176,6 +176,16 @@ def came_after(
     return ordered, _last_messages(database, ordered), max(r["received_unix_ns"] for r in found)
 
 
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A time that is looked at."""
+
+    from_ns: int
+    to_ns: int
+    is_far_back: bool
+    """More traces came after it than in it: which ones are meant is found before they are summed up."""
+
+
 class _Windows:
     """Times that are looked at one after the other, the latest first, without gaps, until all time is covered.
 
@@ -195,8 +205,8 @@ class _Windows:
         if sort is not Sort.NEWEST:
             self._wanted = SORTED_OF if since_ns == 0 else math.inf
 
-    def next(self) -> tuple[int, int] | None:
-        """Return the next (from, to) in nanoseconds; None where there is nothing older."""
+    def next(self) -> _Window | None:
+        """Return the next one; None where there is nothing older."""
         to_ns = self.reached_ns
         if to_ns <= self._since_ns:
             return None
@@ -205,7 +215,8 @@ class _Windows:
             self._hours, self._knows_all = hours_of_receipt(self._database), True
             begin_ns = self._begin(to_ns)
         self.reached_ns = self._since_ns if begin_ns is None else begin_ns
-        return self.reached_ns, to_ns
+        later = sum(n for hour_ns, n in self._hours if hour_ns >= to_ns)
+        return _Window(self.reached_ns, to_ns, is_far_back=later > self._counted)
 
     def _begin(self, to_ns: int) -> int | None:
         """Return the hour since which there are enough traces before `to_ns`; None where no hour that is known is."""
@@ -223,8 +234,8 @@ class _Windows:
         self._wanted = max(min(self._wanted * GROWTH, affordable), FIRST_WINDOW)
 
 
-def _rows(database: TenantDatabase, asked: Asked, from_ns: int, to_ns: int, limit: int) -> list[TraceRow]:
-    key, where = KEYS[asked.sort], asked.where
+def _rows(database: TenantDatabase, asked: Asked, window: _Window, limit: int) -> list[TraceRow]:
+    key, where, from_ns = KEYS[asked.sort], asked.where, window.from_ns
     if where.reads_spans:
         where = where.spans_from(_moment(max(from_ns - HOUR_S * NS, 0)))
     conditions, bound = where.sql, dict(where.parameters)
@@ -233,8 +244,10 @@ def _rows(database: TenantDatabase, asked: Asked, from_ns: int, to_ns: int, limi
         conditions += f" AND ({key}, trace_id) < ({{after_key:{kind}}}, {{after_id:String}})"
         value = asked.after.key
         bound |= {"after_key": int(value) if kind == "Int64" else float(value), "after_id": asked.after.trace_id}
-    text = sql(__package__, "list_traces").replace("/* conditions */", conditions).replace("/* key */", key)
-    bound |= {"from_ns": from_ns, "until_ns": to_ns, "limit": limit}
+    candidates = f"AND {sql(__package__, 'candidates')}" if window.is_far_back else ""
+    text = sql(__package__, "list_traces").replace("/* key */", key)
+    text = text.replace("/* candidates */", candidates).replace("/* conditions */", conditions)
+    bound |= {"from_ns": from_ns, "until_ns": window.to_ns, "limit": limit}
     return [trace_row(r) for r in database.rows(bounded(database, text, from_ns), bound)]
 
 

@@ -31,13 +31,9 @@ FROM tenant_traces(tenant = {tenant:String})
 WHERE trace_id IN (
         SELECT trace_id
         FROM tenant_traces(tenant = {tenant:String})
-        WHERE trace_id IN (
-                SELECT lower(hex(trace_id))
-                FROM tenant_trace_parts(tenant = {tenant:String})
-                WHERE start_time >= fromUnixTimestamp64Nano({from_ns:Int64}) AND start_time < fromUnixTimestamp64Nano({until_ns:Int64})
-            )
-            AND start_time >= fromUnixTimestamp64Nano({from_ns:Int64})
+        WHERE start_time >= fromUnixTimestamp64Nano({from_ns:Int64})
             AND start_time < fromUnixTimestamp64Nano({until_ns:Int64})
+            /* candidates */
             /* conditions */
         ORDER BY /* key */ DESC, trace_id DESC
         LIMIT {limit:UInt32}

@@ -2,10 +2,10 @@
 "use strict";
 (() => {
   const MOST_ROWS = 500;
-  const state = { paused: false };
-  const words = () => document.getElementById("live");
-  const say = (text) => {
-    const at = words();
+  const state = { paused: false, usual: "" };
+  const say = (trouble) => {
+    const at = document.getElementById("live");
+    const text = state.paused ? "paused" : trouble || state.usual;
     if (at && at.textContent !== text) at.textContent = text;
   };
 
@@ -25,17 +25,18 @@
       event.detail.shouldSwap = false;
       say("no answer from the service; trying again");
     } else {
-      say("new ones appear on top");
+      say("");
     }
   });
   document.addEventListener("htmx:sendError", () => say("the service cannot be reached; trying again"));
 
   document.addEventListener("DOMContentLoaded", () => {
+    state.usual = document.getElementById("live")?.textContent ?? "";
     document.getElementById("pause")?.addEventListener("click", (event) => {
       state.paused = !state.paused;
       event.currentTarget.setAttribute("aria-pressed", String(state.paused));
       event.currentTarget.textContent = state.paused ? "Go on" : "Pause";
-      say(state.paused ? "paused" : "new ones appear on top");
+      say("");
     });
   });
 })();
