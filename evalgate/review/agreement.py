@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
 from evalgate.review.decided import differ, is_disputed, latest_each
-from schema.statistics import MIN_ITEMS, RELIABLE, TENTATIVE, Coefficient, cohen_kappa, krippendorff_alpha
+from schema.statistics import MIN_ITEMS, MIN_RARE, RELIABLE, TENTATIVE, Coefficient, cohen_kappa, krippendorff_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -142,7 +142,9 @@ def reading_of(found: Coefficient) -> str:
     if found.value is None or found.low is None or found.high is None:
         if found.n < MIN_ITEMS:
             return f"too few to say: {found.n} of {MIN_ITEMS}"
-        return "cannot be told: everybody says the same word"
+        if not found.rare:
+            return "cannot be told: everybody says the same word"
+        return f"too few to say: {found.rare} of {MIN_RARE} with another word than the most common"
     if found.low >= RELIABLE:
         return "reliable"
     if found.high < TENTATIVE:

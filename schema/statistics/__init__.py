@@ -5,7 +5,15 @@ numpy is imported where it is used: most commands need none of it, and it costs 
 
 from __future__ import annotations
 
-from schema.statistics.agreement import MIN_ITEMS, RELIABLE, TENTATIVE, Coefficient, cohen_kappa, krippendorff_alpha
+from schema.statistics.agreement import (
+    MIN_ITEMS,
+    MIN_RARE,
+    RELIABLE,
+    TENTATIVE,
+    Coefficient,
+    cohen_kappa,
+    krippendorff_alpha,
+)
 from schema.statistics.change import (
     MIN_CLUSTERS,
     MIN_DISCORDANT,
@@ -41,6 +49,7 @@ __all__ = [
     "MIN_DISCORDANT",
     "MIN_EFFECTIVE_N",
     "MIN_ITEMS",
+    "MIN_RARE",
     "MIN_YOUDEN",
     "RELIABLE",
     "TENTATIVE",

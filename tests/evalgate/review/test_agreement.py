@@ -75,13 +75,14 @@ def test_nobody_labelled_the_same() -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Coefficient(3, 3, None), "too few to say: 3 of 10"),
-        (Coefficient(30, 30, None), "everybody says the same word"),
-        (Coefficient(300, 290, 0.9, 0.85, 0.95), "reliable"),
-        (Coefficient(300, 280, 0.8, 0.7, 0.9), "tentative"),
-        (Coefficient(300, 150, 0.3, 0.2, 0.4), "not reliable"),
-        (Coefficient(300, 260, 0.7, 0.6, 0.8), "leaves it open"),
-        (Coefficient(20, 15, 0.5, 0.1, 0.9), "label more of the same traces"),
+        (Coefficient(3, 3, 1, None), "too few to say: 3 of 20"),
+        (Coefficient(30, 30, 0, None), "everybody says the same word"),
+        (Coefficient(30, 29, 3, None), "too few to say: 3 of 5 with another word than the most common"),
+        (Coefficient(300, 290, 90, 0.9, 0.85, 0.95), "reliable"),
+        (Coefficient(300, 280, 90, 0.8, 0.7, 0.9), "tentative"),
+        (Coefficient(300, 150, 90, 0.3, 0.2, 0.4), "not reliable"),
+        (Coefficient(300, 260, 90, 0.7, 0.6, 0.8), "leaves it open"),
+        (Coefficient(20, 15, 9, 0.5, 0.1, 0.9), "label more of the same traces"),
     ],
 )
 def test_what_a_coefficient_means(found: Coefficient, words: str) -> None:
