@@ -65,7 +65,11 @@ def diff(before: Iterable[Case], after: Iterable[Case]) -> Diff:
     """Return what was added, removed and changed; the order of lines in a file is no difference."""
     old, new = ({c.case_id: c for c in cases} for cases in (before, after))
     both = sorted(old.keys() & new.keys())
-    changed = tuple(CaseChange(i, old[i], new[i], tuple(_fields(old[i], new[i]))) for i in both if old[i] != new[i])
+    changed = tuple(
+        CaseChange(i, old[i], new[i], tuple(_fields(old[i], new[i])))
+        for i in both
+        if old[i] is not new[i] and old[i] != new[i]  # versions share the cases of lines that did not change
+    )
     return Diff(
         added=tuple(new[i] for i in sorted(new.keys() - old.keys())),
         removed=tuple(old[i] for i in sorted(old.keys() - new.keys())),

@@ -40,8 +40,13 @@ def read_leniently(path: Path, *, drafts: bool = True) -> tuple[tuple[Case, ...]
         raise BadInput(f"cannot read {path}: {e.strerror or e}") from None
 
 
-def cases_in(file: BinaryIO, *, drafts: bool = True) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
-    """Return the cases of an open file, and the lines that are none; as `read_leniently`."""
+def cases_in(
+    file: BinaryIO, *, drafts: bool = True, known: dict[bytes, Case] | None = None
+) -> tuple[tuple[Case, ...], tuple[SetAside, ...]]:
+    """Return the cases of an open file, and the lines that are none; as `read_leniently`.
+
+    `known` has cases by their lines, and gets those that are read: versions of a file share most of them.
+    """
     cases: dict[str, tuple[int, Case]] = {}
     aside: list[SetAside] = []
     for number, (line, size) in enumerate(_lines(file), 1):
@@ -51,12 +56,17 @@ def cases_in(file: BinaryIO, *, drafts: bool = True) -> tuple[tuple[Case, ...], 
         try:
             if size > MAX_CASE_BYTES:
                 raise ValueError(f"it has {size} bytes; the limit of a case is {MAX_CASE_BYTES}")  # noqa: TRY301 - as below
-            value = _value(line)
-            case_id = _id(value)
-            case = parse_case(value)
+            case = None if known is None else known.get(line)
+            if case is None:
+                value = _value(line)
+                case_id = _id(value)
+                case = parse_case(value)
+                _whole(case)
+                if known is not None:
+                    known[line] = case
+            case_id = case.case_id
             if case.case_id in cases:
                 raise ValueError(f"this case stands in line {cases[case.case_id][0]} already")  # noqa: TRY301 - told with its line
-            _whole(case)
             if case.provenance.is_draft and not drafts:
                 raise ValueError("it is a draft that nobody let in; promote it: evalgate promote")  # noqa: TRY301 - told with its line
         except ValueError as e:

@@ -112,6 +112,32 @@ class _Known:
     cases: tuple[Case, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the version of a dataset is made of."""
+
+    case_id: str
+    content_hash: str
+    context_hash: str
+
+
+class _Shelf:
+    """Cases that were read, and their hashes: commits share most lines, and reading them again is what takes time."""
+
+    def __init__(self) -> None:
+        self.by_line: dict[bytes, Case] = {}
+        self._said: dict[int, tuple[Case, _Said]] = {}  # by identity; the case is held, so that nobody else has it
+
+    def version(self, cases: Iterable[Case]) -> str:
+        """Return what `dataset_version` does."""
+        return dataset_version(self._hashes(c) for c in cases)
+
+    def _hashes(self, case: Case) -> _Said:
+        if id(case) not in self._said:
+            self._said[id(case)] = case, _Said(case.case_id, case.content_hash, case.context_hash)
+        return self._said[id(case)][1]
+
+
 def list_datasets(folder: Path) -> list[Listed]:
     """Return the datasets of a project by name; one with a line that is no case is told as damaged."""
     root = folder / DATASETS
@@ -188,16 +214,17 @@ def _listed(name: str, root: Path) -> Listed:
 def _known(folder: Path, name: str) -> list[_Known]:
     root = folder / DATASETS
     _, path = find(check_name(name), root)
+    shelf = _Shelf()
     cases = read_cases(path)
-    committed = _committed(root, path.name)
-    current = dataset_version(cases)
+    committed = _committed(root, path.name, shelf)
+    current = shelf.version(cases)
     if not committed or committed[0].told.version != current:
         committed.insert(0, _Known(DatasetVersion(current, None, len(cases)), cases))
     committed[0] = replace(committed[0], told=replace(committed[0].told, is_current=True))
     return _with_changes(_with_builds(committed, name, root))
 
 
-def _committed(root: Path, file_name: str) -> list[_Known]:
+def _committed(root: Path, file_name: str, shelf: _Shelf) -> list[_Known]:
     """Return a version for each commit that changed what the cases say, the newest first."""
     found: list[_Known] = []
     commits = history_of(root, file_name, MAX_COMMITS)
@@ -209,8 +236,8 @@ def _committed(root: Path, file_name: str) -> list[_Known]:
         elif c.blob not in content:
             known = _Known(replace(told, unread=f"git has it no more, or its {c.size_bytes} bytes are too many"), None)
         else:
-            cases, aside = cases_in(io.BytesIO(content[c.blob]))
-            version = dataset_version(cases)
+            cases, aside = cases_in(io.BytesIO(content[c.blob]), known=shelf.by_line)
+            version = shelf.version(cases)
             known = _Known(replace(told, version=version, cases=len(cases), set_aside=len(aside)), cases)
         if found and known.told.version is not None and found[-1].told.version == known.told.version:
             found[-1] = known  # the older commit is the one that brought it
