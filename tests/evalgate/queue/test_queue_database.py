@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from evalgate.app import run
+from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
 from evalgate.queue.definition import AssignRule, Queue
 from evalgate.queue.fill import admitted_of, conditions_of, fill
@@ -32,12 +34,12 @@ from evalgate.select.traces import list_traces
 from evalgate.select.where import Where
 from evalgate.signals.measure import signals as read_signals
 from evalgate.signals.weights import Weights
+from exporters.clickhouse.connect import connect
 from schema.errors import Retryable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evalgate.database import TenantDatabase
     from tests.evalgate.traffic import Traffic
 
 IDS = [f"{n:02x}" * 16 for n in range(1, 9)]
@@ -182,6 +184,23 @@ def test_two_never_have_one_item_and_time_gives_it_back(database: TenantDatabase
     taken = take(database, queue, "dora", now + timedelta(seconds=64))
     assert taken
     assert taken.trace_id == a.trace_id
+
+
+@pytest.mark.thorough
+def test_reviewers_who_come_at_once_get_different_items(database: TenantDatabase, dsn: str) -> None:
+    people = [f"reviewer {n}" for n in range(6)]
+    queue = holding(database, *IDS)
+
+    def sitting(who: str) -> list[str]:
+        with connect(dsn) as opened:
+            own = TenantDatabase(opened, database.tenant)
+            item = take(own, queue, who)
+            return [item.trace_id] if item else []
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        got = [trace for traces in pool.map(sitting, people) for trace in traces]
+    assert len(got) == len(set(got)) == len(people)
+    assert {i.reserved_by for i in list_items(database, queue)} == {"", *people}
 
 
 def test_states_as_rows_tell_them(database: TenantDatabase) -> None:
