@@ -129,6 +129,8 @@ def synthesize(
     if opened.were_asked:
         terminal.note(f"asked models: {opened.told()}")
     if asker is not None and asker.stopped is not None:
+        if not made.drafts and not made.known:
+            raise BadInput(f"nothing was made, for the model could not be asked: {asker.stopped}")
         terminal.note(f"evalgate: no further call was made: {asker.stopped}")
 
 

@@ -12,7 +12,7 @@ from evalgate.dataset.quarantine import read_drafts
 from evalgate.dataset.store import DATASETS
 from schema.case import case_to_json
 from tests.evalgate.synthesize.cases import PARAPHRASES, SOFA, TABLE, failure
-from tests.tools.fake_openai import FakeOpenAI
+from tests.tools.fake_openai import FakeOpenAI, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +103,19 @@ def test_an_endpoint_is_asked_once_and_the_file_is_the_same_again(
     by_model = [d for d in drafts if d["provenance"]["synthesis"].get("model") == "writer"]
     assert {d["input"]["text"] for d in by_model} == set(PARAPHRASES), "one source lost its facts, and was refused"
     assert {d["provenance"]["synthesis"]["method"] for d in drafts} == {"model", "template"}
+
+
+def test_an_endpoint_that_refuses_is_an_error_where_nothing_else_is_made(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeOpenAI([Status(401, message="no such key")]) as fake:
+        asked = ["synthesize", *OPTIONS, "--model", "m", "--judge-url", fake.base_url, "--dimensions"]
+        assert evalgate([*asked, "paraphrase"]) == 2
+        assert "could not be asked" in capsys.readouterr().err
+        assert fake.calls == 1, "the first call says enough"
+        assert evalgate([*asked, "paraphrase,typos"]) == 0
+        assert "no further call was made" in capsys.readouterr().err
+    assert {d.tags[1] for d in read_drafts("d")} == {"synthetic:template"}
 
 
 def test_nothing_is_lost_by_writing_a_file(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
