@@ -190,4 +190,10 @@ def _facts(issue: Issue, own: Sequence[Trusted], runs: Sequence[Run], evidence: 
     sightings = evidence.sightings
     seen = seen_again(issue, None if sightings is None else sightings.get(issue.failure_mode, ()), judged)
     ids = tuple(sorted(covering))
-    return Facts(ids, last_judged(issue, ids, runs), issue.last_seen, seen)
+    return Facts(
+        trusted=ids,
+        untrusted=tuple(sorted(t.spec.id for t in own if not t.is_trusted)),
+        judged=last_judged(issue, ids, runs),
+        last_seen=issue.last_seen,
+        seen=seen,
+    )

@@ -128,7 +128,8 @@ def views_of(
     database: TenantDatabase, found: Overview, folder: Path = Path(), *, days: int = SHOWN_DAYS, now: datetime
 ) -> list[IssueView]:
     """Return the issues of what was looked at in a database."""
-    return _views(found, histories(database), read_taxonomy(database), folder, days, now)
+    known = read_taxonomy(database, {i.failure_mode: i.id for i in found.known.issues})
+    return _views(found, histories(database), known, folder, days, now)
 
 
 def _views(  # noqa: PLR0917 - everything that was read

@@ -26,7 +26,7 @@ BY_HAND: Final[Mapping[IssueStatus, frozenset[IssueStatus]]] = MappingProxyType(
     {
         NEW: frozenset({ACKNOWLEDGED, ARCHIVED, IGNORED}),
         ACKNOWLEDGED: frozenset({ARCHIVED, IGNORED}),
-        COVERED: frozenset({VERIFIED, ARCHIVED, IGNORED}),
+        COVERED: frozenset({ACKNOWLEDGED, VERIFIED, ARCHIVED, IGNORED}),
         FIXED: frozenset({VERIFIED, REOPENED, ARCHIVED, IGNORED}),
         VERIFIED: frozenset({REOPENED, ARCHIVED, IGNORED}),
         REOPENED: frozenset({ACKNOWLEDGED, VERIFIED, ARCHIVED, IGNORED}),
@@ -122,6 +122,8 @@ class Facts:
 
     trusted: tuple[str, ...] = ()
     """Ids of the evaluators that are trusted with it."""
+    untrusted: tuple[str, ...] = ()
+    """Ids of those that look for it, and are not."""
     judged: Judged | None = None
     """None: no run of this machine judged any of its cases by a trusted evaluator."""
     last_seen: str | None = None
@@ -176,8 +178,9 @@ def next_status(status: IssueStatus, facts: Facts, since: str | None = None) -> 
             reason = f"{cases} in run {judged.run_id}; in run {judged.failed_before} some failed"
             return Step(FIXED, reason, judged.started_at)
         return None
-    if status is COVERED and not facts.trusted:
-        return Step(ACKNOWLEDGED, "no evaluator that may block looks for it any more")
+    if status is COVERED and facts.untrusted and not facts.trusted:
+        # Where no evaluator looks for it at all, this may just be a folder without them.
+        return Step(ACKNOWLEDGED, f"{_names(facts.untrusted)} may not block because of it any more")
     return None
 
 

@@ -71,8 +71,8 @@ class _By:
         return " ".join(self.reason.split())
 
 
-def read_taxonomy(database: TenantDatabase) -> Taxonomy:
-    """Return the modes and everything that was done to them."""
+def read_taxonomy(database: TenantDatabase, numbers: Mapping[str, int] | None = None) -> Taxonomy:
+    """Return the modes and everything that was done to them. `numbers`: the issue of each, where that was read."""
     rows = database.rows(sql(__package__, "mode_changes"))
     undone = {int(r["change_id"]) for r in rows if r["undone"]}
     changes: dict[int, Change] = {}
@@ -95,7 +95,9 @@ def read_taxonomy(database: TenantDatabase) -> Taxonomy:
             actor, reason = str(r["actor"]), str(r["reason"])
             changes[number] = Change(number, Action(r["action"]), at, actor, reason, (row,), number in undone)
     last = max((int(r["number"]) for r in rows), default=0)
-    return taxonomy(issue_numbers(database), [changes[n] for n in sorted(changes)], last)
+    return taxonomy(
+        issue_numbers(database) if numbers is None else numbers, [changes[n] for n in sorted(changes)], last
+    )
 
 
 def list_modes(database: TenantDatabase, known: Taxonomy | None = None) -> list[Mode]:

@@ -58,22 +58,24 @@ def test_what_is_not_allowed_says_what_is() -> None:
         (NEW, Facts(), None, None),
         (NEW, TRUSTED, None, COVERED),
         (ACKNOWLEDGED, TRUSTED, T1, COVERED),
-        (COVERED, Facts(), T1, ACKNOWLEDGED),
-        (COVERED, Facts(("w",), FAILED), T1, None),
-        (COVERED, Facts(("w",), PASSED), T1, FIXED),
-        (COVERED, Facts(("w",), Judged("r", T2, 3)), T1, None),
-        (COVERED, Facts(("w",), PASSED, last_seen=T3), T1, None),
-        (REOPENED, Facts(("w",), PASSED), T3, None),
-        (REOPENED, Facts(("w",), PASSED), T1, FIXED),
+        (COVERED, Facts(), T1, None),
+        (COVERED, Facts(untrusted=("w",)), T1, ACKNOWLEDGED),
+        (COVERED, Facts(("v",), ("w",)), T1, None),
+        (COVERED, Facts(("w",), judged=FAILED), T1, None),
+        (COVERED, Facts(("w",), judged=PASSED), T1, FIXED),
+        (COVERED, Facts(("w",), judged=Judged("r", T2, 3)), T1, None),
+        (COVERED, Facts(("w",), judged=PASSED, last_seen=T3), T1, None),
+        (REOPENED, Facts(("w",), judged=PASSED), T3, None),
+        (REOPENED, Facts(("w",), judged=PASSED), T1, FIXED),
         (REOPENED, TRUSTED, T1, None),
-        (FIXED, Facts(("w",), PASSED), T2, None),
-        (FIXED, Facts(("w",), FAILED), T1, COVERED),
-        (FIXED, Facts(("w",), FAILED), T3, None),
+        (FIXED, Facts(("w",), judged=PASSED), T2, None),
+        (FIXED, Facts(("w",), judged=FAILED), T1, COVERED),
+        (FIXED, Facts(("w",), judged=FAILED), T3, None),
         (FIXED, Facts(seen=SeenAgain(2, T3, "0a")), T1, REOPENED),
-        (VERIFIED, Facts(("w",), FAILED), T1, None),
+        (VERIFIED, Facts(("w",), judged=FAILED), T1, None),
         (VERIFIED, Facts(seen=SeenAgain(judged="w failed")), T1, REOPENED),
         (ARCHIVED, Facts(seen=SeenAgain(1, T3, "0a")), T1, REOPENED),
-        (IGNORED, Facts(("w",), FAILED, seen=SeenAgain(1, T3, "0a")), T1, None),
+        (IGNORED, Facts(("w",), judged=FAILED, seen=SeenAgain(1, T3, "0a")), T1, None),
     ],
 )
 def test_what_follows_by_itself(
@@ -85,10 +87,10 @@ def test_what_follows_by_itself(
 
 
 def test_several_moves_may_be_due_at_once_and_a_fix_is_as_old_as_its_run() -> None:
-    covered, fixed = due(NEW, Facts(("w",), PASSED))
+    covered, fixed = due(NEW, Facts(("w",), judged=PASSED))
     assert (covered.to_status, covered.reason) == (COVERED, "w may block because of it")
     assert fixed == Step(FIXED, "all of its 3 cases pass in run r2; in run r1 some failed", T2)
-    (reopened,) = due(FIXED, Facts(("w",), PASSED, seen=SeenAgain(2, T3, "0a" * 16)), T2)
+    (reopened,) = due(FIXED, Facts(("w",), judged=PASSED, seen=SeenAgain(2, T3, "0a" * 16)), T2)
     assert reopened.reason == (
         f"fixed since 2026-11-22T00:00:00, and seen again: 2 labelled traces began after that, the latest {'0a' * 16}"
     )
