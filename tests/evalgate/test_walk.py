@@ -25,8 +25,9 @@ import pytest
 
 from evalgate.app import run
 from evalgate.dataset.golden import read_golden
-from evalgate.label.commands import nothing_to_label
+from evalgate.label.commands import _by_points, nothing_to_label
 from evalgate.label.feed import ListFeed, QueueFeed
+from evalgate.label.order import by_points
 from evalgate.label.records import DatabaseRecords
 from evalgate.label.walk import Walk
 from evalgate.queue.definition import Queue
@@ -115,6 +116,29 @@ def test_three_verdicts(three: TenantDatabase) -> None:
     for said in ("1 of 3", "Can I return my shoes?", "why         tool_error", "1 policy", "is quarantined"):
         assert said in sat.shown
     assert sat.walk.state.to_go == 0
+
+
+def test_what_has_the_most_points_comes_first_and_what_is_too_old_to_compare_last(
+    three: TenantDatabase, traffic: Traffic
+) -> None:
+    traffic.trace("0e" * 16, [{"baseline": True, "input_text": "x", "output_text": "y"}])
+    waiting = [*unlabelled(three), "ff" * 16]
+    assert waiting == [C, B, A, "0e" * 16, "ff" * 16]
+    ordered, why = by_points(three, ["0e" * 16, *waiting], Weights(), None, step=lambda _="": None)
+    assert ordered == [C, B, A, "0e" * 16, "ff" * 16]
+    assert why[C][0].startswith("50 points: failure +40 (tool_error), pattern +10")
+    assert "more_of_same -" in why[A][0]
+    assert "0e" * 16 not in why
+
+
+def test_without_the_packages_for_points_the_latest_come_first(
+    three: TenantDatabase, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "evalgate.label.order", None)
+    out = io.StringIO()
+    feed = _by_points(Terminal(out, out), three, [C, A, B], None)
+    assert feed.waiting() == (C, A, B)
+    assert "the latest first" in out.getvalue()
 
 
 def queue_of(database: TenantDatabase, **more: Any) -> Queue:
