@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 DEFAULT_COUNT = 20
 MAX_COUNT = 10_000
+HELP_DIMENSIONS = (
+    "What is varied: persona, channel, register, order, numbers, dates, typos, entities, missing, several, context, "
+    "no_context; with a model paraphrase, harder; or a YAML file of your own.  [default: all]"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +65,7 @@ def synthesize(
         typer.Option(
             "--dimensions",
             metavar="A,B|FILE",
-            help="What is varied: dimensions by name, or a YAML file.  [default: all]",
+            help=HELP_DIMENSIONS,
         ),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=MAX_COUNT, help="Drafts to make.")] = DEFAULT_COUNT,
@@ -97,14 +102,14 @@ def synthesize(
         check_out(out)
     catalogue = read_catalogue()
     chosen = choose(catalogue, dimensions)
-    opened = open_from_options(models)
     name = None if templates else (model or models.judge_model or None)
+    opened = open_from_options(replace(models, judge_model=name))
     if name is None:
         chosen = _without_model(chosen, is_named=dimensions is not None)
     asked = Asked(dataset, tuple(failure_mode), issue, dsn, tenant)
     sources = read_sources(asked, besides=out, writes=out is None and not dry_run)
     order = Order(chosen, count, seed, actor_or_user(actor))
-    asker = None if name is None or dry_run else Asker(opened.chat(name), catalogue.languages)
+    asker = None if name is None or dry_run else Asker(opened.chat(), catalogue.languages)
     made = _make(terminal, sources, catalogue, order, asker)
     place = _place(asked, out)
     if not dry_run:

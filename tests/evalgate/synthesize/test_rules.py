@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalgate.errors import BadInput
+from evalgate.synthesize.commands import HELP_DIMENSIONS
 from evalgate.synthesize.dimensions import Kind, choose, read_dimensions
 from evalgate.synthesize.facts import facts_of, sentences_of
 from evalgate.synthesize.language import is_same_script, language_of
 from evalgate.synthesize.rules import Message, Variant, vary
 from tests.evalgate.synthesize.cases import SOFA, TABLE, shipped
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CATALOGUE = shipped()
 BY_NAME = {(d.name, v.name): (d, v) for d in CATALOGUE.dimensions for v in d.values}
@@ -182,3 +180,11 @@ def test_dimensions_are_chosen_by_name_or_read_from_a_file(tmp_path: Path) -> No
     path.write_text("dimensions: {mood: {keeps_meaning: true, values: {sad: {frame: {en: {after: ' :('}}}}}}")
     (own,) = choose(CATALOGUE, str(path))
     assert (own.name, own.values[0].frames["en"].after, own.needs_model) == ("mood", " :(", False)
+
+
+def test_the_page_and_the_help_name_every_dimension() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "synthesizing.md").read_text(encoding="utf-8")
+    for dimension in CATALOGUE.dimensions:
+        (row,) = [line for line in page.split("\n") if line.startswith(f"| `{dimension.name}` |")]
+        assert row.rsplit("|", 2)[1].strip().startswith("yes" if dimension.keeps_meaning else "no")
+        assert dimension.name in HELP_DIMENSIONS
