@@ -20,6 +20,7 @@ from evalgate.issues.modes import (
     undo_change,
 )
 from evalgate.issues.moves import history, move
+from evalgate.issues.production import read_production
 from evalgate.issues.read import list_issues
 from evalgate.review.cases import CaseEvent, CaseStatus, list_cases, record
 from evalgate.review.labels import draft, save
@@ -134,3 +135,27 @@ def test_two_changes_at_once_leave_no_chain(database: TenantDatabase) -> None:
                 assert str(e) in ("'b' means 'c' by now: it was renamed or merged", MERGED)  # noqa: PT017 - the slower
     known = read_taxonomy(database)
     assert {known.means(word) for word in "abc"} in ({"c"}, {"a", "c"}), "whichever was first, nothing means b"
+
+
+def test_verdicts_of_evaluators_are_read_from_feedback_once_per_trace(traffic: Traffic) -> None:
+    db = traffic.database
+    at = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    said = [
+        {"trace_id": trace_id, "name": name, "polarity": polarity, "received_at": at, "source": "evaluation"}
+        for trace_id, name, polarity in (
+            (A, "kind", "negative"),
+            (A, "kind", "negative"),
+            (B, "kind", "positive"),
+            (C, "other", "negative"),
+            ("", "kind", "negative"),
+            ("0f" * 16, "kind", "negative"),
+        )
+    ]
+    db.insert_rows("feedback", said)
+    for trace_id in (A, B, C):
+        traffic.refund(trace_id)
+    found = read_production(db, ["kind", "third"], NOW)
+    assert {name: dict(days) for name, days in found.judged.items()} == {"kind": {"2026-11-20": 3}}
+    (failing,) = found.failing["kind"]
+    assert (failing.trace_id, failing.at, failing.sample_weight) == (A, "2026-11-20T09:01:00.000000+00:00", 1.0)
+    assert read_production(db, ["kind"], NOW.replace(year=2027)).judged == {}, "older than it looks back"
