@@ -396,7 +396,7 @@ def test_kill_9_during_ingest_loses_nothing_that_was_acknowledged_and_stores_it_
                 connection.close()
 
     command = clickhouse(tmp_path)
-    for round_number in range(3):
+    for round_number in range(2):
         with running(command, tmp_path) as up:
             senders = [threading.Thread(target=send_until_killed, args=[up]) for _ in range(4)]
             for sender in senders:

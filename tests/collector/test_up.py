@@ -20,7 +20,14 @@ NOBODY = "http://127.0.0.1:9/default"
 PORTS = ["--grpc-port", "0", "--clickhouse-port", "0", "--web-port", "0"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [  # the other two end the tests of test_cli.py
+        signal.SIGHUP,
+        pytest.param(signal.SIGINT, marks=pytest.mark.thorough),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.thorough),
+    ],
+)
 def test_it_says_that_nothing_is_left(tmp_path: Path, number: signal.Signals) -> None:
     with running([str(BIN / "evalgate"), "up", "--http-port", "0", *PORTS], tmp_path) as up:
         up.process.send_signal(number)
@@ -58,7 +65,9 @@ def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         command = [str(BIN / "evalgate"), "up", "--http-port", port, *PORTS]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 2
-    assert "--http-port" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "--http-port" in line
+    assert port in line
     assert list(tmp_path.iterdir()) == []
 
 
