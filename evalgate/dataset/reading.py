@@ -61,7 +61,7 @@ def cases_in(
                 value = _value(line)
                 case_id = _id(value)
                 case = parse_case(value)
-                _whole(case)
+                require_whole(case)
                 if known is not None:
                     known[line] = case
             case_id = case.case_id
@@ -112,8 +112,13 @@ def _id(value: Any) -> str | None:
     return one_line(given, 100) if isinstance(given, str) else None
 
 
-def _whole(case: Case) -> None:
-    """Refuse half a character: JSON can spell it, UTF-8 cannot, and so no file or request could hold it."""
+def require_whole(case: Case) -> None:
+    """Refuse half a character: JSON can spell it, UTF-8 cannot, and so no file or request could hold it.
+
+    Raises:
+        ValueError: there is one, in words.
+
+    """
     try:
         to_json_line(case_to_json(case)).encode("utf-8")
     except UnicodeEncodeError as e:

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evalgate.dataset.reading import require_whole
 from evalgate.synthesize.alike import Seen
 from evalgate.synthesize.dimensions import Kind
 from evalgate.synthesize.draft import asked_text, draft_of, has_history, user_text
@@ -184,6 +185,11 @@ def _usable(sources: Iterable[Case]) -> tuple[list[Case], dict[str, int]]:
     unused: Counter[str] = Counter()
     for case in sorted(sources, key=lambda c: c.case_id):
         text = user_text(case)
+        try:
+            require_whole(case)
+        except ValueError as e:
+            unused[str(e)] += 1
+            continue
         if not text or len(text) > MAX_SOURCE_CHARS:
             unused[TOO_LONG if text else NO_TEXT] += 1
         else:

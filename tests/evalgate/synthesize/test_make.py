@@ -10,7 +10,7 @@ import pytest
 from evalgate.align.labelled import choose as choose_labelled
 from evalgate.issues.store import issues_of_cases
 from evalgate.synthesize.draft import asked_text
-from evalgate.synthesize.make import NO_TEXT, make
+from evalgate.synthesize.make import NO_TEXT, TOO_LONG, make
 from evalgate.synthesize.plan import plan
 from schema.case import CaseInput, case_to_json, parse_case
 from schema.draft import Method
@@ -129,10 +129,11 @@ def test_what_was_said_before_and_pictures_stay() -> None:
 
 def test_sources_that_cannot_be_varied_are_told() -> None:
     blank = replace(failure(1), input=CaseInput(({"role": "user", "parts": [{"type": "uri", "uri": "x"}]},), None))
-    made = make([blank, failure(2, "x" * 20_001)], [], CATALOGUE, order_of(CATALOGUE))
+    half = failure(3, "where is \ud800 order 4711?")
+    made = make([blank, failure(2, "x" * 20_001), half], [half], CATALOGUE, order_of(CATALOGUE))
     assert made.drafts == ()
     assert set(made.unused.values()) == {1}
-    assert NO_TEXT in made.unused
+    assert {NO_TEXT, TOO_LONG, "it holds half a character (\\ud800)"} == set(made.unused)
     assert made.is_exhausted
 
 
