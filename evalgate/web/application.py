@@ -202,10 +202,10 @@ def _templates(assets: Assets, clock: Callable[[], datetime]) -> Environment:
 def _endpoint(site: Site, page: Page, settings: Settings) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
-            if len(request.scope["query_string"]) > MAX_QUERY_BYTES:
-                return await _told(site, request, 414, f"what follows ? has at most {MAX_QUERY_BYTES} bytes")
             if page.scope is not None:
                 site.admit(request, page)
+            if len(request.scope["query_string"]) > MAX_QUERY_BYTES:
+                return await _told(site, request, 414, f"what follows ? has at most {MAX_QUERY_BYTES} bytes")
             response = await page.endpoint(site, request)
             return await site.databases.compute(response.written) if isinstance(response, Rendering) else response
         except ClientDisconnect:
