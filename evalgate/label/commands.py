@@ -98,7 +98,7 @@ def label(
 
     Every label makes a quarantined case, and lands in the golden dataset (evals/golden).
     """
-    terminal, who = Terminal(), annotator or user_name()
+    terminal, who = Terminal(), (annotator or "").strip() or user_name()
     given = (("TRACE", traces), ("--from", source), ("--undo", undo_count), ("--progress", progress))
     ways = [w for w, asked in given if asked]
     if len(ways) > 1:
@@ -136,7 +136,10 @@ def _feed(terminal: Terminal, database: TenantDatabase, who: str, asked: Asked) 
     if asked.queue is not None:
         from evalgate.queue.store import find_queue  # noqa: PLC0415 - needs the extra packages
 
-        feed = QueueFeed(database, find_queue(database, asked.queue), who, is_adjudicating=asked.adjudicate)
+        queue = find_queue(database, asked.queue)
+        if not queue.is_open:
+            raise BadInput(f"the queue {queue.name} is closed. Open it again: evalgate queue edit {queue.name} --open")
+        feed = QueueFeed(database, queue, who, is_adjudicating=asked.adjudicate)
         if not feed.waiting():
             kind = "to decide" if asked.adjudicate else "to label"
             terminal.say(f"Nothing {kind} in queue {asked.queue} for {who}. See: evalgate queue progress {asked.queue}")

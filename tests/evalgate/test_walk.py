@@ -33,7 +33,7 @@ from evalgate.label.walk import Walk
 from evalgate.queue.definition import Queue
 from evalgate.queue.fill import fill
 from evalgate.queue.items import find_item
-from evalgate.queue.store import create_queue
+from evalgate.queue.store import close_queue, create_queue
 from evalgate.review.agreement import agreement
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.decided import label_of
@@ -361,6 +361,18 @@ def test_nobody_decides_between_himself_and_another(
     for who, verdict in (("ann", Verdict.BAD), ("bob", Verdict.GOOD)):
         save(three, [draft(three, Label(A, "", verdict, annotator=who))])
     assert "Nothing to decide for you: of 1 trace that is left one label is yours" in said()
+
+
+def test_a_queue_that_is_closed_or_has_nothing_for_him_says_so(
+    three: TenantDatabase, dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    queue = create_queue(three, Queue("empty"), actor="me")
+    assert run(["label", "--queue", "empty", "--annotator", "ann", "--dsn", dsn]) == 0
+    assert "Nothing to label in queue empty for ann" in capsys.readouterr().out
+    close_queue(three, queue, actor="me", reason="done")
+    assert run(["label", "--queue", "empty", "--dsn", dsn]) == 2
+    assert "the queue empty is closed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("others", [["--from", "x"], ["--undo", "1"]])
