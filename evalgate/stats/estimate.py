@@ -114,7 +114,8 @@ def rates(
     few = student(np.maximum(np.minimum(x, z), 1.0), level) / student(np.maximum(sessions, 1.0), level)
     shrink = np.where(both, np.minimum(few * few, 1.0), 1.0) / effect
     low, high = share_limits(x * shrink, z * shrink, level)
-    odds = np.where(x > 0, _over(a, x), sums.unseen_event) / np.where(z > 0, _over(b, z), sums.unseen_other)
+    with np.errstate(divide="ignore", invalid="ignore"):  # nothing was sampled, so nothing can be unseen: 0 / 0
+        odds = np.where(x > 0, _over(a, x), sums.unseen_event) / np.where(z > 0, _over(b, z), sums.unseen_other)
     coarse = sums.weight < MIN_GREATEST * sums.unseen_other
     unseen = np.where(coarse & (b > 0), 1 + _over(UNSEEN_95 * sums.unseen_other, b), 1.0)
     effective_n = _over(sums.weight * sums.weight, sums.weight2) / effect

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from evalgate.stats.estimate import Sums, rates
 from evalgate.stats.intervals import gamma_limits, share_limits, student
 
 COUNTS = st.integers(0, 400)
@@ -63,3 +64,12 @@ def test_of_a_count_the_gamma_limits_lie_between_the_exact_ones_of_poisson() -> 
 def test_the_quantile_of_student_is_that_of_the_tables() -> None:
     found = student(np.array([1.0, 10.0, math.inf]))
     assert [round(float(t), 3) for t in found] == [12.706, 2.228, 1.96]
+
+
+def test_where_nothing_was_sampled_and_all_of_it_fails_nothing_is_said_on_stderr() -> None:
+    """No trace of the window could be unseen: 0 / 0, which is no warning (they are errors here)."""
+    all_fail = np.array([3.0])
+    sums = Sums(*(all_fail,) * 7, np.zeros(1), np.zeros(1), unseen_event=np.ones(1), unseen_other=np.zeros(1))
+    nothing = Sums(*(np.zeros(1),) * 11)
+    assert float(rates(sums).rate[0]) == 1
+    assert np.isnan(rates(nothing).rate[0])
