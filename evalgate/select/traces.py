@@ -132,7 +132,8 @@ class Totals:
 
 def list_traces(database: TenantDatabase, where: Where, limit: int) -> list[TraceRow]:
     """Return the traces that meet the conditions: failing first, then sampled, then the rest; the latest first."""
-    text = sql(__package__, "traces").replace("/* conditions */", where.sql)
+    listed = sql(__package__, "listed").replace("/* conditions */", where.sql)
+    text = sql(__package__, "traces").replace("/* conditions */", f"AND trace_id IN ({listed})")
     rows = database.rows(text, {"limit": limit, **where.parameters})
     return [trace_row(r) for r in rows]
 
@@ -187,7 +188,7 @@ def load_traces(database: TenantDatabase, trace_ids: Sequence[str]) -> dict[str,
     """Read traces by their whole ids; those that are not there are left out. All are in memory at once."""
     which: dict[str, object] = {"trace_ids": list(trace_ids)}
     text = sql(__package__, "traces").replace("/* conditions */", "AND trace_id IN {trace_ids:Array(String)}")
-    rows = database.rows(text, {"limit": len(trace_ids), **which})
+    rows = database.rows(text, which)
     spans: dict[str, dict[str, Span]] = {}
     for r in database.rows(sql(__package__, "spans"), which):
         spans.setdefault(r["trace_hex"], {}).setdefault(r["span_hex"], _span(r))

@@ -29,11 +29,5 @@ SELECT
     sample_weight,
     trace_defects
 FROM tenant_traces(tenant = {tenant:String})
-WHERE trace_id IN (
-        SELECT trace_id
-        FROM tenant_traces(tenant = {tenant:String})
-        WHERE true /* conditions */
-        ORDER BY failing DESC, flagged DESC, start_time DESC, trace_id
-        LIMIT {limit:UInt32}
-    )
+WHERE true /* conditions */
 ORDER BY failing DESC, flagged DESC, start_time DESC, trace_id
