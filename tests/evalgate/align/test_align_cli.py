@@ -165,8 +165,8 @@ def test_issues_and_coverage_from_files_and_then_from_the_snapshot(project: Path
     assert "2 issues, written; commit it" in evalgate("issues", "export", "-d", "gold")[1]
     assert "it says this already" in evalgate("issues", "export")[1]
     listed = json.loads(evalgate("issues", "list", "--json")[1])
-    assert [(i["id"], i["status"], i["occurrences"]) for i in listed] == [(1, "covered", 12), (2, "new", 2)]
-    assert listed[0]["permissions"]["window"]["permission"] == "block"
+    assert [(i["id"], i["status"], i["occurrences"]) for i in listed] == [(2, "new", 2), (1, "covered", 12)]
+    assert listed[1]["permissions"]["window"]["permission"] == "block"
     assert "1 of 2 active issues" in evalgate("evals", "coverage")[1]
     code, out, _ = evalgate("issues", "show", "2")
     assert (code, "issue 2: tone, new" in out, "next: " in out) == (0, True, True)
