@@ -1,10 +1,11 @@
-"""The queue runner in a real browser: a reviewer labels ten traces by the keyboard alone."""
+"""The page of a trace and the queue runner; in a real browser a reviewer labels ten traces by the keyboard alone."""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from tests.evalgate.traffic import Traffic
 from tests.web.serving import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from playwright.sync_api import Page
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     from tests.web.serving import Served
 
 TEN = [f"{n:02x}" * 16 for n in range(1, 11)]
-ONE = Queue("ten", reviewers=1)
+MORE = [f"{n:02x}" * 16 for n in range(0xA1, 0xA5)]
+ONE = Queue("ten", where=("feature = refunds",))
 TWO = Queue("pair", reviewers=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The pages over a database with ten failed traces, and the database."""
+    """The pages over a database with ten failed traces and some more, and the database."""
 
     served: Served
     database: TenantDatabase
@@ -69,9 +71,13 @@ def place(opened: tuple[Database, str], tmp_path_factory: pytest.TempPathFactory
     traffic = Traffic(database)
     for trace_id in TEN:
         traffic.refund(trace_id)
-    for queue in (ONE, TWO):
+    for trace_id in MORE:
+        traffic.trace(
+            trace_id, [{"input_text": "hi", "output_text": "yo", "failing": True, "failure_reasons": ["odd"]}]
+        )
+    for queue, traces in ((ONE, len(TEN)), (TWO, len(TEN) + len(MORE))):
         made = create_queue(database, queue, actor="test")
-        assert fill(database, made, weights=Weights()).added == len(TEN)
+        assert fill(database, made, weights=Weights()).added == traces
     with serving(dsn, tmp_path_factory.mktemp("project")) as served:
         yield Place(served, database)
 
@@ -197,27 +203,103 @@ def test_what_somebody_else_took_is_not_saved_and_nothing_typed_is_lost(browsed:
     assert '"comment":"mine"' in kept
 
 
-def test_without_javascript_a_label_is_a_form_and_twice_is_once(place: Place) -> None:
-    with place.served.client(cookies={"evalgate-name": "plain"}, follow_redirects=True) as client:
-        page = client.post("/queues/pair/take", data={"to": ""})
-        found = {
-            name: re.search(rf'name="{name}" value="([0-9a-f]+)"', page.text)[1]  # type: ignore[index]  # it is there
-            for name in ("trace", "token")
-        }
-        form = {
-            **found,
-            "verdict": "bad",
-            "other_mode": "invents a window",
-            "mode": "",
-            "about": "1",
-            "comment": "a\r\nb",
-        }
-        missing = client.post("/queues/pair/label", data={**form, "verdict": ""})
-        assert missing.status_code == httpx.codes.BAD_REQUEST
-        assert "choose a verdict first" in missing.text
-        assert 'value="invents a window"' in missing.text
-        for _ in range(2):
-            assert client.post("/queues/pair/label", data=form).status_code == httpx.codes.OK
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A reviewer whose browser runs no scripts."""
+
+    client: httpx.Client
+
+    def take(self, queue: str, trace_id: str = "") -> httpx.Response:
+        return self.client.post(f"/queues/{queue}/take", data={"to": trace_id})
+
+    def label(self, queue: str, page: httpx.Response, **said: str) -> httpx.Response:
+        found = {name: re.findall(rf'name="{name}" value="([0-9a-f]+)"', page.text)[0] for name in ("trace", "token")}
+        return self.client.post(f"/queues/{queue}/label", data={**found, **said})
+
+
+@pytest.fixture
+def plain(place: Place) -> Iterator[Callable[[str], Plain]]:
+    """Make reviewers by name."""
+    with ExitStack() as stack:
+
+        def named(name: str) -> Plain:
+            client = place.served.client(cookies={"evalgate-name": name}, follow_redirects=True)
+            return Plain(stack.enter_context(client))
+
+        yield named
+
+
+def test_without_javascript_a_label_is_a_form_and_twice_is_once(place: Place, plain: Callable[[str], Plain]) -> None:
+    hand = plain("plain")
+    page = hand.take("pair")
+    form = {"verdict": "bad", "other_mode": "invents a window", "mode": "", "about": "1", "comment": "a\r\nb"}
+    missing = hand.label("pair", page, **{**form, "verdict": ""})
+    assert missing.status_code == httpx.codes.BAD_REQUEST
+    assert "choose a verdict first" in missing.text
+    assert 'value="invents a window"' in missing.text
+    for _ in range(2):
+        assert hand.label("pair", page, **form).status_code == httpx.codes.OK
     (label,) = place.labels("plain")
     assert (label["verdict"], label["comment"]) == ("bad", "a\nb")
     assert '"message": 1' in str(label["anchor"])
+
+
+def test_nobody_sees_what_others_said_before_he_said_it_himself_and_who_decides_sees_all(
+    place: Place, plain: Callable[[str], Plain]
+) -> None:
+    trace_id = next(i.trace_id for i in list_items(place.database, TWO) if not i.labelled_by)
+    first, second, third = (plain(name) for name in ("mary", "lise", "emmy"))
+    first.label(
+        "pair", first.take("pair", trace_id), verdict="bad", comment="as mary sees it", other_mode="mary's mode"
+    )
+    assert "as mary sees it" in first.client.get(f"/traces/{trace_id}").text
+    hidden = second.client.get(f"/traces/{trace_id}").text
+    assert "Others have labelled this trace" in hidden
+    page = second.take("pair", trace_id)
+    assert "as mary sees it" not in hidden + page.text
+    second.label("pair", page, verdict="good", comment="as lise sees it")
+    assert "as mary sees it" not in second.client.get(f"/traces/{trace_id}").text
+    page = third.take("pair", trace_id)
+    assert "They differ: you decide" in page.text
+    assert "as mary sees it" in page.text
+    assert "as lise sees it" in page.text
+    third.label("pair", page, verdict="bad", comment="decided")
+    assert [x["role"] for x in place.labels("emmy")] == ["adjudication"]
+    assert "as mary sees it" in second.client.get(f"/traces/{trace_id}").text
+
+
+def test_the_page_of_a_trace_is_found_by_the_beginning_of_its_id(place: Place) -> None:
+    with place.served.client(follow_redirects=True) as client:
+        page = client.get("/traces/0101")
+        assert page.url.path == f"/traces/{TEN[0]}"
+        for words in (
+            "Can I return my shoes?",
+            "You have 90 days.",
+            "tool_error",
+            "critical path",
+            "execute_tool policy",
+        ):
+            assert words in page.text, words
+        assert client.get("/traces/abcd").status_code == httpx.codes.NOT_FOUND
+        assert client.get(f"/traces/{TEN[0]}/spans/00000000000000ff").status_code == httpx.codes.NOT_FOUND
+        span = client.get(f"/traces/{TEN[0]}/spans/0000000000000002")
+        assert "Timeout" in span.text
+        otlp = client.get(f"/traces/{TEN[0]}/otlp.json")
+    assert otlp.headers["content-disposition"] == f'attachment; filename="{TEN[0]}.otlp.json"'
+    spans = otlp.json()["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert {s["traceId"] for s in spans} == {TEN[0]}
+
+
+@pytest.mark.thorough
+def test_what_was_removed_stays_out_until_it_is_put_back(place: Place, plain: Callable[[str], Plain]) -> None:
+    rosa = plain("rosa")
+    trace_id = next(i.trace_id for i in list_items(place.database, TWO) if not i.labelled_by and not i.reserved_by)
+    rosa.take("pair", trace_id)
+    assert rosa.client.post("/queues/pair/remove", data={"trace": trace_id, "reason": " "}).status_code == 400
+    rosa.client.post("/queues/pair/remove", data={"trace": trace_id, "reason": "a test of ours"})
+    filled = rosa.client.post("/queues/pair/fill", data={"fill": ""})
+    assert filled.status_code == httpx.codes.OK
+    assert trace_id in rosa.client.get("/queues/pair/items?state=removed").text
+    assert "was removed from the queue" in rosa.client.get(f"/queues/pair?trace={trace_id}").text
+    rosa.client.post("/queues/pair/restore", data={"trace": trace_id})
+    assert trace_id not in rosa.client.get("/queues/pair/items?state=removed").text
