@@ -33,16 +33,20 @@ def print_list(terminal: Terminal, views: Sequence[IssueView]) -> None:
     """Print a table of issues."""
     machine = any(v.occurrences.machine for v in views)
     days = any(v.occurrences.days for v in views)
-    header = ["issue", "failure mode", "status", "severity", "seen"]
+    severe = any(v.issue.severity for v in views)
+    header = ["issue", "failure mode", "status", *["severity"] * severe, "seen"]
     header += ["by machine"] * machine + ["14 days"] * days + ["last", "evaluators"]
     rows = []
     for view in views:
         issue, seen = view.issue, view.occurrences
-        row = [str(issue.id), issue.failure_mode, str(issue.status), str(issue.severity or "–"), str(issue.occurrences)]
+        row = [str(issue.id), issue.failure_mode, str(issue.status)]
+        row += [str(issue.severity or "–")] * severe + [str(issue.occurrences)]
         row += [str(seen.machine_total) if seen.machine else "–"] * machine
         row += [sparkline(seen) + (" rising" if seen.is_rising else "")] * days
         rows.append([*row, _day(issue.last_seen), _evaluators(view.standing)])
-    terminal.table(header, rows, fits={"14 days": Fit.WHOLE, "status": Fit.WHOLE, "seen": Fit.WHOLE})
+    terminal.table(
+        header, rows, fits={"14 days": Fit.WHOLE, "status": Fit.WHOLE, "seen": Fit.WHOLE, "evaluators": Fit.CUT}
+    )
 
 
 def sparkline(seen: Occurrences) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from evalgate.errors import BadInput
@@ -104,3 +106,18 @@ def test_seen_again_is_what_began_after_it_should_have_been_over() -> None:
     assert not seen_again(Issue(1, "m", ARCHIVED, since=T3), seen)
     assert seen_again(Issue(1, "m", ARCHIVED, since=T3), seen, "w failed 3 of 9").judged == "w failed 3 of 9"
     assert seen_again(Issue(1, "m", FIXED, last_seen=T3, since=T2), None).labelled == 1
+
+
+def test_whatever_is_known_moves_end_and_each_is_one_of_the_table() -> None:
+    judged = (None, PASSED, FAILED, Judged("r", T2, 3))
+    seen = (SeenAgain(), SeenAgain(1, T3, "0a"))
+    for status, trusted, untrusted, last, again, since, latest in product(
+        IssueStatus, ((), ("w",)), ((), ("v",)), judged, seen, (None, T1, T3), (None, T3)
+    ):
+        steps = due(status, Facts(trusted, untrusted, last, latest, again), since)
+        assert len(steps) <= 2
+        for before, step in zip((status, *(s.to_status for s in steps)), steps, strict=False):
+            assert step.to_status in AUTOMATIC[before]
+        if steps and steps[-1].to_status in OVER:
+            assert trusted, "nothing is fixed that nobody who is trusted has judged"
+            assert latest is None or latest <= T2, "nor what was seen after the run"
