@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -135,7 +136,7 @@ def build(
         ),
         gate=gate,
         logins=Logins(lasts_s=settings.login_s),
-        templates=_templates(assets, clock),
+        templates=templates(assets, clock),
         tenant=settings.tenant,
         status=status,
         max_body_bytes=settings.max_body_bytes,
@@ -184,7 +185,8 @@ class _Headers:
         await self._application(scope, receive, with_headers)
 
 
-def _templates(assets: Assets, clock: Callable[[], datetime]) -> Environment:
+def templates(assets: Assets, clock: Callable[[], datetime]) -> Environment:
+    """Return the templates: everything is escaped and clean, and what a page does not give is an error."""
     found = Environment(
         loader=PackageLoader("evalgate.web", "templates"),
         autoescape=True,
@@ -215,8 +217,8 @@ def _endpoint(site: Site, page: Page, settings: Settings) -> Callable[[Request],
         except EvalgateError as e:
             status, words = _words(e, settings)
             return await _told(site, request, status, words)
-        except Exception:  # a visitor must get an answer, whatever our bug is
-            log.exception("a bug: %s got no page", page.path)
+        except Exception as e:  # noqa: BLE001 - a visitor must get an answer, whatever our bug is
+            _log_bug(page.path, e)
             return await _told(site, request, 500, "the log of the service says where. Nothing was changed")
 
     return answer
@@ -261,7 +263,17 @@ async def _told(site: Site, request: Request, status: int, words: str) -> Respon
     values = {"status": status, "title": TITLES.get(status, "That does not work"), "words": words}
     response = site.page(request, template, values, status=status)
     assert isinstance(response, Rendering)  # noqa: S101 - what page returns
-    return response.written()
+    try:
+        return response.written()
+    except Exception as e:  # noqa: BLE001 - then without the layout
+        _log_bug(request.url.path, e)
+        return Response(f"{status}: {words}\n", status, media_type="text/plain")
+
+
+def _log_bug(path: str, error: Exception) -> None:
+    """Log where an unforeseen error came from, without its text: that may quote what a span says."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("a bug: %s got no page: %s\n%s", path, type(error).__name__, where)
 
 
 def _unrouted(site: Site) -> Callable[[Request, Exception], Awaitable[Response]]:

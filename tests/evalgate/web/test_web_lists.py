@@ -24,7 +24,6 @@ from tests.web.serving import Served, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from evalgate.select.traces import TraceRow
 
@@ -71,17 +70,20 @@ def spans_of(number: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture(scope="module")
-def dsn(embedded_folder: Path) -> str:
-    """Return a database with traces over four hours."""
-    found = f"chdb://{embedded_folder}?database=web_lists"
+@pytest.fixture(scope="module", params=["embedded", pytest.param("server", marks=pytest.mark.server)])
+def dsn(request: pytest.FixtureRequest) -> str:
+    """Return a database with traces over two hours."""
+    if request.param == "embedded":
+        found = f"chdb://{request.getfixturevalue('embedded_folder')}?database=web_lists"
+    else:
+        found = f"{request.getfixturevalue('clickhouse_server')}/web_lists"
     gathered: Any = Gathered()
     traffic = Traffic(gathered)
     for number in range(TRACES):
         traffic.trace(f"{number:032x}", spans_of(number))
     (ahead,) = spans_of(TRACES + 1)
     traffic.trace(AHEAD, [{**ahead, "received_at": ahead["start_time"] - timedelta(minutes=30)}])
-    with connect(found) as db:
+    with connect(found, create_database=True) as db:
         migrate(db)
         database = TenantDatabase(db, "default")
         columns = {c for r in gathered.rows for c in r}

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 from collector.auth.gate import RECHECK_S
 from collector.auth.key import new_key
 from collector.auth.key_file import KeyFile
+from evalgate.database import TenantDatabase
 from evalgate.web.application import HEADERS
 from evalgate.web.logins import MAX_LOGINS, Logins
-from evalgate.web.pages import all_pages
+from evalgate.web.pages import all_pages, login
 from evalgate.web.pages.login import own_path
-from evalgate.web.site import SCOPES
+from evalgate.web.site import SCOPES, Page, Site
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from schema.errors import ConfigError
 from schema.identity import Scope
+from tests.evalgate.traffic import Traffic
 from tests.web.serving import Served, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from evalgate.web.site import Page
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 KEYS: dict[str, Any] = {"mode": "keys"}
 OPEN_POLICY = ("unsafe", "*", "data:", "http:", "https:", "blob:")
@@ -263,6 +269,66 @@ def test_the_pages_do_not_stand_open_beyond_this_machine(
 ) -> None:
     with pytest.raises(ConfigError, match=words), serving("chdb:///nowhere", tmp_path, endpoint="0.0.0.0:0", auth=auth):
         pass
+
+
+def test_a_tenant_sees_its_own(dsn: str, tmp_path: Path) -> None:
+    """Each page that needs nothing but a list, and the pages of a trace and a session of the other one."""
+    file, text = KeyFile(tmp_path / "keys.json"), {}
+    with connect(dsn) as db:
+        for number, tenant in enumerate(("acme", "globex")):
+            text[tenant], kept = new_key(tenant=tenant, scopes=frozenset({Scope.REVIEW}), now_unix_s=int(time.time()))
+            file.add(kept)
+            span = {"input_text": f"canary of {tenant}", "session_id": f"session of {tenant}", "user_id": tenant}
+            now = {"received_at": datetime.now(UTC), "start_time": datetime.now(UTC), "end_time": datetime.now(UTC)}
+            Traffic(TenantDatabase(db, tenant)).trace(f"{number:032x}", [{**span, **now, "failing": True}])
+    lists = [p.path for p in own_pages() if "GET" in p.methods and "{" not in p.path and p.path != "/traces/newer"]
+    others = [
+        f"/traces/{1:032x}",
+        f"/traces/{1:032x}/otlp.json",
+        "/sessions/session%20of%20globex",
+        "/traces/newer?came=1",
+    ]
+    with serving(dsn, tmp_path, auth={**KEYS, "keys_file": file.path}) as served, served.client() as client:
+        client.headers["authorization"] = f"Bearer {text['acme']}"
+        pages = {path: client.get(path) for path in (*lists, *others)}
+        own = client.get("/traces").text
+        client.headers["x-evalgate-tenant"] = "globex"
+        assert "canary of globex" not in client.get("/traces").text
+    assert "canary of acme" in own
+    for path, page in pages.items():
+        assert "canary of globex" not in page.text, path
+        assert "session of globex" not in page.text or path.startswith("/sessions/"), path
+    assert [pages[p].status_code for p in others[:3]] == [404, 404, 404]
+
+
+async def forever(site: Site, request: Request) -> Response:
+    """Ask for what takes longer than anybody waits."""
+    text = "SELECT sum(sipHash64(number)) AS x FROM numbers(100000000000)"
+    rows = await site.read(request, lambda database: database.rows(text))
+    return PlainTextResponse(str(rows))
+
+
+async def larger(site: Site, request: Request) -> Response:
+    """Ask for what takes more memory than a page may."""
+    text = "SELECT groupArray(toString(number)) AS x FROM numbers(100000000)"
+    rows = await site.read(request, lambda database: database.rows(text))
+    return PlainTextResponse(str(rows))
+
+
+def test_a_statement_that_takes_too_long_or_too_much_is_stopped_and_told(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = (Page("/forever", forever, "forever"), Page("/larger", larger, "larger"), *login.PAGES)
+    monkeypatch.setattr("evalgate.web.application.all_pages", lambda: pages)
+    limits: dict[str, Any] = {"max_execution_time_s": 0.3, "max_memory_bytes": 16 << 20, "concurrency": 1}
+    with serving(dsn, tmp_path, **limits) as served, served.client() as client:
+        slow = client.get("/forever")
+        assert (slow.status_code, "took longer than 0.3 s" in slow.text) == (503, True)
+        large = client.get("/larger")
+        assert (large.status_code, "more memory than a page may take" in large.text) == (503, True)
+        with ThreadPoolExecutor(3) as threads:
+            answers = list(threads.map(lambda _: client.get("/forever").text, range(3)))
+    assert any("other pages keep the database busy" in text for text in answers), "one connection is for one page"
 
 
 def test_a_mistake_of_ours_shows_nothing_of_it(monkeypatch: pytest.MonkeyPatch, opened: Served) -> None:
