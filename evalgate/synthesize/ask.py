@@ -120,9 +120,8 @@ class Asker:
         """
         asked = wanted(attempts, order.count)
         found = [self._ask(a, order.seed) for a in asked[:1]]
-        if self.stopped is None:
-            found += map_in_threads(lambda a: self._ask(a, order.seed), asked[1:], self.workers)
-        return {a.key: answer for a, answer in zip(asked, found, strict=False)}
+        found += map_in_threads(lambda a: self._ask(a, order.seed), asked[1:], self.workers)
+        return {a.key: answer for a, answer in zip(asked, found, strict=True)}
 
     def _ask(self, attempt: Attempt, seed: int) -> Answer:
         if self.stopped is not None:

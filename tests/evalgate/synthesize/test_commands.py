@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,9 @@ from evalgate.app import run as evalgate
 from evalgate.dataset.quarantine import read_drafts
 from evalgate.dataset.store import DATASETS
 from schema.case import case_to_json
-from tests.evalgate.synthesize.cases import PARAPHRASES, SOFA, TABLE, failure
+from schema.draft import Approval
+from schema.verdict import Verdict
+from tests.evalgate.synthesize.cases import PARAPHRASES, SOFA, TABLE, draft, failure
 from tests.tools.fake_openai import FakeOpenAI, Status
 
 if TYPE_CHECKING:
@@ -160,6 +163,15 @@ def test_what_cannot_be_done_is_told(
 def test_one_failure_mode_is_asked_for_by_name(dataset: Path) -> None:
     assert evalgate(["synthesize", *OPTIONS, "--failure-mode", "rude"]) == 0
     assert {d.failure_mode for d in read_drafts("d")} == {"rude"}
+
+
+def test_a_variant_is_no_source_of_others_whatever_is_said_of_it(dataset: Path) -> None:
+    variant = replace(draft(7), provenance=replace(draft(7).provenance, promoted=Approval("bea", "2026-11-20", "r")))
+    labelled = replace(variant, verdict=Verdict.BAD, failure_mode="rude")
+    dataset.write_text(dataset.read_text() + json.dumps(case_to_json(labelled)) + "\n")
+    assert evalgate(["synthesize", *OPTIONS]) == 0
+    made = {d.provenance.synthesis.case_id for d in read_drafts("d") if d.provenance.synthesis}
+    assert made == {"case-1", "case-2"}
 
 
 def test_an_issue_is_its_failure_mode(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
