@@ -49,12 +49,17 @@ def read_groups(database: TenantDatabase, where: Where, by: str | None) -> list[
     return [_group(own) for own in rows.values() if own[0]["measure"] == EVERY]
 
 
-def read_crossed(database: TenantDatabase, where: Where, first: str, second: str) -> dict[tuple[str, str], Group]:
-    """Return the groups of traces that meet the conditions, by two names at once: sums of these are groups of one."""
+def read_crossed(
+    database: TenantDatabase, where: Where, first: str, second: str, *, settings: str = ""
+) -> dict[tuple[str, str], Group]:
+    """Return the groups of traces that meet the conditions, by two names at once: sums of these are groups of one.
+
+    `settings` ends the statement: a SETTINGS clause of ours, or nothing.
+    """
     both = f"toJSONString((toString({group_expression(first)}), toString({group_expression(second)})))"
     text = sql(__package__, "sums").replace("/* group */", both).replace("/* conditions */", where.sql)
     rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in database.rows(text, {"limit": MAX_ROWS, **where.parameters}):
+    for row in database.rows(text + settings, {"limit": MAX_ROWS, **where.parameters}):
         one, other = json.loads(row["group_name"])
         rows.setdefault((one or "", other or ""), []).append(row)
     return {names: _group(own) for names, own in rows.items() if own[0]["measure"] == EVERY}

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 KEPT_S: Final = 60.0
+TIMES: Final = 60
+"""What took long is kept for so many times as long: reading it takes a sixtieth of the time at most."""
 MOST: Final = 64
 
 
@@ -36,8 +38,9 @@ class Remembered(Generic[T]):
             if known is not None and now_s < known[0]:
                 return known[1]
         value = make()
+        done_s = self._clock_s()
         with self._lock:
-            self._values[key] = (self._clock_s() + self._kept_s, value)
+            self._values[key] = (done_s + max(self._kept_s, TIMES * (done_s - now_s)), value)
             self._values.move_to_end(key)
             while len(self._values) > self._most:
                 self._values.popitem(last=False)

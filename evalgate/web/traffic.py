@@ -134,13 +134,13 @@ def read_traffic(
     since = window_of(now, days)
     hours = _hours(database, since)
     one_in = max(1, ceil(sum(hours.values()) / MOST_TRACES))
-    where = part_of(since, one_in)
-    text = sql(__package__, "traffic_days").replace("/* conditions */", where.sql)
+    where, settings = bounds_of(database, since, one_in)
+    text = sql(__package__, "traffic_days").replace("/* conditions */", where.sql) + settings
     rows = {int(r["day_unix_s"]): r for r in database.rows(text, where.parameters)}
     if not rows:
         return None
     first = {int(r["day_unix_s"]): r for r in _first_chunks(database, hours)}
-    crossed = read_crossed(database, where, DAY, by)
+    crossed = read_crossed(database, where, DAY, by, settings=settings)
     read = _Read(rows, first, _along(crossed, 0), one_in, least)
     found = [read.day(since.date() + timedelta(days=n)) for n in range(days)]
     groups = sorted(_along(crossed, 1).items(), key=lambda item: -float(item[1].every.weight[0]))
@@ -167,10 +167,26 @@ def read_traffic(
 
 def read_reviewed(database: TenantDatabase, since: datetime) -> Reviewed:
     """Return how many traces that began since then are labelled, and how many of these are promoted cases."""
-    where = started_since(Where(), since)
-    text = sql(__package__, "reviewed").replace("/* conditions */", where.sql)
+    where, settings = bounds_of(database, since, 1)
+    text = sql(__package__, "reviewed").replace("/* conditions */", where.sql) + settings
     (row,) = database.rows(text, where.parameters)
     return Reviewed(int(row["labelled"]), int(row["promoted"]))
+
+
+def bounds_of(database: TenantDatabase, since: datetime, one_in: int) -> tuple[Where, str]:
+    """Return conditions on traces that began since then, one in so many of them, and what else ends the statement.
+
+    The setting reaches through the views to the parts of traces, and prunes by the primary key (evalgate.web.bounds).
+    It takes whole traces: a hash of their ids, and hours from one on. On a cluster tables have other names, and the
+    conditions say it all.
+    """
+    if database.opened.cluster:
+        return part_of(since, one_in), ""
+    hour = (since - CLOCK_AHEAD).replace(minute=0, second=0, microsecond=0)
+    parts = f"received_hour >= toDateTime({int(hour.timestamp())}, ''UTC'')"
+    parts += f" AND cityHash64(trace_id) % {one_in} = 0" if one_in > 1 else ""
+    where = Where().and_("start_time", ">=", since.isoformat())
+    return where, f"\nSETTINGS additional_table_filters = {{'trace_parts': '{parts}'}}"
 
 
 def part_of(since: datetime, one_in: int) -> Where:

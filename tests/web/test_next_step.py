@@ -78,3 +78,18 @@ def test_a_value_is_made_anew_when_it_is_old_and_the_oldest_are_forgotten() -> N
     now_s[0] = 10.0
     assert get("a") == 2
     assert (get("b"), get("c"), get("a")) == (3, 4, 5)
+
+
+def test_what_took_long_is_kept_longer() -> None:
+    now_s = [0.0]
+    kept: Remembered[float] = Remembered(kept_s=10, clock_s=lambda: now_s[0])
+
+    def slow() -> float:
+        now_s[0] += 2.0
+        return now_s[0]
+
+    assert kept.get("a", slow) == 2.0
+    now_s[0] = 121.0
+    assert kept.get("a", slow) == 2.0
+    now_s[0] = 122.0
+    assert kept.get("a", slow) == 124.0

@@ -25,6 +25,7 @@ from evalgate.web.next_step import Known, next_step
 from evalgate.web.remembered import Remembered
 from evalgate.web.site import Page
 from evalgate.web.traffic import BY, DAYS, read_reviewed, read_traffic, window_of
+from schema.errors import EvalgateError
 from schema.issue import IssueStatus
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 DEFAULT_DAYS: Final = 14
 MOST_QUEUES: Final = 20
 MOST_SIGNALS: Final = 6
+TOO_SLOW: Final = frozenset({159, 160})
+"""TIMEOUT_EXCEEDED and TOO_SLOW of ClickHouse `src/Common/ErrorCodes.cpp`."""
 WORK_KEPT_S: Final = 5.0
 """Short: who moved an issue wants to see it."""
 BY_NAMES: Final = {"feature": "feature", "service_name": "service", "release": "release"}
@@ -74,6 +77,8 @@ class Seen:
     counts: Counts
     is_new: bool
     """Nothing ever came."""
+    is_too_slow: bool = False
+    """The figures of traffic took longer than a statement may."""
 
 
 async def dashboard(site: Site, request: Request) -> Response:
@@ -99,6 +104,7 @@ async def dashboard(site: Site, request: Request) -> Response:
         "by": by,
         "all_by": BY_NAMES,
         "traffic": seen.traffic,
+        "is_too_slow": seen.is_too_slow,
         "charts": _charts(seen.traffic) if seen.traffic else (),
         "funnel": _funnel(seen.traffic, seen.reviewed) if seen.traffic else None,
         "guided": guided,
@@ -125,13 +131,19 @@ class _Kept:
 
 
 def _read(database: TenantDatabase, *, known: _Kept, now: datetime, days: int, by: str) -> Seen:
-    traffic = known.traffic.get((database.tenant, days, by), lambda: read_traffic(database, now, days, by))
-    if traffic is None:  # a first trace is seen at once
-        traffic = read_traffic(database, now, days, by)
+    is_too_slow = False
+    try:
+        traffic = known.traffic.get((database.tenant, days, by), lambda: read_traffic(database, now, days, by))
+        if traffic is None:  # a first trace is seen at once
+            traffic = read_traffic(database, now, days, by)
+    except EvalgateError as e:
+        if (getattr(e, "code", None) or getattr(e.__cause__, "code", None)) not in TOO_SLOW:
+            raise
+        traffic, is_too_slow = None, True
     is_new = traffic is None and not database.rows(sql("evalgate.select", "hours"))
     reviewed = read_reviewed(database, window_of(now, days))
     work = known.work.get(database.tenant, lambda: _work(database, known))
-    return Seen(work, traffic, reviewed, read_counts(database, now), is_new)
+    return Seen(work, traffic, reviewed, read_counts(database, now), is_new, is_too_slow)
 
 
 def _work(database: TenantDatabase, known: _Kept) -> Work:
