@@ -493,6 +493,10 @@ def _tell(queue: Queue, words: str, *, json: bool) -> None:
     from evalgate.queue.show import queue_json  # noqa: PLC0415 - as above
 
     _told(words, queue_json(queue), json=json)
+    if not queue.random_share:
+        Terminal().note(
+            "evalgate: nothing is drawn at random: of what nobody looks at nothing will be known (--random)"
+        )
     if not json and queue.is_open:
         Terminal().say(f"next: evalgate queue fill {queue.name}")
 

@@ -12,6 +12,9 @@ SIGMA, the prior weighs as much as ten items that show the signal at a failure r
 labels are what a first evaluator needs, too. k, nats for each point, is near 0.1: a certain sign of 40 points lifts a
 share of 3 % above one half. No points more than double or halve at once, a signal that fewer than five reviewed items
 showed stays, and so does what somebody switched off.
+
+Items count that were added under the present points. So nothing counts twice: what moved the points is in them, as the
+prior of the next proposal.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from evalgate.signals.weights import QueueSettings, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -43,6 +47,7 @@ LEAST_SCALE: Final = SCALE / 4
 INTERCEPT_SIGMA: Final = 5.0
 MOST_CHANGE: Final = 2.0
 MOST_POINTS: Final = 100.0
+"""Nothing is raised above it; who has more keeps it."""
 STEP: Final = 0.5
 """Points are told in halves."""
 LEAST_ITEMS: Final = 5
@@ -81,21 +86,25 @@ class Reweighted:
 
 def reweight(yield_: Yield, weights: Weights) -> Reweighted:
     """Return points that the reviewed items speak for, shrunk towards the present ones."""
-    return reweight_by(yield_.looked, weights)
+    return reweight_by(yield_.looked, weights, yield_.own_points)
 
 
-def reweight_by(looked: Sequence[Looked], weights: Weights) -> Reweighted:
-    """Return the same of the items alone."""
+def reweight_by(every: Sequence[Looked], weights: Weights, own_points: AbstractSet[str] = frozenset()) -> Reweighted:
+    """Return the same of the items alone; `own_points` are signals that a queue has points of its own for."""
+    looked = [x for x in every if _is_scored_so(x, weights, own_points)]
     bad = np.array([x.is_bad for x in looked], np.float64)
+    older = f" ({len(every) - len(looked)} were added under other points)" if len(every) > len(looked) else ""
     if len(looked) < LEAST_REVIEWED or not 0 < bad.sum() < len(looked):
-        why = f"{len(looked)} reviewed items, {int(bad.sum())} of them bad: it takes {LEAST_REVIEWED}, and both kinds"
+        items = f"{len(looked)} reviewed items{older}, {int(bad.sum())} of them bad"
+        why = f"{items}: it takes {LEAST_REVIEWED}, and both kinds"
         return Reweighted(weights, (), len(looked), why)
     names = [n for n in Weights.model_fields if weights.of(n) > 0]
     strengths = np.array([[x.strengths.get(n, 0.0) for n in names] for x in looked], np.float64)
     shown = (strengths > 0).sum(axis=0)
     points = np.array([weights.of(n) for n in names])
     scale, raises = _fit(strengths, points, bad)
-    proposed = np.clip(raises / scale, points / MOST_CHANGE, np.minimum(points * MOST_CHANGE, MOST_POINTS))
+    most = np.maximum(points, np.minimum(points * MOST_CHANGE, MOST_POINTS))
+    proposed = np.clip(raises / scale, points / MOST_CHANGE, most)
     proposed = np.maximum(np.round(proposed / STEP) * STEP, STEP)
     proposed = np.where(shown >= LEAST_ITEMS, proposed, points)
     changes = [
@@ -110,9 +119,21 @@ def reweight_by(looked: Sequence[Looked], weights: Weights) -> Reweighted:
         for i, name in enumerate(names)
         if shown[i] >= LEAST_ITEMS
     ]
+    if not changes:
+        why = f"no signal was shown by {LEAST_ITEMS} of {len(looked)} reviewed items{older}"
+        return Reweighted(weights, (), len(looked), why)
     changes.sort(key=lambda c: (-abs(np.log(c.after / c.before)), c.signal))
     updated = weights.model_copy(update={c.signal: c.after for c in changes})
     return Reweighted(updated, tuple(changes), len(looked))
+
+
+def _is_scored_so(item: Looked, weights: Weights, own_points: AbstractSet[str]) -> bool:
+    """Tell whether an item was added under these points, as far as it shows; what is stored is rounded."""
+    return all(
+        abs(points - weights.of(name) * item.strengths[name]) <= 0.02 * points + 0.01
+        for name, points in item.points.items()
+        if points > 0 and item.strengths.get(name, 0.0) > 0 and name in Weights.model_fields and name not in own_points
+    )
 
 
 def proposal(text: str, weights: Weights) -> str:

@@ -86,7 +86,7 @@ def yield_json(found: Yield) -> dict[str, Any]:
     """Return what reviewing came to as JSON; without the single items."""
     document = asdict(found)
     document.pop("looked")
-    return document
+    return {**document, "own_points": sorted(found.own_points)}
 
 
 def reweighted_json(proposed: Reweighted) -> dict[str, Any]:

@@ -12,7 +12,7 @@ that priority brought in and the others apart, for the former come first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from evalgate.queue.items import ItemState, list_items
@@ -91,12 +91,15 @@ class Yield:
     recall_low: float | None
     recall_high: float | None
     looked: tuple[Looked, ...]
+    own_points: frozenset[str] = frozenset()
+    """Signals that one of the queues has points of its own for."""
 
 
 def measure_yield(database: TenantDatabase, queue: Queue | None = None) -> Yield:
     """Return what reviewing a queue came to; without one, all of them, each trace once."""
     chosen = [queue] if queue else list_queues(database)
-    return yield_of({q.name: list_items(database, q) for q in chosen})
+    found = yield_of({q.name: list_items(database, q) for q in chosen})
+    return replace(found, own_points=frozenset(name for q in chosen for name in q.weights))
 
 
 def yield_of(items: Mapping[str, Sequence[Item]]) -> Yield:

@@ -80,7 +80,7 @@ def signals(
     more = "" if len(rows) == asked else f", {len(rows)} shown (--limit)"
     terminal.say(f"{count_of(asked, 'trace')}, compared with {found.population.size}{more}")
     if rows:
-        terminal.say("next: evalgate signals explain ID, evalgate traces show ID, evalgate label")
+        terminal.say("next: evalgate signals explain ID, evalgate label, evalgate queue create NAME")
 
 
 def explain(

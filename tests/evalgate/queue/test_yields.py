@@ -155,6 +155,22 @@ def test_little_evidence_moves_little_and_what_is_off_stays_off() -> None:
     assert "it takes 20, and both kinds" in none.why_not
 
 
+def test_what_was_learned_is_not_learned_again() -> None:
+    random = np.random.default_rng(3)
+    points = {"asked_again": 30.0, "refusal": 20.0}
+    items = [
+        replace(x, points={n: points[n] * s for n, s in x.strengths.items()})
+        for x in looked(random, 200, {"asked_again": 4, "refusal": 0})
+    ]
+    first = reweight_by(items, Weights())
+    assert first.weights.refusal < Weights().refusal
+    again = reweight_by(items, first.weights)
+    assert again.weights == first.weights
+    assert "were added under other points" in again.why_not
+    # Points of a queue's own tell nothing of when its items were added.
+    assert reweight_by(items, first.weights, frozenset(points)).changes
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
