@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 MIN_ITEMS = 20
 """With fewer items that two people labelled no coefficient is told: one item more would turn it over."""
 MIN_RARE = 5
-"""So many of them must be said something of beside the most common word: what is rarer, agreement on it is luck. With
-both bounds nine of ten intervals of 95 % hold the truth, without them half of some (bench/agreement.py)."""
+"""Of so many of them somebody must say anything but the most common word: agreement on what is rarer is luck. With both
+bounds nine of ten intervals of 95 % hold the truth where most simulations have enough; without them, half of some
+(bench/agreement.py)."""
 RESAMPLES = 2000
 LEVEL = 0.95
 RELIABLE = 0.8
