@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from schema.verdict import Annotation
 
 
-IDS_AT_ONCE = 100
-"""More would not fit into an address, and the served database takes its parameters there."""
-
-
 class CaseStatus(StrEnum):
     """Where a case stands. Only promoted cases reach a dataset."""
 
@@ -116,14 +112,6 @@ def list_cases(
     ids: Sequence[str] | None = None,
 ) -> list[CaseRow]:
     """Return the cases, the oldest first; with `ids`, only those."""
-    if ids is not None and len(ids) > IDS_AT_ONCE:
-        some = (ids[begin : begin + IDS_AT_ONCE] for begin in range(0, len(ids), IDS_AT_ONCE))
-        found = [
-            row
-            for part in some
-            for row in list_cases(database, status=status, failure_mode=failure_mode, prefix=prefix, ids=part)
-        ]
-        return sorted(found, key=lambda r: (r.created_at, r.case.case_id))
     conditions = ""
     bound: dict[str, object] = {}
     for name, value in (("status", status), ("failure_mode", failure_mode)):
