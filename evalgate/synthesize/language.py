@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 MAX_CHARS: Final = 5_000
+LEAST_WORDS: Final = 2
+"""One small word alone may stand in any language."""
 LEAST_SHARE: Final = 0.6
 """Of the small words that are known, those of the language that is told."""
 SAME_SHARE: Final = 0.5
@@ -21,7 +23,7 @@ def language_of(text: str, languages: Mapping[str, frozenset[str]]) -> str | Non
     found = [w.split("'")[0].split("’")[0] for w in WORD.findall(text[:MAX_CHARS].casefold())]
     counts = {name: sum(w in words for w in found) for name, words in languages.items()}
     best = max(counts, key=lambda name: counts[name], default=None)
-    if best is None or not counts[best] or counts[best] < LEAST_SHARE * sum(counts.values()):
+    if best is None or counts[best] < LEAST_WORDS or counts[best] < LEAST_SHARE * sum(counts.values()):
         return None
     return best
 

@@ -48,7 +48,7 @@ def varied(dimension: str, value: str, text: str = SOFA, *, seed: int = 0, other
         ("missing", "cut_off", "a b c d e f g h i j", "a b c d e f"),
         ("missing", "cut_off", "too short", None),
         ("persona", "newcomer", "12345", None),
-        ("persona", "newcomer", "Où est la commande que je vous ai passée?", None),
+        ("persona", "newcomer", "Dove si trova il mio ordine, per favore?", None),
         (
             "channel",
             "voice",
@@ -180,6 +180,18 @@ def test_dimensions_are_chosen_by_name_or_read_from_a_file(tmp_path: Path) -> No
     path.write_text("dimensions: {mood: {keeps_meaning: true, values: {sad: {frame: {en: {after: ' :('}}}}}}")
     (own,) = choose(CATALOGUE, str(path))
     assert (own.name, own.values[0].frames["en"].after, own.needs_model) == ("mood", " :(", False)
+
+
+def test_texts_of_every_language_that_is_known_read_as_it() -> None:
+    assert all(isinstance(w, str) for words in CATALOGUE.languages.values() for w in words), "no is not False"
+    for dimension in CATALOGUE.dimensions:
+        for value in dimension.values:
+            said = {k: f"{f.before} {f.after}" for k, f in value.frames.items()}
+            said |= {k: " ".join(t for turn in turns for t in turn) for k, turns in value.turns.items()}
+            if said:
+                assert said.keys() == CATALOGUE.languages.keys(), f"{dimension.name}={value.name}"
+            for language, text in said.items():
+                assert language_of(text, CATALOGUE.languages) in (language, None), text
 
 
 def test_the_page_and_the_help_name_every_dimension() -> None:
