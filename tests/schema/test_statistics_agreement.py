@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from statsmodels.stats.inter_rater import cohens_kappa
@@ -99,3 +101,27 @@ def test_too_few_items_and_one_word_have_no_coefficient() -> None:
     assert (cohen_kappa(one_word).value, krippendorff_alpha(one_word).value) == (None, None)
     assert (cohen_kappa([]).observed, cohen_kappa(one_word).observed) == (None, 1.0)
     assert krippendorff_alpha([["good"]] * 50).n == 0
+
+
+def test_alpha_is_what_its_definition_says_pair_by_pair() -> None:
+    """Observed: pairs of words of one item, each item by its words; expected: pairs of any two words of all."""
+    draw = np.random.default_rng(4)
+    for _ in range(20):
+        items = [["abc"[draw.integers(0, 3)] for _ in range(draw.integers(0, 5))] for _ in range(12)]
+        pairable = [said for said in items if len(said) > 1]
+        values = [word for said in pairable for word in said]
+        observed = sum(sum(a != b for a, b in permutations(said, 2)) / (len(said) - 1) for said in pairable) / len(
+            values
+        )
+        pairs = list(permutations(values, 2))
+        expected = sum(a != b for a, b in pairs) / len(pairs)
+        found = krippendorff_alpha(items, min_items=1, min_rare=1)
+        assert found.n == len(pairable)
+        assert found.value == pytest.approx(1 - observed / expected)
+
+
+def test_kappa_of_two_and_alpha_are_near_for_many_items() -> None:
+    pairs = pairs_of(FLEISS_1969)
+    kappa, alpha = cohen_kappa(pairs), krippendorff_alpha(pairs)
+    assert alpha.value == pytest.approx(kappa.value, abs=0.02)
+    assert alpha.low == pytest.approx(kappa.low, abs=0.02)
