@@ -84,7 +84,8 @@ def _frame(message: Message, value: Value, _: random.Random) -> Variant | None:
 
 def _typos(message: Message, value: Value, chance: random.Random) -> Variant | None:
     facts = [m.span() for m in FACT.finditer(message.text)]
-    words = [m for m in WORD.finditer(message.text) if not any(a <= m.start() < b for a, b in facts)]
+    found = [m for m in WORD.finditer(message.text) if m[0].lower() != m[0].upper()]  # keys of one letter each
+    words = [m for m in found if not any(a <= m.start() < b for a, b in facts)]
     if not words:
         return None
     hit = chance.sample(words, max(1, round(value.share * len(words))))

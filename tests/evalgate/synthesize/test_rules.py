@@ -56,6 +56,9 @@ def varied(dimension: str, value: str, text: str = SOFA, *, seed: int = 0, other
             "um hi yes so can i return it please it cost 2.50 yeah that's what I wanted to ask",
         ),
         ("entities", "swapped", "Is it there?", None),
+        ("numbers", "next", "注文番号4711はいつ届きますか？", "注文番号4712はいつ届きますか？"),
+        ("missing", "last_sentence", "注文4711は？急いでいます。", "注文4711は？"),
+        ("typos", "many", "注文番号4711はいつ届きますか？", None),
     ],
 )
 def test_a_rule_changes_what_it_says_and_nothing_else(dimension: str, value: str, text: str, said: str | None) -> None:
