@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.issues.taxonomy import Action
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from evalgate.evals.issue_views import GateLine, IssueView
     from evalgate.issues.agreement import Agreement
     from evalgate.issues.lifecycle import Transition
-    from evalgate.issues.occurrences import Day, Occurrences
+    from evalgate.issues.occurrences import Affected, Day, Occurrences
     from evalgate.issues.taxonomy import Change
     from evalgate.terminal import Terminal
     from schema.case import Case
@@ -64,8 +65,8 @@ def print_issue(terminal: Terminal, view: IssueView, agreement: Agreement | None
     terminal.say(f"issue {issue.id}: {issue.failure_mode}, {issue.status}{since}{severity}", style="bold")
     when = f", first {_day(issue.first_seen)}, last {_day(issue.last_seen)}" if issue.first_seen else ""
     terminal.say(f"seen in {count_of(issue.occurrences, 'labelled trace')}{when}; {count_of(len(issue.cases), 'case')}")
-    if seen.days and seen.total:
-        terminal.say(_affected(seen))
+    if seen.affected is not None:
+        terminal.say(_affected(seen.affected))
     if seen.machine:
         terminal.say(f"its evaluators failed {count_of(seen.machine_total, 'trace')} in production")
     if view.words:
@@ -127,12 +128,7 @@ def issue_json(view: IssueView, agreement: Agreement | None = None, *, in_full: 
         "days": [_day_json(d) for d in seen.days],
         "machine_days": [_day_json(d) for d in seen.machine],
         "machine_occurrences": seen.machine_total,
-        "affected": {
-            "users": seen.affected_users,
-            "sessions": seen.affected_sessions,
-            "without_user": seen.without_user,
-            "without_session": seen.without_session,
-        },
+        "affected": asdict(seen.affected) if seen.affected else None,
         "next": view.next,
     }
     if not in_full:
@@ -185,13 +181,13 @@ def change_json(change: Change) -> dict[str, Any]:
     }
 
 
-def _affected(seen: Occurrences) -> str:
+def _affected(seen: Affected) -> str:
     def told(count: int, noun: str, without: int) -> str:
         lacking = f" ({count_of(without, 'trace')} without)" if without else ""
         return f"{count_of(count, noun)}{lacking}"
 
-    users = told(seen.affected_users, "user", seen.without_user)
-    return f"affected: {users}, {told(seen.affected_sessions, 'session', seen.without_session)}"
+    users = told(seen.users, "user", seen.without_user)
+    return f"affected: {users}, {told(seen.sessions, 'session', seen.without_session)}"
 
 
 def _evaluator(trusted: Trusted) -> str:

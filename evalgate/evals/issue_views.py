@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from evalgate.gate.first import GATE_FILE
 from evalgate.gate.settings import GateSettings, read_settings
 from evalgate.issues.modes import lineage_of, read_taxonomy
 from evalgate.issues.moves import histories
-from evalgate.issues.occurrences import SHOWN_DAYS, Occurrences, count_occurrences
+from evalgate.issues.occurrences import SHOWN_DAYS, Occurrences, affected, count_occurrences
 from evalgate.issues.taxonomy import Taxonomy
 from evalgate.places import LAST_REPORT
 from schema.alignment import DEFAULT_POLICY
@@ -81,9 +81,12 @@ def issue_views(
     *,
     shelf: RunShelf | None = None,
     days: int = SHOWN_DAYS,
+    affected_of: int | None = None,
     now: datetime | None = None,
 ) -> list[IssueView]:
     """Return all issues of a database and of the project in a folder: what was reopened first, then by status.
+
+    `affected_of`: the issue whose users and sessions are counted.
 
     Reads a handful of statements, however many issues there are, and records moves that are due as `look_at` does.
     `shelf`: the runs that were read before; who asks often keeps it.
@@ -96,7 +99,7 @@ def issue_views(
     path = folder / GATE_FILE
     settings = read_settings(path, os.environ)[0] if path.is_file() else GateSettings()
     found = look_at(database, folder, policy=settings.policy.permission.policy, shelf=shelf, now=now)
-    return views_of(database, found, folder, days=days, now=now)
+    return views_of(database, found, folder, days=days, affected_of=affected_of, now=now)
 
 
 def read_views(
@@ -108,6 +111,7 @@ def read_views(
     judge_model: str | None = None,
     policy: PermissionPolicy = DEFAULT_POLICY,
     days: int = SHOWN_DAYS,
+    affected_of: int | None = None,
 ) -> tuple[Overview, list[IssueView]]:
     """Return what `look` does, and all issues of it; files have neither moves nor days.
 
@@ -121,15 +125,28 @@ def read_views(
         return found, _views(found, {}, Taxonomy({}), Path(), days, now)
     with open_tenant(dsn, tenant) as database:
         found = look_at(database, evaluators=evaluators, judge_model=judge_model, policy=policy, now=now)
-        return found, views_of(database, found, days=days, now=now)
+        return found, views_of(database, found, days=days, affected_of=affected_of, now=now)
 
 
 def views_of(
-    database: TenantDatabase, found: Overview, folder: Path = Path(), *, days: int = SHOWN_DAYS, now: datetime
+    database: TenantDatabase,
+    found: Overview,
+    folder: Path = Path(),
+    *,
+    days: int = SHOWN_DAYS,
+    affected_of: int | None = None,
+    now: datetime,
 ) -> list[IssueView]:
     """Return the issues of what was looked at in a database."""
     known = read_taxonomy(database, {i.failure_mode: i.id for i in found.known.issues})
-    return _views(found, histories(database), known, folder, days, now)
+    views = _views(found, histories(database), known, folder, days, now)
+    sightings = found.known.sightings or {}
+    return [
+        replace(v, occurrences=replace(v.occurrences, affected=affected(database, sightings[v.issue.failure_mode])))
+        if v.issue.id == affected_of and v.issue.failure_mode in sightings
+        else v
+        for v in views
+    ]
 
 
 def _views(  # noqa: PLR0917 - everything that was read

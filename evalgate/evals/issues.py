@@ -74,7 +74,7 @@ def show(
     from evalgate.evals.issue_views import find_view  # noqa: PLC0415 - yaml, numpy: what --help need not read
 
     terminal = Terminal()
-    found, views = known.views(SHOW_DAYS)
+    found, views = known.views(SHOW_DAYS, affected_of=number)
     view = find_view(views, number, found.known.source)
     agreement = found.known.agreement.get(view.issue.failure_mode)
     if json:

@@ -64,8 +64,8 @@ class KnownOptions:
             policy=permission_policy(),
         )
 
-    def views(self, days: int) -> tuple[Overview, list[IssueView]]:
-        """Read everything, and what is told of each issue, over so many days.
+    def views(self, days: int, affected_of: int | None = None) -> tuple[Overview, list[IssueView]]:
+        """Read everything, and what is told of each issue, over so many days; of one, whom it affects.
 
         Raises:
             EvalgateError: as `look`.
@@ -81,6 +81,7 @@ class KnownOptions:
             judge_model=self.judge_model or None,
             policy=permission_policy(),
             days=days,
+            affected_of=affected_of,
         )
 
 

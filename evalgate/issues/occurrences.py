@@ -6,10 +6,11 @@ failures, and what a machine says is no label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from evalgate.database import sql
 from evalgate.issues.production import Production, read_production
 from evalgate.issues.read import read_recorded
 from schema.statistics.counts import expected_count
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SHOWN_DAYS: Final = 28
 HISTORY_DAYS: Final = 28
 """Before each day, that its band rests on."""
+IDS_AT_ONCE: Final = 500
+"""Of a statement: the served database takes no long lists."""
 RISING_DAYS: Final = 2
 """An issue rises when one of so many last days lies above its band; today is not over, and counts."""
 
@@ -48,6 +51,18 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
+class Affected:
+    """Whose the labelled traces of an issue are."""
+
+    users: int = 0
+    """Distinct ones."""
+    sessions: int = 0
+    without_user: int = 0
+    """Labelled traces that name no user, or have expired."""
+    without_session: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Occurrences:
     """What was seen of one issue."""
 
@@ -59,12 +74,8 @@ class Occurrences:
     """Labelled traces, of whatever time."""
     machine_total: int = 0
     """Traces that its evaluators failed, as far back as they are read."""
-    affected_users: int = 0
-    """Distinct ones of the labelled traces."""
-    affected_sessions: int = 0
-    without_user: int = 0
-    """Labelled traces that name no user, or have expired."""
-    without_session: int = 0
+    affected: Affected | None = None
+    """Whose the labelled traces are; None where it was not asked for."""
 
     @property
     def is_rising(self) -> bool:
@@ -79,7 +90,23 @@ def occurrences(
     now = datetime.now(UTC)
     found = read_recorded(database)
     production = read_production(database, evaluators, now)
-    return count_occurrences(failure_mode, found.sightings, production, evaluators, today=now.date(), days=days)
+    counted = count_occurrences(failure_mode, found.sightings, production, evaluators, today=now.date(), days=days)
+    return replace(counted, affected=affected(database, found.sightings.get(failure_mode, ())))
+
+
+def affected(database: TenantDatabase, sightings: Sequence[Sighting]) -> Affected:
+    """Return whose these traces are."""
+    ids = [s.trace_id for s in sightings]
+    users: set[str] = set()
+    sessions: set[str] = set()
+    with_user = with_session = 0
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        for row in database.rows(sql(__package__, "affected"), {"trace_ids": ids[start : start + IDS_AT_ONCE]}):
+            users.update(row["users"])
+            sessions.update(row["sessions"])
+            with_user += int(row["with_user"])
+            with_session += int(row["with_session"])
+    return Affected(len(users), len(sessions), len(ids) - with_user, len(ids) - with_session)
 
 
 def count_occurrences(
@@ -105,10 +132,6 @@ def count_occurrences(
         machine=machine,
         total=len(own),
         machine_total=len(failing),
-        affected_users=len({s.user_id for s in own if s.user_id}),
-        affected_sessions=len({s.session_id for s in own if s.session_id}),
-        without_user=sum(not s.user_id for s in own),
-        without_session=sum(not s.session_id for s in own),
     )
 
 

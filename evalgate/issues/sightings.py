@@ -24,8 +24,6 @@ class Sighting:
     """When it began, ISO 8601, UTC. Where it has expired, as its case has it, else when it was labelled."""
     sample_weight: float = 0.0
     """How many traces it stands for; 0 of one that is no part of the sample, or has expired."""
-    user_id: str = ""
-    session_id: str = ""
     severity: Severity | None = None
     """The worst that a label says."""
 
@@ -43,8 +41,6 @@ def sightings_of(rows: Iterable[Mapping[str, Any]], began: Mapping[str, str]) ->
                 trace_id=trace_id,
                 at=iso_time(start_ns) if start_ns else began.get(trace_id) or labelled,
                 sample_weight=float(row["sample_weight"]),
-                user_id=str(row["user_id"]),
-                session_id=str(row["session_id"]),
                 severity=severities[worst - 1] if worst else None,
             )
         )

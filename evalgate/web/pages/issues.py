@@ -18,10 +18,12 @@ from evalgate.issues.evidence import absence
 from evalgate.issues.lifecycle import BY_HAND, COMMANDS, WITH_REASON
 from evalgate.issues.modes import merge_issues, split_issue
 from evalgate.issues.moves import move
+from evalgate.issues.occurrences import Affected
 from evalgate.run_files import RUNS, RunShelf
 from evalgate.web.charts import Bar, histogram, sparkline
 from evalgate.web.errors import NotFound
 from evalgate.web.filters import number as shown_number
+from evalgate.web.hidden import hidden_traces
 from evalgate.web.pages.modes import number_of
 from evalgate.web.site import Page, address
 from evalgate.web.trace_lines import MOST_LINES, read_lines
@@ -123,6 +125,7 @@ async def issue(site: Site, request: Request) -> Response:
     opened = await site.read(request, partial(_open, number=number, most=most, site=site, request=request))
     view, views, more = opened.view, opened.views, opened.more
     seen = view.occurrences
+    met = seen.affected or Affected()
     values = {
         "v": row_of(view),
         "chart": by_day("seen", "Labelled traces by the day they began, weighted", seen.days, "traces"),
@@ -139,8 +142,8 @@ async def issue(site: Site, request: Request) -> Response:
         "transitions": view.transitions[::-1],
         "lineage": view.lineage,
         "words": view.words,
-        "users": _met(seen.affected_users, seen.without_user, "names none", "name none"),
-        "sessions": _met(seen.affected_sessions, seen.without_session, "is of none", "are of none"),
+        "users": _met(met.users, met.without_user, "names none", "name none"),
+        "sessions": _met(met.sessions, met.without_session, "is of none", "are of none"),
         "machine": seen.machine_total,
         "moves": moves_of(view.issue.status),
         "others": [row_of(v) for v in views if v.issue.id != number],
@@ -234,19 +237,23 @@ def moves_of(status: IssueStatus) -> list[tuple[str, str, bool]]:
     return [(str(to), COMMANDS[to].capitalize(), to in WITH_REASON) for to in IssueStatus if to in BY_HAND[status]]
 
 
-def _views(database: TenantDatabase, *, site: Site, request: Request) -> list[IssueView]:
+def _views(
+    database: TenantDatabase, *, site: Site, request: Request, affected_of: int | None = None
+) -> list[IssueView]:
     state = request.app.state
     if not hasattr(state, "runs"):
         state.runs = RunShelf(site.folder / RUNS)
-    return issue_views(database, site.folder, shelf=state.runs)
+    return issue_views(database, site.folder, shelf=state.runs, affected_of=affected_of)
 
 
 def _open(database: TenantDatabase, *, number: int, most: int, site: Site, request: Request) -> Opened:
-    views = _views(database, site=site, request=request)
+    views = _views(database, site=site, request=request, affected_of=number)
     view = next((v for v in views if v.issue.id == number), None)
     if view is None:
         raise NotFound(f"there is no issue {number}; it may have been merged into another. See /modes")
-    rows = database.rows(sql("evalgate.web", "issue_traces"), {"failure_mode": view.issue.failure_mode})
+    hidden = hidden_traces(database, site.visitor(request).name)
+    found = database.rows(sql("evalgate.web", "issue_traces"), {"failure_mode": view.issue.failure_mode})
+    rows = [r for r in found if r["trace_id"] not in hidden]
     lines = read_lines(database, [str(r["trace_id"]) for r in rows[:most]])
     gone = absence(database, view.issue) if view.issue.is_over else None
     return Opened(view, views, lines, max(0, len(rows) - most), gone)

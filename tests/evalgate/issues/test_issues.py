@@ -106,7 +106,7 @@ def test_two_modes_never_get_one_number_nor_one_mode_two(database: TenantDatabas
 def test_a_trace_that_expired_was_seen_when_its_case_says_or_else_when_it_was_labelled() -> None:
     case = Case("case-1", CaseInput((), "q"), failure_mode="tone", provenance=Provenance(trace_id=A, start_time=NINE))
     gone = {"failure_mode": "tone", "labelled_unix_us": 1_800_000_000_000_000, "start_unix_ns": 0, "worst": 2}
-    rows = [{**gone, "trace_id": i, "sample_weight": 0.0, "user_id": "", "session_id": ""} for i in (A, B)]
+    rows = [{**gone, "trace_id": i, "sample_weight": 0.0} for i in (A, B)]
     (issue,) = join([Issue(7, "tone")], sightings_of(rows, {A: NINE}), [case])
     assert issue.id == 7
     assert issue.first_seen == NINE
