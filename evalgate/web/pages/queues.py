@@ -17,6 +17,8 @@ from evalgate.queue.progress import progress
 from evalgate.queue.store import assign as assign_items
 from evalgate.queue.store import create_queue, find_queue, list_queues
 from evalgate.queue.store import restore as put_back
+from evalgate.queue.yields import measure_yield
+from evalgate.review.agreement import agreement
 from evalgate.signals.weights import QUEUE_FILE, read_weights
 from evalgate.web.errors import NotFound
 from evalgate.web.runner import STATE_WORDS
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from evalgate.queue.fill import Filled
     from evalgate.queue.items import Item
     from evalgate.queue.progress import Progress
+    from evalgate.queue.yields import Yield
+    from evalgate.review.agreement import AgreementReport
     from evalgate.signals.weights import Weights
     from evalgate.web.site import Site
 
@@ -151,6 +155,17 @@ async def items(site: Site, request: Request) -> Response:
             "page_size": PAGE_SIZE,
         },
     )
+
+
+async def results(site: Site, request: Request) -> Response:
+    """Say what reviewing the queue came to: what was found, by signal, and how far reviewers agree."""
+
+    def read(database: TenantDatabase) -> tuple[Queue, Yield, AgreementReport]:
+        queue = _queue(database, request)
+        return queue, measure_yield(database, queue), agreement(database, queue=queue.name)
+
+    queue, found, agreed = await site.read(request, read)
+    return site.page(request, "review/results.html", {"queue": queue, "found": found, "agreed": agreed})
 
 
 async def items_csv(site: Site, request: Request) -> Response:
@@ -273,6 +288,7 @@ PAGES: Final = (
     Page("/queues", queues, "queues"),
     Page("/queues", create, "queues", methods=("POST",), scope=Scope.REVIEW),
     Page("/queues/{name}/items", items, "queue_items"),
+    Page("/queues/{name}/results", results, "queue_results"),
     Page("/queues/{name}/items.csv", items_csv, "queue_items_csv"),
     Page("/queues/{name}/fill", fill, "queue_fill", methods=("POST",), scope=Scope.REVIEW),
     Page("/queues/{name}/assign", assign, "queue_assign", methods=("POST",), scope=Scope.REVIEW),
