@@ -17,6 +17,7 @@ from evalgate.errors import BadInput
 from evalgate.review.cases import CaseEvent, CaseStatus, by_id, list_cases, record
 from evalgate.review.promotion import check_promotion, is_own
 from evalgate.web.errors import NotFound
+from evalgate.web.hidden import hidden_traces
 from evalgate.web.site import Page, address
 from schema.draft import Approval
 from schema.identity import Scope
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from evalgate.database import TenantDatabase
     from evalgate.dataset.versions import Compared, DatasetVersion
+    from evalgate.review.cases import CaseRow
     from evalgate.web.site import Site
     from schema.case import Case
 
@@ -63,12 +65,13 @@ class Opened:
 async def datasets(site: Site, request: Request) -> Response:
     """List the datasets of the project, and what waits in the database."""
     listed = await site.databases.compute(partial(list_datasets, site.folder))
-    rows = await site.read(request, partial(list_cases, status=CaseStatus.QUARANTINED))
     who = site.visitor(request).name
+    rows, hidden = await site.read(request, partial(_quarantined, who=who))
     values = {
         "datasets": listed,
         "waiting": [_waiting(r.case, who) for r in rows[-MOST_WAITING:][::-1]],
         "total": len(rows),
+        "hidden": hidden,
     }
     return site.page(request, "datasets/list.html", values)
 
@@ -110,7 +113,7 @@ async def promote_stored(site: Site, request: Request) -> Response:
     actor = site.visitor(request).name
 
     def work(database: TenantDatabase) -> None:
-        known = by_id(list_cases(database, status=CaseStatus.QUARANTINED, ids=wanted))
+        known = by_id(_quarantined(database, who=actor)[0])
         cases = [known[i].case for i in dict.fromkeys(wanted) if i in known]
         if not cases:
             raise BadInput("choose the cases to promote; those that somebody promoted meanwhile wait no more")
@@ -139,6 +142,14 @@ async def promote_filed(site: Site, request: Request) -> Response:
 
     await site.write(request, work)
     return RedirectResponse(address(request, "dataset", name=name), 303)
+
+
+def _quarantined(database: TenantDatabase, *, who: str) -> tuple[list[CaseRow], int]:
+    """Return the cases that wait, and how many are not shown, since several label their traces and are not through."""
+    rows = list_cases(database, status=CaseStatus.QUARANTINED)
+    hidden = hidden_traces(database, who)
+    shown = [r for r in rows if r.case.provenance.trace_id not in hidden]
+    return shown, len(rows) - len(shown)
 
 
 def _open(folder: Path, name: str, wanted: str) -> Opened:
