@@ -82,6 +82,11 @@ class Provenance:
     """Who let the draft in."""
 
     @property
+    def is_variant(self) -> bool:
+        """Whether it was synthesized; what a run failed of a variant is no variant, but what the run gave."""
+        return self.synthesis is not None and self.run_id is None
+
+    @property
     def traces(self) -> frozenset[str]:
         """Every trace whose words stand in the case."""
         own = (self.trace_id,) if self.trace_id else ()

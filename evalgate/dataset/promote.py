@@ -71,7 +71,7 @@ class Waiting:
     @property
     def is_synthetic(self) -> bool:
         """Whether it is a variant of another case."""
-        return self.case.provenance.synthesis is not None
+        return self.case.provenance.is_variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +317,6 @@ def _all_cases(database: TenantDatabase | None, dataset: str | None) -> dict[str
 def how(case: Case) -> str:
     """Return how a case that waits came about, in a word or two."""
     made = case.provenance
-    if made.synthesis is not None:
+    if made.synthesis is not None and made.is_variant:
         return one_line(f"{made.synthesis.dimension}={made.synthesis.value}", 30)
     return "failed in a run" if made.run_id else "labelled" if made.annotator else "by hand"

@@ -21,7 +21,7 @@ def is_own(case: Case, actor: str) -> bool:
     A draft of what a run failed is nobody's own: its question was let in before, and the run gave the answer.
     """
     made = case.provenance
-    return made.synthesis is not None and made.drafted_by is not None and _folded(made.drafted_by) == _folded(actor)
+    return made.is_variant and made.drafted_by is not None and _folded(made.drafted_by) == _folded(actor)
 
 
 def check_promotion(cases: Iterable[Case], *, actor: str, reason: str) -> None:

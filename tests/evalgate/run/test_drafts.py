@@ -19,6 +19,7 @@ from evalgate.erase.database import OF_CASE
 from evalgate.erase.datasets import erase
 from evalgate.errors import BadInput
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, list_cases, record
+from evalgate.review.promotion import is_own
 from evalgate.run_files import save_run
 from schema.case import parse_case
 from schema.evaluator import Score
@@ -83,6 +84,16 @@ def test_without_the_dataset_the_text_of_the_question_is_taken() -> None:
     blind = replace(run, results=(replace(run.results[0], input_text=None),))
     found = drafts_of(blind, [], "ann")
     assert (found.cases, found.without_input) == ((), 1)
+
+
+def test_what_a_run_failed_of_a_variant_is_nobodys_own_and_is_erased_with_it() -> None:
+    run = failing(tone=False)
+    variant = replace(run.results[0].provenance, synthesis=replace(MADE, also_from=(TRACE,)), drafted_by="ann")
+    run = replace(run, results=(replace(run.results[0], provenance=variant),))
+    (made,) = drafts_of(run, [], "ann").cases
+    assert made.provenance.is_draft
+    assert not is_own(made, "ann")
+    assert TRACE in made.provenance.traces
 
 
 def test_drafts_lie_beside_the_dataset_until_they_are_promoted(
