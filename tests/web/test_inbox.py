@@ -19,18 +19,25 @@ from evalgate.dataset.quarantine import add_drafts
 from evalgate.dataset.store import DATASETS, read_cases
 from evalgate.figures import percent
 from evalgate.issues.modes import list_modes, read_taxonomy
-from evalgate.queue.store import list_queues
+from evalgate.queue.definition import Queue
+from evalgate.queue.fill import fill
+from evalgate.queue.store import create_queue, list_queues
 from evalgate.review.cases import CaseStatus, list_cases
+from evalgate.review.labels import draft, save
+from evalgate.signals.weights import Weights
 from evalgate.stats.estimate import rates
 from evalgate.stats.measures import FAILING
 from evalgate.stats.read import read_groups
 from evalgate.web.site import own_name
 from evalgate.web.traffic import part_of, read_traffic, window_of
 from exporters.clickhouse.connect import connect
+from schema.case import case_id_of
 from schema.draft import Method, Synthesis
+from schema.verdict import Label, Verdict
 from tests.tools.fetch_axe import axe
 from tests.tools.fetch_chserver import Unavailable
 from tests.web.fortnight import DATASET, QUEUE, Fortnight, fortnight
+from tests.web.seeding import REVIEWERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,10 +122,15 @@ def test_a_page_is_for_everybody(browsed: Browsed, lived: Fortnight, axe_source:
     assert all(a.startswith(lived.served.url) for a in browsed.seen.asked)
 
 
+def visitor_named(lived: Fortnight, name: str) -> httpx.Client:
+    """Return what sends forms as a browser does from a page of ours; without a name it is whoever runs the tests."""
+    headers = {"origin": lived.served.url, "sec-fetch-site": "same-origin"}
+    return lived.served.client(headers=headers, cookies={"evalgate-name": name} if name else {})
+
+
 @pytest.fixture
 def visitor(lived: Fortnight) -> Iterator[httpx.Client]:
-    """Lend what sends forms as a browser does from a page of ours."""
-    with lived.served.client(headers={"origin": lived.served.url, "sec-fetch-site": "same-origin"}) as client:
+    with visitor_named(lived, "") as client:
         yield client
 
 
@@ -190,6 +202,25 @@ def test_a_case_is_promoted_with_a_reason(visitor: httpx.Client, database: Tenan
     assert left == [w for w in waiting if w != waiting[0]]
     gone = visitor.post("/datasets/promote", data={"case": waiting[:1], "reason": "again"})
     assert gone.status_code == 400
+
+
+def test_while_several_label_a_trace_no_list_tells_what_one_said(
+    visitor: httpx.Client, lived: Fortnight, database: TenantDatabase
+) -> None:
+    known = {r["trace_id"] for r in database.rows("SELECT trace_id FROM annotations_latest")}
+    one = next(t for t in lived.told if t.trace_id not in known)
+    pair = create_queue(database, Queue("pair", where=(f"trace_id = {one.trace_id}",), reviewers=2), actor="ada")
+    assert fill(database, pair, weights=Weights()).added == 1
+    said = Label(one.trace_id, "", Verdict.BAD, "seen by one", annotator=REVIEWERS[0], queue="pair")
+    save(database, [draft(database, said)])
+    case = case_id_of(one.trace_id, "")
+    number = next(m.issue for m in list_modes(database) if m.name == "seen by one")
+    assert case not in visitor.get("/datasets").text
+    assert one.trace_id not in visitor.get(f"/issues/{number}").text
+    assert visitor.post("/datasets/promote", data={"case": [case], "reason": "unseen"}).status_code == 400
+    with visitor_named(lived, REVIEWERS[0]) as own:
+        assert case in own.get("/datasets").text
+        assert one.trace_id in own.get(f"/issues/{number}").text
 
 
 def test_nobody_promotes_a_draft_of_his_own(visitor: httpx.Client, lived: Fortnight) -> None:
