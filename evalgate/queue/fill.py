@@ -22,6 +22,7 @@ from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.queue.definition import weights_of
 from evalgate.queue.items import ItemState, list_items, server_now
+from evalgate.queue.store import remove_expired
 from evalgate.select.where import parse_where
 from evalgate.signals.measure import signals
 from evalgate.signals.population import nobody, recent_window
@@ -109,6 +110,8 @@ def fill(
         raise BadInput(f"the queue {queue.name} is closed. Open it again: evalgate queue edit {queue.name} --open")
     at = now or server_now(database)
     items = list_items(database, queue, now=at)
+    if expired := remove_expired(database, queue, items):
+        items = [i for i in items if i.trace_id not in expired]
     waiting = sum(i.is_open for i in items)
     slots = queue.size - waiting
     if slots <= 0:

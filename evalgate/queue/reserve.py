@@ -26,6 +26,7 @@ from evalgate.queue.items import (
     refusal,
     server_now,
 )
+from evalgate.queue.store import remove_expired
 from schema.errors import Retryable
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ def take(
         item = _named(queue, items, reviewer, trace_id) if trace_id else _next(queue, items, reviewer)
         if item is None:
             return None
-        if item in mine:
-            _give_back(
-                database, queue, (i for i in mine if i is not item), reviewer, at
-            )  # an undo gives one back to him
+        if remove_expired(database, queue, [item]):
+            remove_expired(database, queue, (i for i in items if i is not item))
+            continue
+        if item in mine:  # and another one, perhaps, that an undo gave back to him
+            _give_back(database, queue, (i for i in mine if i is not item), reviewer, at)
             return item
         until = at + timedelta(seconds=queue.reserve_s)
         if _append(database, queue, Hold(item.trace_id, _after(item.hold), HoldEvent.TAKEN, reviewer, at, until)):

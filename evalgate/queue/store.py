@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
@@ -13,11 +13,16 @@ from schema.errors import Retryable
 from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from evalgate.database import TenantDatabase
     from evalgate.queue.definition import Queue
+    from evalgate.queue.items import Item
+
+
+RETENTION: Final = "retention"
+EXPIRED: Final = "its trace is gone: the time is over that it is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,17 @@ def remove(database: TenantDatabase, queue: Queue, trace_id: str, *, actor: str,
     if find_item(database, queue, trace_id).state == "removed":
         raise BadInput(f"trace {trace_id} was removed from {queue.name} already")
     _happened(database, queue, [trace_id], "removed", actor=actor, reason=reason)
+
+
+def remove_expired(database: TenantDatabase, queue: Queue, items: Iterable[Item]) -> set[str]:
+    """Take those open items out whose traces are gone at the end of the time that they are kept; return their ids."""
+    waiting = [i.trace_id for i in items if i.is_open]
+    if not waiting:
+        return set()
+    kept = {str(r["trace"]) for r in database.rows(sql(__package__, "kept"), {"trace_ids": waiting})}
+    gone = [t for t in waiting if t not in kept]
+    _happened(database, queue, gone, "removed", actor=RETENTION, reason=EXPIRED)
+    return set(gone)
 
 
 def restore(database: TenantDatabase, queue: Queue, trace_id: str, *, actor: str, reason: str = "") -> None:

@@ -36,6 +36,7 @@ from evalgate.signals.measure import signals as read_signals
 from evalgate.signals.weights import Weights
 from exporters.clickhouse.connect import connect
 from schema.errors import Retryable
+from tests.evalgate.traffic import START
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,8 +64,10 @@ def label(database: TenantDatabase, trace_id: str, who: str, verdict: str = "goo
 
 
 def holding(database: TenantDatabase, *trace_ids: str, **fields: Any) -> Queue:
-    """Make a queue that holds these already; no trace is needed for that."""
+    """Make a queue that holds these already; of the traces there is no more than that they are there."""
     queue = made(database, random_share=0, **fields)
+    parts = [{"received_hour": START, "trace_id": bytes.fromhex(t), "span_count": 1} for t in trace_ids]
+    database.insert_rows("trace_parts", parts)
     database.insert_rows("queue_items", [{"queue": "q", "trace_id": t, "event": "added"} for t in trace_ids])
     return queue
 

@@ -195,3 +195,15 @@ def test_only_who_is_named_decides_where_reviewers_differ() -> None:
     mine = take(database, queue, "ann")
     assert mine
     assert role_of(mine) is Role.ADJUDICATION
+
+
+def test_what_retention_has_removed_is_given_to_nobody() -> None:
+    tables = Tables(START, expired={TRACES[0], TRACES[2]})
+    database, queue = tables.tenant(), Queue("q", version=1)
+    database.insert_rows("queue_items", [{"queue": "q", "trace_id": t, "event": "added"} for t in TRACES])
+    taken = take(database, queue, "ann")
+    assert taken
+    assert taken.trace_id == TRACES[1]
+    assert {i.trace_id for i in list_items(database, queue, state=ItemState.REMOVED)} == tables.expired
+    with pytest.raises(BadInput, match="was removed from the queue"):
+        take(database, queue, "bob", trace_id=TRACES[0])
