@@ -85,14 +85,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             shots = happen(folder, ready)
             chosen = [s for s in shots if not asked.pages or s.name in asked.pages]
-            for line in take(ready["web"], chosen, asked.out):
-                sys.stdout.write(f"{line}\n")
+            lines = list(told(take(ready["web"], chosen, asked.out)))
             if asked.keep:
                 input(f"the pages are at {ready['web']}; Enter ends the service")
         finally:
             process.terminate()
             process.wait(30)
-    return 0
+    return 0 if all(line.startswith("200 ") for line in lines) else 1
+
+
+def told(lines: Iterator[str]) -> Iterator[str]:
+    """Print each line as it comes."""
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        yield line
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
