@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
-from evalgate.select.traces import TraceRow, trace_row
 from evalgate.web.bounds import bounded
 from evalgate.web.errors import NotFound
-from evalgate.web.trace_list import LATEST_NS, NS, SLACK_S, hour_of, hours_of_receipt, nanoseconds
+from evalgate.web.trace_list import LATEST_NS, NS, SLACK_S, hour_of, hours_of_receipt, nanoseconds, some_traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from evalgate.database import TenantDatabase
+    from evalgate.select.traces import TraceRow
     from evalgate.select.where import Where
 
 PAGE: Final = 50
@@ -31,6 +31,7 @@ TURNS: Final = 30
 """On one page of a session."""
 MAX_CHARS: Final = 4000
 """Of what was said in one turn; the trace has all of it."""
+OF_TURNS: Final = frozenset(("session_id", "user_id", "input_tokens", "output_tokens", "cost_usd"))
 HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
@@ -139,9 +140,9 @@ def read_session(database: TenantDatabase, key: str, first: int) -> Conversation
     if len(key) == 32 and not set(key) - HEX_DIGITS:
         began.setdefault(key, 0)
         since_ns = 0
-    listed = bounded(database, sql(__package__, "some_traces"), since_ns)
-    read = [trace_row(r) for r in database.rows(listed, {"trace_ids": list(began)})] if began else []
-    rows = sorted((r for r in read if (r.session_id or r.trace_id) == key), key=lambda r: (r.start_unix_ns, r.trace_id))
+    read = some_traces(database, list(began), since_ns, OF_TURNS)
+    own = [r for r in read.values() if (r.session_id or r.trace_id) == key]
+    rows = sorted(own, key=lambda r: (r.start_unix_ns, r.trace_id))
     if not rows:
         raise NotFound("there is no such session. Those that are here: /sessions")
     first = max(min(first, len(rows) - 1), 0) // TURNS * TURNS

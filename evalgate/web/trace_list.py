@@ -15,16 +15,17 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
-from evalgate.select.traces import TraceRow, trace_row
+from evalgate.select.traces import TraceRow
 from evalgate.select.where import Where
 from evalgate.web.bounds import HOUR_S, bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from evalgate.database import TenantDatabase
 
@@ -65,6 +66,30 @@ KEYS: Final = {
 }
 
 
+COLUMNS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        **dict.fromkeys(("duration_ms", "baseline_rate", "inclusion_probability", "sample_weight"), 0.0),
+        **dict.fromkeys(("root_name", "service_name"), ""),
+        **dict.fromkeys(("span_count", "error_count", "llm_calls"), 0),
+        **dict.fromkeys(("input_tokens", "output_tokens", "cost_usd", "arrival_rate")),
+        **dict.fromkeys(("session_id", "user_id", "agent_name", "feature", "environment", "release")),
+        **dict.fromkeys(("failing", "baseline", "flagged"), False),
+        **dict.fromkeys(("failure_reasons", "policy_versions", "trace_defects"), ()),
+    }
+)
+"""Columns of a trace, and what stands in the place of one that was not read."""
+USUAL: Final = frozenset(
+    ("duration_ms", "root_name", "service_name", "failing", "failure_reasons", "baseline", "trace_defects")
+)
+KEY_COLUMNS: Final[Mapping[Sort, frozenset[str]]] = MappingProxyType(
+    {
+        Sort.DEAREST: frozenset(("cost_usd",)),
+        Sort.TOKENS: frozenset(("input_tokens", "output_tokens")),
+        Sort.ERRORS: frozenset(("error_count",)),
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The last row of a page."""
@@ -88,6 +113,8 @@ class Asked:
     after: Cursor | None = None
     """The page begins behind this row."""
     limit: int = PAGE
+    columns: frozenset[str] | None = None
+    """What of each trace is read besides USUAL; None: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +188,12 @@ def latest_receipt(database: TenantDatabase, now: datetime) -> int:
 
 
 def came_after(
-    database: TenantDatabase, where: Where, after_ns: int, limit: int = PAGE
+    database: TenantDatabase,
+    where: Where,
+    after_ns: int,
+    *,
+    columns: frozenset[str] | None = None,
+    limit: int = PAGE,
 ) -> tuple[list[TraceRow], dict[str, str], int]:
     """Return the traces that came after a receipt, the latest first, what was asked in them, and the last receipt."""
     text = sql(__package__, "came_after").replace("/* conditions */", where.sql)
@@ -170,8 +202,7 @@ def came_after(
     if not found:
         return [], {}, after_ns
     earliest_ns = min(r["start_unix_ns"] for r in found)
-    listed = bounded(database, sql(__package__, "some_traces"), min(earliest_ns, since_ns))
-    rows = {r["trace_id"]: trace_row(r) for r in database.rows(listed, {"trace_ids": [r["trace_id"] for r in found]})}
+    rows = some_traces(database, [r["trace_id"] for r in found], min(earliest_ns, since_ns), columns)
     ordered = [rows[r["trace_id"]] for r in found if r["trace_id"] in rows]
     return ordered, _last_messages(database, ordered), max(r["received_unix_ns"] for r in found)
 
@@ -248,7 +279,26 @@ def _rows(database: TenantDatabase, asked: Asked, window: _Window, limit: int) -
     text = sql(__package__, "list_traces").replace("/* key */", key)
     text = text.replace("/* candidates */", candidates).replace("/* conditions */", conditions)
     bound |= {"from_ns": from_ns, "until_ns": window.to_ns, "limit": limit}
-    return [trace_row(r) for r in database.rows(bounded(database, text, from_ns), bound)]
+    ids = [r["trace_id"] for r in database.rows(bounded(database, text, from_ns), bound)]
+    needed = None if asked.columns is None else asked.columns | KEY_COLUMNS.get(asked.sort, frozenset())
+    read = some_traces(database, ids, from_ns, needed)
+    return [read[i] for i in ids if i in read]
+
+
+def some_traces(
+    database: TenantDatabase, trace_ids: Sequence[str], since_ns: int, columns: frozenset[str] | None = None
+) -> dict[str, TraceRow]:
+    """Return traces by id that began since then. What is not among `columns` or USUAL is empty in the rows."""
+    if not trace_ids:
+        return {}
+    named = "".join(f", {name}" for name in COLUMNS if columns is None or name in columns or name in USUAL)
+    text = sql(__package__, "some_traces").replace("/* columns */", named)
+    found = database.rows(bounded(database, text, since_ns), {"trace_ids": list(trace_ids)})
+    return {r["trace_id"]: TraceRow(**{**COLUMNS, **{n: _value(v) for n, v in r.items()}}) for r in found}
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _last_messages(database: TenantDatabase, rows: Sequence[TraceRow]) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -16,6 +18,8 @@ from evalgate.web.site import Page, address
 from evalgate.web.trace_list import Asked, Sort, came_after, latest_receipt, list_page, read_cursor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from evalgate.database import TenantDatabase
@@ -46,6 +50,21 @@ COLUMNS: Final = {
     "duration": "Duration",
 }
 """What may stand beside the trace and its reason."""
+READ: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "feature": ("feature",),
+        "release": ("release",),
+        "environment": ("environment",),
+        "agent": ("agent_name",),
+        "user": ("user_id",),
+        "session": ("session_id",),
+        "spans": ("span_count",),
+        "calls": ("llm_calls",),
+        "tokens": ("input_tokens", "output_tokens"),
+        "cost": ("cost_usd",),
+    }
+)
+"""What of a trace they show, where it is not read anyway."""
 USUAL: Final = ("service", "feature", "session", "tokens", "cost", "duration")
 MAX_CONDITIONS: Final = 20
 MAX_CHARS: Final = 500
@@ -67,6 +86,11 @@ class Filters:
     def is_bare(self) -> bool:
         """Tell whether nothing is asked for but the list."""
         return self.state == "all" and not (self.since or self.text or self.service or self.where)
+
+    @property
+    def read(self) -> frozenset[str]:
+        """Return what is read of a trace for these columns."""
+        return frozenset(itertools.chain.from_iterable(READ.get(c, ()) for c in self.columns))
 
     def conditions(self) -> Where:
         """Return the conditions. Raises BadInput, in words for the form."""
@@ -124,6 +148,7 @@ async def traces(site: Site, request: Request) -> Response:
             sort=filters.sort,
             since=since_time(filters.since or None, now),
             after=read_cursor(request.query_params.get("after", "")),
+            columns=filters.read,
         )
     except BadInput as e:
         return site.page(request, "traces/list.html", {**values, "wrong": str(e)}, status=400)
@@ -144,7 +169,9 @@ async def newer(site: Site, request: Request) -> Response:
     if not (after.isascii() and after.isdecimal() and len(after) <= 19):
         raise BadInput("came= is a time of receipt in nanoseconds")
     where = filters.conditions()
-    rows, asked, latest_ns = await site.read(request, lambda database: came_after(database, where, int(after)))
+    rows, asked, latest_ns = await site.read(
+        request, lambda database: came_after(database, where, int(after), columns=filters.read)
+    )
     if not rows:
         return Response(status_code=204)
     values = {**_form(filters), "rows": rows, "asked": asked, "tail": _tail(request, latest_ns)}
