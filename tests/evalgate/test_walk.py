@@ -250,7 +250,7 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         dsn = f"chdb://{tmp_path}/db"
     else:
         dsn = f"{request.getfixturevalue('clickhouse_server')}/t_{uuid.uuid4().hex}"
-    subprocess.run([sys.executable, "-c", FILL, dsn, A, B, C, UNFLAGGED], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FILL, dsn, A, B, C, UNFLAGGED], cwd=ROOT, check=True, timeout=120)
     return dsn
 
 
@@ -282,14 +282,14 @@ def test_the_real_command_on_a_real_terminal(elsewhere: str, terminal_pair: tupl
     screen.wait_for("2 labelled, 0 skipped, 1 to go")
     screen.wait_for("First pass: 2 of 50 traces read")
     screen.wait_for("golden dataset: 2 cases in evals/golden/labels.jsonl (2 new)")
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
     process = start("0d0d", A[:8], UNFLAGGED)
     for keys, after in (("g", "1 of 2"), ("\r", prompt), ("u", "saved: good"), ("g", "undone"), ("\r", prompt)):
         screen.type(keys, after=after)
     screen.type("q", after="2 of 2")
     screen.wait_for("1 labelled, 0 skipped, 1 to go")
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
     listed = subprocess.run(evalgate(elsewhere, "cases", "list", "--json"), cwd=ROOT, capture_output=True, check=True)
     cases = {c["provenance"]["trace_id"]: c for c in json.loads(listed.stdout)}
