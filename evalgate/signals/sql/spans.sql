@@ -78,7 +78,8 @@ FROM
                     [(
                         toUnixTimestamp64Nano(start_time),
                         ifNull(tool_name, name),
-                        cityHash64(tool_name, name, tool_arguments),
+                        -- Of a call whose name or arguments nobody recorded, too: a hash of NULL is NULL.
+                        cityHash64(ifNull(tool_name, ''), name, ifNull(tool_arguments, '')),
                         ifNull(error, false) OR ifNull(failing, false)
                     )],
                     counted AND position(output_messages, '"tool_call"') > 0,

@@ -60,6 +60,14 @@ def asked(number: int) -> list[dict[str, Any]]:
     ]
 
 
+def test_a_tool_call_of_which_nobody_recorded_the_name_or_the_arguments_is_read(database: TenantDatabase) -> None:
+    bare = {"span_kind": "tool", "counted": False, "name": "step"}
+    store(database, {IDS[0]: [{"span_kind": "agent"}, bare, {**bare, "tool_name": "find"}, tool("find"), tool("find")]})
+    found = read_population(database, Where(), recent_window(database))
+    assert found.tools.of(0) == ("step", "find", "find", "find")
+    assert found.same_calls.tolist() == [2.0]
+
+
 def test_every_column_is_read_of_the_spans(database: TenantDatabase) -> None:
     call = {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "pay", "arguments": {"n": 1}}]}
     doubt, refusal = "I'm not sure. Perhaps tomorrow, perhaps not.", "I’m sorry, but I can’t help with that."
