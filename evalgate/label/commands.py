@@ -14,6 +14,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.dataset.golden import DEFAULT_NAME, golden_path, read_golden, write_golden
 from evalgate.errors import BadInput
+from evalgate.issues.again import reopen_seen
 from evalgate.label.agreeing import agreement_command
 from evalgate.label.from_file import import_labels
 from evalgate.label.golden_commands import golden_export, golden_show
@@ -124,8 +125,12 @@ def label(
                 return
         if golden != "-":
             _keep_golden(terminal, database, golden, is_quiet=json)
-        if not json and not undo_count:
-            terminal.say("next: evalgate cases list")
+        if not undo_count:
+            reopened = reopen_seen(database)
+            if not json:
+                for mode, made in reopened.items():
+                    terminal.say(f"issue {made.number} ({mode}) is reopened: {made.reason}")
+                terminal.say("next: evalgate cases list")
 
 
 def _feed(terminal: Terminal, database: TenantDatabase, who: str, asked: Asked) -> Feed | None:
@@ -159,7 +164,7 @@ def _feed(terminal: Terminal, database: TenantDatabase, who: str, asked: Asked) 
     if not waiting:
         terminal.say(nothing_to_label(database, asked.since))
         return None
-    if asked.latest:
+    if asked.latest or len(waiting) == 1:
         return ListFeed(tuple(waiting))
     return _by_points(terminal, database, waiting, asked.since)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +16,14 @@ from evalgate.dataset.golden import Golden, golden_of, golden_path, read_golden,
 from evalgate.dataset.store import load
 from evalgate.erase.datasets import erase
 from evalgate.errors import BadInput
+from evalgate.files import to_json_line
 from evalgate.review.cases import CaseRow, CaseStatus
-from schema.case import Case, CaseInput, Observed, Provenance
+from evalgate.web.golden import keeping
+from schema.case import Case, CaseInput, Observed, Provenance, case_id_of, case_to_json
 from schema.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 A, B, C = ("0a" * 16, "0b" * 16, "0c" * 16)
@@ -162,3 +167,27 @@ def test_labels_of_the_database_are_read_with_who_differs() -> None:
             return []
 
     assert read_golden(Answers()).disputed == (A,)  # type: ignore[arg-type]  # answers what is asked of it here
+
+
+@pytest.mark.parametrize("asks_for_keys", [False, True])
+def test_pages_write_the_file_of_one_person_only(tmp_path: Path, *, asks_for_keys: bool) -> None:
+    async def write(_request: object, work: Callable[[Any], None]) -> None:
+        work(Answers())
+
+    class Answers:
+        """A database that answers from a list."""
+
+        def rows(self, sql: str, parameters: object = None) -> list[dict[str, Any]]:  # noqa: ARG002 - the seam
+            body = to_json_line(case_to_json(replace(case(A), case_id=case_id_of(A, ""))))
+            if "tenant_annotations" in sql:
+                return [{**said("ann", "bad"), "trace_id": A}]
+            return [{"body": body, "status": "quarantined", "created_unix_us": 0}]
+
+    site: Any = SimpleNamespace(gate=SimpleNamespace(asks_for_keys=asks_for_keys), folder=tmp_path, write=write)
+    request: Any = None
+    task = keeping(site, request, A)
+    assert (task is None) == asks_for_keys
+    if task is not None:
+        asyncio.run(task())
+        (kept,) = load(str(tmp_path / golden_path("labels"))).cases
+        assert kept.provenance.trace_id == A
