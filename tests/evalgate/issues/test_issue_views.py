@@ -10,6 +10,7 @@ import pytest
 
 from evalgate.errors import BadInput
 from evalgate.evals.issue_views import issue_views
+from evalgate.issues.again import reopen_seen
 from evalgate.issues.evidence import absence
 from evalgate.issues.modes import (
     list_modes,
@@ -70,9 +71,11 @@ def test_an_issue_goes_through_its_life(traffic: Traffic, project: Path) -> None
     assert (found.before.traces, found.before.showing, found.after.traces) == (2, 2, 0)
     traffic.count = 10
     traffic.refund(C)
+    assert reopen_seen(db) == {}
     say(db, C, "tone")
+    assert reopen_seen(db)["tone"].to_status is IssueStatus.REOPENED
     (view,) = issue_views(db, project, now=NOW)
-    assert view.issue.status is IssueStatus.REOPENED
+    assert (view.issue.status, len(view.transitions)) == (IssueStatus.REOPENED, 4)
     assert view.transitions[-1].reason.endswith(f"1 labelled trace began after that, the latest {C}")
     assert (view.next or "").endswith("evalgate issues acknowledge 1")
     with pytest.raises(BadInput, match="cannot become covered by hand"):
