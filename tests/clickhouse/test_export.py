@@ -34,6 +34,12 @@ COUNTS = (
 )
 
 
+@pytest.fixture
+def dsn(migrated_dsn: str) -> str:
+    """Name a database as an exporter finds it that has been here before."""
+    return migrated_dsn
+
+
 def export(dsn: str, *batches: tuple[SpanBatch, str]) -> None:
     """Export through the component, opened and closed as the service does."""
 
@@ -368,8 +374,9 @@ def test_a_server_that_is_down_is_retryable() -> None:
         asyncio.run(exporter.start())
 
 
-def test_without_create_schema_missing_migrations_are_named(dsn: str) -> None:
-    exporter = ClickHouseExporter(dsn, create_schema=False)
+def test_without_create_schema_missing_migrations_are_named(embedded_dsn: str) -> None:
+    connect(embedded_dsn, create_database=True).close()
+    exporter = ClickHouseExporter(embedded_dsn, create_schema=False)
     with pytest.raises(ConfigError, match=r"0001_spans.*create_schema"):
         asyncio.run(exporter.start())
 

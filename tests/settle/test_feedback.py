@@ -21,6 +21,7 @@ from tests.settle.cut import process
 
 if TYPE_CHECKING:
     from exporters.clickhouse.connect import Database
+    from tests.fixtures_clickhouse import Spare
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
 
@@ -93,11 +94,11 @@ def test_feedback_on_what_nobody_knows_waits_its_week(db: Database, now: datetim
     assert resolve_feedback(db) == 1
 
 
-def test_the_extension_looks_for_them(embedded_db: Database, embedded_dsn: str, now: datetime) -> None:
+def test_the_extension_looks_for_them(embedded_db: Database, embedded_spare: Spare, now: datetime) -> None:
     store(embedded_db, span(1, 1, attributes={**CALL, "gen_ai.response.id": "r"}))
     give(embedded_db, '{"response_id": "r", "name": "thumbs", "value": false}', at=now)
     config = settle.config.model_validate({"quiet_s": 0, "interval_s": 0.02})
-    extension = settle(config, Context("settle", Path("/nonexistent"), dsn=embedded_dsn, process=process))
+    extension = settle(config, Context("settle", Path("/nonexistent"), dsn=embedded_spare.take(), process=process))
 
     async def run() -> None:
         await extension.start()
