@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from evalgate.label.form import Form
     from evalgate.select.traces import Trace
+    from schema.verdict import Anchor
 
 BAR = "  │ "
 """Before every line of a text, so that it cannot pose as ours."""
@@ -119,16 +120,16 @@ def _rows(trace: Trace, form: Form, shown: Shown, width: int) -> Iterator[Row]:
         yield from _captured(print_trace, trace, full=True)
         return
     yield Row("")
-    yield from _conversation(trace, form)
+    yield from _conversation(trace, (*form.anchors, *(a for x in shown.labels for a in anchors_of(x["anchor"]))))
     yield from _captured(print_failures, trace, MAX_TEXT_CHARS)
     yield from _captured(print_feedback, trace)
 
 
-def _conversation(trace: Trace, form: Form) -> Iterator[Row]:
+def _conversation(trace: Trace, anchors: Sequence[Anchor]) -> Iterator[Row]:
     lines = conversation(trace)
     if not lines:
         yield Row("conversation: none recorded (is content capture on in the app?)", "bold")
-    marked = {p.message for a in form.anchors if (p := locate(a, lines)) is not None}
+    marked = {p.message for a in anchors if (p := locate(a, lines)) is not None}
     for number, line in enumerate(lines):
         mark = "▸ " if number in marked else ""
         yield Row(f"{mark}{number + 1} {one_line(line.role)}", "bold cyan" if mark else "cyan")

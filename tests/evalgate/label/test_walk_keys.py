@@ -255,9 +255,11 @@ def test_a_reservation_is_taken_anew_while_somebody_types() -> None:
 def test_a_decision_has_its_role_and_the_labels_of_others() -> None:
     records = three()
     for who, verdict in (("ann", Verdict.BAD), ("bob", Verdict.GOOD)):
-        records.save(records.trace(C), Label(C, "", verdict, annotator=who, comment=f"says {who}"))
+        about = (Anchor(2, quote="You have 90 days."),)
+        records.save(records.trace(C), Label(C, "", verdict, annotator=who, comment=f"says {who}", anchors=about))
     sat = walk(records, "p", "enter", feed=Kept([C], role=Role.ADJUDICATION))
-    assert "says ann" in sat.shown
+    assert "ann: bad, about message 3, “says ann”" in sat.shown
+    assert "▸ 3 assistant" in sat.shown
     assert "yours is the decision" in sat.shown
     assert records.kept[-1].label.role is Role.ADJUDICATION
     assert "says ann" not in walk(records, "q", feed=Kept([C])).shown
