@@ -207,11 +207,16 @@ def test_annotations_are_inserted_as_rows_and_an_undo_is_a_row(db: Database) -> 
         "corrected_output": None,
         "comment": "it's ümlaut",
         "annotator": "me",
+        "severity": "high",
+        "anchor": '[{"message": 1}]',
+        "queue": "weekly",
+        "role": "label",
         "undone": 0,
     }
     db.insert_rows("annotations", [label, {**label, "annotation_id": "a2", "corrected_output": "better"}])
     latest = db.rows("SELECT * EXCEPT tenant FROM annotations_latest ORDER BY annotation_id")
-    assert latest[0] == {k: v for k, v in label.items() if k not in ("tenant", "undone")}
+    said = {k: v for k, v in label.items() if k not in ("tenant", "undone")}
+    assert latest[0] == {**said, "failure_mode_said": "loop"}
     assert latest[1]["corrected_output"] == "better"
     later = datetime(2026, 3, 1, 13, tzinfo=UTC)
     db.insert_rows("annotations", [{**label, "created_at": later, "undone": 1}])
