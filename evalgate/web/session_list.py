@@ -136,12 +136,10 @@ def read_session(database: TenantDatabase, key: str, first: int) -> Conversation
     """
     found = database.rows(sql(__package__, "session_traces"), {"session": key, "limit": MAX_TRACES + 1})
     began = {r["trace_hex"]: r["began_unix_ns"] for r in found[:MAX_TRACES]}
-    since_ns = min(began.values(), default=0)
     if len(key) == 32 and not set(key) - HEX_DIGITS:
         began.setdefault(key, 0)
-        since_ns = 0
-    read = some_traces(database, list(began), since_ns, OF_TURNS)
-    own = [r for r in read.values() if (r.session_id or r.trace_id) == key]
+    read = some_traces(database, list(began), OF_TURNS)
+    own = [t.row for t in read.values() if (t.row.session_id or t.row.trace_id) == key]
     rows = sorted(own, key=lambda r: (r.start_unix_ns, r.trace_id))
     if not rows:
         raise NotFound("there is no such session. Those that are here: /sessions")

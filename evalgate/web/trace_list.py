@@ -201,9 +201,10 @@ def came_after(
     found = database.rows(bounded(database, text, since_ns), {"after_ns": after_ns, "limit": limit, **where.parameters})
     if not found:
         return [], {}, after_ns
-    earliest_ns = min(r["start_unix_ns"] for r in found)
-    rows = some_traces(database, [r["trace_id"] for r in found], min(earliest_ns, since_ns), columns)
-    ordered = [rows[r["trace_id"]] for r in found if r["trace_id"] in rows]
+    listed = some_traces(database, [r["trace_id"] for r in found], columns)
+    # What went on, and came long before, is whole only now: it is not new.
+    whole = [listed[r["trace_id"]] for r in found if r["trace_id"] in listed]
+    ordered = [t.row for t in whole if t.received_unix_ns > after_ns]
     return ordered, _last_messages(database, ordered), max(r["received_unix_ns"] for r in found)
 
 
@@ -269,32 +270,57 @@ def _rows(database: TenantDatabase, asked: Asked, window: _Window, limit: int) -
     key, where, from_ns = KEYS[asked.sort], asked.where, window.from_ns
     if where.reads_spans:
         where = where.spans_from(_moment(max(from_ns - HOUR_S * NS, 0)))
-    conditions, bound = where.sql, dict(where.parameters)
-    if asked.after is not None:
-        kind = "Int64" if asked.sort is Sort.NEWEST else "Float64"
-        conditions += f" AND ({key}, trace_id) < ({{after_key:{kind}}}, {{after_id:String}})"
-        value = asked.after.key
-        bound |= {"after_key": int(value) if kind == "Int64" else float(value), "after_id": asked.after.trace_id}
     candidates = f"AND {sql(__package__, 'candidates')}" if window.is_far_back else ""
-    text = sql(__package__, "list_traces").replace("/* key */", key)
-    text = text.replace("/* candidates */", candidates).replace("/* conditions */", conditions)
-    bound |= {"from_ns": from_ns, "until_ns": window.to_ns, "limit": limit}
-    ids = [r["trace_id"] for r in database.rows(bounded(database, text, from_ns), bound)]
+    text = sql(__package__, "list_traces").replace("/* key */", key).replace("/* candidates */", candidates)
     needed = None if asked.columns is None else asked.columns | KEY_COLUMNS.get(asked.sort, frozenset())
-    read = some_traces(database, ids, from_ns, needed)
-    return [read[i] for i in ids if i in read]
+    found: list[TraceRow] = []
+    after = asked.after
+    while len(found) < limit:
+        behind, bound = _behind(after, asked.sort)
+        bound |= {**where.parameters, "from_ns": from_ns, "until_ns": window.to_ns, "limit": limit - len(found)}
+        statement = bounded(database, text.replace("/* conditions */", f"{where.sql} {behind}"), from_ns)
+        rows = database.rows(statement, bound)
+        read = some_traces(database, [r["trace_id"] for r in rows], needed)
+        # What went on in this time and began long before it is whole only now, and is found where it began.
+        found += [t.row for r in rows if (t := read.get(r["trace_id"])) and t.row.start_unix_ns >= from_ns]
+        if len(rows) < bound["limit"]:
+            break
+        after = Cursor(repr(rows[-1]["sort_key"]), rows[-1]["trace_id"])
+    return found
+
+
+def _behind(after: Cursor | None, sort: Sort) -> tuple[str, dict[str, Any]]:
+    """Return a condition, and what it binds: behind this row."""
+    if after is None:
+        return "", {}
+    kind = "Int64" if sort is Sort.NEWEST else "Float64"
+    value = int(after.key) if sort is Sort.NEWEST else float(after.key)
+    condition = f"AND ({KEYS[sort]}, trace_id) < ({{after_key:{kind}}}, {{after_id:String}})"
+    return condition, {"after_key": value, "after_id": after.trace_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A trace of a list."""
+
+    row: TraceRow
+    received_unix_ns: int
+    """When the first of it came."""
 
 
 def some_traces(
-    database: TenantDatabase, trace_ids: Sequence[str], since_ns: int, columns: frozenset[str] | None = None
-) -> dict[str, TraceRow]:
-    """Return traces by id that began since then. What is not among `columns` or USUAL is empty in the rows."""
+    database: TenantDatabase, trace_ids: Sequence[str], columns: frozenset[str] | None = None
+) -> dict[str, Listed]:
+    """Return traces by id, whole. What is not among `columns` or USUAL is empty in the rows."""
     if not trace_ids:
         return {}
     named = "".join(f", {name}" for name in COLUMNS if columns is None or name in columns or name in USUAL)
     text = sql(__package__, "some_traces").replace("/* columns */", named)
-    found = database.rows(bounded(database, text, since_ns), {"trace_ids": list(trace_ids)})
-    return {r["trace_id"]: TraceRow(**{**COLUMNS, **{n: _value(v) for n, v in r.items()}}) for r in found}
+    found = {}
+    for r in database.rows(text, {"trace_ids": list(trace_ids)}):
+        received_ns = r.pop("received_unix_ns")
+        found[r["trace_id"]] = Listed(TraceRow(**{**COLUMNS, **{n: _value(v) for n, v in r.items()}}), received_ns)
+    return found
 
 
 def _value(value: Any) -> Any:

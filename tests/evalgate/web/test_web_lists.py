@@ -90,7 +90,8 @@ def dsn(request: pytest.FixtureRequest) -> str:
         database.insert_rows("spans", [{c: r.get(c) for c in columns} for r in gathered.rows])
         (late,) = spans_of(7)
         later = late["received_at"] + timedelta(hours=3)
-        Traffic(database).trace(LATE, [{**late, "received_at": later, "failing": True, "failure_reasons": ["late"]}])
+        goes_on = {"received_at": later, "start_time": later, "end_time": later, "parent_span_id": b"absent.."}
+        Traffic(database).trace(LATE, [{**late, **goes_on, "failing": True, "failure_reasons": ["late"]}])
         TenantDatabase(db, "other").insert_rows("spans", [{**gathered.rows[0], "failing": False}])
     return found
 
