@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import uuid
@@ -288,6 +289,27 @@ def test_the_page_of_a_trace_is_found_by_the_beginning_of_its_id(place: Place) -
     assert otlp.headers["content-disposition"] == f'attachment; filename="{TEN[0]}.otlp.json"'
     spans = otlp.json()["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert {s["traceId"] for s in spans} == {TEN[0]}
+
+
+def test_the_trace_is_copied_as_it_is_downloaded(browsed: Browsed, place: Place) -> None:
+    browsed.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit(browsed, place, "ada", f"/traces/{TEN[0]}")
+    page.get_by_text("Copy as OTLP").click()
+    page.get_by_text("Copied").wait_for()
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    with place.served.client() as client:
+        assert client.get(f"/traces/{TEN[0]}/otlp.json").json() == copied
+    assert (browsed.seen.said, browsed.seen.dialogs) == ([], [])
+
+
+def test_an_item_whose_trace_is_gone_is_told_and_does_not_stand_in_the_way(
+    place: Place, plain: Callable[[str], Plain]
+) -> None:
+    gone = "cd" * 16
+    place.database.insert_rows("queue_items", [{"queue": "pair", "trace_id": gone, "event": "added", "score": 1e6}])
+    maria = plain("maria")
+    assert "nothing is left" in maria.client.get(f"/queues/pair?trace={gone}").text
+    assert 'id="label-form"' in maria.take("pair").text
 
 
 @pytest.mark.thorough

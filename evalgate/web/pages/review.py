@@ -51,12 +51,19 @@ async def run(site: Site, request: Request) -> Response:
     is_whole = "whole" in request.query_params
     name = site.visitor(request).name
 
-    def read(database: TenantDatabase) -> tuple[Desk, Sheet | None]:
+    def read(database: TenantDatabase) -> tuple[Desk, Sheet | None, str]:
         at = desk(database, _queue(database, request), name)
         which = asked or (at.mine.trace_id if at.mine else "")
-        return at, sheet(database, at, which, is_whole=is_whole) if which else None
+        try:
+            return at, sheet(database, at, which, is_whole=is_whole) if which else None, ""
+        except NotFound:
+            raise
+        except BadInput:
+            return at, None, which
 
-    at, found = await site.read(request, read)
+    at, found, gone = await site.read(request, read)
+    if gone:
+        return site.page(request, "review/gone.html", {"at": at, "trace_id": gone})
     return _page(site, request, at, found)
 
 
