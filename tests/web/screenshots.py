@@ -45,6 +45,8 @@ NARROW: Final = (360, 740)
 MOST_HIGH: Final = 1200
 """A picture of a long page shows its beginning."""
 READY_TIMEOUT_S: Final = 60.0
+VISIBLE_TIMEOUT_S: Final = 300.0
+"""The first time kernels are compiled."""
 MOST_BYTES: Final = 150_000
 NARROW_TOO: Final = frozenset({"dashboard", "review", "issue", "traces"})
 
@@ -123,7 +125,7 @@ def happen(folder: Path, ready: dict[str, Any]) -> list[Shot]:
     told = Shop(datetime.now(UTC)).traffic(DAYS, PER_DAY)
     seeding.send(f"http://{ready['http']}", told)
     with open_tenant(ready["dsn"], None) as database:
-        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        deadline_s = time.monotonic() + VISIBLE_TIMEOUT_S
         while database.rows("SELECT count() AS n FROM traces")[0]["n"] < len(told):
             if time.monotonic() > deadline_s:
                 raise RuntimeError("the traces do not become visible")
