@@ -128,7 +128,9 @@ def fill(
     choice = choose(order, draws(queue.name, found.population.trace, seed), slots, wanted)
     rows = np.unique(np.concatenate((choice.by_score, choice.at_random)))
     assigned = _assigned(database, queue, [str(found.population.trace[r]) for r in rows])
-    told = _Told(queue, found, priority, points, choice, window, at, actor)
+    inside = np.isin(found.population.trace, [i.trace_id for i in items])
+    population = int((free | (admitted & inside)).sum())
+    told = _Told(queue, found, priority, points, choice, population, window, at, actor)
     draw = draws(queue.name, found.population.trace[rows], seed)
     added = [told.row(int(r), float(d), assigned) for r, d in zip(rows, draw, strict=True)]
     if added:
@@ -260,6 +262,7 @@ class _Told:
     priority: Priority
     weights: Weights
     choice: Choice
+    population: int
     window: Window
     at: datetime
     actor: str
@@ -279,6 +282,7 @@ class _Told:
             "is_random": bool(np.isin(row, self.choice.at_random)),
             "draw": draw,
             "inclusion_probability": self.choice.threshold,
+            "population": self.population,
             "version": self.queue.version,
             "window_start": datetime.fromtimestamp(self.window.first_s, UTC),
             "start_time": datetime.fromtimestamp(int(p.start_ns[row]) // 1_000_000_000, UTC),

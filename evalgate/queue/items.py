@@ -70,6 +70,8 @@ class Entry:
     is_random: bool = False
     draw: float = 1.0
     inclusion_probability: float = 0.0
+    population: int = 0
+    """Traces that the fill drew from, with those that were in the queue already."""
     version: int = 1
     window_start: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     start_time: datetime = datetime(1970, 1, 1, tzinfo=UTC)
@@ -365,6 +367,7 @@ def _entry(r: Mapping[str, Any]) -> Entry:
         is_random=bool(r["is_random"]),
         draw=float(r["draw"]),
         inclusion_probability=float(r["inclusion_probability"]),
+        population=int(r["population"]),
         version=int(r["version"]),
         window_start=moment(r["window_start_unix_us"]),
         start_time=moment(r["start_unix_us"]),

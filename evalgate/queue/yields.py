@@ -81,7 +81,8 @@ class Yield:
     lift_high: float | None
     """None: no failure was seen at random, so there is no upper limit."""
     candidates: float | None
-    """How many traces could have been chosen, as the sample says; None: no sample, or several queues."""
+    """How many traces could have been chosen; None: no sample, or several queues. Where fills chose from different
+    windows, or by different filters, it is what the sample says."""
     failures: float | None
     """How many of them fail in truth: never fewer than were found."""
     failures_low: float | None
@@ -109,7 +110,7 @@ def yield_of(items: Mapping[str, Sequence[Item]]) -> Yield:
     priority = _rate([i for i in reviewed if i.entry and i.entry.is_priority])
     sampled = [pair for own in items.values() for pair in sample(own)]
     random = _weighted(sampled)
-    candidates = sum(w for _, w in sampled) if len(items) == 1 and sampled else None
+    candidates = _candidates(every, sampled) if len(items) == 1 and sampled else None
     found = sum(i.verdict == Verdict.BAD for i in reviewed)
     failures = [
         None if candidates is None or random.rate is None else max(float(found), candidates * rate)
@@ -155,6 +156,14 @@ def sample(items: Iterable[Item]) -> list[tuple[Item, float]]:
         if entry.draw < chance:
             found.append((item, 1 / chance))
     return found
+
+
+def _candidates(items: Iterable[Item], sampled: Sequence[tuple[Item, float]]) -> float:
+    entries = [i.entry for i in items if i.entry]
+    largest = float(max((e.population for e in entries), default=0))
+    if len({(e.version, e.window_start) for e in entries}) == 1 and largest:
+        return largest
+    return max(largest, sum(w for _, w in sampled))
 
 
 def _could_choose(fill: Entry, entry: Entry) -> bool:

@@ -8,6 +8,7 @@ SELECT
     is_random,
     draw,
     inclusion_probability,
+    population,
     version,
     toUnixTimestamp64Micro(window_start) AS window_start_unix_us,
     toUnixTimestamp64Micro(start_time) AS start_unix_us,

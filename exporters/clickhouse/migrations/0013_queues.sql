@@ -64,7 +64,9 @@ CREATE TABLE IF NOT EXISTS queue_items
     -- latter is the inclusion probability of its random draw.
     draw Float64,
     inclusion_probability Float64,
-    -- What this fill could choose from: traces that version of the queue admits that started since.
+    -- What this fill drew from: so many traces that this version of the queue admits, with those that were in it
+    -- already, received since window_start.
+    population UInt64,
     version UInt32,
     window_start DateTime64(6, 'UTC'),
     start_time DateTime64(6, 'UTC'),
@@ -89,6 +91,7 @@ SELECT
     i.7 AS version,
     i.8 AS window_start,
     i.9 AS start_time,
+    i.10 AS population,
     i_assigned_to AS assigned_to,
     CAST(i_presence.1 = 'removed', 'Bool') AS is_removed,
     i_presence.2 AS presence_actor,
@@ -104,7 +107,7 @@ FROM
         argMinIf(
             (
                 score, parts, is_priority, is_random, draw, inclusion_probability, version, window_start,
-                queue_items.start_time
+                queue_items.start_time, population
             ),
             at,
             event = 'added'

@@ -77,6 +77,7 @@ class Tables:
                     "is_random": False,
                     "draw": 1.0,
                     "inclusion_probability": 0.0,
+                    "population": 0,
                     "version": 1,
                     "window_start_unix_us": 0,
                     "start_unix_us": 0,

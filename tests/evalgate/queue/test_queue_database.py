@@ -122,12 +122,14 @@ def test_a_fill_takes_the_most_deserving_and_a_random_share_and_says_what_it_lef
     drawn = [i.entry for i in items if i.is_random]
     assert len(drawn) == 2
     assert all(e and e.draw < e.inclusion_probability <= 1 for e in drawn)
+    assert {e.population for e in drawn if e} == {7}
     # Again: it is full, and a wider one takes the rest, nothing twice, and not what was removed.
     assert fill(eight, queue, weights=Weights()).added == 0
     remove(eight, queue, IDS[0], actor="ann", reason="a test account")
     wider = change_queue(eight, Queue("q", version=1, size=50, random_share=0), actor="ann")
     again = fill(eight, wider, weights=Weights())
     assert (again.added, again.waiting) == (1, 6)
+    assert {i.entry.population for i in list_items(eight, wider) if i.entry} == {7}
     assert again.left_out == {
         "were removed from the queue, and stay out": 1,
         "are in the queue already": 5,

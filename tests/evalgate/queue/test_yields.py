@@ -62,6 +62,7 @@ def reviewed_queue(seed: int, traces: int, fills: int) -> tuple[list[Item], int]
                 is_random=bool(row in choice.at_random),
                 draw=float(draw[row]),
                 inclusion_probability=choice.threshold,
+                population=int((came <= number).sum()),
                 window_start=START,
                 start_time=START + timedelta(days=int(came[row])),
             )
