@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from evalgate.label.feed import Feed
     from evalgate.label.state import State
 
+QUEUES_NAMED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -163,6 +165,8 @@ def _feed(terminal: Terminal, database: TenantDatabase, who: str, asked: Asked) 
     waiting = unlabelled(database, asked.since)
     if not waiting:
         terminal.say(nothing_to_label(database, asked.since))
+        if queues := _open_queues(database):
+            terminal.say(queues)
         return None
     if asked.latest or len(waiting) == 1:
         return ListFeed(tuple(waiting))
@@ -205,11 +209,23 @@ def _walk(terminal: Terminal, database: TenantDatabase, who: str, feed: Feed) ->
 
     counts = read_counts(database, datetime.now(UTC))
     drafts = Drafts.of(who, database.tenant)
-    state = State(forms=drafts.read(), counts=counts, message=guidance(counts).sentences[0], drafts=drafts)
+    message = " ".join(filter(None, (guidance(counts).sentences[0], _open_queues(database) if not feed.queue else "")))
+    state = State(forms=drafts.read(), counts=counts, message=message, drafts=drafts)
     with TerminalKeys() as keys:
         Walk(DatabaseRecords(database, who), terminal, keys, who, feed, state).run()
     _say_end(terminal, database, state)
     return bool(state.tally.labelled or state.tally.undone)
+
+
+def _open_queues(database: TenantDatabase) -> str:
+    """Name the open queues to somebody who did not ask for one; nothing where there is none."""
+    from evalgate.queue.store import list_queues  # noqa: PLC0415 - as above
+
+    names = [q.name for q in list_queues(database) if q.is_open]
+    if not names:
+        return ""
+    more = f", and {len(names) - QUEUES_NAMED} more" if len(names) > QUEUES_NAMED else ""
+    return f"There are queues: evalgate label --queue {' | '.join(names[:QUEUES_NAMED])}{more}."
 
 
 def _say_end(terminal: Terminal, database: TenantDatabase, state: State) -> None:

@@ -25,7 +25,7 @@ import pytest
 
 from evalgate.app import run
 from evalgate.dataset.golden import read_golden
-from evalgate.label.commands import _by_points, nothing_to_label
+from evalgate.label.commands import _by_points, _open_queues, nothing_to_label
 from evalgate.label.feed import ListFeed, QueueFeed
 from evalgate.label.order import by_points
 from evalgate.label.records import DatabaseRecords
@@ -370,9 +370,11 @@ def test_a_queue_that_is_closed_or_has_nothing_for_him_says_so(
     queue = create_queue(three, Queue("empty"), actor="me")
     assert run(["label", "--queue", "empty", "--annotator", "ann", "--dsn", dsn]) == 0
     assert "Nothing to label in queue empty for ann" in capsys.readouterr().out
+    assert _open_queues(three) == "There are queues: evalgate label --queue empty."
     close_queue(three, queue, actor="me", reason="done")
     assert run(["label", "--queue", "empty", "--dsn", dsn]) == 2
     assert "the queue empty is closed" in capsys.readouterr().err
+    assert not _open_queues(three)
 
 
 @pytest.mark.parametrize("others", [["--from", "x"], ["--undo", "1"]])
