@@ -57,6 +57,8 @@ class Sort(StrEnum):
     ERRORS = "errors"
 
 
+KEY: Final = "toUnixTimestamp64Nano(start_time) /* key */"
+"""Where the key of the list stands in its statement."""
 KEYS: Final = {
     Sort.NEWEST: "toUnixTimestamp64Nano(start_time)",
     Sort.SLOWEST: "duration_ms",
@@ -271,7 +273,7 @@ def _rows(database: TenantDatabase, asked: Asked, window: _Window, limit: int) -
     if where.reads_spans:
         where = where.spans_from(_moment(max(from_ns - HOUR_S * NS, 0)))
     candidates = f"AND {sql(__package__, 'candidates')}" if window.is_far_back else ""
-    text = sql(__package__, "list_traces").replace("/* key */", key).replace("/* candidates */", candidates)
+    text = sql(__package__, "list_traces").replace(KEY, key).replace("/* candidates */", candidates)
     needed = None if asked.columns is None else asked.columns | KEY_COLUMNS.get(asked.sort, frozenset())
     found: list[TraceRow] = []
     after = asked.after

@@ -1,5 +1,5 @@
 -- One page of a list of traces, by few columns: which ones they are. /* key */ is what the list is sorted by.
-SELECT trace_id, /* key */ AS sort_key
+SELECT trace_id, toUnixTimestamp64Nano(start_time) /* key */ AS sort_key
 FROM tenant_traces(tenant = {tenant:String})
 WHERE start_time >= fromUnixTimestamp64Nano({from_ns:Int64})
     AND start_time < fromUnixTimestamp64Nano({until_ns:Int64})
