@@ -1,10 +1,9 @@
-"""Issues: numbered once, counted by what is labelled, kept in a snapshot for those without a database."""
+"""Issues in a database: numbered once, counted by labels, moved by people and by what follows of itself."""
 
 from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,18 @@ import pytest
 from evalgate.app import run
 from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
-from evalgate.issues.agreement import Agreement, agreement_of
-from evalgate.issues.read import join, list_issues
-from evalgate.issues.sightings import sightings_of
-from evalgate.issues.store import issues_of_cases, read_issues, with_standing, write_issues
+from evalgate.evals.issue_views import issue_views
+from evalgate.issues.again import reopen_seen
+from evalgate.issues.evidence import absence
+from evalgate.issues.modes import list_modes, merge_issues, read_taxonomy, rename_mode, split_issue, undo_change
+from evalgate.issues.moves import history, move
+from evalgate.issues.production import read_production
+from evalgate.issues.read import list_issues
+from evalgate.issues.store import read_issues
+from evalgate.review.cases import CaseEvent, CaseStatus, list_cases, record
 from evalgate.review.labels import draft, save
 from evalgate.review.numbers import issue_numbers, open_issues
-from schema.case import Case, CaseInput, Provenance
-from schema.issue import Issue, IssueStatus, issue_to_json, parse_issue
+from schema.issue import IssueStatus
 from schema.verdict import Label, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -30,12 +33,22 @@ if TYPE_CHECKING:
 
     from tests.evalgate.traffic import Traffic
 
-A, B, C = ("0a" * 16, "0b" * 16, "0c" * 16)
+A, B, C = (f"0{x}" * 16 for x in "abc")
 NINE = "2026-11-20T09:0"
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+MERGED = "issue 2 was merged into issue 3 (c). See: evalgate issues show 3; take it back: evalgate modes undo"
+RULE = "id: kind\nfailure_mode: tone  # how we speak\nrule: {type: not_contains, text: ' 90 '}\n"
 
 
-def say(database: TenantDatabase, trace_id: str, mode: str | None, verdict: Verdict = Verdict.BAD) -> None:
-    save(database, [draft(database, Label(trace_id, "", verdict, mode, annotator="ann"))])
+def say(
+    database: TenantDatabase,
+    trace_id: str,
+    mode: str | None,
+    verdict: Verdict = Verdict.BAD,
+    severity: Severity | None = None,
+) -> None:
+    label = Label(trace_id, "", verdict, mode, annotator="ann", severity=severity)
+    save(database, [draft(database, label)])
 
 
 def annotate(
@@ -103,85 +116,6 @@ def test_two_modes_never_get_one_number_nor_one_mode_two(database: TenantDatabas
     assert written["n"] == 4
 
 
-def test_a_trace_that_expired_was_seen_when_its_case_says_or_else_when_it_was_labelled() -> None:
-    case = Case("case-1", CaseInput((), "q"), failure_mode="tone", provenance=Provenance(trace_id=A, start_time=NINE))
-    gone = {"failure_mode": "tone", "labelled_unix_us": 1_800_000_000_000_000, "start_unix_ns": 0, "worst": 2}
-    rows = [{**gone, "trace_id": i, "sample_weight": 0.0} for i in (A, B)]
-    (issue,) = join([Issue(7, "tone")], sightings_of(rows, {A: NINE}), [case])
-    assert issue.id == 7
-    assert issue.first_seen == NINE
-    assert issue.severity is Severity.MEDIUM
-    assert issue.last_seen is not None
-    assert issue.last_seen.startswith("2027-01-15T08:00:00")
-
-
-def test_people_agree_who_say_the_same_of_the_same_trace() -> None:
-    rows = [
-        {"said": [("bad", "tone"), ("bad", "tone")]},
-        {"said": [("bad", "tone"), ("good", "")]},
-        {"said": [("bad", "tone"), ("partial", "tone")]},
-        {"said": [("bad", "tone"), ("bad", "policy"), ("bad", "tone")]},
-        {"said": [("good", ""), ("good", "")]},
-    ]
-    assert agreement_of(rows) == {"tone": Agreement(4, 1), "policy": Agreement(1, 0)}
-
-
-FULL = Issue(3, "tone", IssueStatus.COVERED, NINE, NINE, 2, ("case-1",), ("polite",))
-
-
-def test_a_snapshot_is_read_as_it_was_written_and_only_written_when_it_changes(tmp_path: Path) -> None:
-    path = tmp_path / "evals" / "issues.jsonl"
-    assert read_issues(path) == ()
-    assert write_issues([FULL, Issue(1, "policy")], path)
-    assert [i.id for i in read_issues(path)] == [1, 3]
-    assert read_issues(path)[1] == FULL
-    assert not write_issues(read_issues(path), path)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"id": 0}, "'id' must be a whole number from 1 on"),
-        ({"status": "gone"}, "must be new, acknowledged"),
-        ({"occurrences": -1}, "must be a count"),
-        ({"colour": 1}, "unknown field"),
-        ({"failure_mode": " "}, "lacks 'failure_mode'"),
-    ],
-)
-def test_a_wrong_issue_is_refused_in_words(change: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        parse_issue({**issue_to_json(FULL), **change})
-
-
-def test_a_snapshot_with_an_issue_twice_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "issues.jsonl"
-    write_issues([FULL, replace(FULL, id=4)], path)
-    with pytest.raises(BadInput, match="line 2: issue 3 \\(tone\\) stands twice"):
-        read_issues(path)
-    path.write_text("{", "utf-8")
-    with pytest.raises(BadInput, match="line 1: this is not JSON"):
-        read_issues(path)
-
-
-def test_what_is_read_anew_keeps_its_standing() -> None:
-    fresh = [Issue(3, "tone", occurrences=9), Issue(4, "new")]
-    kept, new = with_standing(fresh, [FULL, Issue(4, "renamed", IssueStatus.FIXED)])
-    assert (kept.status, kept.evaluators, kept.occurrences) == (IssueStatus.COVERED, ("polite",), 9)
-    assert new.status is IssueStatus.NEW
-
-
-def test_files_alone_give_issues_that_keep_their_ids() -> None:
-    def case(name: str, mode: str | None, at: str | None = None) -> Case:
-        return Case(name, CaseInput((), name), failure_mode=mode, provenance=Provenance(start_time=at))
-
-    cases = [case("c1", "tone", "2026-11-21"), case("c2", "tools"), case("c3", None), case("c4", "a")]
-    issues = issues_of_cases(cases, [FULL])
-    assert [(i.id, i.failure_mode, i.occurrences) for i in issues] == [(3, "tone", 2), (4, "a", 1), (5, "tools", 1)]
-    assert issues[0].cases == ("c1", "case-1")
-    assert (issues[0].first_seen, issues[0].last_seen) == (NINE, "2026-11-21")
-    assert issues_of_cases(cases, issues) == issues
-
-
 def test_issues_on_the_command_line_and_beside_a_dataset(
     traffic: Traffic, dsn: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,3 +140,165 @@ def test_issues_on_the_command_line_and_beside_a_dataset(
     command("cases", "promote", "--all", "--actor", "ann")
     command("dataset", "build", "--name", "d")
     assert [(i.id, i.failure_mode) for i in read_issues(project / "evals/issues.jsonl")] == [(1, "tone"), (2, "policy")]
+
+
+def test_an_issue_goes_through_its_life(traffic: Traffic, project: Path) -> None:
+    db = traffic.database
+    for trace_id in (A, B):
+        traffic.refund(trace_id)
+    say(db, A, "tone", severity=Severity.LOW)
+    say(db, B, "tone", severity=Severity.HIGH)
+    (view,) = issue_views(db, project, now=NOW)
+    assert (view.issue.status, view.issue.severity, view.transitions) == (IssueStatus.NEW, Severity.HIGH, ())
+    move(db, 1, IssueStatus.ACKNOWLEDGED, actor="bob")
+    rule = "id: kind\nfailure_mode: tone\nrule: {type: not_contains, text: ' 90 '}\n"
+    (project / "evals/evaluators").mkdir(parents=True)
+    (project / "evals/evaluators/kind.yaml").write_text(rule)
+    issue_views(db, project, now=NOW)
+    (view,) = issue_views(db, project, now=NOW)
+    assert [(t.to_status, t.actor, t.is_automatic) for t in view.transitions] == [
+        (IssueStatus.ACKNOWLEDGED, "bob", False),
+        (IssueStatus.COVERED, "evalgate", True),
+    ], "what follows is recorded once, whoever looks"
+    assert view.transitions[1].reason == "kind may block because of it"
+    at = datetime(2026, 11, 20, 9, 3, tzinfo=UTC)
+    move(db, 1, IssueStatus.VERIFIED, actor="bob", reason="gone in production", now=lambda: at)
+    found = absence(db, list_issues(db)[0])
+    assert found is not None
+    assert (found.before.traces, found.before.showing, found.after.traces) == (2, 2, 0)
+    traffic.count = 10
+    traffic.refund(C)
+    assert reopen_seen(db) == {}
+    say(db, C, "tone")
+    assert reopen_seen(db)["tone"].to_status is IssueStatus.REOPENED
+    (view,) = issue_views(db, project, now=NOW)
+    assert (view.issue.status, len(view.transitions)) == (IssueStatus.REOPENED, 4)
+    assert view.transitions[-1].reason.endswith(f"1 labelled trace began after that, the latest {C}")
+    assert (view.next or "").endswith("evalgate issues acknowledge 1")
+    with pytest.raises(BadInput, match="cannot become covered by hand"):
+        move(db, 1, IssueStatus.COVERED, actor="bob", reason="x")
+    with pytest.raises(BadInput, match="no issue 9"):
+        move(db, 9, IssueStatus.IGNORED, actor="bob", reason="x")
+
+
+def test_of_two_who_move_an_issue_at_once_one_has_it(database: TenantDatabase) -> None:
+    open_issues(database, ["tone"], actor="ann")
+
+    def ignore(who: str) -> str:
+        try:
+            return move(database, 1, IssueStatus.IGNORED, actor=who, reason="not ours").actor
+        except BadInput as e:
+            return str(e)
+
+    with ThreadPoolExecutor(3) as pool:
+        said = list(pool.map(ignore, "abc"))
+    (only,) = history(database, 1)
+    assert sorted(said) == sorted([only.actor, *["issue 1 is ignored already"] * 2])
+
+
+def test_labels_and_cases_follow_their_failure_mode(traffic: Traffic) -> None:
+    db = traffic.database
+    for trace_id, mode in ((A, "tone"), (B, "tone"), (C, "rude")):
+        traffic.refund(trace_id)
+        say(db, trace_id, mode)
+    (promoted,) = [r.case for r in list_cases(db) if r.case.failure_mode == "rude"]
+    record(db, [promoted], CaseEvent.PROMOTED, actor="bob", reason="ok")
+
+    def state() -> dict[str, tuple[int, int]]:
+        return {i.failure_mode: (i.id, len(i.cases)) for i in list_issues(db) if i.occurrences}
+
+    merged = merge_issues(db, 2, 1, actor="ann", reason="one and the same")
+    assert merged.cases == (promoted.case_id,)
+    assert {r.status for r in list_cases(db) if r.case.case_id == promoted.case_id} == {CaseStatus.PROMOTED}
+    rename_mode(db, "tone", "unkind", actor="ann")
+    split_issue(db, 1, [A[:12]], "slang", actor="ann")
+    say(db, B, "tone")
+    assert state() == {"unkind": (1, 2), "slang": (3, 1)}, "who says the old word again says nothing new"
+    say(db, A, "rude")
+    assert state() == {"unkind": (1, 3)}
+    (unkind, slang) = list_modes(db)
+    assert (unkind.name, unkind.labels, unkind.words, slang.labels) == ("unkind", 3, ("rude", "tone"), 0)
+    for _ in range(3):
+        undo_change(db, actor="ann")
+    assert state() == {"tone": (1, 1), "rude": (2, 2)}, "labels kept the words that were said"
+    with pytest.raises(BadInput, match="no label of this trace"):
+        split_issue(db, 1, [C], "slang", actor="ann")
+
+
+def test_two_changes_at_once_leave_no_chain(database: TenantDatabase) -> None:
+    open_issues(database, "abc", actor="x")
+    with ThreadPoolExecutor(2) as pool:
+        for task in [pool.submit(merge_issues, database, *pair, actor="x") for pair in ((1, 2), (2, 3))]:
+            try:
+                task.result(timeout=60)
+            except BadInput as e:
+                assert str(e) in ("'b' means 'c' by now: it was renamed or merged", MERGED)  # noqa: PT017 - the slower
+    known = read_taxonomy(database)
+    assert {known.means(word) for word in "abc"} in ({"c"}, {"a", "c"}), "whichever was first, nothing means b"
+
+
+def test_verdicts_of_evaluators_are_read_from_feedback_once_per_trace(traffic: Traffic) -> None:
+    db = traffic.database
+    at = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    said = [
+        {"trace_id": trace_id, "name": name, "polarity": polarity, "received_at": at, "source": "evaluation"}
+        for trace_id, name, polarity in (
+            (A, "kind", "negative"),
+            (A, "kind", "negative"),
+            (B, "kind", "positive"),
+            (C, "other", "negative"),
+            ("", "kind", "negative"),
+            ("0f" * 16, "kind", "negative"),
+        )
+    ]
+    db.insert_rows("feedback", said)
+    for trace_id in (A, B, C):
+        traffic.refund(trace_id)
+    found = read_production(db, ["kind", "third"], NOW)
+    assert {name: dict(days) for name, days in found.judged.items()} == {"kind": {"2026-11-20": 3}}
+    (failing,) = found.failing["kind"]
+    assert (failing.trace_id, failing.at, failing.sample_weight) == (A, "2026-11-20T09:01:00.000000+00:00", 1.0)
+    assert read_production(db, ["kind"], NOW.replace(year=2027)).judged == {}, "older than it looks back"
+
+
+def test_issues_and_modes_on_the_command_line(
+    traffic: Traffic, dsn: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: str, code: int = 0) -> str:
+        assert run([*arguments, "--dsn", dsn]) == code
+        said = capsys.readouterr()
+        return said.out if code == 0 else said.err
+
+    db = traffic.database
+    for trace_id, mode in ((A, "tone"), (B, "Tone!"), (C, "policy")):
+        traffic.refund(trace_id)
+        label = Label(trace_id, "", Verdict.BAD, mode, annotator="ann", severity=Severity.HIGH)
+        save(db, [draft(db, label)])
+    (project / "evals/evaluators").mkdir(parents=True)
+    file = project / "evals/evaluators/kind.yaml"
+    file.write_text(RULE)
+    assert "nearly the same: Tone! (2) and tone (1). If they are one: evalgate issues merge 2 1" in command(
+        "modes", "list"
+    )
+    merged = command("issues", "merge", "2", "1", "--actor", "bob", "--reason", "one and the same")
+    assert "issue 2 (Tone!) was merged into issue 1 (tone): one and the same" in merged
+    assert "1 case says so now" in merged
+    renamed = command("modes", "rename", "tone", "unkind: tone", "--write", "--actor", "bob")
+    assert 'kind.yaml line 2: failure_mode: tone  # how we speak\nnow: failure_mode: "unkind: tone"  # how' in renamed
+    assert file.read_text() == RULE.replace("tone ", '"unkind: tone" ')
+    assert command("issues", "ignore", "3", "--reason", "by design", "--actor", "bob").startswith(
+        "issue 3: new → ignored: by design\nnext: "
+    )
+    listed = command("issues", "list")
+    assert [line.split()[:4] for line in listed.splitlines()[1:2]] == [["1", "unkind:", "tone", "covered"]]
+    assert listed.splitlines()[-1] == "1 issue verified, archived or ignored: evalgate issues list --all"
+    not_shown = command("issues", "verify", "1", "--evidence", code=2)
+    assert "not shown to be gone: not seen in 0 labelled traces" in not_shown
+    told = json.loads(command("issues", "verify", "1", "--reason", "shipped", "--actor", "bob", "--json"))
+    assert (told[0]["from"], told[0]["to"], told[0]["actor"]) == ("covered", "verified", "bob")
+    assert "was renamed to unkind: tone, taken back" in command("modes", "undo", "--write")
+    assert file.read_text() == RULE
+    shown = json.loads(command("issues", "show", "1", "--json"))
+    assert [c["action"] for c in shown["lineage"]] == ["merged", "renamed"]
+    assert [(t["to"], t["is_automatic"]) for t in shown["transitions"]] == [("covered", True), ("verified", False)]
+    assert (shown["severity"], shown["words"], len(shown["days"])) == ("high", ["Tone!"], 28)
