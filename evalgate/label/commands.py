@@ -26,7 +26,6 @@ from evalgate.review.labels import undo, unlabelled
 from evalgate.select.recent import started_since
 from evalgate.select.traces import count_traces, resolve_trace
 from evalgate.select.where import Where
-from evalgate.signals.weights import QUEUE_FILE, read_weights
 from evalgate.terminal import Terminal, count_of
 from schema.verdict import Role
 
@@ -187,6 +186,7 @@ def _nothing_to_decide(differing: int) -> str:
 def _by_points(terminal: Terminal, database: TenantDatabase, waiting: Sequence[str], since: datetime | None) -> Feed:
     """Return the traces with the most points first; where the packages for that are missing, as they come."""
     from evalgate.label.feed import ListFeed  # noqa: PLC0415 - as above
+    from evalgate.signals.weights import QUEUE_FILE, read_weights  # noqa: PLC0415 - NumPy takes 0.2 s
 
     points = read_weights(QUEUE_FILE, os.environ)
     try:
