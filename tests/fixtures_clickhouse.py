@@ -135,10 +135,11 @@ class Spare:
 
     def take(self) -> str:
         if self._dsn is None:
-            self._dsn = f"{self._base}{_fresh_name()}"
-            with connect(self._dsn, create_database=True) as database:
+            dsn = f"{self._base}{_fresh_name()}"
+            with connect(dsn, create_database=True) as database:
                 migrate(database)
                 self._state = _state(database)
+            self._dsn = dsn
         return self._dsn
 
     def give_back(self) -> None:

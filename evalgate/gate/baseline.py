@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalgate import places
 from evalgate.errors import BadInput
 from evalgate.files import read_text, strict_json, to_json, write_atomic
 from evalgate.gate.base import base_to_json, parse_base
@@ -24,10 +24,11 @@ from schema.fields import Fields, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from evalgate.gate.base import Base
 
-BASELINE = Path("evals/baseline.json")
+BASELINE = places.BASELINE
 SCHEMA = "evalgate/baseline/2"
 MAX_BASELINE_BYTES = 256 * 1024 * 1024
 PREFIX = "sha256:"

@@ -17,6 +17,7 @@ from evalgate.options import Json  # noqa: TC001 - typer reads it at run time
 from evalgate.places import EVALUATORS
 from evalgate.run.compare_command import compare_runs
 from evalgate.run.engine import DEFAULT_CONCURRENCY, DEFAULT_RETRIES, DEFAULT_TIMEOUT_S
+from evalgate.run.keep import DEFAULT_RUNS, prune_runs
 from evalgate.run.options import RunOptions
 from evalgate.run.show import print_run
 from evalgate.run.suite import suite_of
@@ -63,6 +64,9 @@ def run(
         int, typer.Option("--repeats", "-k", min=1, max=100, help="Attempts of each case; most of them decide.")
     ] = 1,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Cases at once.")] = DEFAULT_CONCURRENCY,
+    keep_runs: Annotated[
+        int, typer.Option("--keep-runs", min=1, help="Runs that stay on disk; older ones go, but no accepted one.")
+    ] = DEFAULT_RUNS,
     timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for one answer.")] = DEFAULT_TIMEOUT_S,
     retries: Annotated[
         int, typer.Option(min=0, max=20, help="Further tries where something broke on the way; never after an answer.")
@@ -172,6 +176,8 @@ def run(
         terminal.note(f"evalgate: {e}")
         raise typer.Exit(STOPPED) from None
     asked = policy.of(made.run.dataset.name)
+    if gone := prune_runs(keep_runs):
+        terminal.note(f"evalgate: {count_of(len(gone), 'old run')} removed: the newest {keep_runs} stay (--keep-runs)")
     _tell(terminal, made, suite_of(made.run, asked.threshold, asked.permission.policy), opened.budget.cure, json=json)
 
 
