@@ -68,6 +68,7 @@ class WebListener:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # whoever is on this machine could say where a request came from
             ws="none",
             timeout_keep_alive=30,
             timeout_graceful_shutdown=5,

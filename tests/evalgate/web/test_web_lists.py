@@ -190,7 +190,9 @@ def test_what_came_after_is_on_top_and_whole(database: TenantDatabase) -> None:
     assert [int(r.trace_id, 16) for r in rows] == [69, 68, 67, 66]
     assert set(asked) == {r.trace_id for r in rows}
     again, _, still_ns = came_after(database, parse_where([]), latest_ns)
-    assert (again, still_ns) == ([], latest_ns), "what went on later is not new"
+    assert (again, still_ns) == ([], latest_ns)
+    hours_later = START + timedelta(minutes=185)
+    assert came_after(database, parse_where([]), int(hours_later.timestamp() * 1e9))[0] == [], "what goes on is not new"
     assert latest_receipt(database, START + timedelta(hours=5)) > 0
 
 
