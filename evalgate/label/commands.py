@@ -231,7 +231,9 @@ def _open_queues(database: TenantDatabase) -> str:
 def _say_end(terminal: Terminal, database: TenantDatabase, state: State) -> None:
     tally = state.tally
     removed = f", {tally.removed} removed" if tally.removed else ""
-    terminal.say(f"\n{tally.kept} labelled, {state.skipped} skipped{removed}, {state.to_go} to go")
+    lost = len(state.gone) - tally.removed
+    others = f" ({lost} went to others meanwhile, or {'is' if lost == 1 else 'are'} done)" if lost > 0 else ""
+    terminal.say(f"\n{tally.kept} labelled, {state.skipped} skipped{removed}, {state.to_go} to go{others}")
     if tally.labelled or tally.undone:
         for sentence in guidance(read_counts(database, datetime.now(UTC))).sentences:
             terminal.say(sentence)

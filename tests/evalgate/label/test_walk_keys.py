@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalgate.errors import BadInput
+from evalgate.label.commands import _say_end
 from evalgate.label.feed import ListFeed, Turn
-from evalgate.label.state import State
+from evalgate.label.state import State, Tally
 from evalgate.label.walk import Walk
 from evalgate.terminal import Terminal
 from schema.verdict import Anchor, Label, Role, Severity, Verdict
@@ -204,6 +205,8 @@ class Kept:
     trace_ids: list[str]
     reviewer_has: bool = True
     role: Role = Role.LABEL
+    taken: Sequence[str] = ()
+    """By somebody else."""
     calls: list[str] = field(default_factory=list)
     queue: str = "refunds"
 
@@ -212,7 +215,7 @@ class Kept:
 
     def enter(self, trace_id: str) -> Turn | None:
         self.calls.append(f"enter {trace_id[:2]}")
-        return Turn(("40 points: failure +40",), self.role) if trace_id not in self.calls else None
+        return Turn(("40 points: failure +40",), self.role) if trace_id not in self.taken else None
 
     def leave(self, trace_id: str) -> None:
         self.calls.append(f"leave {trace_id[:2]}")
@@ -234,6 +237,14 @@ def test_a_reservation_is_begun_checked_and_given_back() -> None:
     walk(records, "g", "enter", "j", "x", "", "x", "ours", feed=feed)
     assert feed.calls == ["enter 0c", "check 0c", "enter 0b", "leave 0b", "enter 0a", "remove 0a ours"]
     assert labels(records)[C].queue == "refunds"
+
+
+def test_what_went_to_others_is_told_apart_from_what_is_left() -> None:
+    feed, out = Kept([C, B, A], taken=[B]), io.StringIO()
+    sat = walk(three(), "g", "enter", "s", feed=feed)
+    assert (sat.tally, sat.state.to_go, sat.state.gone) == ((1, 1, 0), 1, {B})
+    _say_end(Terminal(out, out), None, replace(sat.state, tally=Tally()))  # type: ignore[arg-type]  # nothing is read
+    assert "1 skipped, 1 to go (1 went to others meanwhile, or is done)" in out.getvalue()
 
 
 def test_who_lost_the_reservation_saves_nothing_and_keeps_what_he_typed() -> None:
