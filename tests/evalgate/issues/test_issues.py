@@ -22,7 +22,7 @@ from evalgate.issues.production import read_production
 from evalgate.issues.read import list_issues
 from evalgate.issues.store import read_issues
 from evalgate.review.cases import CaseEvent, CaseStatus, list_cases, record
-from evalgate.review.labels import draft, save
+from evalgate.review.labels import Draft, drafts_of, save
 from evalgate.review.numbers import issue_numbers, open_issues
 from schema.issue import IssueStatus
 from schema.verdict import Label, Severity, Verdict
@@ -40,15 +40,12 @@ MERGED = "issue 2 was merged into issue 3 (c). See: evalgate issues show 3; take
 RULE = "id: kind\nfailure_mode: tone  # how we speak\nrule: {type: not_contains, text: ' 90 '}\n"
 
 
-def say(
-    database: TenantDatabase,
-    trace_id: str,
-    mode: str | None,
-    verdict: Verdict = Verdict.BAD,
-    severity: Severity | None = None,
-) -> None:
-    label = Label(trace_id, "", verdict, mode, annotator="ann", severity=severity)
-    save(database, [draft(database, label)])
+def label_of(trace_id: str, mode: str | None, severity: Severity | None = None) -> Label:
+    return Label(trace_id, "", Verdict.BAD, mode, annotator="ann", severity=severity)
+
+
+def say(database: TenantDatabase, *labels: Label) -> None:
+    save(database, [made for made in drafts_of(database, labels) if isinstance(made, Draft)])
 
 
 def annotate(
@@ -72,7 +69,7 @@ def test_labels_open_issues_that_count_traces_and_know_when(traffic: Traffic) ->
     db = traffic.database
     for trace_id in (A, B, C):
         traffic.refund(trace_id)
-    say(db, B, "tone")
+    say(db, label_of(B, "tone"))
     assert issue_numbers(db) == {"tone": 1}
     annotate(db, A, "policy")
     annotate(db, C, "tone", "partial")
@@ -126,7 +123,7 @@ def test_issues_on_the_command_line_and_beside_a_dataset(
     for trace_id in (A, B):
         traffic.refund(trace_id)
     assert "No issues in the database" in command("issues", "list")
-    say(traffic.database, A, "tone")
+    say(traffic.database, label_of(A, "tone"))
     annotate(traffic.database, B, "policy")
     annotate(traffic.database, A, "", "good", who="bob")
     (row,) = [i for i in json.loads(command("issues", "list", "--json")) if i["id"] == 1]
@@ -146,8 +143,7 @@ def test_an_issue_goes_through_its_life(traffic: Traffic, project: Path) -> None
     db = traffic.database
     for trace_id in (A, B):
         traffic.refund(trace_id)
-    say(db, A, "tone", severity=Severity.LOW)
-    say(db, B, "tone", severity=Severity.HIGH)
+    say(db, label_of(A, "tone", Severity.LOW), label_of(B, "tone", Severity.HIGH))
     (view,) = issue_views(db, project, now=NOW)
     assert (view.issue.status, view.issue.severity, view.transitions) == (IssueStatus.NEW, Severity.HIGH, ())
     move(db, 1, IssueStatus.ACKNOWLEDGED, actor="bob")
@@ -169,7 +165,7 @@ def test_an_issue_goes_through_its_life(traffic: Traffic, project: Path) -> None
     traffic.count = 10
     traffic.refund(C)
     assert reopen_seen(db) == {}
-    say(db, C, "tone")
+    say(db, label_of(C, "tone"))
     assert reopen_seen(db)["tone"].to_status is IssueStatus.REOPENED
     (view,) = issue_views(db, project, now=NOW)
     assert (view.issue.status, len(view.transitions)) == (IssueStatus.REOPENED, 4)
@@ -198,9 +194,10 @@ def test_of_two_who_move_an_issue_at_once_one_has_it(database: TenantDatabase) -
 
 def test_labels_and_cases_follow_their_failure_mode(traffic: Traffic) -> None:
     db = traffic.database
-    for trace_id, mode in ((A, "tone"), (B, "tone"), (C, "rude")):
+    for trace_id in (A, B, C):
         traffic.refund(trace_id)
-        say(db, trace_id, mode)
+    open_issues(db, ["tone"], actor="ann")
+    say(db, label_of(A, "tone"), label_of(B, "tone"), label_of(C, "rude"))
     (promoted,) = [r.case for r in list_cases(db) if r.case.failure_mode == "rude"]
     record(db, [promoted], CaseEvent.PROMOTED, actor="bob", reason="ok")
 
@@ -212,9 +209,9 @@ def test_labels_and_cases_follow_their_failure_mode(traffic: Traffic) -> None:
     assert {r.status for r in list_cases(db) if r.case.case_id == promoted.case_id} == {CaseStatus.PROMOTED}
     rename_mode(db, "tone", "unkind", actor="ann")
     split_issue(db, 1, [A[:12]], "slang", actor="ann")
-    say(db, B, "tone")
+    say(db, label_of(B, "tone"))
     assert state() == {"unkind": (1, 2), "slang": (3, 1)}, "who says the old word again says nothing new"
-    say(db, A, "rude")
+    say(db, label_of(A, "rude"))
     assert state() == {"unkind": (1, 3)}
     (unkind, slang) = list_modes(db)
     assert (unkind.name, unkind.labels, unkind.words, slang.labels) == ("unkind", 3, ("rude", "tone"), 0)
@@ -270,10 +267,10 @@ def test_issues_and_modes_on_the_command_line(
         return said.out if code == 0 else said.err
 
     db = traffic.database
-    for trace_id, mode in ((A, "tone"), (B, "Tone!"), (C, "policy")):
+    for trace_id in (A, B, C):
         traffic.refund(trace_id)
-        label = Label(trace_id, "", Verdict.BAD, mode, annotator="ann", severity=Severity.HIGH)
-        save(db, [draft(db, label)])
+    open_issues(db, ["tone"], actor="ann")
+    say(db, *(label_of(i, mode, Severity.HIGH) for i, mode in ((A, "tone"), (B, "Tone!"), (C, "policy"))))
     (project / "evals/evaluators").mkdir(parents=True)
     file = project / "evals/evaluators/kind.yaml"
     file.write_text(RULE)
