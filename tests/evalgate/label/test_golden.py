@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evalgate.align.sources import read_known
+from evalgate.align.sources import known_of, read_known
 from evalgate.dataset.golden import Golden, golden_of, golden_path, read_golden, write_golden
 from evalgate.dataset.store import load
 from evalgate.erase.datasets import erase
 from evalgate.errors import BadInput
 from evalgate.files import to_json_line
+from evalgate.issues.read import Recorded
 from evalgate.review.cases import CaseRow, CaseStatus
 from evalgate.web.golden import keeping
 from schema.case import Case, CaseInput, Observed, Provenance, case_id_of, case_to_json
@@ -167,6 +168,23 @@ def test_labels_of_the_database_are_read_with_who_differs() -> None:
             return []
 
     assert read_golden(Answers()).disputed == (A,)  # type: ignore[arg-type]  # answers what is asked of it here
+
+
+def test_no_evaluator_is_measured_on_what_reviewers_differ_about() -> None:
+    class Answers:
+        """A database that answers from a list."""
+
+        def rows(self, sql: str, parameters: object = None) -> list[dict[str, Any]]:  # noqa: ARG002 - the seam
+            if "groupArray" in sql:  # how far people agree, by failure mode
+                return []
+            differing = [said("ann", "bad", "tone"), said("bob", "good")]
+            return [{**x, "trace_id": A} for x in differing] + [{**said("ann", "bad"), "trace_id": B}]
+
+    recorded = Recorded((), {}, (row(case(A)), row(case(B)), row(case(C))))
+    known = known_of(Answers(), recorded)  # type: ignore[arg-type]  # as above
+    assert [c.case_id for c in known.cases] == ["case-0b0b", "case-0c0c"]
+    (remark,) = known.remarks
+    assert "1 case is left out, for reviewers differ" in remark
 
 
 @pytest.mark.parametrize("asks_for_keys", [False, True])
