@@ -44,7 +44,7 @@ def coefficient_words(found: Coefficient) -> str:
 
 
 def _print_agreement(terminal: Terminal, report: AgreementReport) -> None:
-    terminal.say(f"{report.several} of {count_of(report.labelled, 'labelled trace')} have the labels of several people")
+    terminal.say(f"several people labelled {report.several} of {count_of(report.labelled, 'labelled trace')}")
     for sentence in report.sentences:
         terminal.say(sentence)
     if report.pairs:

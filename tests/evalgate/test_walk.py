@@ -325,7 +325,9 @@ def test_figures_of_labelling_on_the_command_line(
     ]
     assert [d["trace_id"] for d in told["disagreements"]] == [A]
     assert json.loads(command("agreement", "--queue", "refunds", "--json"))["labelled"] == 1
-    assert "ann: bad, tone; bob: bad; eve: good" in command("agreement")
+    told_in_words = command("agreement")
+    assert "several people labelled 2 of 2 labelled traces" in told_in_words
+    assert "ann: bad, tone; bob: bad; eve: good" in told_in_words
     assert "1 trace is left out, for reviewers differ" in command("golden", "show")
 
     assert command("label", "--undo", "1", "--annotator", "eve", "--golden", "-") == f"undone: good of trace {A}\n"
