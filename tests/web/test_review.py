@@ -15,11 +15,9 @@ import pytest
 
 from evalgate.database import TenantDatabase
 from evalgate.queue.definition import Queue
-from evalgate.queue.fill import fill
 from evalgate.queue.items import list_items
 from evalgate.queue.reserve import take
 from evalgate.queue.store import create_queue
-from evalgate.signals.weights import Weights
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from tests.evalgate.traffic import Traffic
@@ -76,9 +74,11 @@ def place(opened: tuple[Database, str], tmp_path_factory: pytest.TempPathFactory
         traffic.trace(
             trace_id, [{"input_text": "hi", "output_text": "yo", "failing": True, "failure_reasons": ["odd"]}]
         )
-    for queue, traces in ((ONE, len(TEN)), (TWO, len(TEN) + len(MORE))):
-        made = create_queue(database, queue, actor="test")
-        assert fill(database, made, weights=Weights()).added == traces
+    for queue, traces in ((ONE, TEN), (TWO, [*TEN, *MORE])):
+        create_queue(database, queue, actor="test")
+        added = {"queue": queue.name, "event": "added", "is_priority": True}
+        rows = [{**added, "trace_id": t, "score": float(n)} for n, t in enumerate(traces)]
+        database.insert_rows("queue_items", rows)
     with serving(dsn, tmp_path_factory.mktemp("project")) as served:
         yield Place(served, database)
 
@@ -315,7 +315,8 @@ def test_an_item_whose_trace_is_gone_is_told_and_does_not_stand_in_the_way(
 @pytest.mark.thorough
 def test_what_was_removed_stays_out_until_it_is_put_back(place: Place, plain: Callable[[str], Plain]) -> None:
     rosa = plain("rosa")
-    trace_id = next(i.trace_id for i in list_items(place.database, TWO) if not i.labelled_by and not i.reserved_by)
+    items = list_items(place.database, TWO)
+    trace_id = next(i.trace_id for i in items if i.trace_id in MORE and not i.labelled_by and not i.reserved_by)
     rosa.take("pair", trace_id)
     assert rosa.client.post("/queues/pair/remove", data={"trace": trace_id, "reason": " "}).status_code == 400
     rosa.client.post("/queues/pair/remove", data={"trace": trace_id, "reason": "a test of ours"})
