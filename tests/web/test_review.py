@@ -196,6 +196,10 @@ def test_what_somebody_else_took_is_not_saved_and_nothing_typed_is_lost(browsed:
     held = next(i for i in list_items(place.database, TWO) if i.trace_id == trace_id)
     assert held.reserved_until is not None
     assert take(place.database, TWO, "hedy", held.reserved_until, trace_id=trace_id) is not None
+    with place.served.client(cookies={"evalgate-name": "joan"}) as client:
+        lost = client.post("/queues/pair/extend", data={"trace": trace_id})
+    assert lost.status_code == httpx.codes.CONFLICT
+    assert "is with hedy" in lost.json()["lost"]
     with page.expect_navigation():
         press(page, "Control+Enter")
     assert "is with hedy" in page.locator("[role=alert]").first.inner_text()
@@ -233,6 +237,8 @@ def plain(place: Place) -> Iterator[Callable[[str], Plain]]:
 def test_without_javascript_a_label_is_a_form_and_twice_is_once(place: Place, plain: Callable[[str], Plain]) -> None:
     hand = plain("plain")
     page = hand.take("pair")
+    (trace_id,) = re.findall(r"trace=([0-9a-f]{32})", str(page.url))
+    assert hand.client.post("/queues/pair/extend", data={"trace": trace_id}).json() == {"seconds": TWO.reserve_s}
     form = {"verdict": "bad", "other_mode": "invents a window", "mode": "", "about": "1", "comment": "a\r\nb"}
     missing = hand.label("pair", page, **{**form, "verdict": ""})
     assert missing.status_code == httpx.codes.BAD_REQUEST
