@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads it at run time
@@ -213,7 +214,8 @@ def _walk(terminal: Terminal, database: TenantDatabase, who: str, feed: Feed) ->
     state = State(forms=drafts.read(), counts=counts, message=message, drafts=drafts)
     with TerminalKeys() as keys:
         Walk(DatabaseRecords(database, who), terminal, keys, who, feed, state).run()
-    _say_end(terminal, database, state)
+    with suppress(OSError):  # a line that hung up
+        _say_end(terminal, database, state)
     return bool(state.tally.labelled or state.tally.undone)
 
 

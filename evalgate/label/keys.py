@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import tty
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -68,16 +70,21 @@ class Keys(Protocol):
 class TerminalKeys:
     """The keyboard. A `with` block takes single keys; lines and editors get the terminal as it was before.
 
-    What is typed ahead, while a label is being saved, is taken as keys, too: that is what the block is for.
+    What is typed ahead, while a label is being saved, is taken as keys, too: that is what the block is for. A line that
+    hangs up is the end of input, and not of the process: what is left to do at the end of a sitting is done.
     """
 
     source: TextIO = field(default_factory=lambda: sys.stdin)
     echo: TextIO = field(default_factory=lambda: sys.stdout)
     _before: list[Any] | None = None
     """The settings of the terminal outside of the block."""
+    _hangup: Any = None
+    """What a hangup did outside of the block."""
 
     def __enter__(self) -> Self:
         """Take single keys from now on; Ctrl-C interrupts as everywhere."""
+        if threading.current_thread() is threading.main_thread():
+            self._hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._before = termios.tcgetattr(self.source.fileno())
         tty.setcbreak(self.source.fileno(), termios.TCSADRAIN)
         return self
@@ -85,13 +92,20 @@ class TerminalKeys:
     def __exit__(self, *_: object) -> None:
         """Leave the terminal as it was."""
         if self._before is not None:
-            termios.tcsetattr(self.source.fileno(), termios.TCSADRAIN, self._before)
+            with suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(self.source.fileno(), termios.TCSADRAIN, self._before)
             self._before = None
+        if self._hangup is not None:
+            signal.signal(signal.SIGHUP, self._hangup)
+            self._hangup = None
 
     def key(self) -> str:
         """Read one key without waiting for Enter."""
-        self.echo.flush()
-        pressed = _read_character(self.source.fileno())
+        try:
+            self.echo.flush()
+            pressed = _read_character(self.source.fileno())
+        except OSError:
+            raise EOFError from None
         if pressed in ("", CTRL_D):
             raise EOFError
         if pressed == CTRL_C:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import signal
 import termios
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,6 +82,18 @@ def test_the_terminal_is_left_as_it_was() -> None:
     assert termios.tcgetattr(slave) == before
     for handle in (master, slave):
         os.close(handle)
+
+
+def test_a_line_that_hangs_up_is_the_end_of_input_and_not_of_the_process() -> None:
+    master, slave = pty.openpty()
+    before = signal.getsignal(signal.SIGHUP)
+    with TerminalKeys(End(slave), End(slave)) as keys:  # type: ignore[arg-type]  # as above
+        os.close(master)
+        os.kill(os.getpid(), signal.SIGHUP)
+        with pytest.raises(EOFError):
+            keys.key()
+    assert signal.getsignal(signal.SIGHUP) is before
+    os.close(slave)
 
 
 def test_a_line_takes_no_more_than_its_own(ends: tuple[int, TerminalKeys]) -> None:
