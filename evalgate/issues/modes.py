@@ -264,7 +264,13 @@ def _change(
     """Record what is planned on the taxonomy as it stands; again where somebody else changed it meanwhile."""
     for _ in range(MAX_TRIES):
         known = read_taxonomy(database)
-        rows = plan(known)
+        try:
+            rows = plan(known)
+        except BadInput:
+            # Two statements read the taxonomy: what another wrote between them may look like what cannot be.
+            if read_taxonomy(database).last_number == known.last_number:
+                raise
+            continue
         at = _append(database, known.last_number + 1, action, rows, by)
         made = Change(known.last_number + 1, action, at, by.actor, by.words, rows)
         after = read_taxonomy(database)
