@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import urllib.request
 from pathlib import Path
@@ -81,6 +82,15 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 assert time.monotonic() < deadline_s, "the trace never came"
                 time.sleep(0.02)
         yield service
+
+
+def test_a_running_service_has_pages(up: Running) -> None:
+    def page(path: str) -> str:
+        with urllib.request.urlopen(up.ready["web"] + path, timeout=DEADLINE_S) as answer:  # noqa: S310 - as above
+            return str(answer.read(), "utf-8")
+
+    assert re.search(r'href="/traces/[0-9a-f]{32}"', page("/traces"))
+    assert f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{up.ready['http']}" in page("/waiting")
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)

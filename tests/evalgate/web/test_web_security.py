@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -329,6 +330,13 @@ def test_a_statement_that_takes_too_long_or_too_much_is_stopped_and_told(
         with ThreadPoolExecutor(3) as threads:
             answers = list(threads.map(lambda _: client.get("/forever").text, range(3)))
     assert any("other pages keep the database busy" in text for text in answers), "one connection is for one page"
+
+
+def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    monkeypatch.delitem(sys.modules, "evalgate.web.application")
+    with pytest.raises(ConfigError, match=r"needs starlette.*pip install"), serving("chdb:///nowhere", tmp_path):
+        pass
 
 
 def test_a_mistake_of_ours_shows_nothing_of_it(monkeypatch: pytest.MonkeyPatch, opened: Served) -> None:
