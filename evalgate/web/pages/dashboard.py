@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 DEFAULT_DAYS: Final = 14
 MOST_QUEUES: Final = 20
 MOST_SIGNALS: Final = 6
+NO_POINT: Final = "A day with too few sessions that fail has an interval and no point."
 TOO_SLOW: Final = frozenset({159, 160})
 """TIMEOUT_EXCEEDED and TOO_SLOW of ClickHouse `src/Common/ErrorCodes.cpp`."""
 WORK_KEPT_S: Final = 5.0
@@ -186,8 +187,11 @@ def _charts(traffic: Traffic) -> tuple[Chart, ...]:
     rate = [Point(d.label, d.failing.rate, d.failing.low, d.failing.high) if d.traces else Point(d.label, None)
             for d in of]  # fmt: skip
     seconds = lambda value: duration(1000 * value)  # noqa: E731 - a format of one chart
+    failing = lines("failing", "Failure rate by day", [Line("failing", tuple(rate))], percent, whole=1.0)
+    if any(d.traces and d.failing.rate is None for d in of):
+        failing = replace(failing, note=NO_POINT)
     found = [
-        lines("failing", "Failure rate by day", [Line("failing", tuple(rate))], percent, whole=1.0),
+        failing,
         histogram("traces", "Traces by day", [Bar(d.label, d.traces) for d in of], number, "traces"),
         histogram("cost", "Cost by day", [Bar(d.label, d.cost_usd or 0.0) for d in of], money, "US dollars"),
         lines("latency", "Duration of a trace", _two(of, "p50_ms", "p95_ms"), duration),
