@@ -142,21 +142,23 @@ class Spare:
             self._dsn = dsn
         return self._dsn
 
-    def give_back(self) -> None:
-        if self._dsn is None:
-            return
-        with connect(self._dsn, create_database=True) as database:
-            if _state(database) == self._state:
-                (row,) = database.rows("SELECT currentDatabase() AS name")
-                # What is truncated has forgotten its tokens, too.
-                database.command(f"TRUNCATE ALL TABLES FROM `{row['name']}` NOT LIKE 'migrations'")
-                return
-        self.remove()
+    def give_back(self, database: Database) -> None:
+        """Take it back by a connection that is still open, as the engine starts anew when the last one is closed."""
+        if _state(database) == self._state:
+            empty(database)
+        else:
+            self.remove()
 
     def remove(self) -> None:
         if self._dsn is not None:
             _drop(self._dsn)
             self._dsn = None
+
+
+def empty(database: Database) -> None:
+    """Remove every row; a table that is truncated has forgotten its tokens, too."""
+    (row,) = database.rows("SELECT currentDatabase() AS name")
+    database.command(f"TRUNCATE ALL TABLES FROM `{row['name']}` NOT LIKE 'migrations'")
 
 
 def _state(database: Database) -> object:
@@ -186,8 +188,9 @@ def server_spare(clickhouse_server: str) -> Iterator[Spare]:
 def migrated_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return the DSN of a migrated database without rows: once embedded, once on the server."""
     spare: Spare = request.getfixturevalue(f"{request.param}_spare")
-    yield spare.take()
-    spare.give_back()
+    with connect(spare.take()) as database:
+        yield spare.take()
+        spare.give_back(database)
 
 
 @pytest.fixture
@@ -202,7 +205,7 @@ def embedded_db(embedded_spare: Spare) -> Iterator[Database]:
     """Return an open, migrated embedded database."""
     with connect(embedded_spare.take()) as database:
         yield database
-    embedded_spare.give_back()
+        embedded_spare.give_back(database)
 
 
 def free_port() -> int:
