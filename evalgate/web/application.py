@@ -28,7 +28,7 @@ from evalgate.web.errors import NotFound
 from evalgate.web.filters import filters, shown
 from evalgate.web.logins import Logins
 from evalgate.web.pages import all_pages
-from evalgate.web.site import Page, Rendering, Site, is_htmx
+from evalgate.web.site import Page, Rendering, Site, is_htmx, with_query
 from schema.errors import EvalgateError, Permanent, Reason, Refused, Retryable
 
 if TYPE_CHECKING:
@@ -250,8 +250,7 @@ async def _refusal(site: Site, request: Request, refused: Refused) -> Response:
         if is_htmx(request):
             return Response(status_code=401, headers={"hx-redirect": "/login"})
         if request.method in ("GET", "HEAD"):
-            path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            return RedirectResponse(f"/login?{urlencode({'next': path})}", 303)
+            return RedirectResponse(f"/login?{urlencode({'next': with_query(request)})}", 303)
     response = await _told(site, request, status, str(refused))
     if refused.retry_after_s is not None:
         response.headers["retry-after"] = str(max(1, round(refused.retry_after_s)))

@@ -215,7 +215,7 @@ class Site:
         state = request.state
         common = {
             "visitor": getattr(state, "visitor", None),
-            "request_path": request.url.path,
+            "request_path": request.scope["path"],
             "url": partial(address, request),
             "here": partial(with_query, request),
             "nav": request.app.state.nav,
@@ -287,7 +287,8 @@ def with_query(request: Request, /, **changes: object) -> str:
             kept += [(key, each) for each in value]
         elif value is not None:
             kept.append((key, value))
-    return f"{quote(request.url.path)}?{urlencode(kept)}" if kept else quote(request.url.path)
+    path = quote(request.scope["path"])
+    return f"{path}?{urlencode(kept)}" if kept else path
 
 
 def encoded(query: Mapping[str, object]) -> str:

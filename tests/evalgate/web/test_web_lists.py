@@ -323,6 +323,8 @@ def test_sessions_and_their_conversation_are_pages(served: Served) -> None:
         read = client.get("/sessions/s%2F1").text
         assert "Where is parcel 4?" in read
         assert client.get("/sessions/nothing%2Fhere").status_code == 404
+        odd = client.get("/sessions/a%20b%3Fc%25%2F%23%22d?turn=2", headers={"hx-request": "false"})
+        assert 'value="/sessions/a%20b%3Fc%25/%23%22d?turn=2"' in odd.text, "the way back is the address that was asked"
 
 
 def test_the_intake_says_where_to_send_and_why_something_was_refused(served: Served) -> None:
