@@ -6,86 +6,67 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.evals.mode_changes import tell_change
 from evalgate.evals.options import Folder, permission_policy
-from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
 from evalgate.places import EVALUATORS
-from evalgate.review.actor import Actor, user_name
+from evalgate.review.actor import Decided, with_decided
 from evalgate.terminal import Terminal
 from schema.issue import IssueStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from evalgate.database import TenantDatabase
     from evalgate.issues.lifecycle import Transition
     from schema.issue import Issue
 
 Number = Annotated[int, typer.Argument(min=1, help="The issue's number.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for who reads it later.")]
+Numbers = Annotated[list[int], typer.Argument(min=1, help="Numbers of issues.")]
 Write = Annotated[bool, typer.Option("--write", help="Change the lines of evaluator files that name the mode.")]
+
+
+MOVES = (
+    ("acknowledge", IssueStatus.ACKNOWLEDGED, "Take up new or reopened issues."),
+    ("ignore", IssueStatus.IGNORED, "Say that nobody minds. An ignored issue comes back only by hand."),
+    (
+        "archive",
+        IssueStatus.ARCHIVED,
+        "Say that it is done with. An archived issue comes back by itself when it is seen again.",
+    ),
+    ("reopen", IssueStatus.REOPENED, "Say that it is not over."),
+)
+"""What only says where issues are to stand: name, status, help."""
 
 
 def register(group: typer.Typer) -> None:
     """Add the commands to the group `issues`."""
-    for command in (acknowledge, ignore, archive, verify, reopen, merge, split, undo):
+    for name, to, told in MOVES:
+        group.command(name, help=told)(_mover(to))
+    for command in (verify, merge, split, undo):
         group.command(command.__name__)(command)
 
 
-def acknowledge(
-    numbers: Annotated[list[int], typer.Argument(min=1, help="Numbers of issues.")],
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
-) -> None:
-    """Take up new or reopened issues."""
-    _move(numbers, IssueStatus.ACKNOWLEDGED, reason, actor, tenant, dsn, json=json)
+def _mover(to: IssueStatus) -> Callable[..., None]:
+    """Return the command that moves issues to a status: all of them or, where one cannot go there, none."""
+
+    @with_decided
+    def move(numbers: Numbers, *, decided: Decided) -> None:
+        from evalgate.issues.lifecycle import check_move  # noqa: PLC0415 - as below
+
+        with decided.open() as database:
+            known = {i.id: i.status for i in _up_to_date(database)}
+            wanted = list(dict.fromkeys(numbers))
+            for number in wanted:
+                if number in known:
+                    check_move(number, known[number], to, decided.reason)
+            made = [_made(database, number, to, decided.reason, decided.who) for number in wanted]
+        _tell(made, json=decided.json)
+
+    return move
 
 
-def ignore(
-    numbers: Annotated[list[int], typer.Argument(min=1, help="Numbers of issues.")],
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
-) -> None:
-    """Say that nobody minds. An ignored issue comes back only by hand."""
-    _move(numbers, IssueStatus.IGNORED, reason, actor, tenant, dsn, json=json)
-
-
-def archive(
-    numbers: Annotated[list[int], typer.Argument(min=1, help="Numbers of issues.")],
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
-) -> None:
-    """Say that it is done with. An archived issue comes back by itself when it is seen again."""
-    _move(numbers, IssueStatus.ARCHIVED, reason, actor, tenant, dsn, json=json)
-
-
-def reopen(
-    numbers: Annotated[list[int], typer.Argument(min=1, help="Numbers of issues.")],
-    *,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
-) -> None:
-    """Say that it is not over."""
-    _move(numbers, IssueStatus.REOPENED, reason, actor, tenant, dsn, json=json)
-
-
+@with_decided
 def verify(
     number: Number,
     *,
@@ -93,17 +74,14 @@ def verify(
         bool,
         typer.Option("--evidence", help="Let labels since the fix say it: enough without it, by the rate it had."),
     ] = False,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Confirm that a fix holds in production: by what you know (--reason), or by what labels show (--evidence)."""
     from evalgate.issues.evidence import absence  # noqa: PLC0415 - as below
     from evalgate.issues.lifecycle import check_move  # noqa: PLC0415 - as below
 
-    with open_tenant(dsn, tenant, writes=True) as database:
+    reason = decided.reason
+    with decided.open() as database:
         issue = next((i for i in _up_to_date(database) if i.id == number), None)
         if evidence and issue is not None:
             check_move(number, issue.status, IssueStatus.VERIFIED, "evidence")
@@ -112,49 +90,44 @@ def verify(
                 said = f"{found.sentence}. {found.lacking}" if found else f"it never was over: {issue.status}"
                 raise BadInput(f"issue {number} is not shown to be gone: {said}")
             reason = f"{found.sentence}; {reason}" if reason.strip() else found.sentence
-        made = _made(database, number, IssueStatus.VERIFIED, reason, actor)
-    _tell([made], json=json)
+        made = _made(database, number, IssueStatus.VERIFIED, reason, decided.who)
+    _tell([made], json=decided.json)
 
 
+@with_decided
 def merge(
     number: Number,
     into: Annotated[int, typer.Argument(min=1, metavar="INTO", help="The issue that keeps its number.")],
     *,
     write: Write = False,
     evaluators: Folder = EVALUATORS,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Let the labels and cases of an issue belong to another. Labels keep their word; undo takes it back."""
     from evalgate.issues.modes import merge_issues  # noqa: PLC0415 - as below
 
-    with open_tenant(dsn, tenant, writes=True) as database:
-        changed = merge_issues(database, number, into, actor=actor or user_name(), reason=reason)
-    tell_change(Terminal(), changed, evaluators, write=write, json=json)
+    with decided.open() as database:
+        changed = merge_issues(database, number, into, actor=decided.who, reason=decided.reason)
+    tell_change(Terminal(), changed, evaluators, write=write, json=decided.json)
 
 
+@with_decided
 def split(
     number: Number,
     *,
     trace: Annotated[list[str], typer.Option("--trace", help="Whose labels go: an id, or its beginning. Repeatable.")],
     into: Annotated[str, typer.Option("--into", metavar="MODE", help="The failure mode that they show; may be new.")],
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Let the labels and cases of some traces belong to another issue."""
     from evalgate.issues.modes import split_issue  # noqa: PLC0415 - as below
 
-    with open_tenant(dsn, tenant, writes=True) as database:
-        changed = split_issue(database, number, trace, into, actor=actor or user_name(), reason=reason)
-    tell_change(Terminal(), changed, EVALUATORS, write=False, json=json)
+    with decided.open() as database:
+        changed = split_issue(database, number, trace, into, actor=decided.who, reason=decided.reason)
+    tell_change(Terminal(), changed, EVALUATORS, write=False, json=decided.json)
 
 
+@with_decided
 def undo(
     change: Annotated[
         int | None, typer.Argument(min=1, help="The change's number.  [default: the latest]", show_default=False)
@@ -162,41 +135,14 @@ def undo(
     *,
     write: Write = False,
     evaluators: Folder = EVALUATORS,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Take back a rename, merge or split: the latest, or one that nothing later rests on."""
     from evalgate.issues.modes import undo_change  # noqa: PLC0415 - as below
 
-    with open_tenant(dsn, tenant, writes=True) as database:
-        changed = undo_change(database, change, actor=actor or user_name(), reason=reason)
-    tell_change(Terminal(), changed, evaluators, write=write, json=json)
-
-
-def _move(  # noqa: PLR0917 - what was said on the command line
-    numbers: Sequence[int],
-    to: IssueStatus,
-    reason: str,
-    actor: str | None,
-    tenant: str | None,
-    dsn: str | None,
-    *,
-    json: bool,
-) -> None:
-    """Move issues, all of them or, where one cannot go there, none."""
-    from evalgate.issues.lifecycle import check_move  # noqa: PLC0415 - as below
-
-    with open_tenant(dsn, tenant, writes=True) as database:
-        known = {i.id: i.status for i in _up_to_date(database)}
-        wanted = list(dict.fromkeys(numbers))
-        for number in wanted:
-            if number in known:
-                check_move(number, known[number], to, reason)
-        made = [_made(database, number, to, reason, actor) for number in wanted]
-    _tell(made, json=json)
+    with decided.open() as database:
+        changed = undo_change(database, change, actor=decided.who, reason=decided.reason)
+    tell_change(Terminal(), changed, evaluators, write=write, json=decided.json)
 
 
 def _up_to_date(database: TenantDatabase) -> Sequence[Issue]:
@@ -206,10 +152,10 @@ def _up_to_date(database: TenantDatabase) -> Sequence[Issue]:
     return [s.issue for s in look_at(database, policy=permission_policy()).standings]
 
 
-def _made(database: TenantDatabase, number: int, to: IssueStatus, reason: str, actor: str | None) -> Transition:
+def _made(database: TenantDatabase, number: int, to: IssueStatus, reason: str, actor: str) -> Transition:
     from evalgate.issues.moves import move  # noqa: PLC0415 - as above
 
-    return move(database, number, to, actor=actor or user_name(), reason=reason)
+    return move(database, number, to, actor=actor, reason=reason)
 
 
 def _tell(made: Sequence[Transition], *, json: bool) -> None:

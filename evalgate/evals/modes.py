@@ -8,12 +8,12 @@ import typer
 
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
-from evalgate.evals.issue_moves import Reason, Write, undo
+from evalgate.evals.issue_moves import Write, undo
 from evalgate.evals.mode_changes import tell_change
 from evalgate.evals.options import Folder  # noqa: TC001 - typer reads it at run time
 from evalgate.options import Dsn, Json, Tenant, new_app
 from evalgate.places import EVALUATORS
-from evalgate.review.actor import Actor, user_name
+from evalgate.review.actor import Decided, with_decided
 from evalgate.terminal import Terminal, count_of
 
 if TYPE_CHECKING:
@@ -75,46 +75,40 @@ def list_(
     _suggest(terminal, alike)
 
 
+@with_decided
 def rename(
     old: Annotated[str, typer.Argument(help="What it is called now.")],
     new: Annotated[str, typer.Argument(help="What it is to be called.")],
     *,
     write: Write = False,
     evaluators: Folder = EVALUATORS,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Call a failure mode something else. Its issue keeps its number, its labels keep their word."""
     from evalgate.issues.modes import rename_mode  # noqa: PLC0415 - as above
 
-    with open_tenant(dsn, tenant, writes=True) as database:
-        changed = rename_mode(database, old, new, actor=actor or user_name(), reason=reason)
-    tell_change(Terminal(), changed, evaluators, write=write, json=json)
+    with decided.open() as database:
+        changed = rename_mode(database, old, new, actor=decided.who, reason=decided.reason)
+    tell_change(Terminal(), changed, evaluators, write=write, json=decided.json)
 
 
+@with_decided
 def merge(
     old: Annotated[str, typer.Argument(help="The mode, or the number of its issue.")],
     into: Annotated[str, typer.Argument(help="The mode, or the number of the issue, that stays.")],
     *,
     write: Write = False,
     evaluators: Folder = EVALUATORS,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Make two failure modes one: the labels and cases of the first belong to the issue of the second."""
     from evalgate.issues.modes import merge_issues, read_taxonomy  # noqa: PLC0415 - as above
 
-    with open_tenant(dsn, tenant, writes=True) as database:
+    with decided.open() as database:
         known = read_taxonomy(database)
         numbers = _number(known, old), _number(known, into)
-        changed = merge_issues(database, *numbers, actor=actor or user_name(), reason=reason)
-    tell_change(Terminal(), changed, evaluators, write=write, json=json)
+        changed = merge_issues(database, *numbers, actor=decided.who, reason=decided.reason)
+    tell_change(Terminal(), changed, evaluators, write=write, json=decided.json)
 
 
 def _number(known: Taxonomy, said: str) -> int:

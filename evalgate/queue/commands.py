@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,6 +13,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app, with_options
+from evalgate.review.actor import Actor, Decided, user_name, with_decided
 from evalgate.select.traces import resolve_trace
 from evalgate.signals.weights import QUEUE_FILE, read_weights
 from evalgate.terminal import Terminal, count_of
@@ -41,13 +42,9 @@ CLEARABLE: Final = {
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name: a-z, 0-9 and -.")]
 Traces = Annotated[list[str], typer.Argument(metavar="TRACE", help="Trace ids, or the beginnings of some.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many items at most.")]
 Weighted = Annotated[
     Path, typer.Option("--weights", metavar="FILE", help="Points of each signal.", show_default=str(QUEUE_FILE))
-]
-Actor = Annotated[
-    str | None, typer.Option("--actor", help="Whose doing it is.  [default: your user name]", show_default=False)
 ]
 
 
@@ -94,15 +91,19 @@ class Defined:
     instructions: Annotated[str | None, typer.Option("--instructions", help="What reviewers should look for.")] = None
 
 
+with_definition = partial(with_options, Defined, "defined")
+"""Decorate a command that takes what defines a queue."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = new_app("Put traces before reviewers, the most deserving first, and see what came of it.")
     own: dict[str, Callable[..., None]] = {
-        "create": with_options(Defined, "defined", create),
+        "create": create,
         "list": list_,
         "show": show,
         "fill": fill,
-        "edit": with_options(Defined, "defined", edit),
+        "edit": edit,
         "close": close,
         "assign": assign,
         "remove": remove,
@@ -116,26 +117,26 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="queue")
 
 
+@with_decided
+@with_definition
 def create(
     name: Name,
     *,
     defined: Defined,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Define a queue. Nothing is put into it yet: that does `evalgate queue fill`."""
     from evalgate.queue.definition import Queue  # noqa: PLC0415 - signals take 0.1 s, for NumPy
     from evalgate.queue.store import create_queue  # noqa: PLC0415
 
     wanted = _defined(Queue(name), defined)
-    with open_tenant(dsn, tenant, writes=True) as database:
-        queue = create_queue(database, wanted, actor=actor or _user(), reason=reason)
-    _tell(queue, f"queue {queue.name} created", json=json)
+    with decided.open() as database:
+        queue = create_queue(database, wanted, actor=decided.who, reason=decided.reason)
+    _tell(queue, f"queue {queue.name} created", json=decided.json)
 
 
+@with_decided
+@with_definition
 def edit(
     name: Name,
     *,
@@ -144,11 +145,7 @@ def edit(
         list[str] | None, typer.Option("--clear", metavar="FIELD", help=f"Empty it: {', '.join(CLEARABLE)}.")
     ] = None,
     reopen: Annotated[bool, typer.Option("--open", help="Open it again.")] = False,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Change what is said; the rest stays. What is in the queue already stays, too."""
     from evalgate.queue.store import change_queue, find_queue  # noqa: PLC0415 - as above
@@ -157,27 +154,26 @@ def edit(
     if unknown:
         raise BadInput(f"--clear {unknown[0]!r}: one of {', '.join(CLEARABLE)}")
     emptied: dict[str, Any] = {c: CLEARABLE[c] for c in clear or ()}
-    with open_tenant(dsn, tenant, writes=True) as database:
+    with decided.open() as database:
         known = find_queue(database, name)
         wanted = _defined(replace(known, **emptied, is_open=known.is_open or reopen), defined)
         if wanted == known:
             raise BadInput(f"nothing changes: {name} is so already. What can be said: evalgate queue edit --help")
-        queue = change_queue(database, wanted, actor=actor or _user(), reason=reason)
-    _tell(queue, f"queue {queue.name} changed", json=json)
+        queue = change_queue(database, wanted, actor=decided.who, reason=decided.reason)
+    _tell(queue, f"queue {queue.name} changed", json=decided.json)
 
 
-def close(
-    name: Name, *, reason: Reason = "", actor: Actor = None, tenant: Tenant = None, dsn: Dsn = None, json: Json = False
-) -> None:
+@with_decided
+def close(name: Name, *, decided: Decided) -> None:
     """Close a queue: nothing is given out or added. Labels stay; `evalgate queue edit NAME --open` opens it again."""
     from evalgate.queue.store import close_queue, find_queue  # noqa: PLC0415 - as above
 
-    with open_tenant(dsn, tenant, writes=True) as database:
+    with decided.open() as database:
         known = find_queue(database, name)
         if not known.is_open:
             raise BadInput(f"the queue {name} is closed already")
-        queue = close_queue(database, known, actor=actor or _user(), reason=reason)
-    _tell(queue, f"queue {queue.name} closed", json=json)
+        queue = close_queue(database, known, actor=decided.who, reason=decided.reason)
+    _tell(queue, f"queue {queue.name} closed", json=decided.json)
 
 
 def list_(*, tenant: Tenant = None, dsn: Dsn = None, json: Json = False) -> None:
@@ -281,7 +277,7 @@ def fill(
     with open_tenant(dsn, tenant, writes=True) as database:
         queue = find_queue(database, name)
         with terminal.progress("comparing traces", len(STATEMENTS)) as step:
-            filled = fill_queue(database, queue, weights=points, step=step, actor=actor or _user())
+            filled = fill_queue(database, queue, weights=points, step=step, actor=actor or user_name())
     if json:
         terminal.emit(filled_json(filled))
         return
@@ -290,82 +286,70 @@ def fill(
         terminal.say(f"next: evalgate label --queue {name}")
 
 
+@with_decided
 def assign(
     name: Name,
     traces: Traces,
     *,
     to: Annotated[str, typer.Option("--to", metavar="WHO", help="Who looks first; '' for anybody.")],
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Let somebody look at traces first."""
     from evalgate.queue import store  # noqa: PLC0415 - as above
 
-    with open_tenant(dsn, tenant, writes=True) as database:
+    with decided.open() as database:
         queue = store.find_queue(database, name)
         ids = [resolve_trace(database, t) for t in traces]
-        store.assign(database, queue, ids, to, actor=actor or _user(), reason=reason)
-    _told(f"{count_of(len(ids), 'trace')} assigned to {to or 'nobody'}", {"assigned": ids, "to": to}, json=json)
+        store.assign(database, queue, ids, to, actor=decided.who, reason=decided.reason)
+    _told(f"{count_of(len(ids), 'trace')} assigned to {to or 'nobody'}", {"assigned": ids, "to": to}, json=decided.json)
 
 
+@with_decided
 def remove(
     name: Name,
     traces: Traces,
     *,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Take traces out of a queue for good: no later fill brings them back, only `evalgate queue restore`."""
     from evalgate.queue.store import remove as remove_item  # noqa: PLC0415 - as above
 
     def one(database: TenantDatabase, queue: Queue, trace: str) -> None:
-        remove_item(database, queue, trace, actor=actor or _user(), reason=reason)
+        remove_item(database, queue, trace, actor=decided.who, reason=decided.reason)
 
-    _each("removed", name, traces, one, tenant=tenant, dsn=dsn, json=json)
+    _each("removed", name, traces, one, decided)
 
 
+@with_decided
 def restore(
     name: Name,
     traces: Traces,
     *,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Put traces back that were removed."""
     from evalgate.queue.store import restore as restore_item  # noqa: PLC0415 - as above
 
     def one(database: TenantDatabase, queue: Queue, trace: str) -> None:
-        restore_item(database, queue, trace, actor=actor or _user(), reason=reason)
+        restore_item(database, queue, trace, actor=decided.who, reason=decided.reason)
 
-    _each("restored", name, traces, one, tenant=tenant, dsn=dsn, json=json)
+    _each("restored", name, traces, one, decided)
 
 
+@with_decided
 def requeue(
     name: Name,
     traces: Traces,
     *,
-    reason: Reason = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Have traces that are done labelled again: labels count that are given from now on."""
     from evalgate.queue.store import requeue as requeue_item  # noqa: PLC0415 - as above
 
     def one(database: TenantDatabase, queue: Queue, trace: str) -> None:
-        requeue_item(database, queue, trace, actor=actor or _user(), reason=reason)
+        requeue_item(database, queue, trace, actor=decided.who, reason=decided.reason)
 
-    _each("requeued", name, traces, one, tenant=tenant, dsn=dsn, json=json)
+    _each("requeued", name, traces, one, decided)
 
 
 def progress(name: Name, *, tenant: Tenant = None, dsn: Dsn = None, json: Json = False) -> None:
@@ -470,23 +454,16 @@ def _state(text: str | None) -> Any:
 
 
 def _each(
-    done: str,
-    name: str,
-    traces: list[str],
-    one: Callable[[TenantDatabase, Queue, str], None],
-    *,
-    tenant: str | None,
-    dsn: str | None,
-    json: bool,
+    done: str, name: str, traces: list[str], one: Callable[[TenantDatabase, Queue, str], None], decided: Decided
 ) -> None:
     from evalgate.queue.store import find_queue  # noqa: PLC0415 - as above
 
-    with open_tenant(dsn, tenant, writes=True) as database:
+    with decided.open() as database:
         queue = find_queue(database, name)
         ids = [resolve_trace(database, t) for t in traces]
         for trace in ids:
             one(database, queue, trace)
-    _told(f"{count_of(len(ids), 'trace')} {done}", {done: ids}, json=json)
+    _told(f"{count_of(len(ids), 'trace')} {done}", {done: ids}, json=decided.json)
 
 
 def _tell(queue: Queue, words: str, *, json: bool) -> None:
@@ -507,11 +484,3 @@ def _told(words: str, document: Any, *, json: bool) -> None:
         terminal.emit(document)
     else:
         terminal.say(words)
-
-
-def _user() -> str:
-    """Return the name of the person at the keyboard."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return ""

@@ -1,11 +1,21 @@
-"""Who decides something on the command line."""
+"""Who decides something on the command line, why, and in which database."""
 
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from evalgate.database import open_tenant
+from evalgate.options import Dsn, Json, Tenant, with_options
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from evalgate.database import TenantDatabase
 
 Annotator = Annotated[
     str | None, typer.Option("--annotator", help="Whose word it is.  [default: your user name]", show_default=False)
@@ -13,6 +23,7 @@ Annotator = Annotated[
 Actor = Annotated[
     str | None, typer.Option("--actor", help="Who decides this.  [default: your user name]", show_default=False)
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for who reads it later.")]
 
 
 def user_name() -> str:
@@ -21,3 +32,27 @@ def user_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError):  # a container without a user database
         return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The options of a command by which a person changes what is stored."""
+
+    reason: Reason = ""
+    actor: Actor = None
+    tenant: Tenant = None
+    dsn: Dsn = None
+    json: Json = False
+
+    @property
+    def who(self) -> str:
+        """Return who decides."""
+        return self.actor or user_name()
+
+    def open(self) -> AbstractContextManager[TenantDatabase]:
+        """Open the database for writing; raises as `open_tenant`."""
+        return open_tenant(self.dsn, self.tenant, writes=True)
+
+
+with_decided = partial(with_options, Decided, "decided")
+"""Decorate a command that takes what is `decided`."""
