@@ -142,6 +142,7 @@ def _calls(which: str, calls: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
 
 
 def texts_of(value: Any) -> Iterator[str]:
+    """Yield every text of a document, names of fields too."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
