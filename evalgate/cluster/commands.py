@@ -5,7 +5,6 @@ What groups is imported by `run` alone: scikit-learn takes 1.7 s.
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,6 +17,7 @@ from evalgate.files import write_atomic
 from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Tenant, new_app, since_time
 from evalgate.places import EVALUATORS
+from evalgate.review.actor import user_name
 from evalgate.select.recent import started_since
 from evalgate.select.traces import iso_time
 from evalgate.select.where import parse_where
@@ -358,7 +358,7 @@ def _body(corpus: Corpus, found: Found, settings: Settings, since: str, where: l
 def _save(database: TenantDatabase, found: Found, number: int, scope: Scope, body: dict[str, Any]) -> Run:
     from evalgate.cluster.store import list_runs, save  # noqa: PLC0415
 
-    save(database, found, number, scope, body, actor=_actor())
+    save(database, found, number, scope, body, actor=user_name())
     return next(r for r in list_runs(database) if r.number == number)
 
 
@@ -408,13 +408,6 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**32:
         raise BadInput(f"{text[:40]!r} is no cluster: give its number. List them: evalgate cluster list")
     return int(text)
-
-
-def _actor() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return ""
 
 
 def _require_sklearn() -> None:

@@ -13,7 +13,7 @@ from evalgate.database import open_tenant
 from evalgate.dataset.build import Filters, choose
 from evalgate.dataset.chains import write_chains
 from evalgate.dataset.from_run import draft_from_run
-from evalgate.dataset.promote import Where, actor_or_user, promote
+from evalgate.dataset.promote import Where, promote
 from evalgate.dataset.provenance import record, with_approvals
 from evalgate.dataset.show import compared_to_json, print_compared, print_versions
 from evalgate.dataset.store import DATASETS, add_cases, check_name, load, read_meta
@@ -22,6 +22,7 @@ from evalgate.errors import BadInput
 from evalgate.issues.read import list_issues
 from evalgate.issues.store import ISSUES, read_issues, with_standing, write_issues
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
+from evalgate.review.actor import actor_or_user
 from evalgate.review.cases import list_cases
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json

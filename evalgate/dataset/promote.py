@@ -9,7 +9,6 @@ any file of drafts (--from FILE)        synthesize --out                        
 
 from __future__ import annotations
 
-import getpass
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from evalgate.dataset.reading import read_leniently
 from evalgate.dataset.store import DATASETS, QUARANTINE, list_names, read_cases
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
+from evalgate.review.actor import actor_or_user
 from evalgate.review.cases import CaseEvent, CaseRow, CaseStatus, by_id, list_cases, record
 from evalgate.review.promotion import check_promotion, is_own
 from evalgate.review.show import print_case, print_text
@@ -95,16 +95,6 @@ class Done:
     """Drafts that the actor had made himself, left out."""
     changes: tuple[Change, ...]
     """Of datasets on disk."""
-
-
-def actor_or_user(actor: str | None) -> str:
-    """Return who acts: the name given, else that of the person at the keyboard."""
-    if actor and actor.strip():
-        return actor.strip()
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without a user database
-        return "unknown"
 
 
 def promote(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
 import time
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from evalgate.review.actor import user_name
 from schema.errors import EvalgateError
 
 if TYPE_CHECKING:
@@ -56,7 +56,4 @@ def turn(
 
 
 def _who() -> str:
-    name = "somebody"
-    with suppress(OSError, KeyError):  # in containers users have no names
-        name = getpass.getuser()
-    return f"{name} on {socket.gethostname()}"
+    return f"{user_name()} on {socket.gethostname()}"

@@ -20,7 +20,7 @@ from evalgate.label.agreeing import agreement_command
 from evalgate.label.from_file import import_labels
 from evalgate.label.golden_commands import golden_export, golden_show
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
-from evalgate.review.actor import Annotator, user_name
+from evalgate.review.actor import Annotator, actor_or_user
 from evalgate.review.agreement import agreement
 from evalgate.review.guidance import guidance, guidance_json, read_counts
 from evalgate.review.labels import undo, unlabelled
@@ -101,7 +101,7 @@ def label(
 
     Every label makes a quarantined case, and lands in the golden dataset (evals/golden).
     """
-    terminal, who = Terminal(), (annotator or "").strip() or user_name()
+    terminal, who = Terminal(), actor_or_user(annotator)
     given = (("TRACE", traces), ("--from", source), ("--undo", undo_count), ("--progress", progress))
     ways = [w for w, asked in given if asked]
     if len(ways) > 1:

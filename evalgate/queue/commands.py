@@ -13,7 +13,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app, with_options
-from evalgate.review.actor import Actor, Decided, user_name, with_decided
+from evalgate.review.actor import Actor, Decided, actor_or_user, with_decided
 from evalgate.select.traces import resolve_trace
 from evalgate.signals.weights import QUEUE_FILE, read_weights
 from evalgate.terminal import Terminal, count_of
@@ -277,7 +277,7 @@ def fill(
     with open_tenant(dsn, tenant, writes=True) as database:
         queue = find_queue(database, name)
         with terminal.progress("comparing traces", len(STATEMENTS)) as step:
-            filled = fill_queue(database, queue, weights=points, step=step, actor=actor or user_name())
+            filled = fill_queue(database, queue, weights=points, step=step, actor=actor_or_user(actor))
     if json:
         terminal.emit(filled_json(filled))
         return

@@ -34,6 +34,11 @@ def user_name() -> str:
         return "unknown"
 
 
+def actor_or_user(actor: str | None) -> str:
+    """Return who acts: the name given, else that of the person at the keyboard."""
+    return (actor or "").strip() or user_name()
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """The options of a command by which a person changes what is stored."""
@@ -47,7 +52,7 @@ class Decided:
     @property
     def who(self) -> str:
         """Return who decides."""
-        return self.actor or user_name()
+        return actor_or_user(self.actor)
 
     def open(self) -> AbstractContextManager[TenantDatabase]:
         """Open the database for writing; raises as `open_tenant`."""

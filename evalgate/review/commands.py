@@ -9,7 +9,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app
-from evalgate.review.actor import Actor, user_name
+from evalgate.review.actor import Actor, actor_or_user
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
 from evalgate.review.show import print_case
 from evalgate.terminal import Terminal, count_of, one_line
@@ -110,7 +110,7 @@ def cases_promote(
             if left := drafts - len(chosen):
                 terminal.note(f"left out: {count_of(left, 'draft')}. Look at them: evalgate promote --list")
         new = [r for r in chosen if r.status is not CaseStatus.PROMOTED]
-        record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=actor or user_name(), reason=reason)
+        record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=actor_or_user(actor), reason=reason)
     _tell(terminal, "promoted", new, len(chosen) - len(new), json=json)
     if not json and new:
         terminal.say("next: evalgate dataset build --name NAME")
@@ -130,7 +130,7 @@ def cases_reject(
     with open_tenant(dsn, tenant, writes=True) as database:
         chosen = _choose(database, cases, everything=False, failure_mode=None)
         new = [r for r in chosen if r.status is not CaseStatus.REJECTED]
-        record(database, [r.case for r in new], CaseEvent.REJECTED, actor=actor or user_name(), reason=reason)
+        record(database, [r.case for r in new], CaseEvent.REJECTED, actor=actor_or_user(actor), reason=reason)
     _tell(terminal, "rejected", new, len(chosen) - len(new), json=json)
 
 

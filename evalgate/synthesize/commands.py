@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalgate.dataset.promote import actor_or_user
 from evalgate.errors import BadInput
 from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
+from evalgate.review.actor import actor_or_user
 from evalgate.synthesize.ask import Asker, wanted
 from evalgate.synthesize.dimensions import choose, read_catalogue
 from evalgate.synthesize.make import Order, make

@@ -14,7 +14,6 @@ the fragment. What changes something is a page of its own with method POST and t
 
 from __future__ import annotations
 
-import getpass
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from starlette.responses import Response
 
 from evalgate.database import TenantDatabase, choose_tenant
 from evalgate.errors import BadInput
+from evalgate.review.actor import user_name
 from schema.errors import Reason, Refused
 from schema.identity import DEFAULT_TENANT, Scope
 
@@ -158,7 +158,7 @@ class Site:
         if self.gate.asks_for_keys:
             name = identity.key_name or identity.key_id
         else:
-            name = read_name(request.cookies.get(NAME_COOKIE, "")) or own_name()
+            name = read_name(request.cookies.get(NAME_COOKIE, "")) or user_name()
         return Visitor(
             name=name,
             tenant=identity.tenant,
@@ -305,11 +305,3 @@ def read_name(text: str) -> str:
     """Return the name in a cookie or a form, "" where it is none."""
     name = " ".join(unquote(text).split())
     return name if name.isprintable() and len(name) <= MAX_NAME_CHARS else ""
-
-
-def own_name() -> str:
-    """Return the user who started the service."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "reviewer"

@@ -22,13 +22,13 @@ from evalgate.issues.modes import list_modes, read_taxonomy
 from evalgate.queue.definition import Queue
 from evalgate.queue.fill import fill
 from evalgate.queue.store import create_queue, list_queues
+from evalgate.review.actor import user_name
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.labels import draft, save
 from evalgate.signals.weights import Weights
 from evalgate.stats.estimate import rates
 from evalgate.stats.measures import FAILING
 from evalgate.stats.read import read_groups
-from evalgate.web.site import own_name
 from evalgate.web.traffic import part_of, read_traffic, window_of
 from exporters.clickhouse.connect import connect
 from schema.case import case_id_of
@@ -150,7 +150,7 @@ def test_an_issue_is_moved_with_a_reason_and_by_whom(visitor: httpx.Client, live
     assert (moved.status_code, moved.headers["location"]) == (303, f"/issues/{lived.issue}")
     shown = visitor.get(f"/issues/{lived.issue}").text
     assert "no longer sold" in shown
-    assert own_name() in shown
+    assert user_name() in shown
 
 
 def test_several_issues_are_moved_and_who_cannot_be_is_named(visitor: httpx.Client, database: TenantDatabase) -> None:
@@ -227,7 +227,7 @@ def test_nobody_promotes_a_draft_of_his_own(visitor: httpx.Client, lived: Fortni
     root = lived.served.folder / DATASETS
     source = read_cases(root / f"{DATASET}.jsonl")[0]
     made = Synthesis(source.case_id, source.content_hash, Method.TEMPLATE, "typos", "many", "1", 0, keeps_meaning=True)
-    for name, who in (("case-own", own_name()), ("case-other", "grace")):
+    for name, who in (("case-own", user_name()), ("case-other", "grace")):
         provenance = replace(source.provenance, drafted_by=who, synthesis=made)
         add_drafts(DATASET, [replace(source, case_id=name, provenance=provenance)], root)
     form = {"reason": "customers write so"}
