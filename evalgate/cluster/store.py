@@ -16,6 +16,7 @@ from evalgate.cluster.behaviour import Scope
 from evalgate.cluster.find import Cluster, Known, Trend
 from evalgate.database import sql
 from evalgate.errors import BadInput
+from evalgate.once import append_once
 from evalgate.select.traces import EPOCH
 from schema.errors import Retryable
 
@@ -124,14 +125,7 @@ def save(
 
 def _count(database: TenantDatabase, run: Mapping[str, Any]) -> None:
     """Write the row that makes the run count, or nothing where the number is taken."""
-    import pyarrow as pa  # noqa: PLC0415 - comes with the [collector] extra
-
-    row = {"tenant": database.tenant, **run}
-    types = [(name, pa.uint32() if name == "number" else pa.string()) for name in row]
-    opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
-    opened.insert_arrow(
-        "cluster_runs", pa.Table.from_pylist([row], pa.schema(types)), f"cluster/{database.tenant}/{run['number']}"
-    )
+    append_once(database, "cluster_runs", [run], str(run["number"]))
     if not any(r["run_id"] == run["run_id"] for r in database.rows(sql(__package__, "runs"))):
         raise Retryable(
             "another evalgate cluster run ended meanwhile, and this one did not know its clusters: run it again"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.issues.moves import require_issue, utc_now
-from evalgate.issues.once import append_once
 from evalgate.issues.taxonomy import Action, Change, Meaning, Row, Taxonomy, merge, rename, split, taxonomy, undoable
+from evalgate.once import append_once
 from evalgate.review.cases import CaseEvent, list_cases, record
 from evalgate.review.numbers import issue_numbers, open_issues
 from evalgate.select.traces import iso_time, resolve_trace

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.issues.lifecycle import Transition, check_move, since_of
-from evalgate.issues.once import append_once
+from evalgate.once import append_once
 from evalgate.select.traces import iso_time
 from schema.errors import Retryable
 from schema.issue import IssueStatus
@@ -185,7 +185,7 @@ def _write(database: TenantDatabase, made: Transition) -> None:
         "actor": made.actor,
         "reason": made.reason,
     }
-    append_once(database, "issue_events", [row], f"{made.number}/{made.sequence}")
+    append_once(database, "issue_events", [row], f"moved/{made.number}/{made.sequence}")
 
 
 def _text(at: datetime) -> str:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from evalgate.errors import BadInput
+from evalgate.once import append_once
 from evalgate.queue.items import (
     Hold,
     HoldEvent,
@@ -26,7 +27,7 @@ from evalgate.queue.items import (
     refusal,
     server_now,
 )
-from evalgate.queue.store import remove_expired
+from evalgate.queue.store import closed, remove_expired
 from schema.errors import Retryable
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def take(
     if not reviewer.strip():
         raise BadInput("say who reviews: --annotator NAME")
     if not queue.is_open:
-        raise BadInput(f"the queue {queue.name} is closed. Open it again: evalgate queue edit {queue.name} --open")
+        raise BadInput(closed(queue))
     for _ in range(MAX_TRIES):
         at = now or server_now(database)
         items = list_items(database, queue, reviewer=reviewer, now=at)
@@ -125,11 +126,24 @@ def may_label(
         BadInput: somebody else has it, or it is not to be labelled any more; the words say what happened.
 
     """
-    item = find_item(database, queue, trace_id, now=now)
+    check_label(queue, find_item(database, queue, trace_id, now=now), reviewer)
+
+
+def check_label(queue: Queue, item: Item, reviewer: str) -> None:
+    """Do the same with an item that was just read. Pure.
+
+    Raises:
+        BadInput: as above; of a closed queue only what he holds is still welcome.
+
+    """
+    if not queue.is_open and item.reserved_by != reviewer:
+        raise BadInput(f"nothing was saved: {closed(queue)}")
     if reviewer in item.labelled_by and item.state is not ItemState.REMOVED:
         return
     if why := refusal(queue, item, reviewer):
-        raise BadInput(f"your reservation of trace {trace_id[:16]} is over: it {why}. Nothing was saved; take the next")
+        raise BadInput(
+            f"your reservation of trace {item.trace_id[:16]} is over: it {why}. Nothing was saved; take the next"
+        )
 
 
 def _give_back(database: TenantDatabase, queue: Queue, items: Iterable[Item], reviewer: str, now: datetime) -> None:
@@ -158,15 +172,8 @@ def _after(hold: Hold | None) -> int:
 
 def _append(database: TenantDatabase, queue: Queue, hold: Hold) -> bool:
     """Write what happens to a reservation; False where its number was somebody else's."""
-    import pyarrow as pa  # noqa: PLC0415 - comes with the [collector] extra
-
-    row = {"tenant": database.tenant, "queue": queue.name, **asdict(hold), "event": str(hold.event)}
-    time = pa.timestamp("ns", "UTC")
-    kinds = {"number": pa.uint32(), "since": time, "until": time}
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in row])
-    opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
-    token = f"reserve/{database.tenant}/{queue.name}/{hold.trace_id}/{hold.number}"
-    opened.insert_arrow("queue_reservations", pa.Table.from_pylist([row], schema), token)
+    row = {"queue": queue.name, **asdict(hold), "event": str(hold.event)}
+    append_once(database, "queue_reservations", [row], f"{queue.name}/{hold.trace_id}/{hold.number}")
     stored = read_hold(database, queue.name, hold.trace_id)
     if stored is None or stored.number < hold.number:
         raise Retryable("the database has not stored the reservation; try again")

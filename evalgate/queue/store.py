@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
+from evalgate.once import append_once
 from evalgate.queue.definition import check, from_body, to_body
-from evalgate.queue.items import find_item, moment
-from schema.errors import Retryable
+from evalgate.queue.items import find_item, find_items, moment
+from schema.errors import EvalgateError, Retryable
 from schema.fields import did_you_mean
 
 if TYPE_CHECKING:
@@ -107,14 +108,26 @@ def remove(database: TenantDatabase, queue: Queue, trace_id: str, *, actor: str,
     """Take a trace out of a queue: no later fill brings it back, only `restore`.
 
     Raises:
-        BadInput: it is not in the queue, is out already, or nobody says why.
+        BadInput: it is not in the queue, is out already, somebody else holds it, the queue is closed, or nobody says
+            why.
 
     """
     if not reason.strip():
         raise BadInput("say why it goes, so that whoever finds it missing knows: --reason TEXT")
-    if find_item(database, queue, trace_id).state == "removed":
+    item = find_item(database, queue, trace_id)
+    if item.state == "removed":
         raise BadInput(f"trace {trace_id} was removed from {queue.name} already")
+    if item.reserved_by and item.reserved_until and item.reserved_by != actor:
+        until = f"{item.reserved_until:%H:%M} UTC"
+        raise BadInput(f"trace {trace_id[:16]} is with {item.reserved_by} until {until}: remove it when it is free")
+    if not queue.is_open and item.reserved_by != actor:
+        raise BadInput(closed(queue))
     _happened(database, queue, [trace_id], "removed", actor=actor, reason=reason)
+
+
+def closed(queue: Queue) -> str:
+    """Return what to tell whoever wants something of a queue that is closed."""
+    return f"the queue {queue.name} is closed. Open it again: evalgate queue edit {queue.name} --open"
 
 
 def remove_expired(database: TenantDatabase, queue: Queue, items: Iterable[Item]) -> set[str]:
@@ -163,9 +176,9 @@ def assign(
         BadInput: one is not in the queue; nothing was assigned.
 
     """
-    for trace_id in trace_ids:
-        find_item(database, queue, trace_id)
-    _happened(database, queue, trace_ids, "assigned", actor=actor, reason=reason, assigned_to=reviewer)
+    chosen = list(dict.fromkeys(trace_ids))
+    find_items(database, queue, chosen)
+    _happened(database, queue, chosen, "assigned", actor=actor, reason=reason, assigned_to=reviewer)
 
 
 def _happened(
@@ -182,11 +195,8 @@ def _happened(
 
 def _append(database: TenantDatabase, queue: Queue, event: str, actor: str, reason: str) -> Queue:
     """Write the next version, or nothing where somebody has it."""
-    import pyarrow as pa  # noqa: PLC0415 - comes with the [collector] extra
-
     stored = replace(queue, version=queue.version + 1)
     row = {
-        "tenant": database.tenant,
         "queue": queue.name,
         "version": stored.version,
         "event": event,
@@ -194,11 +204,10 @@ def _append(database: TenantDatabase, queue: Queue, event: str, actor: str, reas
         "actor": actor,
         "reason": reason,
     }
-    types = [(name, pa.uint32() if name == "version" else pa.string()) for name in row]
-    opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
-    token = f"queue/{database.tenant}/{queue.name}/{stored.version}"
-    opened.insert_arrow("queue_events", pa.Table.from_pylist([row], pa.schema(types)), token)
-    (known,) = (q for q in list_queues(database) if q.name == queue.name)
+    append_once(database, "queue_events", [row], f"{queue.name}/{stored.version}")
+    known = next((q for q in list_queues(database) if q.name == queue.name), None)
+    if known is None:
+        raise EvalgateError(f"the queue {queue.name} was erased while it was written; run this again")
     if known.version < stored.version or (known.version == stored.version and known != stored):
         raise Retryable(f"somebody else changed the queue {queue.name} just now; look at it, and change it again")
     return stored

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from evalgate.database import sql
+from evalgate.once import append_once
 from schema.errors import Retryable
 
 if TYPE_CHECKING:
@@ -64,11 +65,5 @@ def _read(database: TenantDatabase) -> tuple[dict[str, int], int]:
 
 def _append(database: TenantDatabase, number: int, mode: str, actor: str) -> None:
     """Write the number, or nothing where somebody has it."""
-    import pyarrow as pa  # noqa: PLC0415 - the gate must not need it
-
-    row = {"tenant": database.tenant, "number": number, "event": "opened", "failure_mode": mode, "actor": actor}
-    types = [(name, pa.uint32() if name == "number" else pa.string()) for name in row]
-    opened: Any = database.opened  # a connect.Database; the commands' protocol does without Arrow
-    opened.insert_arrow(
-        "issue_events", pa.Table.from_pylist([row], pa.schema(types)), f"issue/{database.tenant}/{number}"
-    )
+    row = {"number": number, "event": "opened", "failure_mode": mode, "actor": actor}
+    append_once(database, "issue_events", [row], f"opened/{number}")

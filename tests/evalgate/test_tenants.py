@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "evalgate").rglob("*.sql"))
-OPERATOR = {f"evalgate/sql/{name}.sql" for name in ("engine", "may_write", "now", "tenants")} | {
+OPERATOR = {f"evalgate/sql/{name}.sql" for name in ("engine", "erasures", "may_write", "now", "tenants")} | {
     name for name in FILES if name.startswith(("evalgate/ledger/", "evalgate/erase/", "evalgate/sample/sql/service/"))
 }
-"""What is for whoever runs the service: which tenants there are, counts of all of them, what is to be erased, and the
-service's own settings."""
+"""What is for whoever runs the service: which tenants there are, counts of all of them, what is to be and was erased,
+and the service's own settings."""
 VIEW = re.compile(r"tenant_[a-z_]+\(tenant = \{tenant: String\}\)")
 A, B = "0a" * 16, "0b" * 16
 SECRET = "canary of globex"

@@ -61,7 +61,8 @@ def test_the_gate_needs_only_the_core_install(module: str) -> None:
 
 ROOMS = (
     # What every room may stand on.
-    *("errors", "layout", "work", "terminal", "figures", "files", "git", "options", "database", "places", "run_files"),
+    *("errors", "layout", "work", "terminal", "figures", "files", "git", "options", "database", "once"),
+    *("places", "run_files"),
     # Traffic, and what is known of it.
     *("select", "top", "ledger", "sample", "stats", "signals", "review", "issues", "dataset"),
     # Evaluators, runs, the gate.
