@@ -106,8 +106,6 @@ class SeenAgain:
     """Labelled traces that began since."""
     last: str | None = None
     """When the latest began."""
-    trace_id: str = ""
-    """Of that one; empty where it is not known."""
     judged: str = ""
     """What an evaluator said of production that its known mistakes do not explain; a sentence, empty for nothing."""
 
@@ -202,8 +200,8 @@ def since_of(transition: Transition, before: str | None) -> str:
 
 
 def _seen_again(status: IssueStatus, seen: SeenAgain, since: str | None) -> str:
-    latest = f", the latest {seen.trace_id}" if seen.trace_id else ""
-    labelled = f"{count_of(seen.labelled, 'labelled trace')} began after that{latest}" if seen.labelled else ""
+    # Which ones is no part of it: a move is for everybody, and who labels a trace blind must not learn of it here.
+    labelled = f"{count_of(seen.labelled, 'labelled trace')} began after that" if seen.labelled else ""
     when = f" since {since[:19]}" if since else ""
     return f"{status}{when}, and seen again: {'; '.join(filter(None, (labelled, seen.judged)))}"
 

@@ -60,4 +60,4 @@ def seen_again(issue: Issue, sightings: Sequence[Sighting] | None, judged: str =
         return SeenAgain(int(is_later), issue.last_seen if is_later else None, judged=judged)
     later = [s for s in sightings if s.at > issue.since]
     last = max(later, key=lambda s: s.at, default=None)
-    return SeenAgain(len(later), last.at if last else None, last.trace_id if last else "", judged)
+    return SeenAgain(len(later), last.at if last else None, judged)

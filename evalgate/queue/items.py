@@ -265,11 +265,28 @@ def find_item(database: TenantDatabase, queue: Queue, trace_id: str, *, now: dat
         BadInput: the trace is not in the queue.
 
     """
-    for item in _read(database, queue, [trace_id], now):
-        return item
-    raise BadInput(
-        f"trace {trace_id[:32]} is not in the queue {queue.name}. List it: evalgate queue show {queue.name} --items"
-    )
+    return find_items(database, queue, [trace_id], now=now)[0]
+
+
+def find_items(
+    database: TenantDatabase, queue: Queue, trace_ids: Sequence[str], *, now: datetime | None = None
+) -> list[Item]:
+    """Return some items in this order, by the whole ids of their traces.
+
+    Raises:
+        BadInput: one of them is not in the queue.
+
+    """
+    if not trace_ids:
+        return []
+    found = {i.trace_id: i for i in _read(database, queue, trace_ids, now)}
+    for trace_id in trace_ids:
+        if trace_id not in found:
+            raise BadInput(
+                f"trace {trace_id[:32]} is not in the queue {queue.name}. "
+                f"List it: evalgate queue show {queue.name} --items"
+            )
+    return [found[t] for t in trace_ids]
 
 
 def server_now(database: TenantDatabase) -> datetime:
@@ -285,22 +302,25 @@ def moment(unix_us: int) -> datetime:
 
 def read_hold(database: TenantDatabase, queue: str, trace_id: str) -> Hold | None:
     """Return the latest that happened to the reservation of an item; None where nobody ever took it."""
-    for row in database.rows(sql(__package__, "holds"), {"queue": queue, "trace_ids": [trace_id]}):
-        return _hold(row)
-    return None
+    return next(iter(read_holds(database, queue, [trace_id])), None)
+
+
+def read_holds(database: TenantDatabase, queue: str, trace_ids: Sequence[str]) -> list[Hold]:
+    """Return the latest that happened to the reservation of each of these items, or of all where none is named."""
+    return [_hold(r) for r in database.rows(sql(__package__, "holds"), {"queue": queue, "trace_ids": list(trace_ids)})]
 
 
 def read_said(database: TenantDatabase, queue: Queue) -> list[Said]:
     """Return every label that stands of the traces of a queue."""
-    return [_said(r) for r in database.rows(sql(__package__, "said"), {"queue": queue.name, "trace_ids": []})]
+    return [said_of(r) for r in database.rows(sql(__package__, "said"), {"queue": queue.name, "trace_ids": []})]
 
 
 def _read(database: TenantDatabase, queue: Queue, trace_ids: Sequence[str], now: datetime | None) -> list[Item]:
     which = {"queue": queue.name, "trace_ids": list(trace_ids)}
     entries = [_entry(r) for r in database.rows(sql(__package__, "items"), which)]
-    holds = {h.trace_id: h for h in map(_hold, database.rows(sql(__package__, "holds"), which))}
+    holds = {h.trace_id: h for h in read_holds(database, queue.name, trace_ids)}
     said = {
-        trace: [_said(r) for r in rows]
+        trace: [said_of(r) for r in rows]
         for trace, rows in groupby(database.rows(sql(__package__, "said"), which), key=lambda r: str(r["trace_id"]))
     }
     at = now or server_now(database)
@@ -388,7 +408,8 @@ def _hold(r: Mapping[str, Any]) -> Hold:
     )
 
 
-def _said(r: Mapping[str, Any]) -> Said:
+def said_of(r: Mapping[str, Any]) -> Said:
+    """Return a label as a row of the database has it."""
     return Said(
         trace_id=str(r["trace_id"]),
         annotator=str(r["annotator"]),

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from evalgate.queue.blind import read_blind
 from evalgate.queue.items import ItemState, list_items
 from evalgate.queue.store import list_queues
 from schema.statistics.proportion import weighted_share, wilson_interval
@@ -99,7 +100,8 @@ class Yield:
 def measure_yield(database: TenantDatabase, queue: Queue | None = None) -> Yield:
     """Return what reviewing a queue came to; without one, all of them, each trace once."""
     chosen = [queue] if queue else list_queues(database)
-    found = yield_of({q.name: list_items(database, q) for q in chosen})
+    blind = read_blind(database, None)
+    found = yield_of({q.name: [blind.item(i) for i in list_items(database, q)] for q in chosen})
     return replace(found, own_points=frozenset(name for q in chosen for name in q.weights))
 
 

@@ -14,8 +14,9 @@ from evalgate.select.reading import tool_calls as called
 from evalgate.web.conversation import view
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from evalgate.queue.blind import Blind
     from evalgate.select.reading import Line
     from evalgate.select.traces import Trace
     from evalgate.web.conversation import View
@@ -104,10 +105,10 @@ class Content:
     """Of people whose verdict this visitor may not see yet."""
 
 
-def content_of(trace: Trace, *, hides: Collection[str] = (), is_whole: bool = False) -> Content:
-    """Return what a reader of the trace sees."""
+def content_of(trace: Trace, blind: Blind, *, is_whole: bool = False) -> Content:
+    """Return what a reader of the trace sees; of labels what he may know."""
     lines = conversation(trace)
-    rows = [row for row in trace.labels if row["annotation_id"] not in hides]
+    rows = blind.labels(trace.row.trace_id, trace.labels)
     labels, anchors = shown_labels(rows, trace.row.trace_id, lines)
     ran = called(trace)
     return Content(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from evalgate.queue.blind import role_of, visible_labels
+from evalgate.queue.blind import read_blind, role_of
 from evalgate.queue.items import HoldEvent, ItemState, count_states, list_items, refusal, server_now
 from evalgate.review.decided import label_of, latest_each
 from evalgate.review.labels import failure_modes, latest_labels
@@ -177,8 +177,7 @@ def sheet(
     """
     item = at.find(trace_id)
     trace = load_trace(database, trace_id)
-    seen = visible_labels(item, trace.labels, at.reviewer)
-    hides = {row["annotation_id"] for row in trace.labels} - {row["annotation_id"] for row in seen}
+    blind = read_blind(database, at.reviewer, [trace_id] if trace.labels else [])
     lines = conversation(trace)
     own = latest_each(trace.labels).get(at.reviewer)
     is_reserved = item.reserved_by == at.reviewer
@@ -190,7 +189,7 @@ def sheet(
         form = LabelForm(new_token())
     return Sheet(
         item=item,
-        content=content_of(trace, hides=hides, is_whole=is_whole),
+        content=content_of(trace, blind, is_whole=is_whole),
         parts=tuple(Part(name, points, item.words.get(name, "")) for name, points in item.parts.items()),
         form=form,
         chips=tuple(form.chips(lines)),

@@ -9,12 +9,12 @@ from evalgate.cluster.match import NOISE
 from evalgate.cluster.store import find_cluster
 from evalgate.database import sql
 from evalgate.errors import BadInput
+from evalgate.queue.blind import read_blind
 from evalgate.review.cases import list_cases
 from evalgate.review.numbers import issue_numbers
 from evalgate.select.traces import load_trace
 from evalgate.web.calls import read_calls
 from evalgate.web.content import content_of
-from evalgate.web.hidden import hidden_labels
 from evalgate.web.waterfall import waterfall
 from schema.case import case_id_of
 
@@ -65,7 +65,8 @@ def read_view(
 
     """
     trace = load_trace(database, trace_id)
-    content = content_of(trace, hides=hidden_labels(database, trace, viewer), is_whole=is_whole)
+    blind = read_blind(database, viewer, [trace_id] if trace.labels else [])
+    content = content_of(trace, blind, is_whole=is_whole)
     cases = list_cases(database, ids=sorted({case_id_of(trace_id, row["span_id"]) for row in trace.labels}))
     numbers = issue_numbers(database)
     modes = {label.failure_mode for label in content.labels if label.failure_mode}
@@ -73,7 +74,7 @@ def read_view(
         content=content,
         drawn=waterfall(trace.spans, MOST_SPANS if all_spans else MAX_SPANS),
         calls=read_calls(database, trace_id, trace.spans),
-        cases=tuple(cases) if not content.hidden_labels else (),
+        cases=() if blind.hides(trace_id) else tuple(cases),
         issues={mode: numbers[mode] for mode in sorted(modes) if mode in numbers},
         clusters=tuple(_clusters(database, trace_id)),
     )

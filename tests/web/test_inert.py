@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+from evalgate.queue.blind import Blind
 from evalgate.queue.definition import Queue
 from evalgate.queue.items import Entry, Hold, HoldEvent, item_of
 from evalgate.select.traces import Trace, TraceRow
@@ -70,7 +71,7 @@ def test_what_a_trace_says_is_text_on_its_page_and_beside_the_form() -> None:
     shown = 0
     for text in VECTORS:
         trace = trace_of(text)
-        content = content_of(trace)
+        content = content_of(trace, Blind())
         calls = Calls((), dict.fromkeys(KINDS, 1), None, 0, 0)
         view = TraceView(content, waterfall(trace.spans), calls, (), {text: 1}, (InCluster("failing", 1, text),))
         names = dict(zip(KINDS, NAMES, strict=True))

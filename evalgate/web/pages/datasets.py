@@ -14,10 +14,10 @@ from evalgate.dataset.quarantine import promote_drafts, quarantine_path, read_dr
 from evalgate.dataset.store import DATASETS, check_name, list_names
 from evalgate.dataset.versions import NOW, compare, list_datasets, version_cases, versions
 from evalgate.errors import BadInput
+from evalgate.queue.blind import read_blind
 from evalgate.review.cases import CaseEvent, CaseStatus, by_id, list_cases, record
 from evalgate.review.promotion import check_promotion, is_own
 from evalgate.web.errors import NotFound
-from evalgate.web.hidden import hidden_traces
 from evalgate.web.site import Page, address
 from schema.draft import Approval
 from schema.identity import Scope
@@ -147,8 +147,8 @@ async def promote_filed(site: Site, request: Request) -> Response:
 def _quarantined(database: TenantDatabase, *, who: str) -> tuple[list[CaseRow], int]:
     """Return the cases that wait, and how many are not shown, since several label their traces and are not through."""
     rows = list_cases(database, status=CaseStatus.QUARANTINED)
-    hidden = hidden_traces(database, who)
-    shown = [r for r in rows if r.case.provenance.trace_id not in hidden]
+    blind = read_blind(database, who)
+    shown = [r for r in rows if not blind.hides(r.case.provenance.trace_id)]
     return shown, len(rows) - len(shown)
 
 

@@ -19,14 +19,16 @@ from evalgate.issues.lifecycle import BY_HAND, COMMANDS, WITH_REASON
 from evalgate.issues.modes import merge_issues, split_issue
 from evalgate.issues.moves import move
 from evalgate.issues.occurrences import Affected
+from evalgate.queue.blind import read_blind
 from evalgate.run_files import RUNS, RunShelf
+from evalgate.select.traces import resolve_trace
 from evalgate.web.charts import Bar, histogram, sparkline
 from evalgate.web.errors import NotFound
 from evalgate.web.filters import number as shown_number
-from evalgate.web.hidden import hidden_traces
 from evalgate.web.pages.modes import number_of
 from evalgate.web.site import Page, address
 from evalgate.web.trace_lines import MOST_LINES, read_lines
+from schema.case import case_id_of
 from schema.identity import Scope
 from schema.issue import IssueStatus
 from schema.verdict import Severity
@@ -87,6 +89,8 @@ class Opened:
     lines: list[TraceLine]
     more: int
     """Traces that are not shown."""
+    cases: tuple[str, ...]
+    """Ids, without those of traces of which the visitor may know nothing yet."""
     absence: Absence | None
     """What speaks for its being gone; None: nobody says that it is."""
 
@@ -138,7 +142,7 @@ async def issue(site: Site, request: Request) -> Response:
         "can_show_more": bool(more) and most < MOST_LINES,
         "evaluators": view.evaluators,
         "gate": view.gate_history[:SHOWN_RUNS],
-        "cases": view.issue.cases,
+        "cases": opened.cases,
         "transitions": view.transitions[::-1],
         "lineage": view.lineage,
         "words": view.words,
@@ -201,7 +205,17 @@ async def split(site: Site, request: Request) -> Response:
     reason, actor = _reason(form), site.visitor(request).name
     if not traces:
         raise BadInput("choose the traces to split off")
-    await site.write(request, lambda database: split_issue(database, number, traces, into, actor=actor, reason=reason))
+
+    def work(database: TenantDatabase) -> None:
+        blind = read_blind(database, actor)
+        for trace_id in (resolve_trace(database, t) for t in dict.fromkeys(traces)):
+            if blind.hides(trace_id):
+                raise BadInput(
+                    f"several people label trace {trace_id[:16]}, and not all are through: split it off then"
+                )
+        split_issue(database, number, traces, into, actor=actor, reason=reason)
+
+    await site.write(request, work)
     return RedirectResponse(address(request, "issue", number=number), 303)
 
 
@@ -251,12 +265,15 @@ def _open(database: TenantDatabase, *, number: int, most: int, site: Site, reque
     view = next((v for v in views if v.issue.id == number), None)
     if view is None:
         raise NotFound(f"there is no issue {number}; it may have been merged into another. See /modes")
-    hidden = hidden_traces(database, site.visitor(request).name)
+    blind = read_blind(database, site.visitor(request).name)
     found = database.rows(sql("evalgate.web", "issue_traces"), {"failure_mode": view.issue.failure_mode})
-    rows = [r for r in found if r["trace_id"] not in hidden]
+    rows = [r for r in found if not blind.hides(r["trace_id"])]
+    hidden = {c.case_id for c in view.cases if blind.hides(c.provenance.trace_id)}
+    hidden |= {case_id_of(trace_id, "") for trace_id in blind.traces}
+    cases = tuple(c for c in view.issue.cases if c not in hidden)
     lines = read_lines(database, [str(r["trace_id"]) for r in rows[:most]])
     gone = absence(database, view.issue) if view.issue.is_over else None
-    return Opened(view, views, lines, max(0, len(rows) - most), gone)
+    return Opened(view, views, lines, max(0, len(rows) - most), cases, gone)
 
 
 def _fits(view: IssueView, state: str) -> bool:

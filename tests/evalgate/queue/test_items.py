@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalgate.errors import BadInput
-from evalgate.queue.blind import role_of, visible_labels
+from evalgate.queue.blind import Blind, Standing, blind_of, role_of
 from evalgate.queue.definition import (
     AssignRule,
     Queue,
@@ -21,6 +21,8 @@ from evalgate.queue.definition import (
     to_body,
 )
 from evalgate.queue.items import Entry, Hold, HoldEvent, Item, ItemState, Said, item_of, refusal, review_order
+from evalgate.queue.progress import progress_of
+from evalgate.queue.reserve import check_label
 from schema.verdict import Role
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -74,18 +76,85 @@ def test_an_undone_label_gives_the_reservation_back_while_its_time_lasts() -> No
     assert item_of(QUEUE, entry(), hold, [], NOW + timedelta(minutes=15)).state is ItemState.WAITING
 
 
-def test_each_sees_his_own_labels_until_it_is_done_and_who_decides_sees_all() -> None:
+def standing(queue: Queue, *labels: Said, holder: str = "", requeued_at: datetime | None = None) -> Standing:
+    hold = Hold(TRACE, 1, HoldEvent.TAKEN, holder, NOW, NOW + timedelta(minutes=15)) if holder else None
+    return Standing(queue, item_of(queue, entry(requeued_at=requeued_at), hold, labels, NOW), labels)
+
+
+def seen(viewer: str | None, *standings: Standing) -> bool:
+    return not blind_of(standings, viewer).hides(TRACE)
+
+
+ANN, BOB, DIFFERS = said("ann", minutes=-9), said("bob", minutes=-9), said("bob", "bad", minutes=-9)
+CLOSED = replace(QUEUE, is_open=False)
+
+
+@pytest.mark.parametrize(
+    ("standings", "who_sees"),
+    [
+        ([standing(QUEUE, ANN)], {"ann"}),
+        ([standing(QUEUE, ANN, BOB)], {"ann", "bob", "carl", None}),
+        ([standing(QUEUE, ANN, DIFFERS)], set()),
+        ([standing(QUEUE, ANN, DIFFERS, holder="carl")], {"carl"}),
+        ([standing(QUEUE, ANN, DIFFERS, said("carl", is_adjudication=True))], {"ann", "bob", "carl", None}),
+        # Two queues have it: the one that is not through hides it, also from who decides in the other.
+        ([standing(QUEUE, ANN, BOB), standing(replace(QUEUE, reviewers=3), ANN, BOB)], set()),
+        ([standing(QUEUE, ANN, DIFFERS, holder="carl"), standing(replace(QUEUE, reviewers=3), ANN, DIFFERS)], set()),
+        # What was said before a requeue stays hidden until it is done again.
+        ([standing(QUEUE, ANN, BOB, requeued_at=NOW)], set()),
+        ([standing(CLOSED, ANN)], {"ann"}),
+        ([standing(replace(CLOSED, reviewers=3), ANN, BOB)], {"ann", "bob"}),
+        ([standing(CLOSED, ANN, DIFFERS)], {"ann", "bob", "carl", None}),
+    ],
+)  # fmt: skip
+def test_nobody_knows_what_others_said_before_all_are_through(
+    standings: list[Standing], who_sees: set[str | None]
+) -> None:
+    assert {who for who in ("ann", "bob", "carl", None) if seen(who, *standings)} == who_sees
+
+
+def test_of_what_is_hidden_one_sees_his_own_and_items_say_no_verdict() -> None:
     rows = [{"annotator": "ann"}, {"annotator": "bob"}]
-    begun = item_of(QUEUE, entry(), None, [said("ann")], NOW)
-    assert visible_labels(begun, rows[:1], "bob") == []
-    assert visible_labels(begun, rows[:1], "ann") == rows[:1]
-    labels = [said("ann", minutes=-9), said("bob", "bad", minutes=-9)]
-    hold = Hold(TRACE, 1, HoldEvent.TAKEN, "carl", NOW, NOW + timedelta(minutes=15))
-    disputed = item_of(QUEUE, entry(), hold, labels, NOW)
-    assert visible_labels(disputed, rows, "carl") == rows
-    assert visible_labels(disputed, rows, "ann") == rows[:1]
+    blind = blind_of([standing(replace(QUEUE, reviewers=3), ANN, BOB)], "bob")
+    assert blind.labels(TRACE, rows) == rows[1:]
+    assert blind.labels("ff" * 16, rows) == rows
+    done = item_of(replace(QUEUE, reviewers=1), entry(), None, [said("ann", "bad", "tone")], NOW)
+    told = blind.item(done)
+    assert (done.verdict, done.failure_mode) == ("bad", "tone")
+    assert (told.state, told.verdict, told.failure_mode) == (ItemState.DONE, "", "")
+    assert Blind("bob").item(done) == done
+
+
+def test_a_dispute_is_hidden_and_finished() -> None:
+    assert blind_of([standing(QUEUE, ANN, DIFFERS)], None).unfinished == frozenset()
+    assert blind_of([standing(replace(QUEUE, reviewers=3), ANN, DIFFERS)], None).unfinished == {TRACE}
+    disputed = item_of(QUEUE, entry(), None, [ANN, DIFFERS], NOW)
     assert role_of(disputed) is Role.ADJUDICATION
-    assert visible_labels(item_of(QUEUE, entry(), None, [said("ann"), said("bob")], NOW), rows, "dora") == rows
+
+
+def test_counts_of_what_is_not_done_tell_no_word() -> None:
+    three = replace(QUEUE, reviewers=3)
+    begun = item_of(three, entry(), None, [said("ann", "bad", "tone")], NOW)
+    found = progress_of([begun], [said("ann", "bad", "tone")], NOW)
+    assert (found.labels, found.by_reviewer) == (1, {"ann": 1})
+    assert (found.labels_per_mode, found.verdicts) == ({}, {})
+    done = item_of(replace(QUEUE, reviewers=1), entry(), None, [said("ann", "bad", "tone")], NOW)
+    of_done = [said("ann", "bad", "tone")]
+    assert progress_of([done], of_done, NOW).labels_per_mode == {"tone": 1}
+    assert progress_of([done], of_done, NOW).verdicts == {"bad": 1}
+    # Done in this queue, and not in another one.
+    assert progress_of([done], of_done, NOW, {TRACE}).labels_per_mode == {}
+    assert progress_of([done], of_done, NOW, {TRACE}).verdicts == {}
+
+
+@pytest.mark.parametrize("labels", [[], [said("ann", minutes=-9)]])
+def test_a_closed_queue_takes_what_its_holder_says_and_nothing_else(labels: list[Said]) -> None:
+    hold = Hold(TRACE, 1, HoldEvent.TAKEN, "bob", NOW, NOW + timedelta(minutes=15))
+    held = item_of(CLOSED, entry(), hold, labels, NOW)
+    check_label(CLOSED, held, "bob")
+    for item, who in ((held, "ann"), (item_of(CLOSED, entry(), None, labels, NOW), "bob")):
+        with pytest.raises(BadInput, match="the queue q is closed"):
+            check_label(CLOSED, item, who)
 
 
 def test_what_is_assigned_is_first_its_reviewers() -> None:
