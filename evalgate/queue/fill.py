@@ -20,6 +20,7 @@ import numpy as np
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
+from evalgate.places import EVALUATORS
 from evalgate.queue.definition import weights_of
 from evalgate.queue.items import ItemState, list_items, server_now
 from evalgate.queue.store import remove_expired
@@ -28,10 +29,11 @@ from evalgate.signals.measure import signals
 from evalgate.signals.population import nobody, recent_window
 from evalgate.signals.priority import prioritise
 from evalgate.signals.weights import PATTERN
-from evalgate.signals.words import words_of
+from evalgate.signals.words import part_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -97,6 +99,7 @@ def fill(
     seed: int = 0,
     step: Step = nobody,
     actor: str = FILLED,
+    evaluators: Path = EVALUATORS,
 ) -> Filled:
     """Add traces to a queue until `size` of its items wait. `step` is told after each of `signals.STATEMENTS`.
 
@@ -117,7 +120,7 @@ def fill(
     if slots <= 0:
         return Filled(0, waiting, 0, {f"the queue is full: {waiting} wait (--size)": 0})
     window = recent_window(database)
-    found = signals(database, conditions_of(database, queue), window=window, step=step)
+    found = signals(database, conditions_of(database, queue), window=window, step=step, evaluators=evaluators)
     points = weights_of(queue, weights)
     priority = prioritise(found, points)
     admitted, left_out = admitted_of(database, queue, found)
@@ -206,13 +209,24 @@ def admitted_of(database: TenantDatabase, queue: Queue, found: Signals) -> tuple
     return admitted, left
 
 
-def _like_issues(database: TenantDatabase, queue: Queue, found: Signals) -> Bools:
-    """Tell of each trace whether it failed as one that was labelled with the issue, or is in one cluster with one."""
+def modes_of_issues(database: TenantDatabase, queue: Queue) -> list[str]:
+    """Return the failure modes of the issues that a queue is of.
+
+    Raises:
+        BadInput: there is no such issue.
+
+    """
+    if not queue.issues:
+        return []
     names = {int(r["number"]): str(r["failure_mode"]) for r in database.rows(sql(__package__, "issue_names"))}
     if unknown := [n for n in queue.issues if n not in names]:
         raise BadInput(f"there is no issue {unknown[0]}. List them: evalgate issues list")
-    modes = sorted({names[n] for n in queue.issues})
-    rows = database.rows(sql(__package__, "like_issues"), {"modes": modes})
+    return sorted({names[n] for n in queue.issues})
+
+
+def _like_issues(database: TenantDatabase, queue: Queue, found: Signals) -> Bools:
+    """Tell of each trace whether it failed as one that was labelled with the issue, or is in one cluster with one."""
+    rows = database.rows(sql(__package__, "like_issues"), {"modes": modes_of_issues(database, queue)})
     trace = found.population.trace
     labelled = np.isin(trace, np.array([str(r["trace_id"]) for r in rows if r["is_labelled"]], trace.dtype))
     near = np.isin(trace, np.array([str(r["trace_id"]) for r in rows], trace.dtype))
@@ -295,7 +309,7 @@ class _Told:
                 "signal": name,
                 "points": round(points, 3),
                 "strength": round(self._strength(name, row, points), 4),
-                "words": words_of(self.found, name, row)[:MAX_WORDS_CHARS],
+                "words": part_words(self.found, self.priority, name, row)[:MAX_WORDS_CHARS],
             }
             for name, points in self.priority.parts_of(row).items()
             if abs(points) >= LEAST_POINTS

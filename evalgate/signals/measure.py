@@ -128,6 +128,8 @@ class Signals:
     """What failed and where, as a number: reasons and name of the root; -1: nothing failed."""
     pattern_size: Floats
     """How many traces show the pattern."""
+    scores_above: Floats
+    """Of each judgement of `population.judged`: which share of the scores of its name it is above; NaN: no number."""
     looks_for: Mapping[str, str]
     """The failure mode of an evaluation, by its name."""
 
@@ -167,9 +169,10 @@ def measure(population: Population, looks_for: Mapping[str, str] = NOBODY_LOOKS)
     later, again = _asked_again(p, wide)
     turn, turns, session = _sessions(p, (feature, service))
     failure, pattern, pattern_size = _failures(p)
+    low, above = _low_score(p)
     columns = {
         "failure": failure,
-        "low_score": _low_score(p),
+        "low_score": low,
         "judges_differ": _judges_differ(p, looks_for),
         "asked_again": again,
         "refusal": _rare(p.refusals, p.refusals > 0, np.ones(p.size), wide),
@@ -199,6 +202,7 @@ def measure(population: Population, looks_for: Mapping[str, str] = NOBODY_LOOKS)
         workflow=workflow,
         pattern=pattern,
         pattern_size=pattern_size,
+        scores_above=above,
         looks_for=looks_for,
     )
 
@@ -240,13 +244,13 @@ def _log(value: Floats) -> Floats:
         return np.where(value > 0, np.log(value), np.nan)
 
 
-def _low_score(p: Population) -> Column:
-    """Return what somebody or an evaluation found bad; the value is how often it was said."""
+def _low_score(p: Population) -> tuple[Column, Floats]:
+    """Return what somebody or an evaluation found bad, and what each score is above; the value is how often it was."""
     j = p.judged
     _, name = np.unique(j.name, return_inverse=True)
-    below = percentiles(j.lowest, (name.astype(np.int64),))
-    strength = np.where(j.negative > 0, 1.0, np.where(j.positive > 0, 0.0, ramp(below, LOW_SCORE, 0.0)))
-    return _column(np.bincount(j.row, j.negative, p.size), _most(p, j.row, strength))
+    above = percentiles(j.lowest, (name.astype(np.int64),))
+    strength = np.where(j.negative > 0, 1.0, np.where(j.positive > 0, 0.0, ramp(above, LOW_SCORE, 0.0)))
+    return _column(np.bincount(j.row, j.negative, p.size), _most(p, j.row, strength)), above
 
 
 def _judges_differ(p: Population, looks_for: Mapping[str, str]) -> Column:

@@ -42,6 +42,8 @@ class Priority:
     score: NDArray[np.float64]
     parts: Mapping[str, NDArray[np.float64]]
     """Points by signal, those of `pattern`, and of `more_of_same`, which are below 0; they add up to the score."""
+    before: NDArray[np.float64]
+    """How many traces come before each for the same reason."""
     order: NDArray[np.int64]
     """Rows that are asked for, the most deserving first; of equal ones the latest."""
 
@@ -64,7 +66,7 @@ def prioritise(signals: Signals, weights: Weights) -> Priority:
     parts[MORE] = -points * before / (ENOUGH + before)
     score = score + parts[MORE]
     order = np.lexsort((p.trace, -p.start_ns, -score))
-    return Priority(score, parts, order[p.asked_for[order]])
+    return Priority(score, parts, before, order[p.asked_for[order]])
 
 
 def _lead(parts: Mapping[str, NDArray[np.float64]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

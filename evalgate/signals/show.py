@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evalgate.layout import Fit
 from evalgate.signals.priority import MORE
 from evalgate.signals.weights import PATTERN
-from evalgate.signals.words import SHORT_ID, cohort_words, words_of
+from evalgate.signals.words import SHORT_ID, cohort_words, part_words, words_of
 from evalgate.terminal import one_line
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def print_trace(terminal: Terminal, signals: Signals, priority: Priority, weight
         points = float(priority.parts[name][row])
         if name == MORE and points == 0:
             continue
-        told = one_line(words_of(signals, name, row), MAX_WORDS_CHARS)
+        told = one_line(part_words(signals, priority, name, row), MAX_WORDS_CHARS)
         added = (
             f"{_points(points)} of {_points(weights.of(name))}" if points > 0 else _points(points) if points else "–"
         )

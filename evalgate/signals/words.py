@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from evalgate.figures import percent
 from evalgate.signals.cohorts import MIN_COHORT
-from evalgate.signals.measure import FEEDBACK
+from evalgate.signals.measure import FEEDBACK, LOW_SCORE
 from evalgate.signals.priority import MORE
 from evalgate.signals.weights import PATTERN
 from evalgate.terminal import count_of
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from evalgate.signals.measure import Signals
+    from evalgate.signals.priority import Priority
 
 SHORT_ID = 16
 SHOWN_TOOLS = 6
@@ -24,6 +25,14 @@ SHOWN_TOOLS = 6
 def words_of(signals: Signals, name: str, row: int) -> str:
     """Return what a signal says of a trace; of one that says nothing, its number all the same, if it is known."""
     return WORDS[name](signals, row)
+
+
+def part_words(signals: Signals, priority: Priority, name: str, row: int) -> str:
+    """Return what a part of a priority says: as `words_of`, and why points were taken away."""
+    if name != MORE:
+        return words_of(signals, name, row)
+    first = int(priority.before[row])
+    return f"{count_of(first, 'trace')} come{'s' * (first == 1)} first for the same reason"
 
 
 def cohort_words(signals: Signals, row: int) -> str:
@@ -52,9 +61,19 @@ def _low_score(s: Signals, row: int) -> str:
     said = []
     for i in (j.row == row).nonzero()[0]:
         number = "" if math.isnan(j.lowest[i]) else f" {j.lowest[i]:.3g}"
-        verdict = "negative" if j.negative[i] else "positive" if j.positive[i] else "no verdict"
-        said.append(f"{j.name[i]}{number} ({verdict})")
+        said.append(f"{j.name[i]}{number} ({_verdict(s, i)})")
     return ", ".join(said) or "nobody judged it"
+
+
+def _verdict(s: Signals, judgement: int) -> str:
+    j, above = s.population.judged, s.scores_above[judgement]
+    if j.negative[judgement]:
+        return "negative"
+    if j.positive[judgement]:
+        return "positive"
+    if above < LOW_SCORE:
+        return f"lower than {percent(1 - above)} of {j.name[judgement]}"
+    return "no verdict"
 
 
 def _judges_differ(s: Signals, row: int) -> str:
@@ -187,10 +206,6 @@ def _pattern(s: Signals, row: int) -> str:
     return f"{count_of(n, 'trace')} of {s.population.root[row]} failed in the same way" if n else "nothing failed"
 
 
-def _more(_s: Signals, _row: int) -> str:
-    return "others come first for the same reason"
-
-
 def _beside(s: Signals, name: str, row: int, write: Callable[[float], str]) -> str:
     value, usual = float(s.columns[name].value[row]), float(s.columns[name].compared[row])
     if math.isnan(value):
@@ -233,5 +248,4 @@ WORDS: Mapping[str, Callable[[Signals, int], str]] = {
     "broken": _broken,
     "model_flag": _model_flag,
     PATTERN: _pattern,
-    MORE: _more,
 }

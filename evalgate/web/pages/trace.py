@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from evalgate.database import sql
 from evalgate.errors import BadInput
+from evalgate.places import EVALUATORS
 from evalgate.select.traces import resolve_trace
 from evalgate.signals.weights import QUEUE_FILE, read_weights
 from evalgate.terminal import safe_json
@@ -119,10 +120,12 @@ def _signals(database: TenantDatabase, trace_id: str, folder: Path) -> dict[str,
     from evalgate.signals.population import window_around  # noqa: PLC0415
     from evalgate.signals.priority import prioritise  # noqa: PLC0415
     from evalgate.signals.show import trace_json  # noqa: PLC0415
+    from evalgate.signals.words import part_words  # noqa: PLC0415
 
     weights = read_weights(folder / QUEUE_FILE, os.environ)
     only = Where().and_("trace_id", "=", trace_id)
-    found = read_signals(database, only, window=window_around(database, trace_id))
+    window = window_around(database, trace_id)
+    found = read_signals(database, only, window=window, evaluators=folder / EVALUATORS)
     priority = prioritise(found, weights)
     if not len(priority.order):
         raise BadInput("of this trace there is feedback and no span: nothing can be compared")
@@ -134,7 +137,7 @@ def _signals(database: TenantDatabase, trace_id: str, folder: Path) -> dict[str,
             "name": name,
             "points": told["parts"].get(name, 0.0),
             "most": None if name == "more_of_same" else weights.of(name),
-            "words": told["signals"][name]["words"] if name in told["signals"] else told["pattern"]["words"],
+            "words": part_words(found, priority, name, row),
         }
         for name in sorted(priority.parts, key=lambda n: -abs(float(priority.parts[n][row])))
         if name != "more_of_same" or told["parts"].get(name)

@@ -9,7 +9,7 @@ import pytest
 
 from evalgate.signals import Weights, measure, prioritise
 from evalgate.signals.measure import NAMES
-from evalgate.signals.words import WORDS, words_of
+from evalgate.signals.words import WORDS, part_words, words_of
 from tests.evalgate.signals.made import flagged, judged, population
 
 N = 200
@@ -64,10 +64,13 @@ def test_what_somebody_said_is_a_low_score_and_no_failure() -> None:
 
 def test_the_lowest_scores_count_though_no_evaluation_failed() -> None:
     said = [(i, "relevance", 0, 0, 0.5 + i / 1000, 0.5 + i / 1000) for i in range(N)]
-    strength = measure(population(N, judged=judged(said))).columns["low_score"].strength
+    found = measure(population(N, judged=judged(said)))
+    strength = found.columns["low_score"].strength
     assert strength[0] > 0.9
     assert strength[10] < strength[0]
     assert not strength[21:].any()
+    assert words_of(found, "low_score", 0) == "relevance 0.5 (lower than 99.8 % of relevance)"
+    assert words_of(found, "low_score", 30) == "relevance 0.53 (no verdict)"
 
 
 def test_judges_differ_under_one_name_only() -> None:
@@ -175,8 +178,8 @@ def test_every_signal_has_words_weights_and_a_finite_part() -> None:
     found = measure(population(N, {ODD: {k: v for change in CASES.values() for k, v in change.items()}}))
     priority = prioritise(found, Weights())
     assert set(found.columns) == set(NAMES)
-    assert set(WORDS) == set(priority.parts)
-    for name in WORDS:
-        assert all(words_of(found, name, row) for row in (0, ODD))
+    assert {*WORDS, "more_of_same"} == set(priority.parts)
+    for name in priority.parts:
+        assert all(part_words(found, priority, name, row) for row in (0, ODD))
         assert np.isfinite(priority.parts[name]).all()
     assert np.allclose(sum(priority.parts.values()), priority.score)

@@ -9,6 +9,7 @@ import pytest
 
 from evalgate.signals import Weights, measure, prioritise, read_weights
 from evalgate.signals.measure import NAMES
+from evalgate.signals.words import part_words
 from schema.errors import ConfigError
 from tests.evalgate.signals.made import population
 
@@ -34,6 +35,8 @@ def test_one_common_failure_is_not_the_whole_queue() -> None:
     found = measure(population(N, {**loops, **dict.fromkeys(range(50, 250), ERROR)}))
     priority = prioritise(found, Weights())
     assert set(range(5)) <= {int(r) for r in priority.order[:40]}
+    last = int(priority.before.argmax())
+    assert part_words(found, priority, "more_of_same", last) == "199 traces come first for the same reason"
     kept = -priority.parts["more_of_same"] / 50
     assert kept.max() == pytest.approx(199 / 209)
     assert (priority.score >= 0).all()
