@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -14,10 +16,13 @@ from evalgate.queue.blind import role_of
 from evalgate.queue.definition import Queue
 from evalgate.queue.items import ItemState, find_item, list_items, refusal
 from evalgate.queue.reserve import extend, may_label, release, take
-from evalgate.queue.store import remove, requeue, restore
+from evalgate.queue.store import assign, remove, requeue, restore
 from schema.errors import Retryable
 from schema.verdict import Role
 from tests.evalgate.queue.fake import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 TRACES = ("aa" * 16, "bb" * 16, "cc" * 16)
@@ -111,6 +116,10 @@ class Reviewing(RuleBasedStateMachine):
     @rule(trace=st.sampled_from(TRACES))
     def remove(self, trace: str) -> None:
         if trace not in self.removed:
+            if find_item(self.database, self.queue, trace).reserved_by not in {"", "ann"}:
+                with pytest.raises(BadInput, match="remove it when it is free"):
+                    remove(self.database, self.queue, trace, actor="ann", reason="a test")
+                return
             remove(self.database, self.queue, trace, actor="ann", reason="a test")
             self.removed.add(trace)
             self.given.pop(trace, None)
@@ -207,3 +216,37 @@ def test_what_retention_has_removed_is_given_to_nobody() -> None:
     assert {i.trace_id for i in list_items(database, queue, state=ItemState.REMOVED)} == tables.expired
     with pytest.raises(BadInput, match="was removed from the queue"):
         take(database, queue, "bob", trace_id=TRACES[0])
+
+
+def test_of_a_closed_queue_only_who_holds_an_item_removes_it() -> None:
+    tables = Tables(START)
+    database, queue = tables.tenant(), Queue("q", version=1)
+    database.insert_rows("queue_items", [{"queue": "q", "trace_id": t, "event": "added"} for t in TRACES])
+    take(database, queue, "ann", trace_id=TRACES[0])
+    closed = replace(queue, is_open=False)
+    for trace_id, why in ((TRACES[0], "is with ann"), (TRACES[1], "the queue q is closed")):
+        with pytest.raises(BadInput, match=why):
+            remove(database, closed, trace_id, actor="bob", reason="a test")
+    remove(database, closed, TRACES[0], actor="ann", reason="a test")
+    assert find_item(database, closed, TRACES[0]).state is ItemState.REMOVED
+
+
+def test_many_are_assigned_with_one_look_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = Tables(START)
+    database, queue = tables.tenant(), Queue("q", version=1)
+    many = [f"{n:032x}" for n in range(100)]
+    database.insert_rows("queue_items", [{"queue": "q", "trace_id": t, "event": "added"} for t in many])
+    asked: list[str] = []
+    rows = tables.rows
+
+    def counted(text: str, bound: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        asked.append(text)
+        return rows(text, bound)
+
+    monkeypatch.setattr(tables, "rows", counted)
+    with pytest.raises(BadInput, match="not in the queue"):
+        assign(database, queue, [*many, "f" * 32], "bob", actor="ann")
+    assert len(asked) <= 4, "each kind of row is read once, however many are assigned"
+    assign(database, queue, [*many, *many], "bob", actor="ann")
+    assert {i.assigned_to for i in list_items(database, queue)} == {"bob"}
+    assert sum(r["event"] == "assigned" for r in tables.items) == len(many)
