@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from schema.fields import Fields
+from schema.person import person_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +150,7 @@ def parse_label(value: Any) -> Label:
         failure_mode=failure_mode_of(fields.optional_text("failure_mode")),
         corrected_output=fields.optional_text("corrected_output"),
         comment=fields.optional_text("comment") or "",
-        annotator=fields.optional_text("annotator") or "",
+        annotator=person_of(fields.optional_text("annotator") or ""),
         severity=severity_of(severity),
         anchors=parse_anchors(fields.sequence("anchors")),
         queue=fields.optional_text("queue") or "",

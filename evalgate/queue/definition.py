@@ -11,6 +11,7 @@ from evalgate.errors import BadInput
 from evalgate.select.where import parse_where
 from evalgate.signals.weights import Weights
 from schema.fields import did_you_mean
+from schema.person import person_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,9 +82,9 @@ def check(queue: Queue) -> Queue:
     parse_where(queue.where)
     for rule in queue.rules:
         parse_where(rule.where)
-        _check_person(rule.reviewer, "--assign")
+        check_person(rule.reviewer, "--assign")
     for name in queue.adjudicators:
-        _check_person(name, "--adjudicator")
+        check_person(name, "--adjudicator")
     for name in (*queue.signals, *queue.weights):
         if name not in Weights.model_fields:
             raise BadInput(f"there is no signal {name!r}.{did_you_mean(name, Weights.model_fields)}")
@@ -165,6 +166,16 @@ def from_body(name: str, version: int, body: str) -> Queue:
     return Queue(name=name, version=version, rules=rules, **values)
 
 
-def _check_person(name: str, option: str) -> None:
-    if not name or name != name.strip() or len(name) > 120 or not name.isprintable():
-        raise BadInput(f"{option}: {name[:80]!r} is no name of a reviewer")
+def check_person(name: str, option: str) -> None:
+    """Let a name stand for a reviewer.
+
+    Raises:
+        BadInput: nobody can be called so.
+
+    """
+    try:
+        is_name = bool(name) and person_of(name) == name
+    except ValueError as e:
+        raise BadInput(f"{option}: {e}") from None
+    if not is_name:
+        raise BadInput(f"{option}: {name!r} is no name of a reviewer")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.once import append_once
-from evalgate.queue.definition import check, from_body, to_body
+from evalgate.queue.definition import check, check_person, from_body, to_body
 from evalgate.queue.items import find_item, find_items, moment
 from schema.errors import EvalgateError, Retryable
 from schema.fields import did_you_mean
@@ -173,9 +173,11 @@ def assign(
     """Let a reviewer look at these first; "" lets anybody.
 
     Raises:
-        BadInput: one is not in the queue; nothing was assigned.
+        BadInput: one is not in the queue, or nobody can be called so; nothing was assigned.
 
     """
+    if reviewer:
+        check_person(reviewer, "the reviewer")
     chosen = list(dict.fromkeys(trace_ids))
     find_items(database, queue, chosen)
     _happened(database, queue, chosen, "assigned", actor=actor, reason=reason, assigned_to=reviewer)

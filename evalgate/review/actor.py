@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalgate.database import open_tenant
+from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, with_options
+from schema.person import person_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -35,8 +37,16 @@ def user_name() -> str:
 
 
 def actor_or_user(actor: str | None) -> str:
-    """Return who acts: the name given, else that of the person at the keyboard."""
-    return (actor or "").strip() or user_name()
+    """Return who acts: the name given, else that of the person at the keyboard.
+
+    Raises:
+        BadInput: that is no name.
+
+    """
+    try:
+        return person_of(actor or "") or person_of(user_name())
+    except ValueError as e:
+        raise BadInput(f"{e}. Say who you are: --actor NAME, of a label --annotator NAME") from None
 
 
 @dataclass(frozen=True, slots=True)

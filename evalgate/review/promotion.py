@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 from evalgate.errors import BadInput
+from schema.person import is_same_person
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ def is_own(case: Case, actor: str) -> bool:
     A draft of what a run failed is nobody's own: its question was let in before, and the run gave the answer.
     """
     made = case.provenance
-    return made.is_variant and made.drafted_by is not None and _folded(made.drafted_by) == _folded(actor)
+    return made.is_variant and made.drafted_by is not None and is_same_person(made.drafted_by, actor)
 
 
 def check_promotion(cases: Iterable[Case], *, actor: str, reason: str) -> None:
@@ -42,7 +42,3 @@ def check_promotion(cases: Iterable[Case], *, actor: str, reason: str) -> None:
         raise BadInput(
             f"{drafts[0].case_id} is a draft: say why it is a good case, with --reason; nothing was promoted"
         )
-
-
-def _folded(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

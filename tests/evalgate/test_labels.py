@@ -211,6 +211,7 @@ def test_failure_modes_by_frequency(traffic: Traffic) -> None:
         ({"trace_id": "0a0a", "verdict": "bad", "role": "judge"}, "must be label or adjudication"),
         ({"trace_id": "0a0a", "verdict": "bad", "anchors": [{"quote": "x"}] * 21}, "at most 20 anchors"),
         ({"trace_id": "0a0a", "verdict": "bad", "failuremode": "m"}, "Did you mean 'failure_mode'"),
+        ({"trace_id": "0a0a", "verdict": "bad", "annotator": "ada\u200b"}, "that nobody sees"),
     ],
 )
 def test_a_wrong_label_says_what_is_right(value: Any, words: str) -> None:

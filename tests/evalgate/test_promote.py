@@ -45,7 +45,7 @@ def test_a_draft_says_all_of_it_on_its_line() -> None:
         parse_case(wrong)
 
 
-@pytest.mark.parametrize("name", ["ann", " Ann ", "ANN", "\uff21nn"])
+@pytest.mark.parametrize("name", ["ann", " Ann ", "ANN", "\uff21nn", "ann\u200b", "\u00e4nn"])
 def test_nobody_lets_in_his_own_variant_however_he_writes_his_name(name: str) -> None:
     assert is_own(draft(2), name)
     with pytest.raises(BadInput, match="nobody lets in his own drafts"):

@@ -230,6 +230,7 @@ def test_what_is_no_rule_is_refused(text: str) -> None:
         (Queue("q", where=("nothing = 1",)), "no field 'nothing'"),
         (Queue("q", issues=(0,)), "numbered from 1"),
         (Queue("q", adjudicators=("a\nb",)), "no name of a reviewer"),
+        (Queue("q", rules=(AssignRule(("feature = refunds",), "ada\u200b"),)), "nobody sees"),
     ],
 )
 def test_a_queue_that_cannot_be_says_why(queue: Queue, words: str) -> None:
