@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import open_tenant
+from evalgate.dataset.golden import GOLDEN
 from evalgate.dataset.quarantine import add_drafts
 from evalgate.dataset.store import DATASETS, QUARANTINE, read_cases
 from evalgate.errors import BadInput
@@ -40,7 +41,8 @@ def check_out(out: Path) -> None:
     """Let a file be written.
 
     Raises:
-        BadInput: it is no .jsonl file, a quarantine or a file of cases that are no drafts: they would be lost.
+        BadInput: it is no .jsonl file, lies where datasets are or what people agree about, which are no drafts, is a
+            quarantine or a file of other cases: they would be lost.
 
     """
     if not out.name.endswith(".jsonl"):
@@ -48,6 +50,12 @@ def check_out(out: Path) -> None:
     if out.name.removesuffix(".jsonl").endswith(QUARANTINE):
         name = out.name.removesuffix(f"{QUARANTINE}.jsonl")
         raise BadInput(f"{out} is added to, not replaced: leave --out away, and say --dataset {name}")
+    for folder in (DATASETS, GOLDEN):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise BadInput(
+                f"{out}: what lies in {folder} is taken for cases that people let in, and drafts are none; name a file "
+                "elsewhere"
+            )
     if not out.exists():
         return
     others = [c.case_id for c in read_cases(out) if c.provenance.synthesis is None or not c.provenance.is_draft]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +16,6 @@ from schema.draft import Approval
 from schema.verdict import Verdict
 from tests.evalgate.synthesize.cases import PARAPHRASES, SOFA, TABLE, draft, failure
 from tests.tools.fake_openai import FakeOpenAI, Status
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 OPTIONS = ("--dataset", "d", "--count", "12", "--actor", "ann")
 
@@ -123,14 +119,21 @@ def test_an_endpoint_that_refuses_is_an_error_where_nothing_else_is_made(
 
 def test_nothing_is_lost_by_writing_a_file(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = dataset.read_bytes()
+    Path("cases.jsonl").write_bytes(before)
+    Path("linked").symlink_to("evals/datasets")
     for out, words in (
-        ("evals/datasets/d.jsonl", "holds cases that are no drafts"),
+        ("cases.jsonl", "holds cases that are no drafts"),
+        ("evals/datasets/d.jsonl", "what lies in evals/datasets"),
+        ("evals/datasets/fresh.jsonl", "what lies in evals/datasets"),
+        ("evals/golden/labels.jsonl", "what lies in evals/golden"),
+        ("linked/fresh.jsonl", "what lies in evals/datasets"),
         ("evals/datasets/d.quarantine.jsonl", "is added to, not replaced"),
         ("d.txt", "ends in .jsonl"),
     ):
         assert evalgate(["synthesize", *OPTIONS, "--out", out]) == 2
         assert words in capsys.readouterr().err
     assert dataset.read_bytes() == before
+    assert [p.name for p in Path("evals").rglob("*.jsonl")] == ["d.jsonl"]
 
 
 def test_a_dry_run_writes_nothing(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
