@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from evalgate.terminal import Terminal
 
 NOTHING_YET = "No clusters yet. Group what failed: evalgate cluster run"
-SHOWN_MEMBERS = 10
 
 
 def print_clusters(terminal: Terminal, clusters: Sequence[Stored], run: Run, limit: int) -> None:

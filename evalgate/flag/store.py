@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from evalgate.database import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from evalgate.database import TenantDatabase
 
@@ -47,9 +47,3 @@ def asked(database: TenantDatabase, version: str) -> set[str]:
 def labelled(database: TenantDatabase) -> set[str]:
     """Return the traces that people have judged."""
     return {str(r["trace_id"]) for r in database.rows(sql(__package__, "labelled"))}
-
-
-def flags_of(database: TenantDatabase, trace_ids: Iterable[str]) -> dict[str, Flag]:
-    """Return what was said last of each of these traces, of whichever version."""
-    rows = database.rows(sql(__package__, "flags"), {"trace_ids": list(trace_ids)})
-    return {str(r["trace_id"]): Flag(**r) for r in rows}

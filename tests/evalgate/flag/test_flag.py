@@ -14,7 +14,7 @@ from evalgate.flag.ask import Asker
 from evalgate.flag.categories import Category
 from evalgate.flag.choose import Choice, Why, choose, unit
 from evalgate.flag.prompt import CALLS, LINE_CHARS, flag_prompt, read_said, version_of
-from evalgate.flag.store import Flag, flags_of, save
+from evalgate.flag.store import Flag, save
 from evalgate.model import Completion, ModelError, ModelErrorKind
 from evalgate.review.labels import draft
 from evalgate.review.labels import save as save_labels
@@ -170,6 +170,11 @@ def said(answered: str, **changes: Any) -> list[Mapping[str, Any]]:
     return [{"span_kind": "agent", "counted": False, "input_text": "where is it?", "output_text": answered, **changes}]
 
 
+def flags(database: TenantDatabase) -> dict[str, Mapping[str, Any]]:
+    rows = database.rows("SELECT * FROM tenant_flags(tenant = {tenant:String})")
+    return {str(r["trace_id"]): r for r in rows}
+
+
 def test_the_command_asks_once_and_what_it_hears_is_no_label(
     here: Path, traffic: Traffic, database: TenantDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,7 +203,7 @@ def test_the_command_asks_once_and_what_it_hears_is_no_label(
         assert run([*command, "--max-calls", "4"]) == 0
         told = capsys.readouterr()
         assert "the budget of 4 calls is spent" in told.err
-        assert len(flags_of(database, ids)) == 4
+        assert len(flags(database)) == 4
         is_ill = False
         assert run([*command, "--json"]) == 0
         rest = json.loads(capsys.readouterr().out)
@@ -206,18 +211,18 @@ def test_the_command_asks_once_and_what_it_hears_is_no_label(
         asked_about = [asked.text for asked in fake.requests if "day" in asked.text]
         assert len(asked_about) == len(set(asked_about)) + sum("day 2" in text for text in asked_about) - 1
 
-    flags = flags_of(database, ids)
-    assert {t: f.category for t, f in flags.items()} == {**dict.fromkeys(ids[:5], "none"), ids[5]: "laziness"}
-    assert (flags[ids[5]].chosen, flags[ids[0]].chosen) == ("ambiguous", "sample")
+    found = flags(database)
+    assert {t: f["category"] for t, f in found.items()} == {**dict.fromkeys(ids[:5], "none"), ids[5]: "laziness"}
+    assert (found[ids[5]]["chosen"], found[ids[0]]["chosen"]) == ("ambiguous", "sample")
     assert run(["signals", "explain", ids[5]]) == 0
     assert "a model says laziness, 90 % sure: it" in capsys.readouterr().out
     trace = load_trace(database, ids[5])
     assert (trace.row.failing, trace.labels) == (False, ())
-    assert flags_of(type(database)(database.opened, "globex"), ids) == {}
+    assert flags(type(database)(database.opened, "globex")) == {}
 
-    late = Flag(ids[5], flags[ids[5]].version, "looping", 1.0, "second", "m-1", "sample", 0.1, None)
+    late = Flag(ids[5], str(found[ids[5]]["version"]), "looping", 1.0, "second", "m-1", "sample", 0.1, None)
     save(database, [late])
-    assert flags_of(database, [ids[5]])[ids[5]].category == "laziness", "of one version the first counts"
+    assert flags(database)[ids[5]]["category"] == "laziness", "of one version the first counts"
     save(database, [Flag(ids[5], "another", "none", 1.0, "fine", "m-2", "sample", 0.1, None)])
     text = sql("evalgate.signals", "flagged")
     assert database.rows(text, {"first_s": 0}) == [], "of several versions the last"
