@@ -9,7 +9,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app
-from evalgate.review.actor import Actor, actor_or_user
+from evalgate.review.actor import Decided, with_decided
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
 from evalgate.review.show import print_case
 from evalgate.terminal import Terminal, count_of, one_line
@@ -90,48 +90,42 @@ def cases_show(
         print_case(terminal, row, history)
 
 
+@with_decided
 def cases_promote(
     cases: Annotated[list[str] | None, typer.Argument(help="Case ids, or the beginnings of some.")] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every quarantined case that is labelled.")] = False,
     failure_mode: Mode = None,
-    reason: Annotated[str, typer.Option(help="Why.")] = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Let quarantined cases into datasets. Drafts, which nobody labelled, have to be named: see evalgate promote."""
     terminal = Terminal()
-    with open_tenant(dsn, tenant, writes=True) as database:
+    with decided.open() as database:
         chosen = _choose(database, cases or [], everything=everything, failure_mode=failure_mode)
         if everything:
             chosen, drafts = [r for r in chosen if not r.case.provenance.is_draft], len(chosen)
             if left := drafts - len(chosen):
                 terminal.note(f"left out: {count_of(left, 'draft')}. Look at them: evalgate promote --list")
         new = [r for r in chosen if r.status is not CaseStatus.PROMOTED]
-        record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=actor_or_user(actor), reason=reason)
-    _tell(terminal, "promoted", new, len(chosen) - len(new), json=json)
-    if not json and new:
+        record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=decided.who, reason=decided.reason)
+    _tell(terminal, "promoted", new, len(chosen) - len(new), json=decided.json)
+    if new and not decided.json:
         terminal.say("next: evalgate dataset build --name NAME")
 
 
+@with_decided
 def cases_reject(
     cases: Annotated[list[str], typer.Argument(help="Case ids, or the beginnings of some.")],
     *,
-    reason: Annotated[str, typer.Option(help="Why.")] = "",
-    actor: Actor = None,
-    tenant: Tenant = None,
-    dsn: Dsn = None,
-    json: Json = False,
+    decided: Decided,
 ) -> None:
     """Keep cases out of datasets that are built from now on."""
     terminal = Terminal()
-    with open_tenant(dsn, tenant, writes=True) as database:
+    with decided.open() as database:
         chosen = _choose(database, cases, everything=False, failure_mode=None)
         new = [r for r in chosen if r.status is not CaseStatus.REJECTED]
-        record(database, [r.case for r in new], CaseEvent.REJECTED, actor=actor_or_user(actor), reason=reason)
-    _tell(terminal, "rejected", new, len(chosen) - len(new), json=json)
+        record(database, [r.case for r in new], CaseEvent.REJECTED, actor=decided.who, reason=decided.reason)
+    _tell(terminal, "rejected", new, len(chosen) - len(new), json=decided.json)
 
 
 def _choose(
