@@ -21,7 +21,10 @@ class Sighting:
 
     trace_id: str
     at: str
-    """When it began, ISO 8601, UTC. Where it has expired, as its case has it, else when it was labelled."""
+    """When it began, ISO 8601, UTC. Where it has expired, as its case has it, else when it was labelled.
+
+    Never later than it was labelled: what an application whose clock is ahead sent is not seen anew for hours.
+    """
     sample_weight: float = 0.0
     """How many traces it stands for; 0 of one that is no part of the sample, or has expired."""
     severity: Severity | None = None
@@ -39,7 +42,7 @@ def sightings_of(rows: Iterable[Mapping[str, Any]], began: Mapping[str, str]) ->
         found.setdefault(str(row["failure_mode"]), []).append(
             Sighting(
                 trace_id=trace_id,
-                at=iso_time(start_ns) if start_ns else began.get(trace_id) or labelled,
+                at=min(labelled, iso_time(start_ns) if start_ns else began.get(trace_id) or labelled),
                 sample_weight=float(row["sample_weight"]),
                 severity=severities[worst - 1] if worst else None,
             )

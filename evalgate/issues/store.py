@@ -13,7 +13,7 @@ from schema.issue import Issue, issue_to_json, parse_issue
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schema.case import Case
+    from schema.case import Case, Provenance
 
 ISSUES: Final = Path("evals/issues.jsonl")
 
@@ -82,7 +82,7 @@ def issues_of_cases(cases: Iterable[Case], known: Iterable[Issue] = ()) -> list[
         if mode not in issues:
             last += 1
         met = [c for c in own if c.provenance.synthesis is None]  # nobody met a variant
-        times = [at for c in met if (at := c.provenance.start_time or c.provenance.labelled_at)]
+        times = [at for c in met if (at := _met_at(c.provenance))]
         old = before.get(mode) or Issue(last, mode)
         issues[mode] = replace(
             old,
@@ -92,6 +92,11 @@ def issues_of_cases(cases: Iterable[Case], known: Iterable[Issue] = ()) -> list[
             cases=tuple(sorted({c.case_id for c in own} | set(old.cases))),
         )
     return sorted(issues.values(), key=lambda i: i.id)
+
+
+def _met_at(made: Provenance) -> str | None:
+    """Return when its trace began: not later than it was labelled, whatever the clock of its application said."""
+    return min(filter(None, (made.start_time, made.labelled_at)), default=None)
 
 
 def _new(issue: Issue, others: Iterable[Issue]) -> Issue:

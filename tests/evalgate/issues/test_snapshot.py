@@ -10,7 +10,7 @@ import pytest
 from evalgate.errors import BadInput
 from evalgate.issues.agreement import Agreement, agreement_of
 from evalgate.issues.read import join
-from evalgate.issues.sightings import sightings_of
+from evalgate.issues.sightings import seen_again, sightings_of
 from evalgate.issues.store import issues_of_cases, read_issues, with_standing, write_issues
 from schema.case import Case, CaseInput, Provenance
 from schema.issue import Issue, IssueStatus, issue_to_json, parse_issue
@@ -33,6 +33,18 @@ def test_a_trace_that_expired_was_seen_when_its_case_says_or_else_when_it_was_la
     assert issue.severity is Severity.MEDIUM
     assert issue.last_seen is not None
     assert issue.last_seen.startswith("2027-01-15T08:00:00")
+
+
+def test_a_trace_of_a_clock_that_is_ahead_was_seen_when_it_was_labelled() -> None:
+    """An issue that is archived afterwards is not seen again by it."""
+    row = {"failure_mode": "tone", "trace_id": A, "worst": 0, "sample_weight": 1.0}
+    row |= {"labelled_unix_us": 1_800_000_000_000_000, "start_unix_ns": 1_800_003_600_000_000_000}
+    (sighting,) = sightings_of([row], {})["tone"]
+    assert sighting.at.startswith("2027-01-15T08:00:00")
+    assert not seen_again(Issue(1, "tone", IssueStatus.ARCHIVED, since="2027-01-15T08:00:01+00:00"), [sighting])
+    made = Provenance(trace_id=A, start_time="2027-01-15T09:00:00+00:00", labelled_at="2027-01-15T08:00:00+00:00")
+    (issue,) = issues_of_cases([Case("case-1", CaseInput((), "q"), failure_mode="tone", provenance=made)], [])
+    assert issue.last_seen == made.labelled_at
 
 
 def test_people_agree_who_say_the_same_of_the_same_trace() -> None:
