@@ -21,7 +21,7 @@ from evalgate.figures import percent
 from evalgate.issues.modes import list_modes, read_taxonomy
 from evalgate.queue.definition import Queue
 from evalgate.queue.fill import fill
-from evalgate.queue.store import create_queue, list_queues
+from evalgate.queue.store import close_queue, create_queue, list_queues
 from evalgate.review.actor import user_name
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.labels import draft, save
@@ -190,7 +190,13 @@ def test_a_queue_is_made_of_a_cluster_once(visitor: httpx.Client, lived: Fortnig
     made = visitor.post(f"/clusters/{lived.cluster}/queue")
     assert (made.status_code, made.headers["location"]) == (303, f"/queues/cluster-{lived.cluster}")
     assert visitor.post(f"/clusters/{lived.cluster}/queue").headers["location"] == made.headers["location"]
-    assert [q.clusters for q in list_queues(database) if q.name == f"cluster-{lived.cluster}"] == [(lived.cluster,)]
+    (queue,) = (q for q in list_queues(database) if q.clusters == (lived.cluster,))
+    sql = "SELECT DISTINCT actor FROM queue_items WHERE queue = {queue:String}"
+    assert [r["actor"] for r in database.rows(sql, {"queue": queue.name})] == [user_name()]
+    close_queue(database, queue, actor="ada")
+    assert "Open its queue again" in visitor.get(f"/clusters/{lived.cluster}").text
+    visitor.post(f"/clusters/{lived.cluster}/queue")
+    assert [q.is_open for q in list_queues(database) if q.clusters == (lived.cluster,)] == [True]
 
 
 def test_a_case_is_promoted_with_a_reason(visitor: httpx.Client, database: TenantDatabase) -> None:

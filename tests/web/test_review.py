@@ -15,9 +15,9 @@ import pytest
 
 from evalgate.database import TenantDatabase
 from evalgate.queue.definition import Queue
-from evalgate.queue.items import list_items
+from evalgate.queue.items import find_item, list_items
 from evalgate.queue.reserve import take
-from evalgate.queue.store import create_queue
+from evalgate.queue.store import create_queue, find_queue, history
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from tests.evalgate.traffic import Traffic
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 TEN = [f"{n:02x}" * 16 for n in range(1, 11)]
 MORE = [f"{n:02x}" * 16 for n in range(0xA1, 0xA5)]
+GIVEN = ["b1" * 16, "b2" * 16]
 ONE = Queue("ten", where=("feature = refunds",))
 TWO = Queue("pair", reviewers=2)
 
@@ -332,3 +333,63 @@ def test_what_was_removed_stays_out_until_it_is_put_back(place: Place, plain: Ca
     assert "was removed from the queue" in rosa.client.get(f"/queues/pair?trace={trace_id}").text
     rosa.client.post("/queues/pair/restore", data={"trace": trace_id})
     assert trace_id not in rosa.client.get("/queues/pair/items?state=removed").text
+
+
+def test_a_queue_is_made_and_changed_by_forms(place: Place, plain: Callable[[str], Plain]) -> None:
+    client = plain("ines").client
+    Traffic(place.database).refund("b3" * 16)
+    offered = re.findall(r'name="([a-z_-]+)"', client.get("/queues").text)
+    said = {
+        "where": "feature = refunds", "random": "0", "size": "3", "rules": "feature = refunds -> ann\n",
+        "weight-refusal": "77", "signals": "failure", "instructions": "</textarea><b>look</b>",
+    }  # fmt: skip
+    assert {*said, "name", "text", "issues", "clusters", "adjudicators", "reserve", "reviewers"} <= set(offered)
+    refused = client.post("/queues", data={**said, "name": "formed", "issues": "999"})
+    assert refused.status_code == httpx.codes.BAD_REQUEST
+    assert "there is no issue 999" in refused.text
+    assert "feature = refunds -&gt; ann" in refused.text
+    assert "&lt;/textarea&gt;&lt;b&gt;look" in refused.text
+    assert "<b>look" not in refused.text
+    made = client.post("/queues", data={**said, "name": "formed"})
+    assert "Nothing is drawn at random" in made.text
+    queue = find_queue(place.database, "formed")
+    assert (queue.rules[0].reviewer, dict(queue.weights), queue.signals) == ("ann", {"refusal": 77}, ("failure",))
+    assert {i.assigned_to for i in list_items(place.database, queue)} == {"ann"}
+
+    shown = client.get("/queues/formed/edit").text
+    assert 'id="weight-refusal"' in shown
+    assert 'value="77"' in shown
+    edit = {"version": "1", "random": "20", "reason": "too few"}
+    assert "It is so now" in client.post("/queues/formed/edit", data=edit).text
+    again = client.post("/queues/formed/edit", data={**edit, "random": "30"})
+    assert (again.status_code, "somebody changed this queue" in again.text) == (400, True)
+    changed = find_queue(place.database, "formed")
+    assert (changed.random_share, changed.rules, changed.weights) == (0.2, queue.rules, queue.weights)
+    assert [(c.actor, c.reason) for c in history(place.database, "formed")] == [("ines", ""), ("ines", "too few")]
+    client.post("/queues/formed/edit", data={"version": "2", "open": "no"})
+    assert not find_queue(place.database, "formed").is_open
+    assert "is closed" in client.post("/queues/formed/fill", data={"fill": ""}).text
+    client.post("/queues/formed/edit", data={"version": "3", "open": "yes"})
+    assert find_queue(place.database, "formed").is_open
+
+
+def test_items_are_assigned_given_back_and_counted(place: Place, plain: Callable[[str], Plain]) -> None:
+    hand, queue = plain("olga"), create_queue(place.database, Queue("given"), actor="test")
+    first, second = GIVEN
+    for trace_id in GIVEN:
+        Traffic(place.database).refund(trace_id)
+    added = {"queue": "given", "event": "added", "is_priority": True}
+    place.database.insert_rows("queue_items", [{**added, "trace_id": t, "score": 1.0} for t in GIVEN])
+    for chosen, reviewer, words in (([], "olga", "tick the items"), ([first], "a\x00b", "is no name")):
+        refused = hand.client.post("/queues/given/assign", data={"item": chosen, "reviewer": reviewer})
+        assert (refused.status_code, words in refused.text) == (400, True)
+    assert "for kira" in hand.client.post("/queues/given/assign", data={"item": [first], "reviewer": "kira"}).text
+    assert find_item(place.database, queue, first).assigned_to == "kira"
+    hand.take("given", second)
+    assert find_item(place.database, queue, second).reserved_by == "olga"
+    hand.client.post("/queues/given/release", data={"trace": second})
+    assert not find_item(place.database, queue, second).reserved_by
+    done = hand.label("given", hand.take("given", second), verdict="bad", other_mode="invents a window")
+    assert (done.status_code, find_item(place.database, queue, second).state) == (200, "done"), done.text
+    told = re.sub(r"<[^>]*>|\s+", " ", hand.client.get("/queues/given/results").text)
+    assert re.search(r"all together +1 +1 +0 +100 %", told), told

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import RedirectResponse
@@ -20,18 +21,18 @@ from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.places import EVALUATORS
 from evalgate.queue.definition import Queue
-from evalgate.queue.fill import fill
-from evalgate.queue.store import create_queue, list_queues
-from evalgate.signals.weights import QUEUE_FILE, read_weights
+from evalgate.queue.store import list_queues
 from evalgate.web.charts import Bar, Chart, histogram
 from evalgate.web.errors import NotFound
+from evalgate.web.filling import make_and_fill
 from evalgate.web.filters import number
+from evalgate.web.pages.definition import filled_page
 from evalgate.web.site import Page, address
 from evalgate.web.trace_lines import MOST_LINES, read_lines
 from schema.identity import Scope as KeyScope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from evalgate.cluster.plan import Plan
     from evalgate.cluster.store import Run, Stored
     from evalgate.database import TenantDatabase
+    from evalgate.queue.fill import Filled
     from evalgate.web.site import Site
     from evalgate.web.trace_lines import TraceLine
 
@@ -51,6 +53,8 @@ EACH: Final = 3
 """Representatives of a cluster in the list."""
 DAY_US: Final = 86_400_000_000
 MOST_DAYS: Final = 60
+MOST_WAITING: Final = 100
+"""Items of a queue that is made of a cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,8 @@ class Opened:
     standing: frozenset[str]
     events: tuple[str, ...]
     chart: Chart | None
-    queue: str | None
-    """A queue that is of this cluster."""
+    queue: Queue | None
+    """The queue that is of this cluster."""
 
 
 async def clusters(site: Site, request: Request) -> Response:
@@ -113,26 +117,26 @@ async def novel(site: Site, request: Request) -> Response:
 
 
 async def make_queue(site: Site, request: Request) -> Response:
-    """Make a queue of a cluster and fill it; where there is one already, go there."""
+    """Make a queue of a cluster and fill it; where there is one already, go there, and open it if it is closed."""
     cluster_id = _number(request.path_params["id"])
-    weights = read_weights(site.folder / QUEUE_FILE)
     actor = site.visitor(request).name
 
-    def make(database: TenantDatabase) -> str:
-        stored = find_cluster(database, cluster_id)
-        if (known := _queue_of(database, cluster_id)) is not None:
-            return known
-        queue = create_queue(
-            database,
-            Queue(name=f"cluster-{cluster_id}", clusters=(cluster_id,), size=max(1, min(stored.cluster.traces, 100))),
-            actor=actor,
-            reason="made of the cluster",
-        )
-        fill(database, queue, weights=weights, now=datetime.now(UTC))
-        return queue.name
+    def make(database: TenantDatabase) -> tuple[Queue, Filled | None]:
+        traces = find_cluster(database, cluster_id).cluster.traces
+        queues = list_queues(database)
+        known = _queue_of(queues, cluster_id)
+        if known is not None and known.is_open:
+            return known, None
+        names = {q.name for q in queues}
+        name = next(n for n in _names(cluster_id) if n not in names)
+        queue = known or Queue(name, clusters=(cluster_id,), size=max(1, min(traces, MOST_WAITING)))
+        opened = replace(queue, is_open=True)
+        return opened, make_and_fill(site, database, opened, actor, reason=f"made of cluster {cluster_id}")
 
-    name = await site.write(request, make)
-    return RedirectResponse(address(request, "queue", name=name), 303)
+    queue, filled = await site.write(request, make)
+    if filled is None:
+        return RedirectResponse(address(request, "queue", name=queue.name), 303)
+    return filled_page(site, request, queue, filled)
 
 
 def _list(database: TenantDatabase, *, scope: Scope, evaluators: Path) -> Listed:
@@ -172,7 +176,7 @@ def _open(database: TenantDatabase, *, cluster_id: int, most: int, evaluators: P
         standing=frozenset(standing),
         events=tuple(event_words(e) for e in history(database, cluster_id)),
         chart=_by_day(rows),
-        queue=_queue_of(database, cluster_id),
+        queue=_queue_of(list_queues(database), cluster_id),
     )
 
 
@@ -202,8 +206,17 @@ def _by_day(rows: Sequence[Mapping[str, Any]]) -> Chart | None:
     return histogram("seen", "Traces by day, weighted", bars, number, "traces")
 
 
-def _queue_of(database: TenantDatabase, cluster_id: int) -> str | None:
-    return next((q.name for q in list_queues(database) if q.clusters == (cluster_id,) and q.is_open), None)
+def _queue_of(queues: Sequence[Queue], cluster_id: int) -> Queue | None:
+    """Return the queue of a cluster, rather an open one."""
+    own = [q for q in queues if q.clusters == (cluster_id,)]
+    return next((q for q in own if q.is_open), own[0] if own else None)
+
+
+def _names(cluster_id: int) -> Iterator[str]:
+    """Give names for a queue of a cluster: somebody may have called another queue so."""
+    yield f"cluster-{cluster_id}"
+    for n in count(2):
+        yield f"cluster-{cluster_id}-{n}"
 
 
 def _number(text: str) -> int:

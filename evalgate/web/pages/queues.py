@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
@@ -10,17 +9,16 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import RedirectResponse, Response
 
 from evalgate.errors import BadInput
-from evalgate.queue.definition import Queue
-from evalgate.queue.fill import fill as fill_queue
 from evalgate.queue.items import ItemState, count_states, list_items
 from evalgate.queue.progress import progress
 from evalgate.queue.store import assign as assign_items
-from evalgate.queue.store import create_queue, find_queue, list_queues
+from evalgate.queue.store import list_queues
 from evalgate.queue.store import restore as put_back
 from evalgate.queue.yields import measure_yield
 from evalgate.review.agreement import agreement
-from evalgate.signals.weights import QUEUE_FILE, read_weights
-from evalgate.web.errors import NotFound
+from evalgate.web import forms
+from evalgate.web.filling import asked_queue, fill_queue
+from evalgate.web.pages.definition import definition_values
 from evalgate.web.runner import STATE_WORDS
 from evalgate.web.separated import attachment, separated
 from evalgate.web.site import Page, address
@@ -29,24 +27,22 @@ from schema.identity import Scope
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
-    from pathlib import Path
 
     from starlette.datastructures import FormData
     from starlette.requests import Request
 
     from evalgate.database import TenantDatabase
+    from evalgate.queue.definition import Queue
     from evalgate.queue.fill import Filled
     from evalgate.queue.items import Item
     from evalgate.queue.progress import Progress
     from evalgate.queue.yields import Yield
     from evalgate.review.agreement import AgreementReport
-    from evalgate.signals.weights import Weights
     from evalgate.web.site import Site
 
 FIRST_QUEUE: Final = "flagged"
 FIRST_WHERE: Final = "flagged = true"
 PAGE_SIZE: Final = 100
-MAX_LINES: Final = 20
 HEAD: Final = (
     "trace_id", "state", "score", "random", "assigned_to", "reserved_by", "labelled_by", "verdict", "failure_mode",
     "added_at", "why",
@@ -99,36 +95,26 @@ async def queues(site: Site, request: Request) -> Response:
     return site.page(
         request,
         "review/queues.html",
-        {"queues": await site.read(request, read), "first": FIRST_QUEUE, "first_where": FIRST_WHERE},
+        {
+            **await definition_values(site),
+            "queues": await site.read(request, read),
+            "first": FIRST_QUEUE,
+            "first_where": FIRST_WHERE,
+        },
     )
-
-
-async def create(site: Site, request: Request) -> Response:
-    """Make a queue, and fill it."""
-    form = await site.form(request)
-    queue = _read_queue(form)
-    visitor, folder = site.visitor(request), site.folder
-
-    def work(database: TenantDatabase) -> Filled:
-        made = create_queue(database, queue, actor=visitor.name)
-        return fill_queue(database, made, weights=_weights(folder), actor=visitor.name)
-
-    filled = await site.write(request, work)
-    if filled.added:
-        return RedirectResponse(address(request, "queue", name=queue.name), 303)
-    return site.page(request, "review/filled.html", {"name": queue.name, "filled": filled})
 
 
 async def fill(site: Site, request: Request) -> Response:
     """Add what is missing to a queue, and say what was added and what was not."""
     await site.form(request)
-    visitor, folder = site.visitor(request), site.folder
+    actor = site.visitor(request).name
 
-    def work(database: TenantDatabase) -> Filled:
-        return fill_queue(database, _queue(database, request), weights=_weights(folder), actor=visitor.name)
+    def work(database: TenantDatabase) -> tuple[Queue, Filled]:
+        queue = asked_queue(database, request)
+        return queue, fill_queue(site, database, queue, actor)
 
-    filled = await site.write(request, work)
-    return site.page(request, "review/filled.html", {"name": request.path_params["name"], "filled": filled})
+    queue, filled = await site.write(request, work)
+    return site.page(request, "review/filled.html", {"queue": queue, "filled": filled})
 
 
 async def items(site: Site, request: Request) -> Response:
@@ -137,7 +123,7 @@ async def items(site: Site, request: Request) -> Response:
     name = site.visitor(request).name
 
     def read(database: TenantDatabase) -> Opened:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         every = list_items(database, queue, reviewer=name)
         shown = [i for i in every if state is None or i.state is state]
         page = tuple(shown[start : start + PAGE_SIZE])
@@ -161,7 +147,7 @@ async def results(site: Site, request: Request) -> Response:
     """Say what reviewing the queue came to: what was found, by signal, and how far reviewers agree."""
 
     def read(database: TenantDatabase) -> tuple[Queue, Yield, AgreementReport]:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         return queue, measure_yield(database, queue), agreement(database, queue=queue.name)
 
     queue, found, agreed = await site.read(request, read)
@@ -173,7 +159,7 @@ async def items_csv(site: Site, request: Request) -> Response:
     state = _state(request)
 
     def read(database: TenantDatabase) -> Sequence[Item]:
-        return list_items(database, _queue(database, request), state=state)
+        return list_items(database, asked_queue(database, request), state=state)
 
     rows = [_cells(item) for item in await site.read(request, read)]
     name = f"{request.path_params['name']}.csv"
@@ -184,13 +170,13 @@ async def assign(site: Site, request: Request) -> Response:
     """Let a reviewer look at the chosen items first; without a name, anybody."""
     form = await site.form(request)
     chosen = [str(t) for t in form.getlist("item")]
-    reviewer, actor = _text(form, "reviewer").strip(), site.visitor(request).name
+    reviewer, actor = forms.text(form, "reviewer"), site.visitor(request).name
     if not chosen:
         raise BadInput("tick the items that are to be assigned")
     if reviewer and (not reviewer.isprintable() or len(reviewer) > 120):
         raise BadInput(f"{reviewer[:80]!r} is no name of a reviewer")
     await site.write(
-        request, lambda database: assign_items(database, _queue(database, request), chosen, reviewer, actor=actor)
+        request, lambda database: assign_items(database, asked_queue(database, request), chosen, reviewer, actor=actor)
     )
     return _back(request, form)
 
@@ -198,26 +184,12 @@ async def assign(site: Site, request: Request) -> Response:
 async def restore(site: Site, request: Request) -> Response:
     """Put back an item that was removed."""
     form = await site.form(request)
-    trace_id, actor = _text(form, "trace"), site.visitor(request).name
+    trace_id, actor = forms.text(form, "trace"), site.visitor(request).name
     await site.write(
-        request, lambda database: put_back(database, _queue(database, request), trace_id, actor=actor, reason="page")
+        request,
+        lambda database: put_back(database, asked_queue(database, request), trace_id, actor=actor, reason="page"),
     )
     return _back(request, form)
-
-
-def _read_queue(form: FormData) -> Queue:
-    where = tuple(line.strip() for line in _text(form, "where").splitlines() if line.strip())
-    if len(where) > MAX_LINES:
-        raise BadInput(f"a queue has at most {MAX_LINES} conditions, one on a line")
-    return Queue(
-        name=_text(form, "name").strip(),
-        where=where,
-        text=_text(form, "text").strip(),
-        reviewers=_number(form, "reviewers", 1),
-        random_share=_number(form, "random", 10) / 100,
-        size=_number(form, "size", 100),
-        instructions=_text(form, "instructions").strip(),
-    )
 
 
 def _listed(queue: Queue, every: Sequence[Item], name: str) -> Listed:
@@ -241,17 +213,6 @@ def _cells(item: Item) -> tuple[object, ...]:
     )
 
 
-def _queue(database: TenantDatabase, request: Request) -> Queue:
-    try:
-        return find_queue(database, str(request.path_params["name"]))
-    except BadInput as e:
-        raise NotFound(str(e)) from None
-
-
-def _weights(folder: Path) -> Weights:
-    return read_weights(folder / QUEUE_FILE, os.environ)
-
-
 def _state(request: Request) -> ItemState | None:
     asked = request.query_params.get("state", "")
     if not asked:
@@ -268,25 +229,12 @@ def _start(request: Request) -> int:
 
 
 def _back(request: Request, form: FormData) -> Response:
-    where = {"state": _text(form, "state") or None, "start": _text(form, "start") or None}
+    where = {"state": forms.text(form, "state") or None, "start": forms.text(form, "start") or None}
     return RedirectResponse(address(request, "queue_items", where, name=request.path_params["name"]), 303)
-
-
-def _number(form: FormData, name: str, default: int) -> int:
-    text = _text(form, name).strip() or str(default)
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise BadInput(f"{name} is a whole number, not {text[:20]!r}")
-    return int(text)
-
-
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name, "")
-    return value if isinstance(value, str) else ""
 
 
 PAGES: Final = (
     Page("/queues", queues, "queues"),
-    Page("/queues", create, "queues", methods=("POST",), scope=Scope.REVIEW),
     Page("/queues/{name}/items", items, "queue_items"),
     Page("/queues/{name}/results", results, "queue_results"),
     Page("/queues/{name}/items.csv", items_csv, "queue_items_csv"),
