@@ -12,6 +12,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, with_options
+from evalgate.terminal import Terminal
 from schema.person import person_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class Decided:
     def open(self) -> AbstractContextManager[TenantDatabase]:
         """Open the database for writing; raises as `open_tenant`."""
         return open_tenant(self.dsn, self.tenant, writes=True)
+
+    def tell(self, words: str, document: object) -> None:
+        """Say what was done, or print it as JSON."""
+        if self.json:
+            Terminal().emit(document)
+        else:
+            Terminal().say(words)
 
 
 with_decided = partial(with_options, Decided, "decided")
