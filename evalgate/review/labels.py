@@ -29,7 +29,7 @@ from schema.case import case_id_of
 from schema.verdict import Annotation, Label, Role, anchors_text, parse_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from evalgate.database import TenantDatabase
@@ -202,7 +202,8 @@ def undo(
 ) -> list[Annotation]:
     """Undo the last labels of an annotator, of one queue or trace where it is named; return them, the latest first.
 
-    The case goes back to what the label before says; where there is none, it is rejected.
+    The case goes back to what the label before says; where there is none, it is rejected. Cases are written first: who
+    is cut short in between still finds these labels, and undoes them and no others when he does it again.
 
     Raises:
         BadInput: this annotator has no such label that stands.
@@ -216,9 +217,10 @@ def undo(
         where = f" of trace {trace_id}" if trace_id else f" in queue {queue}" if queue else ""
         raise BadInput(f"there is no label by {annotator!r}{where} to undo.{hint}")
     undone = [replace(a, created_at=now() + timedelta(microseconds=i)) for i, a in enumerate(found)]
-    database.insert_rows("annotations", [_row(a, undone=1) for a in undone])
+    gone = {a.annotation_id for a in undone}
     for case in list_cases(database, ids=[case_id_of(a.label.trace_id, a.label.span_id) for a in undone]):
-        _restore(database, case, annotator)
+        _restore(database, case, gone, annotator)
+    database.insert_rows("annotations", [_row(a, undone=1) for a in undone])
     return undone
 
 
@@ -235,11 +237,12 @@ def failure_modes(database: TenantDatabase) -> list[str]:
     return [str(r["failure_mode"]) for r in database.rows(sql(__package__, "modes"))]
 
 
-def _restore(database: TenantDatabase, known: CaseRow, actor: str) -> None:
-    """Make the case say what the labels that stand say."""
+def _restore(database: TenantDatabase, known: CaseRow, gone: Collection[str], actor: str) -> None:
+    """Make the case say what the labels that stand say, without those that are about to go."""
     provenance = known.case.provenance
     trace = load_trace(database, provenance.trace_id or "")
-    standing = [x for x in trace.labels if x["span_id"] == (provenance.span_id or "")]
+    own = [x for x in trace.labels if x["span_id"] == (provenance.span_id or "")]
+    standing = [x for x in own if x["annotation_id"] not in gone]
     if not standing:
         record(database, [known.case], CaseEvent.REJECTED, actor=actor, reason="label undone")
         return

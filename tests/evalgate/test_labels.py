@@ -138,6 +138,31 @@ def test_undo_takes_the_last_label_back_and_rejects_its_case(traffic: Traffic) -
     assert status(traffic.database, B) is CaseStatus.QUARANTINED
 
 
+def test_an_undo_that_was_cut_short_undoes_no_other_label_when_it_is_done_again(traffic: Traffic) -> None:
+    traffic.refund(A)
+    traffic.refund(B)
+    keep(traffic.database, BAD, Label(B, "", Verdict.GOOD, annotator="ann"))
+    written: list[str] = []
+
+    class Dies:
+        """A database that fails at the second thing that is written."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(traffic.database.opened, name)
+
+        def insert_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+            written.append(table)
+            if len(written) == 2:
+                raise ConnectionError("gone")
+            traffic.database.opened.insert_rows(table, rows)
+
+    with pytest.raises(ConnectionError):
+        undo(TenantDatabase(Dies(), "default"), 1, "ann")
+    assert [u.label.trace_id for u in undo(traffic.database, 1, "ann")] == [B]
+    assert [len(load_trace(traffic.database, t).labels) for t in (A, B)] == [1, 0]
+    assert (status(traffic.database, A), status(traffic.database, B)) == (CaseStatus.QUARANTINED, CaseStatus.REJECTED)
+
+
 def test_undo_goes_back_to_the_label_before(traffic: Traffic) -> None:
     traffic.refund(A)
     keep(traffic.database, BAD)
