@@ -22,7 +22,7 @@ FROM
             role = 'adjudication' AS decides,
             max(decides) OVER (PARTITION BY trace_id, span_id) AS decided,
             argMax((failure_mode, verdict, severity), created_at) AS said,
-            max(created_at) AS said_at
+            min(created_at) AS said_at
         FROM tenant_annotations(tenant = {tenant:String})
         GROUP BY trace_id, span_id, if(role = 'adjudication', '', annotator), role
     )
