@@ -12,11 +12,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.database import sql
-from evalgate.review.decided import differ, is_disputed, latest_each
+from evalgate.review.decided import differ, independent_each, is_disputed
 from schema.statistics import MIN_ITEMS, MIN_RARE, RELIABLE, TENTATIVE, Coefficient, cohen_kappa, krippendorff_alpha
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from evalgate.database import TenantDatabase
@@ -95,8 +95,17 @@ class AgreementReport:
         return tuple(_sentences(self))
 
 
-def agreement(database: TenantDatabase, *, queue: str | None = None, since: datetime | None = None) -> AgreementReport:
-    """Return how far those who labelled the same traces agree; of one queue's labels, or of those since then."""
+def agreement(
+    database: TenantDatabase,
+    *,
+    queue: str | None = None,
+    since: datetime | None = None,
+    without: Collection[str] = (),
+) -> AgreementReport:
+    """Return how far those who labelled the same traces agree; of one queue's labels, or of those since then.
+
+    `without`: traces that are left out, as not everybody has said yet what he thinks of them.
+    """
     conditions = ""
     bound: dict[str, object] = {}
     if queue is not None:
@@ -106,6 +115,7 @@ def agreement(database: TenantDatabase, *, queue: str | None = None, since: date
         conditions += " AND created_at >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')"
         bound["since_us"] = round(since.timestamp() * 1e6)
     rows = database.rows(sql(__package__, "judgements").replace("/* conditions */", conditions), bound)
+    rows = [r for r in rows if r["trace_id"] not in without]
     (total,) = database.rows(sql(__package__, "items").replace("/* conditions */", conditions), bound)
     return agreement_of(rows, int(total["items"]))
 
@@ -115,7 +125,7 @@ def agreement_of(rows: Iterable[Row], labelled: int | None = None) -> AgreementR
     items: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         items.setdefault((row["trace_id"], row["span_id"]), []).append(row)
-    each = {item: latest_each(said) for item, said in items.items()}
+    each = {item: independent_each(said) for item, said in items.items()}
     several = {item: said for item, said in each.items() if len(said) > 1}
     ordered = [several[item] for item in sorted(several)]
     differing = {item for item in several if differ(items[item])}

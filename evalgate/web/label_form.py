@@ -32,7 +32,7 @@ QUOTE_CHARS: Final = 60
 
 
 def new_token() -> str:
-    """Return the id that the annotation of a form will have: sent twice, it is one."""
+    """Return what tells a form from the next one: sent twice, it is one label."""
     return secrets.token_hex(16)
 
 
@@ -60,6 +60,18 @@ class LabelForm:
     about: tuple[int, ...] = ()
     """Messages as a whole."""
     places: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What somebody chose and typed, to be read and copied where it cannot be saved."""
+        said = (
+            ("verdict", self.verdict),
+            ("failure mode", self.other_mode or self.mode),
+            ("severity", self.severity),
+            ("comment", self.comment),
+            ("what it should have said", self.corrected_output),
+        )
+        return "\n".join(f"{name}: {text}" for name, text in said if text.strip())
 
     def chips(self, lines: Sequence[Line]) -> list[Chip]:
         """Return the places with the words that stand there; those that are nowhere are left out."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import RedirectResponse, Response
 
 from evalgate.errors import BadInput
+from evalgate.queue.blind import read_blind
 from evalgate.queue.items import ItemState, count_states, list_items
 from evalgate.queue.progress import progress
 from evalgate.queue.store import assign as assign_items
@@ -126,7 +127,8 @@ async def items(site: Site, request: Request) -> Response:
         queue = asked_queue(database, request)
         every = list_items(database, queue, reviewer=name)
         shown = [i for i in every if state is None or i.state is state]
-        page = tuple(shown[start : start + PAGE_SIZE])
+        blind = read_blind(database, name, [i.trace_id for i in shown[start : start + PAGE_SIZE]])
+        page = tuple(map(blind.item, shown[start : start + PAGE_SIZE]))
         return Opened(_listed(queue, every, name), page, start, len(shown), progress(database, queue))
 
     found = await site.read(request, read)
@@ -148,7 +150,12 @@ async def results(site: Site, request: Request) -> Response:
 
     def read(database: TenantDatabase) -> tuple[Queue, Yield, AgreementReport]:
         queue = asked_queue(database, request)
-        return queue, measure_yield(database, queue), agreement(database, queue=queue.name)
+        blind = read_blind(database, None)
+        agreed = agreement(database, queue=queue.name, without=blind.unfinished)
+        # Who differs before all are through is nobody's business; whoever may label it would look again.
+        disputed = {i.trace_id for i in list_items(database, queue) if i.is_disputed}
+        left = tuple(d for d in agreed.disagreements if d.trace_id in disputed)
+        return queue, measure_yield(database, queue), replace(agreed, disagreements=left)
 
     queue, found, agreed = await site.read(request, read)
     return site.page(request, "review/results.html", {"queue": queue, "found": found, "agreed": agreed})
@@ -156,14 +163,15 @@ async def results(site: Site, request: Request) -> Response:
 
 async def items_csv(site: Site, request: Request) -> Response:
     """Give the items of a queue as CSV."""
-    state = _state(request)
+    state, name = _state(request), site.visitor(request).name
 
     def read(database: TenantDatabase) -> Sequence[Item]:
-        return list_items(database, asked_queue(database, request), state=state)
+        blind = read_blind(database, name)
+        return [blind.item(i) for i in list_items(database, asked_queue(database, request), state=state)]
 
     rows = [_cells(item) for item in await site.read(request, read)]
-    name = f"{request.path_params['name']}.csv"
-    return Response(separated(HEAD, rows), headers=attachment(name), media_type="text/csv; charset=utf-8")
+    file = f"{request.path_params['name']}.csv"
+    return Response(separated(HEAD, rows), headers=attachment(file), media_type="text/csv; charset=utf-8")
 
 
 async def assign(site: Site, request: Request) -> Response:
@@ -173,6 +181,8 @@ async def assign(site: Site, request: Request) -> Response:
     reviewer, actor = forms.text(form, "reviewer"), site.visitor(request).name
     if not chosen:
         raise BadInput("tick the items that are to be assigned")
+    if len(chosen) > PAGE_SIZE:
+        raise BadInput(f"at most {PAGE_SIZE} items, a page of them, are assigned at once")
     if reviewer and (not reviewer.isprintable() or len(reviewer) > 120):
         raise BadInput(f"{reviewer[:80]!r} is no name of a reviewer")
     await site.write(

@@ -9,24 +9,23 @@ Looking changes nothing. What changes something is a POST that ends with a redir
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from evalgate.errors import BadInput
-from evalgate.queue.items import ItemState, find_item, refusal
+from evalgate.queue.items import find_item
 from evalgate.queue.reserve import extend as keep
 from evalgate.queue.reserve import release, take
 from evalgate.queue.store import find_queue
 from evalgate.queue.store import remove as take_out
-from evalgate.review.labels import draft_of, save
 from evalgate.review.labels import undo as take_back
-from evalgate.select.reading import conversation
-from evalgate.select.traces import load_trace
 from evalgate.web.errors import NotFound
 from evalgate.web.golden import keeping
-from evalgate.web.label_form import label_of_form, read_form
-from evalgate.web.runner import NUMBERED, desk, positions, role_for, sheet
+from evalgate.web.label_form import new_token, read_form
+from evalgate.web.label_save import save_form
+from evalgate.web.runner import NUMBERED, desk, positions, sheet
 from evalgate.web.site import Page, address
 from schema.identity import Scope
 
@@ -93,9 +92,10 @@ async def label(site: Site, request: Request) -> Response:
         sent: LabelForm | None = None
         try:
             sent = read_form(form)
-            _save(database, at, trace_id, sent)
+            save_form(database, at, trace_id, sent)
         except BadInput as e:
-            return at, sheet(database, at, trace_id, sent=sent), str(e)
+            again = replace(sent, token=new_token()) if sent else None
+            return at, sheet(database, at, trace_id, sent=again), str(e)
         return _take_any(database, queue, reviewer, at.walk.next_open(trace_id))
 
     done = await site.write(request, work)
@@ -180,22 +180,6 @@ async def extend(site: Site, request: Request) -> Response:
     return JSONResponse(answer, 409 if "lost" in answer else 200)
 
 
-def _save(database: TenantDatabase, at: Desk, trace_id: str, sent: LabelForm) -> None:
-    """Save a label, or say why not: as `evalgate.queue.reserve.may_label` does, with what was just read."""
-    trace = load_trace(database, trace_id)
-    if any(row["annotation_id"] == sent.token for row in trace.labels):
-        return  # the same form, sent twice
-    item = at.find(trace_id)
-    why = refusal(at.queue, item, at.reviewer)
-    if why and not (at.reviewer in item.labelled_by and item.state is not ItemState.REMOVED):
-        raise BadInput(f"your reservation of this item is over: it {why}. Nothing was saved; take the next")
-    role = role_for(item, at.reviewer)
-    said = label_of_form(
-        sent, conversation(trace), trace_id=trace_id, annotator=at.reviewer, queue=at.queue.name, role=role
-    )
-    save(database, [draft_of(trace, said, new_id=lambda: sent.token)])
-
-
 def _take_any(
     database: TenantDatabase, queue: Queue, reviewer: str, wanted: str | None, *, only: bool = False
 ) -> str | None:
@@ -236,6 +220,7 @@ def _page(
             "seconds_left": max(0, round((until - at.now).total_seconds())) if until and found.is_mine else None,
             "numbered": NUMBERED,
             "error": error,
+            "kept": found.form.words if error else "",
             "saved": _hex(request.query_params.get("saved", "")),
             "is_undone": "undone" in request.query_params,
         },
