@@ -62,6 +62,7 @@ REFLECTED: Final = (
     "/sessions?where={}",
     "/sessions/{}",
     "/queues/{}",
+    "/queues/{}/edit",
     "/queues/hostile/items?state={}",
     "/issues?state={}&sort={}",
     "/issues/{}",
@@ -133,6 +134,9 @@ def test_every_page_shows_the_words_and_does_nothing_they_say(
         shown = max(shown, _look(page, served.url + path, path, seen))
         assert (ran, seen) == ([], []), path
     assert shown > len(VECTORS) / 2, "the words are not there: what holds then?"
+    for path in ("/datasets/hostile/diff", f"/queues/{QUEUE}/edit"):
+        assert _look(page, served.url + path, path, seen) > len(VECTORS) / 2, path
+        assert (ran, seen) == ([], []), path
     context.close()
     record_property("vectors", len(VECTORS))
     record_property("pages", len(opened))
@@ -191,7 +195,8 @@ def test_what_an_address_or_a_form_says_is_words(served: Served, record_property
             assert "\n" not in answer.headers.get("location", "")
             assert not answer.headers.get("location", "").startswith(("//", "http", "javascript"))
         for text in VECTORS[::10]:
-            form = {"name": text, "where": text, "instructions": text, "reviewers": text}
+            texts = ("where", "text", "issues", "signals", "random", "rules", "adjudicators", "weight-refusal")
+            form = dict.fromkeys(("name", "instructions", "reviewers", "reason", *texts), text)
             label = {
                 "trace": FIRST,
                 "token": "a" * 32,
@@ -200,7 +205,13 @@ def test_what_an_address_or_a_form_says_is_words(served: Served, record_property
                 "place": text,
                 "other_mode": text,
             }
-            for path, fields in (("/queues", form), (f"/queues/{QUEUE}/label", label), ("/name", {"name": text})):
+            forms = (
+                ("/queues", form),
+                (f"/queues/{QUEUE}/edit", {**form, "version": "1"}),
+                (f"/queues/{QUEUE}/label", label),
+                ("/name", {"name": text}),
+            )
+            for path, fields in forms:
                 answer = client.post(path, data={**fields, "next": text})
                 tried += 1
                 assert answer.status_code in (303, 400, 403), (path, text)

@@ -26,6 +26,7 @@ from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from schema.issue import IssueStatus
 from tests.web import seeding
+from tests.web.repository import commit
 from tests.web.serving import serving
 from tests.web.shop import INVENTED, Shop
 
@@ -40,6 +41,7 @@ DAYS = 12
 PER_DAY = 14
 QUEUE = "refunds"
 DATASET = "support"
+UNCOMMITTED = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class Fortnight:
     def trace(self) -> Told:
         """Return a trace that fails."""
         return next(t for t in self.told if t.mode == INVENTED)
+
+    @property
+    def session(self) -> str:
+        """Return the conversation that it is of."""
+        known = {a["key"]: a["value"] for a in self.trace.spans[0]["attributes"]}
+        return str(known["gen_ai.conversation.id"]["stringValue"])
 
 
 @contextmanager
@@ -102,7 +110,16 @@ def _filed(database: TenantDatabase, folder: Path) -> None:
     root.mkdir(parents=True)
     at = datetime(2026, 11, 20, tzinfo=UTC)
     add_cases(DATASET, cases[:-3], criteria="what customers met", at=at, root=root)
+    add_cases(UNCOMMITTED, cases[:1], criteria="built twice, and in no commit", at=at, root=root)
+    add_cases(UNCOMMITTED, cases[:2], criteria=None, at=at, root=root)
+    (folder / ".gitignore").write_text(f"{UNCOMMITTED}.*\n")
+    commit(folder, "What customers met")
     add_cases(DATASET, cases[:-1], criteria=None, at=at, root=root)
+    path = root / f"{DATASET}.jsonl"
+    first, *rest = path.read_text("utf-8").splitlines(keepends=True)
+    edited = {**json.loads(first), "tags": ["read again"]}
+    path.write_text("".join([json.dumps(edited, ensure_ascii=False) + "\n", *rest[1:]]), "utf-8")
+    commit(folder, "Two more; one is read again, one is gone")
     add_drafts(DATASET, cases[-1:], root)
     (folder / "evals" / "evaluators").mkdir()
     spec = {"id": "refund-window", "failure_mode": INVENTED, "rule": {"type": "not_contains", "text": "90 days"}}

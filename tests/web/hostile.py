@@ -23,6 +23,7 @@ from exporters.clickhouse.insert import insert_batch
 from schema.verdict import Label, Verdict
 from tests.evalgate.traffic import START, message
 from tests.settle.cut import process
+from tests.web.repository import commit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -187,11 +188,16 @@ def _review(database: TenantDatabase) -> None:
 
 
 def _files(folder: Path) -> None:
-    """Write a dataset, as a pull request could bring it."""
+    """Commit a dataset, as pull requests could bring it."""
     datasets = folder / "evals" / "datasets"
     datasets.mkdir(parents=True)
-    lines = [json.dumps(_case(n, text)) for n, text in enumerate(VECTORS)]
-    (datasets / "hostile.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    # Two versions: one case is changed in every field, one goes, one comes.
+    committed = [_case(n, text) for n, text in enumerate(VECTORS)]
+    changed = {**_case(0, "\n".join(reversed(VECTORS))), "failure_mode": "plain"}
+    for subject, cases in ((VECTORS[0], committed[:-1]), (VECTORS[1], [changed, *committed[2:]])):
+        lines = [json.dumps(case) + "\n" for case in cases]
+        (datasets / "hostile.jsonl").write_text("".join(lines), "utf-8")
+        commit(folder, subject)
 
 
 def _case(number: int, text: str) -> dict[str, Any]:

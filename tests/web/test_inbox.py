@@ -7,6 +7,7 @@ issues, clusters and datasets are worked with as a browser does, by forms.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from collector.auth.key import new_key
+from collector.auth.key_file import KeyFile
 from evalgate.database import TenantDatabase
 from evalgate.dataset.quarantine import add_drafts
 from evalgate.dataset.store import DATASETS, read_cases
@@ -33,11 +36,13 @@ from evalgate.web.traffic import part_of, read_traffic, window_of
 from exporters.clickhouse.connect import connect
 from schema.case import case_id_of
 from schema.draft import Method, Synthesis
+from schema.identity import Scope
 from schema.verdict import Label, Verdict
 from tests.tools.fetch_axe import axe
 from tests.tools.fetch_chserver import Unavailable
-from tests.web.fortnight import DATASET, QUEUE, Fortnight, fortnight
+from tests.web.fortnight import DATASET, QUEUE, UNCOMMITTED, Fortnight, fortnight
 from tests.web.seeding import REVIEWERS
+from tests.web.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +53,14 @@ if TYPE_CHECKING:
     from tests.fixtures_browser import Browsed
 
 SERIOUS = ("serious", "critical")
+
+
+def taken(lived: Fortnight) -> str:
+    """Reserve an item, and return where its form is."""
+    with visitor_named(lived, "") as client:
+        return client.post(f"/queues/{QUEUE}/take", data={"to": ""}).headers["location"]
+
+
 PAGES: dict[str, Callable[[Fortnight], str]] = {
     "dashboard": lambda _: "/",
     "traces": lambda _: "/traces",
@@ -66,7 +79,25 @@ PAGES: dict[str, Callable[[Fortnight], str]] = {
     "datasets": lambda _: "/datasets",
     "dataset": lambda _: f"/datasets/{DATASET}",
     "missing": lambda _: "/issues/999",
+    "definition": lambda _: f"/queues/{QUEUE}/edit",
+    "runner": taken,
+    "results": lambda _: f"/queues/{QUEUE}/results",
+    "session": lambda f: f"/sessions/{f.session}",
+    "span": lambda f: f"/traces/{f.trace.trace_id}/spans/{f.trace.spans[0]['spanId']}",
+    "signals": lambda f: f"/traces/{f.trace.trace_id}/signals",
+    "diff": lambda _: f"/datasets/{DATASET}/diff",
 }
+SIMPLE = ("sessions", "waiting", "items", "modes", "clusters", "novel", "datasets", "missing", "results", "span")
+"""Pages that are made of what others are made of, too: looked at in thorough runs."""
+SHOWN = {
+    "definition": "#weight-refusal",
+    "runner": "#label-form",
+    "results": "h2",
+    "diff": "details.change[open]",
+    "issue": "form",
+    "queues": "#where",
+}
+"""What must be there, lest something else is looked at."""
 OPEN_ALL = "for (const d of document.querySelectorAll('details')) d.open = true"
 FULL = "axe.run(document, {resultTypes: ['violations']})"
 CONTRAST = "axe.run(document, {resultTypes: ['violations'], runOnly: ['color-contrast']})"
@@ -101,13 +132,38 @@ def serious(found: Any) -> list[tuple[str, str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.thorough) if name in SIMPLE else name for name in PAGES]
+)
 def test_a_page_is_for_everybody(browsed: Browsed, lived: Fortnight, axe_source: str, name: str) -> None:
     page = browsed.page
     answer = page.goto(lived.served.url + PAGES[name](lived))
     assert answer is not None
     assert answer.status == (404 if name == "missing" else 200)
     page.wait_for_load_state()
+    page.locator(SHOWN.get(name, "h1")).first.wait_for(state="attached")
+    look_at(browsed, axe_source)
+    said = [s for s in browsed.seen.said if "404" not in s or name != "missing"]
+    assert (said, browsed.seen.dialogs) == ([], [])
+    assert all(a.startswith(lived.served.url) for a in browsed.seen.asked)
+
+
+def test_so_is_the_one_where_keys_are_asked_for(
+    browsed: Browsed, lived: Fortnight, axe_source: str, tmp_path: Path
+) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    _, kept = new_key(tenant="default", scopes=frozenset({Scope.REVIEW}), name="ann", now_unix_s=0)
+    keys.add(kept)
+    with serving(lived.dsn, tmp_path, auth={"mode": "keys", "keys_file": keys.path}) as guarded:
+        browsed.page.goto(f"{guarded.url}/traces")
+        browsed.page.locator("input[name=key]").wait_for()
+        look_at(browsed, axe_source)
+    assert (browsed.seen.said, browsed.seen.dialogs) == ([], [])
+
+
+def look_at(browsed: Browsed, axe_source: str) -> None:
+    """Assert that nothing serious is on the page, light and dark, and nothing off the side of a telephone."""
+    page = browsed.page
     page.evaluate(OPEN_ALL)
     page.evaluate(axe_source)
     found = page.evaluate(FULL)
@@ -117,9 +173,6 @@ def test_a_page_is_for_everybody(browsed: Browsed, lived: Fortnight, axe_source:
     assert not serious(page.evaluate(CONTRAST))
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    said = [s for s in browsed.seen.said if "404" not in s or name != "missing"]
-    assert (said, browsed.seen.dialogs) == ([], [])
-    assert all(a.startswith(lived.served.url) for a in browsed.seen.asked)
 
 
 def visitor_named(lived: Fortnight, name: str) -> httpx.Client:
@@ -227,6 +280,20 @@ def test_while_several_label_a_trace_no_list_tells_what_one_said(
     with visitor_named(lived, REVIEWERS[0]) as own:
         assert case in own.get("/datasets").text
         assert one.trace_id in own.get(f"/issues/{number}").text
+
+
+def test_versions_are_compared_where_an_older_one_can_be_read(visitor: httpx.Client) -> None:
+    link = f"/datasets/{DATASET}/diff"
+    assert f'href="{link}"' in visitor.get(f"/datasets/{DATASET}").text
+    shown = visitor.get(link)
+    told = re.sub(r"<[^>]*>|\s+", " ", shown.text)
+    assert re.search(r"2 added +1 changed +1 removed", told), told
+    assert "read again" in shown.text
+    # Two builds and no commit: of the older one only figures are known.
+    built = visitor.get(f"/datasets/{UNCOMMITTED}").text
+    assert "only its figures are known" in built
+    assert "/diff" not in built
+    assert visitor.get(f"/datasets/{UNCOMMITTED}/diff").status_code == 400
 
 
 def test_nobody_promotes_a_draft_of_his_own(visitor: httpx.Client, lived: Fortnight) -> None:

@@ -61,6 +61,13 @@ class Opened:
     versions: tuple[DatasetVersion, ...]
     drafts: tuple[Case, ...]
 
+    @property
+    def has_older(self) -> bool:
+        """Whether there is something that the file as it is can be compared with."""
+        (now,) = (v for v in self.versions if v.is_current)
+        older = self.versions[self.versions.index(now) + 1 :]
+        return any(v.can_be_read and v.version != now.version for v in older)
+
 
 async def datasets(site: Site, request: Request) -> Response:
     """List the datasets of the project, and what waits in the database."""
