@@ -173,9 +173,10 @@ def check_person(name: str, option: str) -> None:
         BadInput: nobody can be called so.
 
     """
+    why = ""
     try:
         is_name = bool(name) and person_of(name) == name
     except ValueError as e:
-        raise BadInput(f"{option}: {e}") from None
+        is_name, why = False, f": {e}"
     if not is_name:
-        raise BadInput(f"{option}: {name!r} is no name of a reviewer")
+        raise BadInput(f"{option}: {name[:80]!r} is no name of a reviewer{why}")

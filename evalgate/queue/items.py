@@ -8,7 +8,7 @@ A trace is in one of these states, and which is read out of what happened to it:
 they were given, for a trace that somebody judged need not be judged again; after `requeue`, those since then. Of
 several labels of one person the last one counts, and one of the whole trace before those of a span. Where all needed
 labels are there and differ in the verdict, or in the failure modes that are named, the item is disputed until an
-adjudication stands; a queue of one reviewer has nothing to dispute.
+adjudication stands, whatever those who differ say afterwards; a queue of one reviewer has nothing to dispute.
 """
 
 from __future__ import annotations
@@ -155,11 +155,11 @@ class Item:
 def item_of(queue: Queue, entry: Entry, hold: Hold | None, said: Iterable[Said], now: datetime) -> Item:
     """Return where a trace stands. Pure."""
     every = list(said)
-    counted = _counted(every, entry.requeued_at)
+    counted = _counted(every, entry.requeued_at, queue.reviewers)
     adjudication = next((s for s in reversed(counted) if s.is_adjudication), None)
     labels = [s for s in counted if not s.is_adjudication]
     is_enough = len(labels) >= queue.reviewers
-    is_disputed = is_enough and adjudication is None and queue.reviewers > 1 and differ(labels)
+    is_disputed = adjudication is None and _is_dispute(labels, queue.reviewers)
     is_done = adjudication is not None or (is_enough and not is_disputed)
     holder = hold if hold is not None and _holds(hold, entry, every, now) else None
     if entry.is_removed:
@@ -359,13 +359,25 @@ def _mixed(random: list[Item], scored: list[Item], share: float, drawn: int, han
     return mixed
 
 
-def _counted(said: Iterable[Said], since: datetime | None) -> list[Said]:
-    """Return the one label of each person that counts, in order of time."""
-    best: dict[tuple[str, bool], Said] = {}
-    for label in sorted(said, key=lambda s: (s.is_whole, s.at)):
-        if since is None or label.at > since:
-            best[label.annotator, label.is_adjudication] = label
-    return sorted(best.values(), key=lambda s: s.at)
+def _counted(said: Iterable[Said], since: datetime | None, reviewers: int) -> list[Said]:
+    """Return the one label of each person that counts, in order of time, and his adjudication."""
+    labels: dict[str, Said] = {}
+    decisions: dict[str, Said] = {}
+    for label in sorted(said, key=lambda s: s.at):
+        if since is not None and label.at <= since:
+            continue
+        own = decisions if label.is_adjudication else labels
+        before = own.get(label.annotator)
+        if before is not None and own is labels and _is_dispute(list(labels.values()), reviewers):
+            continue
+        if before is None or label.is_whole or not before.is_whole:
+            own[label.annotator] = label
+    return sorted([*labels.values(), *decisions.values()], key=lambda s: s.at)
+
+
+def _is_dispute(labels: Sequence[Said], reviewers: int) -> bool:
+    """Tell whether all needed labels are there and differ; of one reviewer there is nothing to dispute."""
+    return 1 < reviewers <= len(labels) and differ(labels)
 
 
 def _holds(hold: Hold, entry: Entry, labels: Sequence[Said], now: datetime) -> bool:

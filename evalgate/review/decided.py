@@ -1,7 +1,8 @@
 """What several labels of one trace come to. Pure.
 
 Of each person the latest label counts. Where these differ in the verdict, or name different failure modes, the trace is
-disputed until somebody decides: an adjudication outranks every label, whenever it was given.
+disputed until somebody decides: an adjudication outranks every label, whenever it was given. Nobody ends a dispute by
+saying what the other said: from where people differ on, a further label of one of them is no second opinion.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from schema.verdict import Label, Role, Severity, Verdict, anchors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     Row = Mapping[str, Any]
     """A label as the database has it: annotator, verdict, failure_mode, role, created_unix_us, span_id ..."""
@@ -54,15 +55,27 @@ def latest_each(rows: Iterable[Row]) -> dict[str, Row]:
     return found
 
 
+def independent_each(rows: Iterable[Row]) -> dict[str, Row]:
+    """Return the latest label of each person up to where people differed, or his first; adjudications are none."""
+    found: dict[str, Row] = {}
+    for row in sorted((r for r in rows if r["role"] != Role.ADJUDICATION), key=_when):
+        if row["annotator"] not in found or not _differ(found.values()):
+            found[row["annotator"]] = row
+    return found
+
+
 def differ(rows: Iterable[Row]) -> bool:
     """Tell whether people disagree: about the verdict, or about the failure mode where both name one."""
-    said = list(latest_each(rows).values())
-    return len({r["verdict"] for r in said}) > 1 or len({r["failure_mode"] for r in said if r["failure_mode"]}) > 1
+    return _differ(independent_each(rows).values())
 
 
 def is_disputed(rows: Sequence[Row]) -> bool:
     """Tell whether the labels of one trace or span differ, and nobody has decided."""
     return differ(rows) and not any(r["role"] == Role.ADJUDICATION for r in rows)
+
+
+def _differ(said: Collection[Row]) -> bool:
+    return len({r["verdict"] for r in said}) > 1 or len({r["failure_mode"] for r in said if r["failure_mode"]}) > 1
 
 
 def _when(row: Row) -> tuple[int, str]:

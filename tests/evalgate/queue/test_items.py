@@ -48,7 +48,10 @@ def said(who: str, verdict: str = "good", mode: str = "", *, minutes: int = 0, *
         ([said("ann", "bad", "tone"), said("bob", "bad")], ItemState.DONE, "bad"),
         ([said("ann", "bad", "tone"), said("bob", "bad", "policy")], ItemState.DISPUTED, ""),
         ([said("ann"), said("bob", "partial")], ItemState.DISPUTED, ""),
-        ([said("ann"), said("bob", "bad"), said("bob", minutes=1)], ItemState.DONE, "good"),
+        ([said("bob", "bad"), said("bob", minutes=1), said("ann", minutes=2)], ItemState.DONE, "good"),
+        # Who says it anew when people differ decides nothing.
+        ([said("ann"), said("bob", "bad"), said("bob", minutes=1)], ItemState.DISPUTED, ""),
+        ([said("ann"), said("bob", "bad"), said("ann", "bad", minutes=1)], ItemState.DISPUTED, ""),
         ([said("ann"), said("bob", "bad"), said("carl", is_adjudication=True)], ItemState.DONE, "good"),
         # A label of a span counts where there is none of the whole trace.
         ([said("ann"), said("bob", "bad", minutes=1, is_whole=False), said("bob")], ItemState.DONE, "good"),

@@ -59,11 +59,17 @@ def test_pairs_modes_and_what_is_left_to_decide() -> None:
 
 
 def test_the_latest_word_of_each_counts_and_three_reviewers_make_three_pairs() -> None:
-    rows = [said(1, "ann", "good", at=1), said(1, "ann", "bad", at=2), said(1, "bob", "bad"), said(1, "eve", "bad")]
+    rows = [said(1, "ann", "good", at=1), *(said(1, who, "bad", at=2) for who in ("ann", "bob", "eve"))]
     found = agreement_of(rows)
     assert [p.reviewers for p in found.pairs] == [("ann", "bob"), ("ann", "eve"), ("bob", "eve")]
     assert found.disagreements == ()
     assert found.verdicts.agreed == 1
+
+
+def test_who_says_afterwards_what_the_other_said_agrees_no_more_than_before() -> None:
+    found = agreement_of([*both(1, GOOD, TONE), said(1, "bob", *GOOD, at=2)])
+    assert found.verdicts.agreed == 0
+    assert [s.verdict for s in found.disagreements[0].said] == ["good", "bad"]
 
 
 def test_nobody_labelled_the_same() -> None:

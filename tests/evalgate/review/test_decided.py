@@ -28,7 +28,9 @@ def said(annotator: str, verdict: str, mode: str = "", at: int = 0, role: str = 
         ([said("ann", "bad", "tone"), said("bob", "bad")], False),
         # Nobody disagrees with himself: his latest word counts.
         ([said("ann", "bad", "tone", 1), said("ann", "good", at=2)], False),
-        ([said("ann", "good", at=1), said("bob", "bad", at=2), said("bob", "good", at=3)], False),
+        ([said("bob", "bad", at=1), said("bob", "good", at=2), said("ann", "good", at=3)], False),
+        # But from where people differ on, nobody ends that by saying what the other said.
+        ([said("ann", "good", at=1), said("bob", "bad", at=2), said("bob", "good", at=3)], True),
     ],
 )
 def test_who_differs(labels: list[dict[str, Any]], *, expected: bool) -> None:
