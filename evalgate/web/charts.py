@@ -1,38 +1,24 @@
 """Small charts as SVG, made on the server: bars, lines with a band, stacked bars, segments, sparklines.
 
-A chart is as wide as its place: across in percent, down in pixels, so that its text has one size everywhere. Colours
-come from charts.css by class, for both themes. Each has a title and a description, and `Chart.rows` are the same
-numbers for the table below it. Names are content: they are cleaned and escaped here, and nothing else is let in but
-numbers of ours.
+A chart is as wide as its place, so that its text has one size everywhere (drawing.py). Colours come from charts.css by
+class, for both themes. Each has a title and a description, and `Chart.rows` are the same numbers for the table below
+it.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from evalgate.terminal import one_line
+from evalgate.web import drawing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-HEIGHT: Final = 168
-TOP: Final = 14
-BOTTOM: Final = 20
-PLOT: Final = HEIGHT - TOP - BOTTOM
-LEAST_SLOTS: Final = 7
-"""One bar alone is not as wide as the page."""
-FILLED: Final = 0.72
-"""The part of its slot that a bar takes."""
-TICKS: Final = 3
-NAME_CHARS: Final = 60
 MOST_DOTS: Final = 40
-CHAR_PX: Final = 6.4
-"""A digit in the text of charts, about."""
-GAP_PX: Final = 6
 SPARK: Final = (84, 20)
 ACROSS: Final = 1000
 """Units of the inner drawing of lines, which is stretched."""
@@ -93,31 +79,31 @@ class Segment:
     kind: str
 
 
-def nice_top(most: float) -> float:
-    """Return the end of an axis that holds `most` and divides into round numbers; 1 of nothing."""
-    if not math.isfinite(most) or most <= 0:
-        return 1.0
-    size = 10.0 ** math.floor(math.log10(most))
-    return next(step * size for step in (1, 2, 4, 6, 8, 10) if most <= step * size * (1 + 1e-9))
-
-
 def histogram(ident: str, title: str, bars: Sequence[Bar], show: Callable[[float], str], noun: str) -> Chart:
     """Return bars with their expected band behind them; what is above it has a mark, not only another colour."""
     known = [b.high for b in bars if b.high is not None]
-    top = nice_top(max([b.value for b in bars] + known, default=0))
-    slots = max(len(bars), LEAST_SLOTS)
-    parts = _grid(top)
+    top = drawing.nice_top(max([b.value for b in bars] + known, default=0))
+    slots = max(len(bars), drawing.LEAST_SLOTS)
+    parts = drawing.grid(top)
     for n, b in enumerate(bars):
-        x, wide = _slot(n, slots)
+        x, wide = drawing.slot(n, slots)
         if b.low is not None and b.high is not None:
             edge = 100 / slots
-            parts.append(_rect("band", n * edge, edge, _y(b.high, top), _y(b.low, top)))
+            parts.append(drawing.rect("band", n * edge, edge, drawing.y_of(b.high, top), drawing.y_of(b.low, top)))
         if b.value > 0:
-            parts.append(_rect("bar above" if b.is_above else "bar", x, wide, _y(b.value, top), TOP + PLOT))
+            parts.append(
+                drawing.rect(
+                    "bar above" if b.is_above else "bar",
+                    x,
+                    wide,
+                    drawing.y_of(b.value, top),
+                    drawing.TOP + drawing.PLOT,
+                )
+            )
         if b.is_above:
-            parts.append(_text(x + wide / 2, max(_y(b.value, top) - 4, 10), "▲", "middle", "mark"))
-        parts.append(_target(n, slots, f"{b.label}: {show(b.value)} {noun}{_band_words(b.low, b.high, show)}"))
-    parts += _labels([b.label for b in bars], slots)
+            parts.append(drawing.text(x + wide / 2, max(drawing.y_of(b.value, top) - 4, 10), "▲", "middle", "mark"))
+        parts.append(drawing.target(n, slots, f"{b.label}: {show(b.value)} {noun}{_band_words(b.low, b.high, show)}"))
+    parts += drawing.labels([b.label for b in bars], slots)
     has_band = bool(known)
     rows = [
         (b.label, show(b.value), *((_between(b.low, b.high, show), "above" if b.is_above else "") if has_band else ()))
@@ -128,7 +114,7 @@ def histogram(ident: str, title: str, bars: Sequence[Bar], show: Callable[[float
     told += f"; above the expected band on {', '.join(above)}" if above else ""
     return Chart(
         title,
-        _plot(ident, title, told, parts, _axis(top, show)),
+        drawing.plot(ident, title, told, parts, drawing.scale(top, show)),
         ("day", noun, *(("expected", "") if has_band else ())),
         tuple(rows),
         (("bar", noun), ("band", "expected, 95 %"), ("bar above", "▲ above it")) if has_band else (),
@@ -143,12 +129,12 @@ def lines(ident: str, title: str, of: Sequence[Line], show: Callable[[float], st
     most = max(ends, default=0)
     if middle:  # an interval of one thin day must not flatten all the others
         most = min(most, max(2.5 * max(middle), 1e-12))
-    top = nice_top(most)
+    top = drawing.nice_top(most)
     top = min(top, whole) if whole else top
     count = max((len(line.points) for line in of), default=0)
-    slots = max(count, LEAST_SLOTS)
+    slots = max(count, drawing.LEAST_SLOTS)
     inner: list[Markup] = []
-    parts = _grid(top)
+    parts = drawing.grid(top)
     dots: list[Markup] = []
     for number, line in enumerate(of):
         if not number:
@@ -157,11 +143,11 @@ def lines(ident: str, title: str, of: Sequence[Line], show: Callable[[float], st
         dots += _dots(line.points, slots, top, f"dot dot-{number + 1}", are_all=count <= MOST_DOTS)
     stretched = Markup(
         '<svg x="0" y="0" width="100%" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>'
-    ).format(HEIGHT, ACROSS, HEIGHT, Markup("").join(inner))
+    ).format(drawing.HEIGHT, ACROSS, drawing.HEIGHT, Markup("").join(inner))
     parts += [stretched, *dots]
     labels = [p.label for p in of[0].points] if of else []
-    parts += [_target(n, slots, _said(label, n, of, show)) for n, label in enumerate(labels)]
-    parts += _labels(labels, slots)
+    parts += [drawing.target(n, slots, _said(label, n, of, show)) for n, label in enumerate(labels)]
+    parts += drawing.labels(labels, slots)
     has_band = any(p.high is not None for line in of[:1] for p in line.points)
     head = ("day", *(line.name for line in of), *(("95 % interval",) if has_band else ()))
     rows = [
@@ -173,10 +159,12 @@ def lines(ident: str, title: str, of: Sequence[Line], show: Callable[[float], st
         for n, label in enumerate(labels)
     ]
     told = "; ".join(_line_words(line, show) for line in of)
-    legend = tuple((f"line-{n + 1}", one_line(line.name, NAME_CHARS)) for n, line in enumerate(of)) if of[1:] else ()
+    legend = (
+        tuple((f"line-{n + 1}", one_line(line.name, drawing.NAME_CHARS)) for n, line in enumerate(of)) if of[1:] else ()
+    )
     return Chart(
         title,
-        _plot(ident, title, told or "no data", parts, _axis(top, show)),
+        drawing.plot(ident, title, told or "no data", parts, drawing.scale(top, show)),
         head,
         tuple(rows),
         (*legend, *((("band", "95 % interval"),) if has_band else ())),
@@ -193,27 +181,29 @@ def stacked(
 ) -> Chart:
     """Return stacked bars; `layers`: a name and a value for each label, the lowest first."""
     totals = [sum(values[n] for _, values in layers) for n in range(len(labels))]
-    top = nice_top(max(totals, default=0))
-    slots = max(len(labels), LEAST_SLOTS)
-    parts = _grid(top)
+    top = drawing.nice_top(max(totals, default=0))
+    slots = max(len(labels), drawing.LEAST_SLOTS)
+    parts = drawing.grid(top)
     for n, label in enumerate(labels):
-        x, wide = _slot(n, slots)
+        x, wide = drawing.slot(n, slots)
         below = 0.0
         for number, (_, values) in enumerate(layers):
             if values[n] > 0:
-                ends = _y(below + values[n], top), _y(below, top)
-                parts.append(_rect(f"layer layer-{number + 1}", x, wide, *ends))
+                ends = drawing.y_of(below + values[n], top), drawing.y_of(below, top)
+                parts.append(drawing.rect(f"layer layer-{number + 1}", x, wide, *ends))
             below += values[n]
         said = ", ".join(f"{name} {show(values[n])}" for name, values in layers)
-        parts.append(_target(n, slots, f"{label}: {said}"))
-    parts += _labels(labels, slots)
+        parts.append(drawing.target(n, slots, f"{label}: {said}"))
+    parts += drawing.labels(labels, slots)
     sums = ", ".join(f"{name} {show(sum(values))}" for name, values in layers)
     return Chart(
         title,
-        _plot(ident, title, f"In all: {sums}", parts, _axis(top, show)),
+        drawing.plot(ident, title, f"In all: {sums}", parts, drawing.scale(top, show)),
         ("day", *(name for name, _ in layers)),
         tuple((label, *(show(values[n]) for _, values in layers)) for n, label in enumerate(labels)),
-        tuple((f"layer-{n + 1}", one_line(name, NAME_CHARS)) for n, (name, _) in enumerate(layers)) if layers else (),
+        tuple((f"layer-{n + 1}", one_line(name, drawing.NAME_CHARS)) for n, (name, _) in enumerate(layers))
+        if layers
+        else (),
         is_empty=not any(totals),
     )
 
@@ -225,20 +215,20 @@ def segments(ident: str, title: str, of: Sequence[Segment], show: Callable[[floa
     for s in of:
         wide = 100 * max(s.count, 0.0) / total if total else 0.0
         if wide:
-            said = f"{one_line(s.name, NAME_CHARS)}: {show(s.count)}"
+            said = f"{one_line(s.name, drawing.NAME_CHARS)}: {show(s.count)}"
             parts.append(
                 Markup('<rect class="part {}" x="{}%" y="0" width="{}%" height="14"><title>{}</title></rect>').format(
-                    s.kind, _n(x), _n(wide), said
+                    s.kind, drawing.short(x), drawing.short(wide), said
                 )
             )
         x += wide
     told = ", ".join(f"{s.name} {show(s.count)}" for s in of)
     return Chart(
         title,
-        _svg(ident, title, told, parts, height=14, kind="segments"),
+        drawing.svg(ident, title, told, parts, height=14, kind="segments"),
         ("part", "count"),
         tuple((s.name, show(s.count)) for s in of),
-        tuple((s.kind, f"{show(s.count)} {one_line(s.name, NAME_CHARS)}") for s in of),
+        tuple((s.kind, f"{show(s.count)} {one_line(s.name, drawing.NAME_CHARS)}") for s in of),
         is_empty=not total,
     )
 
@@ -250,7 +240,10 @@ def sparkline(values: Sequence[float], title: str) -> Markup:
     slot = wide / max(len(values), 1)
     bars = Markup("").join(
         Markup('<rect class="bar" x="{}" y="{}" width="{}" height="{}"/>').format(
-            _n(n * slot + slot * 0.12), _n(high - tall), _n(slot * 0.76), _n(tall)
+            drawing.short(n * slot + slot * 0.12),
+            drawing.short(high - tall),
+            drawing.short(slot * 0.76),
+            drawing.short(tall),
         )
         for n, v in enumerate(values)
         if (tall := max((high - 2) * v / top, 2.0 if v > 0 else 0.0))
@@ -258,7 +251,7 @@ def sparkline(values: Sequence[float], title: str) -> Markup:
     return Markup(
         '<svg class="spark" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img" aria-label="{}">'
         '<line class="axis" x1="0" y1="{y}" x2="{w}" y2="{y}"/>{}</svg>'
-    ).format(_name(title), bars, w=wide, h=high, y=high - 0.5)
+    ).format(drawing.cleaned(title), bars, w=wide, h=high, y=high - 0.5)
 
 
 def _band(points: Sequence[Point], slots: int, top: float) -> list[Markup]:
@@ -268,7 +261,9 @@ def _band(points: Sequence[Point], slots: int, top: float) -> list[Markup]:
         if p.low is None or p.high is None:
             runs.append([])
         else:
-            runs[-1].append((_middle(n, slots) * ACROSS / 100, _y(min(p.high, top), top), _y(p.low, top)))
+            runs[-1].append(
+                (drawing.middle(n, slots) * ACROSS / 100, drawing.y_of(min(p.high, top), top), drawing.y_of(p.low, top))
+            )
     made = []
     for run in runs:
         if len(run) == 1:
@@ -276,7 +271,11 @@ def _band(points: Sequence[Point], slots: int, top: float) -> list[Markup]:
             run = [(x - 6, high, low), (x + 6, high, low)]  # noqa: PLW2901 - a post is a run of two
         if run:
             path = [(x, high) for x, high, _ in run] + [(x, low) for x, _, low in reversed(run)]
-            made.append(Markup('<path class="band" d="M{}Z"/>').format("L".join(f"{_n(x)} {_n(y)}" for x, y in path)))
+            made.append(
+                Markup('<path class="band" d="M{}Z"/>').format(
+                    "L".join(f"{drawing.short(x)} {drawing.short(y)}" for x, y in path)
+                )
+            )
     return made
 
 
@@ -286,7 +285,8 @@ def _strokes(points: Sequence[Point], slots: int, top: float, kind: str) -> list
         if p.value is None:
             runs.append([])
         else:
-            runs[-1].append(f"{_n(_middle(n, slots) * ACROSS / 100)} {_n(_y(min(p.value, top), top))}")
+            x, y = drawing.middle(n, slots) * ACROSS / 100, drawing.y_of(min(p.value, top), top)
+            runs[-1].append(f"{drawing.short(x)} {drawing.short(y)}")
     return [
         Markup('<path class="{}" d="M{}" vector-effect="non-scaling-stroke"/>').format(kind, "L".join(run))
         for run in runs
@@ -302,59 +302,9 @@ def _dots(points: Sequence[Point], slots: int, top: float, kind: str, *, are_all
             continue
         around = [q.value for q in (*points[max(n - 1, 0) : n], *points[n + 1 : n + 2])]
         if are_all or all(v is None for v in around):
-            at = _n(_middle(n, slots)), _n(_y(min(p.value, top), top))
+            at = drawing.short(drawing.middle(n, slots)), drawing.short(drawing.y_of(min(p.value, top), top))
             made.append(Markup('<circle class="{}" cx="{}%" cy="{}" r="2.5"/>').format(kind, *at))
     return made
-
-
-def _grid(top: float) -> list[Markup]:
-    """Return the lines across; their numbers stand beside the picture."""
-    made = []
-    for n in range(TICKS):
-        y = _n(_y(top * n / (TICKS - 1), top))
-        kind = "grid" if n else "axis"
-        made.append(Markup('<line class="{}" x1="0" y1="{y}" x2="100%" y2="{y}"/>').format(kind, y=y))
-    return made
-
-
-def _axis(top: float, show: Callable[[float], str]) -> Markup:
-    """Return the numbers of the lines across, as wide as the longest needs; the base has none, it is 0."""
-    ticks = [(top * n / (TICKS - 1), show(top * n / (TICKS - 1))) for n in range(1, TICKS)]
-    wide = _n(CHAR_PX * max(len(said) for _, said in ticks) + GAP_PX)
-    texts = Markup("").join(
-        Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
-            _n(float(wide) - GAP_PX), _n(_y(value, top) + 4), one_line(said, NAME_CHARS)
-        )
-        for value, said in ticks
-    )
-    return Markup('<svg class="chart scale" width="{}" height="{}" aria-hidden="true">{}</svg>').format(
-        wide, HEIGHT, texts
-    )
-
-
-def _labels(labels: Sequence[str], slots: int) -> list[Markup]:
-    """Return the first and the last label, and one between where there is room."""
-    if not labels:
-        return []
-    y = HEIGHT - 5
-    if len(labels) == 1:
-        return [_text(_middle(0, slots), y, labels[0], "middle", "tick")]
-    made = [_text(0, y, labels[0], "start", "tick")]
-    last = len(labels) - 1
-    is_full = len(labels) == slots
-    made.append(
-        _text(100 if is_full else _middle(last, slots), y, labels[last], "end" if is_full else "middle", "tick")
-    )
-    if is_full and last >= LEAST_SLOTS - 1:
-        made.append(_text(_middle(last // 2, slots), y, labels[last // 2], "middle", "tick"))
-    return made
-
-
-def _target(n: int, slots: int, said: str) -> Markup:
-    """Return what a pointer finds: the whole slot, with its numbers."""
-    return Markup('<rect class="hit" x="{}%" y="0" width="{}%" height="{}"><title>{}</title></rect>').format(
-        _n(100 * n / slots), _n(100 / slots), HEIGHT - BOTTOM, one_line(said)
-    )
 
 
 def _said(label: str, n: int, of: Sequence[Line], show: Callable[[float], str]) -> str:
@@ -384,59 +334,3 @@ def _between(low: float | None, high: float | None, show: Callable[[float], str]
 
 def _most(bars: Sequence[Bar]) -> float:
     return max((b.value for b in bars), default=0.0)
-
-
-def _slot(n: int, slots: int) -> tuple[float, float]:
-    """Return where bar n begins and how wide it is, in percent."""
-    wide = 100 / slots
-    return (n + (1 - FILLED) / 2) * wide, wide * FILLED
-
-
-def _middle(n: int, slots: int) -> float:
-    return 100 * (n + 0.5) / slots
-
-
-def _y(value: float, top: float) -> float:
-    return TOP + PLOT * (1 - min(max(value, 0.0), top) / top)
-
-
-def _rect(kind: str, x: float, wide: float, upper: float, lower: float) -> Markup:
-    return Markup('<rect class="{}" x="{}%" y="{}" width="{}%" height="{}"/>').format(
-        kind, _n(x), _n(upper), _n(wide), _n(max(lower - upper, 0.5))
-    )
-
-
-def _text(x: float, y: float, said: str, anchor: str, kind: str) -> Markup:
-    return Markup('<text class="{}" x="{}%" y="{}" text-anchor="{}">{}</text>').format(
-        kind, _n(x), _n(y), anchor, one_line(said, NAME_CHARS)
-    )
-
-
-def _name(text: str) -> Markup:
-    return escape(one_line(text, 2000))
-
-
-def _plot(ident: str, title: str, told: str, parts: Sequence[Markup], scale: Markup) -> Markup:
-    """Return a drawing with its scale at the left."""
-    return Markup('<div class="plot">{}{}</div>').format(scale, _svg(ident, title, told, parts))
-
-
-def _svg(
-    ident: str, title: str, told: str, parts: Sequence[Markup], *, height: int = HEIGHT, kind: str = "chart"
-) -> Markup:
-    return Markup(
-        '<svg class="{kind}" width="100%" height="{height}" role="img" aria-labelledby="{ident}-title {ident}-told">'
-        '<title id="{ident}-title">{title}</title><desc id="{ident}-told">{told}</desc>{parts}</svg>'
-    ).format(
-        kind=kind,
-        height=height,
-        ident=ident,
-        title=_name(title),
-        told=_name(told),
-        parts=Markup("").join(parts),
-    )
-
-
-def _n(value: float) -> str:
-    """Return a number as geometry has it: two decimals at most."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -7,20 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evalgate.web.charts import (
-    HEIGHT,
-    TOP,
-    Bar,
-    Line,
-    Point,
-    Segment,
-    histogram,
-    lines,
-    nice_top,
-    segments,
-    sparkline,
-    stacked,
-)
+from evalgate.web.charts import Bar, Line, Point, Segment, histogram, lines, segments, sparkline, stacked
+from evalgate.web.drawing import HEIGHT, TOP, nice_top
 
 if TYPE_CHECKING:
     from evalgate.web.charts import Chart
