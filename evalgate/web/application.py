@@ -101,6 +101,7 @@ class Settings:
     """What the pages may cost, and whose they are."""
 
     folder: Path
+    folder_tenant: str
     tenant: str | None
     concurrency: int
     max_body_bytes: int
@@ -131,6 +132,7 @@ def build(
     assets = Assets()
     site = Site(
         folder=settings.folder,
+        folder_tenant=settings.folder_tenant,
         databases=Databases(
             dsn, concurrency=settings.concurrency, settings=limits, wait_s=settings.max_execution_time_s
         ),

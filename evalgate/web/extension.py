@@ -10,7 +10,7 @@ from pydantic import Field
 
 from schema.component import Context, component
 from schema.errors import ConfigError
-from schema.identity import Scope
+from schema.identity import DEFAULT_TENANT, TENANT_NAME, Scope
 from schema.serving import ListenerConfig
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class WebConfig(ListenerConfig):
     """host:port; port 0 takes a free one. Beside the ports of OTLP."""
     folder: Path = Path()
     """The project whose evals/ and .evalgate/ the pages show. Default: where the service was started."""
+    tenant: str = Field(default=DEFAULT_TENANT, pattern=f"^{TENANT_NAME.pattern}$")
+    """With auth.mode keys: whose the folder is. Visitors of other tenants see no files of it."""
     concurrency: int = Field(default=4, ge=1, le=64)
     """Pages that ask the database at the same time; more wait."""
     max_body_bytes: int = Field(default=1 << 20, ge=1 << 10)
@@ -76,6 +78,7 @@ class Web:
         config = self._config
         settings = Settings(
             folder=config.folder.absolute(),
+            folder_tenant=config.tenant,
             tenant=config.auth.tenant if config.auth else None,
             concurrency=config.concurrency,
             max_body_bytes=config.max_body_bytes,

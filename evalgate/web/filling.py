@@ -13,13 +13,14 @@ from evalgate.signals.weights import QUEUE_FILE, read_weights
 from evalgate.web.errors import NotFound
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
 
     from evalgate.database import TenantDatabase
     from evalgate.queue.definition import Queue
     from evalgate.queue.fill import Filled
     from evalgate.signals.weights import Weights
-    from evalgate.web.site import Site
 
 
 def asked_queue(database: TenantDatabase, request: Request) -> Queue:
@@ -35,17 +36,17 @@ def asked_queue(database: TenantDatabase, request: Request) -> Queue:
         raise NotFound(str(e)) from None
 
 
-def points_of(site: Site) -> Weights:
+def points_of(folder: Path) -> Weights:
     """Return the points of the project's file."""
-    return read_weights(site.folder / QUEUE_FILE, os.environ)
+    return read_weights(folder / QUEUE_FILE, os.environ)
 
 
-def fill_queue(site: Site, database: TenantDatabase, queue: Queue, actor: str) -> Filled:
-    """Add what is missing to a queue; raises as `evalgate.queue.fill.fill`."""
-    return fill(database, queue, weights=points_of(site), actor=actor, evaluators=site.folder / EVALUATORS)
+def fill_queue(folder: Path, database: TenantDatabase, queue: Queue, actor: str) -> Filled:
+    """Add what is missing to a queue, by the files of a project folder; raises as `evalgate.queue.fill.fill`."""
+    return fill(database, queue, weights=points_of(folder), actor=actor, evaluators=folder / EVALUATORS)
 
 
-def make_and_fill(site: Site, database: TenantDatabase, queue: Queue, actor: str, reason: str = "") -> Filled:
+def make_and_fill(folder: Path, database: TenantDatabase, queue: Queue, actor: str, reason: str = "") -> Filled:
     """Store a new queue, or another definition of one, and fill it.
 
     Raises:
@@ -54,7 +55,7 @@ def make_and_fill(site: Site, database: TenantDatabase, queue: Queue, actor: str
     """
     check_filters(database, queue)
     store = change_queue if queue.version else create_queue
-    return fill_queue(site, database, store(database, queue, actor=actor, reason=reason), actor)
+    return fill_queue(folder, database, store(database, queue, actor=actor, reason=reason), actor)
 
 
 def check_filters(database: TenantDatabase, queue: Queue) -> None:

@@ -28,6 +28,6 @@ def keeping(site: Site, request: Request, trace_id: str) -> BackgroundTask | Non
 
     def work(database: TenantDatabase) -> None:
         with suppress(BadInput):
-            keep_golden(database, [(trace_id, "")], site.folder / golden_path(DEFAULT_NAME))
+            keep_golden(database, [(trace_id, "")], site.folder(request) / golden_path(DEFAULT_NAME))
 
     return BackgroundTask(site.write, request, work)

@@ -14,9 +14,11 @@ the fragment. What changes something is a page of its own with method POST and t
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -26,12 +28,12 @@ from starlette.responses import Response
 from evalgate.database import TenantDatabase, choose_tenant
 from evalgate.errors import BadInput
 from evalgate.review.actor import user_name
+from evalgate.run_files import RUNS, RunShelf
 from schema.errors import Reason, Refused
 from schema.identity import DEFAULT_TENANT, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
     from jinja2 import Environment
     from starlette.requests import Request
@@ -48,6 +50,8 @@ NAME_COOKIE: Final = "evalgate-name"
 MAX_NAME_CHARS: Final = 80
 MAX_FIELDS: Final = 1000
 KEEP_TENANT_S: Final = 30.0
+NOWHERE: Final = Path(os.devnull, "no-project")
+"""The project folder of a tenant that has none: below a file nothing is found, and nothing can be made."""
 SCOPES: Final[Mapping[Scope, tuple[Scope, ...]]] = {
     Scope.READ: (Scope.READ, Scope.REVIEW, Scope.ADMIN),
     Scope.REVIEW: (Scope.REVIEW,),
@@ -103,6 +107,7 @@ class Site:
         self,
         *,
         folder: Path,
+        folder_tenant: str,
         databases: Databases,
         gate: Gate,
         logins: Logins,
@@ -112,9 +117,13 @@ class Site:
         max_body_bytes: int,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tenant` is that of all visitors where no keys are asked for; None: the one there is."""
-        self.folder = folder
-        """The project of whoever started the service: evals/, .evalgate/."""
+        """Take the project of whoever started the service, and whose it is where keys are asked for.
+
+        `tenant` is that of all visitors where no keys are asked for; None: the one there is.
+        """
+        self._folder = folder
+        self._folder_tenant = folder_tenant
+        self._runs = RunShelf(folder / RUNS)
         self.gate = gate
         self.logins = logins
         self.status = status
@@ -165,6 +174,20 @@ class Site:
             may_review=Scope.REVIEW in identity.scopes,
             is_admin=Scope.ADMIN in identity.scopes,
         )
+
+    # the project
+
+    def has_project(self, request: Request) -> bool:
+        """Tell whether the project folder is that of the visitor's tenant."""
+        return not self.gate.asks_for_keys or self.visitor(request).tenant == self._folder_tenant
+
+    def folder(self, request: Request) -> Path:
+        """Return the project folder, with evals/ and .evalgate/; of another tenant one in which nothing is."""
+        return self._folder if self.has_project(request) else NOWHERE
+
+    def runs(self, request: Request) -> RunShelf:
+        """Return the runs of the project folder, of another tenant none."""
+        return self._runs if self.has_project(request) else RunShelf(NOWHERE / RUNS)
 
     # the database
 

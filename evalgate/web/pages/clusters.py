@@ -90,7 +90,7 @@ class Opened:
 async def clusters(site: Site, request: Request) -> Response:
     """List the clusters of the latest run."""
     scope = Scope.ALL if request.query_params.get("scope") == str(Scope.ALL) else Scope.FAILING
-    listed = await site.read(request, partial(_list, scope=scope, evaluators=site.folder / EVALUATORS))
+    listed = await site.read(request, partial(_list, scope=scope, evaluators=site.folder(request) / EVALUATORS))
     lacks = {}
     if listed.coverage is not None:
         lacks = {c.stored.cluster.id: c for c in (*listed.coverage.gaps, *listed.coverage.covered)}
@@ -102,7 +102,7 @@ async def cluster(site: Site, request: Request) -> Response:
     """Show one cluster: its shape, who stands for it, where it came from, and an experiment."""
     cluster_id = _number(request.path_params["id"])
     most = MOST_LINES if request.query_params.get("traces") == "all" else SHOWN_TRACES
-    evaluators = site.folder / EVALUATORS
+    evaluators = site.folder(request) / EVALUATORS
     opened = await site.read(request, partial(_open, cluster_id=cluster_id, most=most, evaluators=evaluators))
     values = {"opened": opened, "can_show_more": opened.total > most and most < MOST_LINES}
     return site.page(request, "clusters/cluster.html", values)
@@ -131,7 +131,9 @@ async def make_queue(site: Site, request: Request) -> Response:
         name = next(n for n in _names(cluster_id) if n not in names)
         queue = known or Queue(name, clusters=(cluster_id,), size=max(1, min(traces, MOST_WAITING)))
         opened = replace(queue, is_open=True)
-        return opened, make_and_fill(site, database, opened, actor, reason=f"made of cluster {cluster_id}")
+        return opened, make_and_fill(
+            site.folder(request), database, opened, actor, reason=f"made of cluster {cluster_id}"
+        )
 
     queue, filled = await site.write(request, make)
     if filled is None:

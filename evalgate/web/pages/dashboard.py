@@ -17,7 +17,6 @@ from evalgate.queue.progress import progress
 from evalgate.queue.store import list_queues
 from evalgate.queue.yields import measure_yield
 from evalgate.review.guidance import guidance, read_counts
-from evalgate.run_files import RUNS, RunShelf
 from evalgate.terminal import count_of
 from evalgate.web.charts import Bar, Chart, Line, Point, Segment, histogram, lines, segments, stacked
 from evalgate.web.filters import duration, money, number
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from evalgate.queue.progress import Progress
     from evalgate.queue.yields import Yield
     from evalgate.review.guidance import Counts, Guidance
+    from evalgate.run_files import RunShelf
     from evalgate.web.site import Site
     from evalgate.web.traffic import Day, Reviewed, Traffic
 
@@ -90,9 +90,9 @@ async def dashboard(site: Site, request: Request) -> Response:
     now = datetime.now(UTC)
     state = request.app.state
     if not hasattr(state, "dashboard"):
-        shelf = RunShelf(site.folder / RUNS)
-        state.dashboard = _Kept(Remembered(), Remembered(kept_s=WORK_KEPT_S), shelf, site.folder)
-    seen = await site.read(request, partial(_read, known=state.dashboard, now=now, days=days, by=by))
+        state.dashboard = _Kept(Remembered(), Remembered(kept_s=WORK_KEPT_S))
+    project = _Project(site.folder(request), site.runs(request))
+    seen = await site.read(request, partial(_read, known=state.dashboard, project=project, now=now, days=days, by=by))
     if seen.is_new and "waiting" in request.app.state.paths:
         return RedirectResponse(request.app.state.paths["waiting"], 303)
     guided = guidance(seen.counts)
@@ -123,15 +123,21 @@ async def dashboard(site: Site, request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What was read a moment ago, and where the project is."""
+    """What was read a moment ago, by tenant."""
 
     traffic: Remembered[Traffic | None]
     work: Remembered[Work]
-    runs: RunShelf
+
+
+@dataclass(frozen=True, slots=True)
+class _Project:
+    """The files of the visitor's project."""
+
     folder: Path
+    runs: RunShelf
 
 
-def _read(database: TenantDatabase, *, known: _Kept, now: datetime, days: int, by: str) -> Seen:
+def _read(database: TenantDatabase, *, known: _Kept, project: _Project, now: datetime, days: int, by: str) -> Seen:
     is_too_slow = False
     try:
         traffic = known.traffic.get((database.tenant, days, by), lambda: read_traffic(database, now, days, by))
@@ -143,14 +149,14 @@ def _read(database: TenantDatabase, *, known: _Kept, now: datetime, days: int, b
         traffic, is_too_slow = None, True
     is_new = traffic is None and not database.rows(sql("evalgate.select", "hours"))
     reviewed = read_reviewed(database, window_of(now, days))
-    work = known.work.get(database.tenant, lambda: _work(database, known))
+    work = known.work.get(database.tenant, lambda: _work(database, project))
     return Seen(work, traffic, reviewed, read_counts(database, now), is_new, is_too_slow)
 
 
-def _work(database: TenantDatabase, known: _Kept) -> Work:
+def _work(database: TenantDatabase, project: _Project) -> Work:
     queues = [q for q in list_queues(database) if q.is_open]
     return Work(
-        issue_views(database, known.folder, shelf=known.runs),
+        issue_views(database, project.folder, shelf=project.runs),
         [(q, progress(database, q)) for q in queues[:MOST_QUEUES]],
         measure_yield(database) if queues else None,
     )

@@ -71,11 +71,12 @@ class Opened:
 
 async def datasets(site: Site, request: Request) -> Response:
     """List the datasets of the project, and what waits in the database."""
-    listed = await site.databases.compute(partial(list_datasets, site.folder))
+    listed = await site.databases.compute(partial(list_datasets, site.folder(request)))
     who = site.visitor(request).name
     rows, hidden = await site.read(request, partial(_quarantined, who=who))
     values = {
         "datasets": listed,
+        "has_project": site.has_project(request),
         "waiting": [_waiting(r.case, who) for r in rows[-MOST_WAITING:][::-1]],
         "total": len(rows),
         "hidden": hidden,
@@ -85,9 +86,9 @@ async def datasets(site: Site, request: Request) -> Response:
 
 async def dataset(site: Site, request: Request) -> Response:
     """Show one dataset: its versions, its cases at one of them, its drafts."""
-    name = _name(site.folder, request.path_params["name"])
+    name = _name(site.folder(request), request.path_params["name"])
     wanted = request.query_params.get("version", NOW)
-    opened = await site.databases.compute(partial(_open, site.folder, name, wanted))
+    opened = await site.databases.compute(partial(_open, site.folder(request), name, wanted))
     page, pages = _page(request, len(opened.cases))
     who = site.visitor(request).name
     values = {
@@ -105,10 +106,10 @@ async def dataset(site: Site, request: Request) -> Response:
 
 async def difference(site: Site, request: Request) -> Response:
     """Show what one version changed against another."""
-    name = _name(site.folder, request.path_params["name"])
+    name = _name(site.folder(request), request.path_params["name"])
     before, after = request.query_params.get("a") or None, request.query_params.get("b") or NOW
-    found: Compared = await site.databases.compute(partial(compare, site.folder, name, before, after))
-    known = await site.databases.compute(partial(versions, site.folder, name))
+    found: Compared = await site.databases.compute(partial(compare, site.folder(request), name, before, after))
+    known = await site.databases.compute(partial(versions, site.folder(request), name))
     values = {"name": name, "found": found, "versions": known, "most": MOST_CHANGES, "chars": TEXT_CHARS}
     return site.page(request, "datasets/diff.html", values)
 
@@ -134,12 +135,12 @@ async def promote_stored(site: Site, request: Request) -> Response:
 async def promote_filed(site: Site, request: Request) -> Response:
     """Let drafts of a file into the dataset beside it."""
     form = await site.form(request)
-    name = _name(site.folder, request.path_params["name"])
+    name = _name(site.folder(request), request.path_params["name"])
     wanted, reason = {str(v) for v in form.getlist("case")}, _reason(form)
     actor = site.visitor(request).name
 
     def work(_: TenantDatabase) -> None:
-        root = site.folder / DATASETS
+        root = site.folder(request) / DATASETS
         drafts = [c for c in read_drafts(name, root) if c.case_id in wanted]
         if not drafts:
             raise BadInput("choose the drafts to promote; those that somebody promoted meanwhile wait no more")

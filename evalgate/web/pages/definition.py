@@ -33,10 +33,10 @@ UNSAID: Final = Queue("")
 """What a new queue is where the form does not say."""
 
 
-async def definition_values(site: Site, form: QueueForm | None = None) -> dict[str, object]:
+async def definition_values(site: Site, request: Request, form: QueueForm | None = None) -> dict[str, object]:
     """Return what the template of the fields needs; None: those of a new queue."""
     try:
-        points = await site.databases.compute(partial(points_of, site))
+        points = await site.databases.compute(partial(points_of, site.folder(request)))
     except EvalgateError:
         points = Weights()  # the file is wrong: filling says how, and no page need fail of it
     return {"form": form or form_of(UNSAID), "signals": SIGNALS, "points": points.model_dump()}
@@ -50,14 +50,14 @@ async def create(site: Site, request: Request) -> Response:
     def work(database: TenantDatabase) -> tuple[Queue, Filled] | str:
         try:
             queue = read_queue(sent, UNSAID)
-            return queue, make_and_fill(site, database, queue, actor)
+            return queue, make_and_fill(site.folder(request), database, queue, actor)
         except BadInput as e:
             return str(e)
 
     made = await site.write(request, work)
     if isinstance(made, str):
         values = {
-            **await definition_values(site, form_sent(sent, UNSAID)),
+            **await definition_values(site, request, form_sent(sent, UNSAID)),
             "queue": UNSAID,
             "error": made,
             "is_saved": False,
@@ -78,7 +78,9 @@ async def edit_page(site: Site, request: Request) -> Response:
     """Show what a queue is, as a form."""
     queue = await site.read(request, lambda database: asked_queue(database, request))
     values = {"queue": queue, "error": "", "is_saved": "saved" in request.query_params}
-    return site.page(request, "review/definition.html", {**await definition_values(site, form_of(queue)), **values})
+    return site.page(
+        request, "review/definition.html", {**await definition_values(site, request, form_of(queue)), **values}
+    )
 
 
 async def edit(site: Site, request: Request) -> Response:
@@ -100,7 +102,7 @@ async def edit(site: Site, request: Request) -> Response:
     queue, error = await site.write(request, work)
     if error:
         values = {
-            **await definition_values(site, form_sent(sent, queue)),
+            **await definition_values(site, request, form_sent(sent, queue)),
             "queue": queue,
             "error": error,
             "is_saved": False,

@@ -20,7 +20,6 @@ from evalgate.issues.modes import merge_issues, split_issue
 from evalgate.issues.moves import move
 from evalgate.issues.occurrences import Affected
 from evalgate.queue.blind import read_blind
-from evalgate.run_files import RUNS, RunShelf
 from evalgate.select.traces import resolve_trace
 from evalgate.web.charts import Bar, histogram, sparkline
 from evalgate.web.errors import NotFound
@@ -254,10 +253,7 @@ def moves_of(status: IssueStatus) -> list[tuple[str, str, bool]]:
 def _views(
     database: TenantDatabase, *, site: Site, request: Request, affected_of: int | None = None
 ) -> list[IssueView]:
-    state = request.app.state
-    if not hasattr(state, "runs"):
-        state.runs = RunShelf(site.folder / RUNS)
-    return issue_views(database, site.folder, shelf=state.runs, affected_of=affected_of)
+    return issue_views(database, site.folder(request), shelf=site.runs(request), affected_of=affected_of)
 
 
 def _open(database: TenantDatabase, *, number: int, most: int, site: Site, request: Request) -> Opened:

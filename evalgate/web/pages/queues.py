@@ -97,7 +97,7 @@ async def queues(site: Site, request: Request) -> Response:
         request,
         "review/queues.html",
         {
-            **await definition_values(site),
+            **await definition_values(site, request),
             "queues": await site.read(request, read),
             "first": FIRST_QUEUE,
             "first_where": FIRST_WHERE,
@@ -112,7 +112,7 @@ async def fill(site: Site, request: Request) -> Response:
 
     def work(database: TenantDatabase) -> tuple[Queue, Filled]:
         queue = asked_queue(database, request)
-        return queue, fill_queue(site, database, queue, actor)
+        return queue, fill_queue(site.folder(request), database, queue, actor)
 
     queue, filled = await site.write(request, work)
     return site.page(request, "review/filled.html", {"queue": queue, "filled": filled})

@@ -84,7 +84,9 @@ async def otlp(site: Site, request: Request) -> Response:
 async def signals(site: Site, request: Request) -> Response:
     """Show every signal of a trace: what it was compared with, and what that adds to its priority."""
     trace_id = _asked(request)
-    found = await site.read(request, lambda database: _signals(database, _resolve(database, trace_id), site.folder))
+    found = await site.read(
+        request, lambda database: _signals(database, _resolve(database, trace_id), site.folder(request))
+    )
     template = "trace/signals_part.html" if request.headers.get("hx-request") == "true" else "trace/signals.html"
     return site.page(request, template, {"found": found, "trace_id": found["trace_id"]})
 

@@ -16,11 +16,12 @@ from collector.auth.gate import RECHECK_S
 from collector.auth.key import new_key
 from collector.auth.key_file import KeyFile
 from evalgate.database import TenantDatabase
+from evalgate.dataset.store import DATASETS
 from evalgate.web.application import HEADERS
 from evalgate.web.logins import MAX_LOGINS, Logins
 from evalgate.web.pages import all_pages, login
 from evalgate.web.pages.login import own_path
-from evalgate.web.site import SCOPES, Page, Site
+from evalgate.web.site import NOWHERE, SCOPES, Page, Site
 from exporters.clickhouse.connect import connect
 from exporters.clickhouse.migrate import migrate
 from schema.errors import ConfigError
@@ -351,3 +352,25 @@ def test_a_mistake_of_ours_shows_nothing_of_it(monkeypatch: pytest.MonkeyPatch, 
     assert "the words of somebody" not in answer.text
     assert "<html" in answer.text
     assert "<html" not in part.text
+
+
+def test_files_of_the_project_are_those_of_one_tenant(dsn: str, keys: Keys, tmp_path: Path) -> None:
+    """What a key of another tenant finds is what would be there without a project."""
+    kept = tmp_path / DATASETS / "secret.jsonl"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}\n")
+    auth = {**KEYS, "keys_file": keys.file.path}
+    seen = {}
+    for tenant in ("beta", "acme"):
+        with serving(dsn, tmp_path, auth=auth, tenant=tenant) as served, served.client() as client:
+            client.headers["authorization"] = f"Bearer {keys.text[Scope.REVIEW]}"
+            every = [client.get(p) for p in ("/", "/traces", "/issues", "/clusters", "/queues")]
+            seen[tenant] = client.get("/datasets").text
+            one = client.get("/datasets/secret")
+            sent = client.post("/datasets/secret/promote", data={"case": "x", "reason": "y"})
+        assert {a.status_code for a in every} <= {200, 303}
+        assert ("there is no dataset" in one.text, sent.status_code == 404) == ((tenant == "beta",) * 2)
+    assert "secret" in seen["acme"]
+    assert "secret" not in seen["beta"]
+    assert "no project folder for your tenant, acme" in seen["beta"]
+    assert not NOWHERE.parent.is_dir(), "nothing can be made there"
