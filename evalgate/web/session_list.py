@@ -11,7 +11,16 @@ from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.web.bounds import bounded
 from evalgate.web.errors import NotFound
-from evalgate.web.trace_list import LATEST_NS, NS, SLACK_S, hour_of, hours_of_receipt, nanoseconds, some_traces
+from evalgate.web.trace_list import (
+    LATEST_NS,
+    NS,
+    SLACK_S,
+    hour_of,
+    hours_of_receipt,
+    moment_of_ns,
+    nanoseconds,
+    some_traces,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +115,8 @@ def list_sessions(
     until_ns = LATEST_NS if not after else key + 1
     hours = [] if since else hours_of_receipt(database)
     since_ns = nanoseconds(since) if since else hour_of([h for h in hours if h[0] < until_ns], SUMMED)
+    if where.reads_spans:
+        where = where.spans_from(moment_of_ns(max(since_ns - SLACK_S * NS, 0)))
     text = (
         sql(__package__, "list_sessions")
         .replace("/* conditions */", where.sql)

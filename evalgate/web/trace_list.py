@@ -165,7 +165,7 @@ def list_page(
         if len(found) > asked.limit or asked.sort is not Sort.NEWEST or now_s >= deadline_s:
             break
         windows.fit(deadline_s - now_s, took_s=now_s - began_s)
-    looked_back_to = _moment(windows.reached_ns) if windows.reached_ns > since_ns else None
+    looked_back_to = moment_of_ns(windows.reached_ns) if windows.reached_ns > since_ns else None
     is_full = len(found) > asked.limit
     rows = tuple(found[: asked.limit])
     if is_full:
@@ -271,7 +271,7 @@ class _Windows:
 def _rows(database: TenantDatabase, asked: Asked, window: _Window, limit: int) -> list[TraceRow]:
     key, where, from_ns = KEYS[asked.sort], asked.where, window.from_ns
     if where.reads_spans:
-        where = where.spans_from(_moment(max(from_ns - HOUR_S * NS, 0)))
+        where = where.spans_from(moment_of_ns(max(from_ns - HOUR_S * NS, 0)))
     candidates = f"AND {sql(__package__, 'candidates')}" if window.is_far_back else ""
     text = sql(__package__, "list_traces").replace(KEY, key).replace("/* candidates */", candidates)
     needed = None if asked.columns is None else asked.columns | KEY_COLUMNS.get(asked.sort, frozenset())
@@ -384,5 +384,6 @@ def nanoseconds(moment: datetime) -> int:
     return max((since.days * 86_400 + since.seconds) * NS + since.microseconds * 1000, 0)
 
 
-def _moment(ns: int) -> datetime:
+def moment_of_ns(ns: int) -> datetime:
+    """Return the time so many nanoseconds since 1970."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000)

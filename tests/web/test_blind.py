@@ -39,7 +39,7 @@ COMMENT, CORRECTED, MODE = "comment of ada", "ada would say so", "mode that ada 
 ADDRESSES = {
     "dashboard": ["/"],
     "traces": ["/traces"],
-    "traces-newer": ["/traces/newer"],
+    "traces_newer": ["/traces/newer"],
     "trace": ["/traces/{trace}"],
     "trace_otlp": ["/traces/{trace}/otlp.json"],
     "trace_signals": ["/traces/{trace}/signals"],

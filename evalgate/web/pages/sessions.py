@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalgate.errors import BadInput
 from evalgate.options import since_time
-from evalgate.select.where import Where
-from evalgate.web.pages.traces import TIMES
+from evalgate.web.pages.traces import TIMES, conditions_of, read_where
 from evalgate.web.session_list import TURNS, list_sessions, read_session
 from evalgate.web.site import Page
 
@@ -23,16 +22,13 @@ MAX_CHARS: Final = 300
 
 
 async def sessions(site: Site, request: Request) -> Response:
-    """List sessions."""
+    """List sessions. A condition that is none is said beside the form, which keeps what was written."""
     query = request.query_params
     state = query.get("state") or "all"
     if state not in STATES:
         raise BadInput(f"there is no state {state[:40]!r}; there are: {', '.join(STATES)}")
     since, service, user = (query.get(name, "").strip()[:MAX_CHARS] for name in ("since", "service", "user"))
-    where = Where()
-    for field, value in (("service_name", service), ("user_id", user)):
-        where = where.and_(field, "=", value) if value else where
-    after = query.get("after", "")
+    typed, after = read_where(request), query.get("after", "")
     values: dict[str, Any] = {
         "state": state,
         "states": STATES,
@@ -40,10 +36,17 @@ async def sessions(site: Site, request: Request) -> Response:
         "times": TIMES if since in TIMES else {**TIMES, since: f"Since {since}"},
         "service": service,
         "user": user,
+        "where": typed,
+        "wrong": "",
+        "page": None,
         "is_first": not after,
-        "is_bare": state == "all" and not (since or service or user),
+        "is_bare": state == "all" and not (since or service or user or typed),
     }
-    begin = since_time(since or None, datetime.now(UTC))
+    try:
+        where = conditions_of(typed, (("service_name", "=", service), ("user_id", "=", user)))
+        begin = since_time(since or None, datetime.now(UTC))
+    except BadInput as e:
+        return site.page(request, "sessions/list.html", {**values, "wrong": str(e)}, status=400)
     page = await site.read(
         request,
         lambda database: list_sessions(database, where, begin, after=after, only_failing=state == "failing"),

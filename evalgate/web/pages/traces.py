@@ -13,16 +13,17 @@ from starlette.responses import Response
 
 from evalgate.errors import BadInput
 from evalgate.options import since_time
-from evalgate.select.where import Where, parse_where
+from evalgate.select.where import parse_where
 from evalgate.web.site import Page, address
 from evalgate.web.trace_list import Asked, Sort, came_after, latest_receipt, list_page, read_cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from starlette.requests import Request
 
     from evalgate.database import TenantDatabase
+    from evalgate.select.where import Where
     from evalgate.web.site import Site
     from evalgate.web.trace_list import TracePage
 
@@ -94,17 +95,41 @@ class Filters:
 
     def conditions(self) -> Where:
         """Return the conditions. Raises BadInput, in words for the form."""
-        try:
-            where = parse_where(self.where)
-            if self.state != "all":
-                where = where.and_(self.state, "=", "true")
-            if self.service:
-                where = where.and_("service_name", "=", self.service)
-            if self.text:
-                where = where.and_("text", "~", self.text)
-        except BadInput as e:
-            raise BadInput(str(e).replace("--where: ", "").replace("--where ", "condition ")) from None
-        return where
+        more = (
+            (self.state, "=", "" if self.state == "all" else "true"),
+            ("service_name", "=", self.service),
+            ("text", "~", self.text),
+        )
+        return conditions_of(self.where, more)
+
+
+def conditions_of(where: Sequence[str], more: Iterable[tuple[str, str, str]]) -> Where:
+    """Return conditions that were typed, and (field, operator, value) for each field of a form that is not empty.
+
+    Raises:
+        BadInput: one of them is none, in words for the form.
+
+    """
+    try:
+        found = parse_where(where)
+        for field, operator, value in more:
+            found = found.and_(field, operator, value) if value else found
+    except BadInput as e:
+        raise BadInput(str(e).replace("--where: ", "").replace("--where ", "condition ")) from None
+    return found
+
+
+def read_where(request: Request) -> tuple[str, ...]:
+    """Return the conditions that stand in an address, as they were typed.
+
+    Raises:
+        BadInput: they are too many, or too long.
+
+    """
+    where = tuple(w.strip() for w in request.query_params.getlist("where") if w.strip())
+    if len(where) > MAX_CONDITIONS or any(len(w) > MAX_CHARS for w in where):
+        raise BadInput(f"a list has at most {MAX_CONDITIONS} conditions, each of {MAX_CHARS} characters")
+    return where
 
 
 def read_filters(request: Request) -> Filters:
@@ -123,15 +148,12 @@ def read_filters(request: Request) -> Filters:
     asked = [c for c in query.getlist("col") if c]
     if unknown := [c for c in asked if c not in COLUMNS]:
         raise BadInput(f"there is no column {unknown[0][:40]!r}; there are: {', '.join(COLUMNS)}")
-    where = tuple(w.strip() for w in query.getlist("where") if w.strip())
-    if len(where) > MAX_CONDITIONS or any(len(w) > MAX_CHARS for w in where):
-        raise BadInput(f"a list has at most {MAX_CONDITIONS} conditions, each of {MAX_CHARS} characters")
     return Filters(
         state=state,
         since=query.get("since", "").strip(),
         text=query.get("q", "").strip()[:MAX_CHARS],
         service=query.get("service", "").strip()[:MAX_CHARS],
-        where=where,
+        where=read_where(request),
         sort=Sort(sort),
         columns=tuple(c for c in COLUMNS if c in (asked or USUAL)),
     )
@@ -181,7 +203,7 @@ async def newer(site: Site, request: Request) -> Response:
 def _tail(request: Request, latest_ns: int) -> str:
     """Return the address of what came since then, of the list that a request asks for."""
     kept = [(k, v) for k, v in request.query_params.multi_items() if k not in ("after", "came")]
-    return f"{address(request, 'traces-newer')}?{urlencode([*kept, ('came', str(latest_ns))])}"
+    return f"{address(request, 'traces_newer')}?{urlencode([*kept, ('came', str(latest_ns))])}"
 
 
 def _form(filters: Filters) -> dict[str, Any]:
@@ -200,5 +222,5 @@ def _form(filters: Filters) -> dict[str, Any]:
 
 PAGES: Final = (
     Page("/traces", traces, "traces"),
-    Page("/traces/newer", newer, "traces-newer"),
+    Page("/traces/newer", newer, "traces_newer"),
 )

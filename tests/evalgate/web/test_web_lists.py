@@ -335,3 +335,23 @@ def test_the_intake_says_where_to_send_and_why_something_was_refused(served: Ser
     assert "the body is not valid &lt;JSON&gt;" in page
     assert "Check OTEL_EXPORTER_OTLP_PROTOCOL" in part
     assert "<html" not in part
+
+
+def test_sessions_are_those_with_a_trace_that_meets_the_conditions(served: Served, database: TenantDatabase) -> None:
+    every = list_sessions(database, parse_where([]), None).sessions
+    with served.client() as client:
+
+        def keys(**query: str | list[str]) -> set[str]:
+            page = client.get("/sessions", params=query)
+            assert page.status_code == 200
+            return set(re.findall(r'href="/sessions/(s%2F\d+)"', page.text))
+
+        assert keys(where="failing = true") == {
+            s.key.replace("/", "%2F") for s in every if s.failing_count and s.is_named
+        }
+        assert keys(where=["text ~ zeppelin", "cost_usd > 0"]) == {"s%2F1"}
+        assert keys(where="span.input_text ~ zeppelin", since="30d") <= {"s%2F1"}
+        wrong = client.get("/sessions", params={"where": "nonesuch = <b>"})
+    assert wrong.status_code == 400
+    assert "there is no field" in wrong.text
+    assert 'value="nonesuch = &lt;b&gt;"' in wrong.text
