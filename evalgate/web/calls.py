@@ -25,7 +25,7 @@ MAX_CALLS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TokensPart:
     """A part of the bar of a call."""
 
     kind: str
@@ -45,11 +45,13 @@ class Call:
     duration_ms: float
     is_counted: bool
     """False: another span tells of the same call; sums leave this one out."""
-    parts: tuple[Part, ...]
+    parts: tuple[TokensPart, ...]
     tokens: int | None
     """None: nobody said."""
     cost_usd: float | None
     price_source: str | None
+    cost_width: float
+    """Of the bar of its cost, on the scale of the dearest call; 0 without a price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,13 @@ def read_calls(database: TenantDatabase, trace_id: str, spans: Sequence[Span]) -
 
 
 def calls_of(rows: Sequence[Mapping[str, Any]], spans: Sequence[Span]) -> Calls:
-    """Return rows of `span_figures.sql` as bars on one scale: the longest is as wide as there is room."""
+    """Return rows of `span_figures.sql` as bars, tokens on one scale and costs on one: the longest has all room."""
     known = {s.span_id: s for s in spans}
     rows = [r for r in rows if r["span_hex"] in known]
     counts = [_counts(r) for r in rows]
     most = max((sum(c.values()) for c in counts), default=0)
-    calls = tuple(_call(r, c, known[r["span_hex"]], most) for r, c in zip(rows, counts, strict=True))
+    dearest = max((r["cost_usd"] or 0.0 for r in rows), default=0.0)
+    calls = tuple(_call(r, c, known[r["span_hex"]], most, dearest) for r, c in zip(rows, counts, strict=True))
     counted = [(call, c) for call, c in zip(calls, counts, strict=True) if call.is_counted]
     priced = [call.cost_usd for call, _ in counted if call.cost_usd is not None]
     return Calls(
@@ -89,13 +92,13 @@ def calls_of(rows: Sequence[Mapping[str, Any]], spans: Sequence[Span]) -> Calls:
     )
 
 
-def _call(row: Mapping[str, Any], counts: Mapping[str, int], span: Span, most: int) -> Call:
+def _call(row: Mapping[str, Any], counts: Mapping[str, int], span: Span, most: int, dearest: float) -> Call:
     parts = []
     x = 0.0
     for kind, tokens in counts.items():
         width = tokens / most * WIDTH if most else 0.0
         if tokens:
-            parts.append(Part(kind, tokens, round(x, 2), round(width, 2)))
+            parts.append(TokensPart(kind, tokens, round(x, 2), round(width, 2)))
         x += width
     is_known = row["input_tokens"] is not None or row["output_tokens"] is not None
     return Call(
@@ -108,6 +111,7 @@ def _call(row: Mapping[str, Any], counts: Mapping[str, int], span: Span, most: i
         tokens=sum(counts.values()) if is_known else None,
         cost_usd=row["cost_usd"],
         price_source=row["price_source"],
+        cost_width=round((row["cost_usd"] or 0.0) / dearest * WIDTH, 2) if dearest else 0.0,
     )
 
 
