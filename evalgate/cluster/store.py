@@ -140,6 +140,11 @@ def list_runs(database: TenantDatabase) -> list[Run]:
     ]
 
 
+def latest_run(database: TenantDatabase, scope: Scope) -> Run | None:
+    """Return the latest run over such traffic; None: there is none yet."""
+    return next((r for r in list_runs(database) if r.scope is scope), None)
+
+
 def list_clusters(database: TenantDatabase, scope: Scope) -> list[Stored]:
     """Return every cluster that was ever seen, those of the latest run first, then the heaviest."""
     rows = database.rows(sql(__package__, "clusters"), {"scope": str(scope)})

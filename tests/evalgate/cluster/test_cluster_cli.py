@@ -10,8 +10,8 @@ import pytest
 
 from evalgate.app import run
 from evalgate.cluster.behaviour import Scope, read_corpus
-from evalgate.cluster.commands import DEFAULT_TRACES
 from evalgate.cluster.find import Settings, find
+from evalgate.cluster.run_command import DEFAULT_TRACES
 from evalgate.cluster.store import cluster_of, list_clusters, list_runs, read_known, save
 from evalgate.review.labels import draft
 from evalgate.review.labels import save as save_labels
