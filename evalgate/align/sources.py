@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from evalgate.align.labelled import seen_hash
 from evalgate.database import DEFAULT_PATH, open_tenant
-from evalgate.dataset.golden import disputed_items
 from evalgate.dataset.store import load
 from evalgate.errors import BadInput
 from evalgate.issues.agreement import read_agreement
 from evalgate.issues.read import read_recorded
 from evalgate.issues.store import ISSUES, issues_of_cases, read_issues
+from evalgate.review.disputes import disputed_items, item_of
 from evalgate.terminal import count_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def known_of(database: TenantDatabase, recorded: Recorded) -> Known:
     """Return what the database knows; cases about which reviewers differ are left out, as of a golden dataset."""
     disputed = disputed_items(database)
     cases = tuple(r.case for r in recorded.cases)
-    agreed = tuple(c for c in cases if (c.provenance.trace_id or "", c.provenance.span_id or "") not in disputed)
+    agreed = tuple(c for c in cases if item_of(c) not in disputed)
     return Known(
         recorded.issues,
         agreed,

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from evalgate.database import sql
 from evalgate.dataset.store import check_name, load
 from evalgate.errors import BadInput
 from evalgate.files import alone, read_text, to_json_line, write_atomic
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.decided import is_disputed
+from evalgate.review.disputes import item_of, said_by_item
 from evalgate.terminal import count_of
 from schema.case import case_id_of, case_to_json
 
@@ -111,16 +111,11 @@ def golden_path(name: str, folder: Path = GOLDEN) -> Path:
 def read_golden(database: TenantDatabase, items: Collection[tuple[str, str]] | None = None) -> Golden:
     """Read what people judged; with `items`, of these traces and spans ("": the whole trace) alone."""
     if items is None:
-        return golden_of(list_cases(database), _said(database))
+        return golden_of(list_cases(database), said_by_item(database))
     ids = sorted(case_id_of(trace, span) for trace, span in items)
-    said = _said(database, sorted({trace for trace, _ in items}))
+    said = said_by_item(database, sorted({trace for trace, _ in items}))
     found = golden_of(list_cases(database, ids=ids), {item: said[item] for item in items if item in said})
     return replace(found, known=frozenset(ids))
-
-
-def disputed_items(database: TenantDatabase) -> frozenset[tuple[str, str]]:
-    """Return the traces and spans about which reviewers differ, and nobody has decided."""
-    return frozenset(item for item, labels in _said(database).items() if is_disputed(labels))
 
 
 def keep_golden(database: TenantDatabase, items: Collection[tuple[str, str]], path: Path) -> GoldenChange:
@@ -142,8 +137,8 @@ def golden_of(rows: Iterable[CaseRow], said: Mapping[tuple[str, str], list[Mappi
         for r in every
         if r.status is not CaseStatus.REJECTED
         and r.case.verdict is not None
-        and _item(r.case) in said
-        and _item(r.case) not in disputed
+        and item_of(r.case) in said
+        and item_of(r.case) not in disputed
     ]
     return Golden(
         tuple(sorted(kept, key=lambda c: c.case_id)),
@@ -195,18 +190,6 @@ def forget(path: Path, case_ids: Collection[str]) -> None:
         write_atomic(path, _text({i: line for i, line in _lines(path).items() if i not in case_ids}))
 
 
-def _said(
-    database: TenantDatabase, trace_ids: Collection[str] | None = None
-) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    """Return the labels that stand by trace and span; with `trace_ids`, of these traces alone."""
-    bound: dict[str, object] = {} if trace_ids is None else {"trace_ids": list(trace_ids)}
-    which = "" if trace_ids is None else "AND trace_id IN {trace_ids:Array(String)}"
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in database.rows(sql("evalgate.review", "said").replace("/* conditions */", which), bound):
-        found.setdefault((row["trace_id"], row["span_id"]), []).append(row)
-    return found
-
-
 def _lines(path: Path) -> dict[str, str]:
     """Return the lines of a file by case id, as they are written: what is not ours to change is not read further.
 
@@ -233,7 +216,3 @@ def _lines(path: Path) -> dict[str, str]:
 
 def _text(lines: Mapping[str, str]) -> str:
     return "".join(lines[i] + "\n" for i in sorted(lines))
-
-
-def _item(case: Case) -> tuple[str, str]:
-    return case.provenance.trace_id or "", case.provenance.span_id or ""

@@ -25,7 +25,8 @@ from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant  # noqa: TC001 - typer reads them at run time
 from evalgate.review.actor import actor_or_user
 from evalgate.review.cases import CaseEvent, CaseRow, CaseStatus, by_id, list_cases, record
-from evalgate.review.promotion import check_promotion, is_own
+from evalgate.review.disputes import disputed_items, item_of
+from evalgate.review.promotion import check_promotion, disputed_words, is_own
 from evalgate.review.show import print_case, print_text
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
@@ -67,6 +68,8 @@ class Waiting:
     dataset: str | None = None
     """Where it would go; None: the database decides when a dataset is built."""
     is_promoted: bool = False
+    is_disputed: bool = False
+    """Reviewers differ about its trace, and nobody has decided."""
 
     @property
     def is_synthetic(self) -> bool:
@@ -93,6 +96,8 @@ class Done:
     already: int
     own: int
     """Drafts that the actor had made himself, left out."""
+    disputed: int
+    """Cases about which reviewers differ: left out of all, let in where they were named."""
     changes: tuple[Change, ...]
     """Of datasets on disk."""
 
@@ -144,12 +149,15 @@ def promote(
                 _list(terminal, open_, json=json)
             return
         done = _decide(waiting, asked, database)
+    if done.disputed:
+        terminal.note(disputed_words(done.disputed, are_left_out=everything))
     if json:
         terminal.emit(
             {
                 "promoted": [w.case.case_id for w in done.new],
                 "already": done.already,
                 "own_drafts": done.own,
+                "disputed": done.disputed,
                 "datasets": [
                     {"name": c.dataset.name, "version": c.dataset.version, "added": list(c.added)} for c in done.changes
                 ],
@@ -177,23 +185,26 @@ def _decide(waiting: Sequence[Waiting], asked: Asked, database: TenantDatabase |
         raise BadInput("name cases, or say --all. What waits: evalgate promote --list")
     if not asked.reason:
         raise BadInput("say why these are good cases: --reason WHY. It is kept with them")
-    own = 0
+    own = disputed = 0
     if asked.everything:
         fitting = [w for w in waiting if not w.is_promoted and w.is_synthetic is asked.synthetic]
-        chosen = [w for w in fitting if not is_own(w.case, asked.actor)]
-        own = len(fitting) - len(chosen)
+        agreed = [w for w in fitting if not w.is_disputed]
+        chosen = [w for w in agreed if not is_own(w.case, asked.actor)]
+        own, disputed = len(agreed) - len(chosen), len(fitting) - len(agreed)
         if not chosen:
-            raise BadInput(_nothing(waiting, asked, own))
+            raise BadInput(_nothing(waiting, asked, own, disputed))
     else:
         chosen = list({w.case.case_id: w for w in (_one(waiting, i) for i in asked.ids)}.values())
     new = tuple(w for w in chosen if not w.is_promoted)
+    if not asked.everything:
+        disputed = sum(w.is_disputed for w in new)
     check_promotion([w.case for w in new], actor=asked.actor, reason=asked.reason)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     changes = _into_files(new, Approval(asked.actor, at, asked.reason))
     in_database = [w.case for w in new if w.file is None]
     if database is not None and in_database:
         record(database, in_database, CaseEvent.PROMOTED, actor=asked.actor, reason=asked.reason)
-    return Done(new, len(chosen) - len(new), own, tuple(changes))
+    return Done(new, len(chosen) - len(new), own, disputed, tuple(changes))
 
 
 def _into_files(chosen: Iterable[Waiting], approval: Approval) -> list[Change]:
@@ -222,7 +233,16 @@ def _in_database(database: TenantDatabase, ids: Sequence[str] | None) -> list[Wa
     else:
         found = [r for i in dict.fromkeys(ids) for r in list_cases(database, prefix=_full(i))]
         rows = list(by_id(found).values())
-    return [Waiting(r.case, None, is_promoted=r.status is CaseStatus.PROMOTED) for r in rows]
+    disputed = disputed_items(database) if rows else frozenset()
+    return [
+        Waiting(
+            r.case,
+            None,
+            is_promoted=r.status is CaseStatus.PROMOTED,
+            is_disputed=not r.case.provenance.is_draft and item_of(r.case) in disputed,
+        )
+        for r in rows
+    ]
 
 
 def _one(waiting: Sequence[Waiting], prefix: str) -> Waiting:
@@ -240,7 +260,9 @@ def _full(prefix: str) -> str:
     return prefix if prefix.startswith(PREFIX) else f"{PREFIX}{prefix}"
 
 
-def _nothing(waiting: Sequence[Waiting], asked: Asked, own: int) -> str:
+def _nothing(waiting: Sequence[Waiting], asked: Asked, own: int, disputed: int) -> str:
+    if disputed:
+        return f"nothing was promoted; {disputed_words(disputed, are_left_out=True)}"
     if own:
         return (
             f"nothing was promoted: {asked.actor!r} had all {own} of these drafts made, and nobody lets in his own. "
@@ -269,7 +291,7 @@ def _list(terminal: Terminal, waiting: Sequence[Waiting], *, json: bool) -> None
                 w.case.case_id,
                 one_line(w.case.provenance.drafted_by or w.case.provenance.annotator or "", 16),
                 how(w.case),
-                one_line(w.case.failure_mode or "", 30),
+                one_line(w.case.failure_mode or "", 30) + " (disputed)" * w.is_disputed,
                 w.file.name if w.file else "database",
                 one_line(w.case.input.text or "", SHOWN_CHARS),
             )

@@ -11,6 +11,8 @@ from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Tenant, new_app
 from evalgate.review.actor import Decided, with_decided
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
+from evalgate.review.disputes import disputed_items, item_of
+from evalgate.review.promotion import disputed_words
 from evalgate.review.show import print_case
 from evalgate.terminal import Terminal, count_of, one_line
 from schema.case import case_to_json
@@ -107,6 +109,12 @@ def cases_promote(
             if left := drafts - len(chosen):
                 terminal.note(f"left out: {count_of(left, 'draft')}. Look at them: evalgate promote --list")
         new = [r for r in chosen if r.status is not CaseStatus.PROMOTED]
+        items = disputed_items(database) if new else frozenset()
+        if disputed := [r for r in new if not r.case.provenance.is_draft and item_of(r.case) in items]:
+            terminal.note(disputed_words(len(disputed), are_left_out=everything))
+            if everything:
+                new = [r for r in new if r not in disputed]
+                chosen = [r for r in chosen if r not in disputed]
         record(database, [r.case for r in new], CaseEvent.PROMOTED, actor=decided.who, reason=decided.reason)
     _tell(terminal, "promoted", new, len(chosen) - len(new), json=decided.json)
     if new and not decided.json:

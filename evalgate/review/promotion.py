@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalgate.errors import BadInput
+from evalgate.review.disputes import DECIDE
+from evalgate.terminal import count_of
 from schema.person import is_same_person
 
 if TYPE_CHECKING:
@@ -42,3 +44,10 @@ def check_promotion(cases: Iterable[Case], *, actor: str, reason: str) -> None:
         raise BadInput(
             f"{drafts[0].case_id} is a draft: say why it is a good case, with --reason; nothing was promoted"
         )
+
+
+def disputed_words(count: int, *, are_left_out: bool) -> str:
+    """Say that reviewers differ about cases that were to be promoted, and what settles it."""
+    if are_left_out:
+        return f"left out: {count_of(count, 'case')} about which reviewers differ. Decide: {DECIDE}"
+    return f"reviewers differ about {count_of(count, 'case')} that you named. Decide: {DECIDE}"

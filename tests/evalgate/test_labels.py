@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalgate.app import run
 from evalgate.database import TenantDatabase
 from evalgate.errors import BadInput
 from evalgate.review.cases import CaseEvent, CaseStatus, case_history, find_case, list_cases, record
@@ -68,6 +69,34 @@ def test_saving_the_same_again_changes_nothing(traffic: Traffic) -> None:
     assert (again.labels, again.repeated, again.cases) == (0, 1, ())
     assert len(load_trace(traffic.database, A).labels) == 1
     assert len(case_history(traffic.database, case_id_of(A, ""))) == 1
+
+
+def test_what_reviewers_differ_about_is_promoted_only_where_it_is_named(
+    traffic: Traffic, dsn: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for trace in (A, B, C):
+        traffic.refund(trace)
+        keep(traffic.database, Label(trace, "", Verdict.BAD, "tone", annotator="ann"))
+    keep(traffic.database, Label(A, "", Verdict.GOOD, annotator="bob"))
+    every = ("--all", "--reason", "r", "--dsn", dsn)
+    assert run(["promote", *every, "--failure-mode", "no such"]) == 2
+    capsys.readouterr()
+    assert run(["promote", *every]) == 0
+    told = capsys.readouterr()
+    assert "promoted: 2" in told.out
+    assert "left out: 1 case about which reviewers differ. Decide: evalgate label --adjudicate" in told.err
+    assert [status(traffic.database, t) for t in (A, B)] == [CaseStatus.QUARANTINED, CaseStatus.PROMOTED]
+    assert run(["cases", "promote", *every]) == 0
+    assert "left out: 1 case" in capsys.readouterr().err
+    assert status(traffic.database, A) is CaseStatus.QUARANTINED
+    assert run(["promote", *every]) == 2
+    assert "reviewers differ" in capsys.readouterr().err
+    assert run(["promote", case_id_of(A, ""), "--reason", "r", "--dsn", dsn]) == 0
+    assert "reviewers differ about 1 case that you named" in capsys.readouterr().err
+    assert status(traffic.database, A) is CaseStatus.PROMOTED
+    keep(traffic.database, Label(B, "", Verdict.GOOD, annotator="bob"))
+    assert run(["cases", "promote", case_id_of(B, ""), "--dsn", dsn]) == 0
+    assert "that you named" in capsys.readouterr().err
 
 
 def test_a_case_that_was_lost_half_way_is_made_by_the_next_save(traffic: Traffic) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from evalgate.dataset.versions import NOW, compare, list_datasets, version_cases
 from evalgate.errors import BadInput
 from evalgate.queue.blind import read_blind
 from evalgate.review.cases import CaseEvent, CaseStatus, by_id, list_cases, record
+from evalgate.review.disputes import DECIDE, disputed_items, item_of
 from evalgate.review.promotion import check_promotion, is_own
 from evalgate.web.errors import NotFound
 from evalgate.web.site import Page, address
@@ -23,6 +24,7 @@ from schema.draft import Approval
 from schema.identity import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from starlette.datastructures import FormData
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from evalgate.database import TenantDatabase
     from evalgate.dataset.versions import Compared, DatasetVersion
+    from evalgate.queue.blind import Blind
     from evalgate.review.cases import CaseRow
     from evalgate.web.site import Site
     from schema.case import Case
@@ -50,6 +53,8 @@ class Waiting:
     """The visitor had it drafted: somebody else has to look."""
     made_by: str
     how: str
+    is_disputed: bool = False
+    """Reviewers differ about it: somebody has to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,13 @@ async def datasets(site: Site, request: Request) -> Response:
     """List the datasets of the project, and what waits in the database."""
     listed = await site.databases.compute(partial(list_datasets, site.folder(request)))
     who = site.visitor(request).name
-    rows, hidden = await site.read(request, partial(_quarantined, who=who))
+    rows, hidden, disputed = await site.read(request, partial(_quarantined, who=who))
     values = {
         "datasets": listed,
         "has_project": site.has_project(request),
-        "waiting": [_waiting(r.case, who) for r in rows[-MOST_WAITING:][::-1]],
+        "waiting": [
+            replace(_waiting(r.case, who), is_disputed=r.case.case_id in disputed) for r in rows[-MOST_WAITING:][::-1]
+        ],
         "total": len(rows),
         "hidden": hidden,
     }
@@ -89,17 +96,20 @@ async def dataset(site: Site, request: Request) -> Response:
     name = _name(site.folder(request), request.path_params["name"])
     wanted = request.query_params.get("version", NOW)
     opened = await site.databases.compute(partial(_open, site.folder(request), name, wanted))
-    page, pages = _page(request, len(opened.cases))
     who = site.visitor(request).name
+    blind = await site.read(request, partial(read_blind, viewer=who))
+    cases, drafts = _told(blind, opened.cases), _told(blind, opened.drafts)
+    page, pages = _page(request, len(cases))
     values = {
         "name": name,
         "opened": opened,
         "wanted": wanted,
-        "cases": opened.cases[(page - 1) * PER_PAGE : page * PER_PAGE],
+        "cases": cases[(page - 1) * PER_PAGE : page * PER_PAGE],
         "page": page,
         "pages": pages,
-        "waiting": [_waiting(c, who) for c in opened.drafts[:MOST_WAITING]],
-        "total": len(opened.drafts),
+        "waiting": [_waiting(c, who) for c in drafts[:MOST_WAITING]],
+        "total": len(drafts),
+        "hidden": len(opened.cases) + len(opened.drafts) - len(cases) - len(drafts),
     }
     return site.page(request, "datasets/dataset.html", values)
 
@@ -110,6 +120,14 @@ async def difference(site: Site, request: Request) -> Response:
     before, after = request.query_params.get("a") or None, request.query_params.get("b") or NOW
     found: Compared = await site.databases.compute(partial(compare, site.folder(request), name, before, after))
     known = await site.databases.compute(partial(versions, site.folder(request), name))
+    blind = await site.read(request, partial(read_blind, viewer=site.visitor(request).name))
+    shown = replace(
+        found.diff,
+        added=_told(blind, found.diff.added),
+        removed=_told(blind, found.diff.removed),
+        changed=tuple(c for c in found.diff.changed if not blind.hides(c.after.provenance.trace_id)),
+    )
+    found = replace(found, diff=shown)
     values = {"name": name, "found": found, "versions": known, "most": MOST_CHANGES, "chars": TEXT_CHARS}
     return site.page(request, "datasets/diff.html", values)
 
@@ -121,10 +139,13 @@ async def promote_stored(site: Site, request: Request) -> Response:
     actor = site.visitor(request).name
 
     def work(database: TenantDatabase) -> None:
-        known = by_id(_quarantined(database, who=actor)[0])
+        rows, _, disputed = _quarantined(database, who=actor)
+        known = by_id(rows)
         cases = [known[i].case for i in dict.fromkeys(wanted) if i in known]
         if not cases:
             raise BadInput("choose the cases to promote; those that somebody promoted meanwhile wait no more")
+        if differing := [c.case_id for c in cases if c.case_id in disputed]:
+            raise BadInput(f"reviewers differ about {', '.join(differing)}; nothing was promoted. Decide: {DECIDE}")
         check_promotion(cases, actor=actor, reason=reason)
         record(database, cases, CaseEvent.PROMOTED, actor=actor, reason=reason)
 
@@ -139,9 +160,9 @@ async def promote_filed(site: Site, request: Request) -> Response:
     wanted, reason = {str(v) for v in form.getlist("case")}, _reason(form)
     actor = site.visitor(request).name
 
-    def work(_: TenantDatabase) -> None:
+    def work(database: TenantDatabase) -> None:
         root = site.folder(request) / DATASETS
-        drafts = [c for c in read_drafts(name, root) if c.case_id in wanted]
+        drafts = _told(read_blind(database, actor), [c for c in read_drafts(name, root) if c.case_id in wanted])
         if not drafts:
             raise BadInput("choose the drafts to promote; those that somebody promoted meanwhile wait no more")
         check_promotion(drafts, actor=actor, reason=reason)
@@ -152,12 +173,22 @@ async def promote_filed(site: Site, request: Request) -> Response:
     return RedirectResponse(address(request, "dataset", name=name), 303)
 
 
-def _quarantined(database: TenantDatabase, *, who: str) -> tuple[list[CaseRow], int]:
-    """Return the cases that wait, and how many are not shown, since several label their traces and are not through."""
+def _quarantined(database: TenantDatabase, *, who: str) -> tuple[list[CaseRow], int, frozenset[str]]:
+    """Return the cases that wait, and how many are not shown, since several label their traces and are not through.
+
+    And of those that are shown the ids about which reviewers differ: somebody has to decide first.
+    """
     rows = list_cases(database, status=CaseStatus.QUARANTINED)
     blind = read_blind(database, who)
     shown = [r for r in rows if not blind.hides(r.case.provenance.trace_id)]
-    return shown, len(rows) - len(shown)
+    items = disputed_items(database)
+    differing = {r.case.case_id for r in shown if not r.case.provenance.is_draft and item_of(r.case) in items}
+    return shown, len(rows) - len(shown), frozenset(differing)
+
+
+def _told(blind: Blind, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Return the cases without those of traces of which the visitor may know nothing yet."""
+    return tuple(c for c in cases if not blind.hides(c.provenance.trace_id))
 
 
 def _open(folder: Path, name: str, wanted: str) -> Opened:
