@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalgate.database import TenantDatabase
+from evalgate.dataset.store import DATASETS
+from evalgate.files import to_json_line
 from evalgate.queue.definition import Queue
 from evalgate.queue.items import ItemState, find_item
 from evalgate.queue.store import change_queue, close_queue, create_queue, find_queue
@@ -20,7 +22,7 @@ from evalgate.review import labels as saving
 from evalgate.review.cases import list_cases
 from evalgate.web.pages import all_pages
 from exporters.clickhouse.connect import connect
-from schema.case import case_id_of
+from schema.case import case_id_of, case_to_json
 from schema.errors import Retryable
 from tests.evalgate.traffic import Traffic
 from tests.web.serving import serving
@@ -65,10 +67,10 @@ ADDRESSES = {
     "login": [],
 }
 """Where each page is, by its name. No run has clusters here; who logs in sees no trace."""
-TELLING = ("trace", "queue_items_csv", "issue")
+TELLING = ("trace", "queue_items_csv", "issue", "dataset")
 """Where a label is told once it may be."""
 NAMES_MODES = {
-    "/", "/issues?state=all", "/modes", "/queues/one?trace={trace}", "/queues/trio?trace={trace}",
+    "/", "/issues?state=all", "/modes", "/datasets", "/queues/one?trace={trace}", "/queues/trio?trace={trace}",
 }  # fmt: skip
 """A failure mode that somebody named is a word for all to use at once. Which trace showed it these do not say."""
 
@@ -167,6 +169,10 @@ def test_a_blind_reviewer_finds_on_no_page_what_another_said(place: Place) -> No
     said = {"other_mode": MODE, "comment": COMMENT, "corrected_output": CORRECTED}
     words = (MODE, COMMENT, CORRECTED)
     ada.takes_and_labels("trio", trace_id, "bad", **said)
+    (case,) = list_cases(place.database, ids=[case_id_of(trace_id, "")])
+    kept = place.served.folder / DATASETS / "kept.jsonl"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(f"{to_json_line(case_to_json(case.case))}\n")
     assert find_item(place.database, ONE, trace_id).state is ItemState.DONE
     assert {word for _, word in told(place, "ada", trace_id, words)} > set(words), "her own words she finds"
     assert told(place, "bob", trace_id, words, ADDRESSES) == []
@@ -177,6 +183,7 @@ def test_a_blind_reviewer_finds_on_no_page_what_another_said(place: Place) -> No
     assert bob.client.post("/queues/trio/restore", data={"trace": trace_id}).status_code == 303
     closed = close_queue(place.database, find_queue(place.database, "trio"), actor="bob")
     assert told(place, "bob", trace_id, words) == []
+    assert "1 more belong to traces" in bob.client.get("/datasets/kept").text
     change_queue(place.database, replace(closed, is_open=True), actor="bob")
     # Having said something himself, he learns neither what she said nor that they differ: a third has to say it blind.
     bob.takes_and_labels("trio", trace_id, "good")
