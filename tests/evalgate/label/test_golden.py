@@ -201,7 +201,9 @@ def test_pages_write_the_file_of_one_person_only(tmp_path: Path, *, asks_for_key
                 return [{**said("ann", "bad"), "trace_id": A}]
             return [{"body": body, "status": "quarantined", "created_unix_us": 0}]
 
-    site: Any = SimpleNamespace(gate=SimpleNamespace(asks_for_keys=asks_for_keys), folder=tmp_path, write=write)
+    site: Any = SimpleNamespace(
+        gate=SimpleNamespace(asks_for_keys=asks_for_keys), folder=lambda _: tmp_path, write=write
+    )
     request: Any = None
     task = keeping(site, request, A)
     assert (task is None) == asks_for_keys
