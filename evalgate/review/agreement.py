@@ -102,14 +102,15 @@ def agreement(
     since: datetime | None = None,
     without: Collection[str] = (),
 ) -> AgreementReport:
-    """Return how far those who labelled the same traces agree; of one queue's labels, or of those since then.
+    """Return how far those who labelled the same traces agree; of one queue's traces, or by labels since then.
 
+    A label of a queue's trace counts wherever it was given, as it does for the item.
     `without`: traces that are left out, as not everybody has said yet what he thinks of them.
     """
     conditions = ""
     bound: dict[str, object] = {}
     if queue is not None:
-        conditions += " AND queue = {queue:String}"
+        conditions += f" AND trace_id IN ({sql(__package__, 'queued')})"
         bound["queue"] = queue
     if since is not None:
         conditions += " AND created_at >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')"

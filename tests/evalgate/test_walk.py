@@ -311,7 +311,7 @@ def test_figures_of_labelling_on_the_command_line(
     assert json.loads(command("golden", "show", "--json"))["cases"] == 0
     said = [("ann", "bad", "tone"), ("bob", "bad", None)]
     lines = [{"trace_id": t, "verdict": v, "failure_mode": m, "annotator": who} for who, v, m in said for t in (A, B)]
-    lines.append({"trace_id": A, "verdict": "good", "annotator": "eve", "queue": "refunds"})
+    lines.append({"trace_id": A, "verdict": "good", "annotator": "eve"})
     (project / "labels.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines), "utf-8")
     imported = command("label", "--from", "labels.jsonl")
     assert "5 labels saved" in imported
@@ -324,7 +324,9 @@ def test_figures_of_labelling_on_the_command_line(
         (["bob", "eve"], 0),
     ]
     assert [d["trace_id"] for d in told["disagreements"]] == [A]
-    assert json.loads(command("agreement", "--queue", "refunds", "--json"))["labelled"] == 1
+    three.insert_rows("queue_items", [{"queue": "refunds", "trace_id": A, "event": "added"}])
+    of_queue = json.loads(command("agreement", "--queue", "refunds", "--json"))
+    assert (of_queue["labelled"], of_queue["several"], len(of_queue["pairs"])) == (1, 1, 3), "labels count anywhere"
     told_in_words = command("agreement")
     assert "several people labelled 2 of 2 labelled traces" in told_in_words
     assert "ann: bad, tone; bob: bad; eve: good" in told_in_words
