@@ -6,6 +6,7 @@ issues, clusters and datasets are worked with as a browser does, by forms.
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import uuid
@@ -25,6 +26,7 @@ from evalgate.issues.modes import list_modes, read_taxonomy
 from evalgate.queue.definition import Queue
 from evalgate.queue.fill import fill
 from evalgate.queue.store import close_queue, create_queue, list_queues
+from evalgate.queue.yields import measure_yield
 from evalgate.review.actor import user_name
 from evalgate.review.cases import CaseStatus, list_cases
 from evalgate.review.labels import draft, save
@@ -206,6 +208,18 @@ def test_an_issue_is_moved_with_a_reason_and_by_whom(visitor: httpx.Client, live
     assert user_name() in shown
 
 
+def test_each_case_of_an_issue_leads_to_its_trace(visitor: httpx.Client, database: TenantDatabase) -> None:
+    made_of = {
+        m.issue: [r.case.provenance.trace_id for r in list_cases(database, failure_mode=m.name)]
+        for m in list_modes(database)
+    }
+    number, made = max(made_of.items(), key=lambda item: len(item[1]))
+    assert len(made) > 1
+    told = re.search(r"<h2>Cases</h2>(.*?)<h2>", visitor.get(f"/issues/{number}").text, re.DOTALL)
+    assert told is not None
+    assert set(re.findall(r'href="/traces/([0-9a-f]{32})"', told[1])) == set(made)
+
+
 def test_several_issues_are_moved_and_who_cannot_be_is_named(visitor: httpx.Client, database: TenantDatabase) -> None:
     modes = [m for m in list_modes(database) if m.labels]
     chosen = [m.issue for m in modes[-2:]]
@@ -226,6 +240,50 @@ def test_a_mode_is_renamed_and_the_change_taken_back(visitor: httpx.Client, data
     change = read_taxonomy(database).changes[-1].number
     assert visitor.post("/modes/undo", data={"change": str(change)}).status_code == 303
     assert mode.name in {m.name for m in list_modes(database)}
+
+
+@pytest.mark.parametrize("by", ["issue", "mode"])
+def test_an_issue_is_merged_into_another_and_that_is_taken_back(
+    visitor: httpx.Client, lived: Fortnight, database: TenantDatabase, by: str
+) -> None:
+    into, one = sorted(list_modes(database), key=lambda m: -m.labels)[:2]
+    path, form = (
+        (f"/issues/{one.issue}/merge", {"into": into.issue})
+        if by == "issue"
+        else ("/modes/merge", {"issue": one.issue, "into": into.issue})
+    )
+    assert visitor.post(path, data={**form, "into": one.issue}).status_code == 400
+    done = visitor.post(path, data={**form, "reason": "one and the same"})
+    assert (done.status_code, done.headers["location"]) == (303, f"/issues/{into.issue}" if by == "issue" else "/modes")
+    merged = {m.issue: m.labels for m in list_modes(database)}
+    assert (one.issue in merged, merged[into.issue]) == (False, into.labels + one.labels)
+    assert "one and the same" in visitor.get("/modes").text
+    change = read_taxonomy(database).changes[-1].number
+    assert visitor.post("/modes/undo", data={"change": str(change)}).status_code == 303
+    assert {m.issue: m.labels for m in list_modes(database)}[one.issue] == one.labels
+
+
+def test_the_dashboard_says_what_is_covered_and_what_queues_yield(lived: Fortnight, database: TenantDatabase) -> None:
+    known = {r["trace_id"] for r in database.rows("SELECT trace_id FROM annotations_latest")}
+    traces = [t for t in lived.told if t.trace_id not in known][:2]
+    yielding = create_queue(database, Queue("yielding"), actor="ada")
+    added = {"queue": "yielding", "event": "added", "is_priority": True}
+    database.insert_rows("queue_items", [{**added, "trace_id": t.trace_id, "score": 1.0} for t in traces])
+    for one, verdict in zip(traces, (Verdict.BAD, Verdict.GOOD), strict=True):
+        mode = "of the yield" if verdict is Verdict.BAD else None
+        save(database, [draft(database, Label(one.trace_id, "", verdict, mode, annotator="ada", queue="yielding"))])
+    of = measure_yield(database).of_priority
+    assert measure_yield(database, yielding).of_priority.bad == 1
+    # Another service: the first one keeps for a minute what it showed.
+    with serving(lived.dsn, lived.served.folder) as served, served.client() as client:
+        told = words_of(client.get("/").text)
+    assert "% of the labelled failures are looked for" in told
+    assert f"{percent(of.rate)} of what priority chose fails ({of.bad} of {of.reviewed}" in told
+
+
+def words_of(page: str) -> str:
+    """Return what a page says, on one line."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
 def test_some_traces_of_an_issue_are_split_off(visitor: httpx.Client, database: TenantDatabase) -> None:
@@ -286,8 +344,7 @@ def test_versions_are_compared_where_an_older_one_can_be_read(visitor: httpx.Cli
     link = f"/datasets/{DATASET}/diff"
     assert f'href="{link}"' in visitor.get(f"/datasets/{DATASET}").text
     shown = visitor.get(link)
-    told = re.sub(r"<[^>]*>|\s+", " ", shown.text)
-    assert re.search(r"2 added +1 changed +1 removed", told), told
+    assert "2 added 1 changed 1 removed" in words_of(shown.text)
     assert "read again" in shown.text
     # Two builds and no commit: of the older one only figures are known.
     built = visitor.get(f"/datasets/{UNCOMMITTED}").text

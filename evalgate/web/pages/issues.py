@@ -88,8 +88,8 @@ class Opened:
     lines: list[TraceLine]
     more: int
     """Traces that are not shown."""
-    cases: tuple[str, ...]
-    """Ids, without those of traces of which the visitor may know nothing yet."""
+    cases: tuple[tuple[str, str | None], ...]
+    """(id, trace id where it has one), without those of traces of which the visitor may know nothing yet."""
     absence: Absence | None
     """What speaks for its being gone; None: nobody says that it is."""
 
@@ -266,7 +266,8 @@ def _open(database: TenantDatabase, *, number: int, most: int, site: Site, reque
     rows = [r for r in found if not blind.hides(r["trace_id"])]
     hidden = {c.case_id for c in view.cases if blind.hides(c.provenance.trace_id)}
     hidden |= {case_id_of(trace_id, "") for trace_id in blind.traces}
-    cases = tuple(c for c in view.issue.cases if c not in hidden)
+    made_of = {c.case_id: c.provenance.trace_id for c in view.cases}
+    cases = tuple((c, made_of.get(c)) for c in view.issue.cases if c not in hidden)
     lines = read_lines(database, [str(r["trace_id"]) for r in rows[:most]])
     gone = absence(database, view.issue) if view.issue.is_over else None
     return Opened(view, views, lines, max(0, len(rows) - most), cases, gone)
