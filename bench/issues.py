@@ -12,7 +12,6 @@ The cost is CPU of this process, all threads, embedded: 5 000 labels of 50 failu
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -21,11 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from rich.console import Group
 
-from bench.tools.machine import RESULTS, keep, machine
-from bench.tools.report import Check, Document, markdown_table
+from bench.tools.machine import RESULTS, machine
+from bench.tools.report import Check, Document, finish, markdown_table, table_of
 from evalgate.database import TenantDatabase
 from evalgate.evals.issue_views import issue_views
 from evalgate.review.numbers import open_issues
@@ -153,18 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         if not options.smoke:
             document["cost"] = cost(options.traces, Path(folder))
-    if options.json:
-        print(json.dumps(document))
-    else:
-        table = Table(*HEADER)
-        for row in _rows(document):
-            table.add_row(*row)
-        Console(width=120).print(table)
-        print(document.get("cost", ""))
-    if options.smoke:
-        return 0
-    print(f"raw results: {keep('issues', document, options.results)}", file=sys.stderr)
-    return 0 if all(c.is_met for c in checks(document)) else 1
+    found = Group(table_of(HEADER, _rows(document)), str(document.get("cost", "")))
+    return finish("issues", document, checks(document), found, options)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
-import json
 import re
 import sys
 import tempfile
@@ -28,10 +27,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from bench.tools.machine import RESULTS, keep, machine
-from bench.tools.report import Check, Document, markdown_table
+from bench.tools.machine import RESULTS, machine
+from bench.tools.report import Check, Document, finish, markdown_table, table_of
 from collector.web import WebListener
 from evalgate.web.extension import WebConfig, web
 from exporters.clickhouse.connect import connect
@@ -191,17 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         with tempfile.TemporaryDirectory() as folder:
             document = run(Path(folder), spans, requests)
-    if options.json:
-        print(json.dumps(document))
-    else:
-        table = Table(*HEADER)
-        for row in _rows(document):
-            table.add_row(*row)
-        Console(width=120).print(table)
-    if options.smoke:
-        return 0
-    print(f"raw results: {keep('pages', document, options.results)}", file=sys.stderr)
-    return 0 if all(c.is_met for c in checks(document)) else 1
+    return finish("pages", document, checks(document), table_of(HEADER, _rows(document)), options)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ made, so the growth from one size to the next is what counts. `read` are the fou
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import sys
 import tempfile
@@ -18,12 +17,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
-from rich.table import Table
-
-from bench.tools.machine import RESULTS, keep, machine
+from bench.tools.machine import RESULTS, machine
 from bench.tools.planted import plant, store
-from bench.tools.report import Check, Document, markdown_table
+from bench.tools.report import Check, Document, finish, markdown_table, table_of
 from evalgate.database import TenantDatabase
 from evalgate.select.where import Where
 from evalgate.signals import Weights, measure, prioritise
@@ -97,17 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         sizes = SMOKE_SIZES if options.smoke else sorted(options.traces)
         document = {"machine": machine(Path(folder)), "sizes": [one_size(n, Path(folder) / "db") for n in sizes]}
-    if options.json:
-        print(json.dumps(document))
-    else:
-        table = Table(*HEADER)
-        for row in _rows(document):
-            table.add_row(*row)
-        Console(width=120).print(table)
-    if options.smoke:
-        return 0
-    print(f"raw results: {keep('signals', document, options.results)}", file=sys.stderr)
-    return 0 if all(c.is_met for c in checks(document)) else 1
+    return finish("signals", document, checks(document), table_of(HEADER, _rows(document)), options)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from rich.console import Console
 from rich.table import Table
 
+from bench.tools.machine import keep
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import argparse
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import RenderableType
 
 Document = dict[str, Any]
 """The raw results of one run of a bench, as they are kept."""
@@ -47,6 +55,33 @@ class Bench(Protocol):
 
     def markdown(self, document: Document, /) -> str:
         """Return its tables."""
+
+
+def table_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table for people."""
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def finish(
+    name: str, document: Document, checks: Iterable[Check], told: RenderableType, options: argparse.Namespace
+) -> int:
+    """Print what was found, with `--json` the document, and keep it, but not of `--smoke`.
+
+    Returns:
+        1 where a check is missed.
+
+    """
+    if options.json:
+        print(json.dumps(document))
+    else:
+        Console(width=120).print(told)
+    if options.smoke:
+        return 0
+    print(f"raw results: {keep(name, document, options.results)}", file=sys.stderr)
+    return 0 if all(c.is_met for c in checks) else 1
 
 
 def number(value: float) -> str:
