@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.errors import BadInput
 from evalgate.label.feed import Turn
-from evalgate.label.form import Form, named
+from evalgate.label.form import Form
 from evalgate.label.page import Row, fold, rows
 from evalgate.review.anchors import anchor_at, anchor_quoting
 from evalgate.review.decided import label_of, latest_each
+from evalgate.review.naming import chosen
 from evalgate.select.reading import conversation, final_output
 from evalgate.terminal import one_line
 from schema.verdict import MAX_ANCHORS, Role, Severity, Verdict
@@ -109,7 +110,7 @@ class Judging:
 
     def run(self) -> Move:
         """Read keys until they lead elsewhere."""
-        self.modes = self.records.modes()
+        self.modes = self.state.settled(self.records.modes())
         self.kept_at = self.now()
         is_new = True
         while True:
@@ -180,7 +181,7 @@ class Judging:
             case "down" | "up":
                 self.screen.line_down(1 if key == "down" else -1)
             case _ if key in "123456789":
-                self.form = self.form.failing(named(key, self.modes).failure_mode)
+                self.form = self.form.failing(chosen(key, self.modes).failure_mode)
             case _:
                 raise BadInput("? shows the keys")
 
@@ -303,7 +304,7 @@ class Judging:
         for number, mode in enumerate(self.modes[SHOWN_MODES:], SHOWN_MODES + 1):
             self.terminal.say(f"{'' if number > SHOWN_MODES + 1 else chr(10)}  {number}  {one_line(mode)}")
         typed = self.keys.line("\nfailure mode (number or name; Enter: none): ")
-        found = named(typed, self.modes)
+        found = chosen(typed, self.modes)
         if found.like is not None:
             pair = f"{one_line(found.failure_mode or '')!r} is new, and like {one_line(found.like)!r}"
             question = f"{pair}: [Enter] takes that, [n] is new > "

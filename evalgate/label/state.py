@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from evalgate.review.guidance import Counts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evalgate.label.drafts import Drafts
     from evalgate.label.form import Form
     from schema.verdict import Annotation
@@ -44,10 +46,18 @@ class State:
     tally: Tally = field(default_factory=Tally)
     counts: Counts = field(default_factory=Counts)
     """What had been labelled before."""
+    modes: list[str] = field(default_factory=list)
+    """Failure modes in the order of their keys."""
     message: str = ""
     """What is told above the prompt, once."""
     drafts: Drafts | None = None
     """Where `forms` outlive the sitting; None: nowhere."""
+
+    def settled(self, modes: Sequence[str]) -> list[str]:
+        """Return failure modes in the order that this sitting saw first, new ones at the end: numbers are keys."""
+        known = set(modes)
+        self.modes = list(dict.fromkeys([m for m in self.modes if m in known] + list(modes)))
+        return self.modes
 
     def typed(self, trace_id: str, form: Form | None) -> None:
         """Remember what was typed of a trace; None: it is saved, or thrown away."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalgate.errors import BadInput
 from evalgate.review.anchors import anchor_at
+from evalgate.review.naming import named
 from evalgate.web.conversation import recorded, shown
 from schema.verdict import MAX_ANCHORS, Label, Role, Severity, Verdict, failure_mode_of
 
@@ -60,6 +61,10 @@ class LabelForm:
     about: tuple[int, ...] = ()
     """Messages as a whole."""
     places: tuple[str, ...] = ()
+    like: str = ""
+    """The known failure mode that was taken for the one that was typed, when that was asked."""
+    is_new: str = ""
+    """The failure mode that was typed, when it was asked and is meant as it is."""
 
     @property
     def words(self) -> str:
@@ -83,6 +88,15 @@ class LabelForm:
                 continue
             found.append(Chip(value, anchor.quote[:QUOTE_CHARS]))
         return found
+
+
+class LikeKnown(BadInput):
+    """A failure mode was typed that is probably a known one, spelled differently: whoever typed it is asked."""
+
+    def __init__(self, mode: str, like: str) -> None:
+        super().__init__(f"{mode!r} is new, and like {like!r}: choose which one you mean. Nothing was saved yet")
+        self.mode = mode
+        self.like = like
 
 
 def form_of(label: Label, lines: Sequence[Line], token: str) -> LabelForm:
@@ -126,15 +140,43 @@ def read_form(form: FormData) -> LabelForm:
         corrected_output=_text(form, "corrected_output"),
         about=tuple(dict.fromkeys(int(v) for v in about if v.isascii() and v.isdigit() and len(v) < 10)),
         places=tuple(dict.fromkeys(str(v) for v in form.getlist("place"))),
+        like=_text(form, "like"),
+        is_new=_text(form, "is_new"),
     )
 
 
-def label_of_form(
-    form: LabelForm, lines: Sequence[Line], *, trace_id: str, annotator: str, queue: str, role: Role
-) -> Label:
-    """Return the label.
+def mode_of_form(form: LabelForm, known: Sequence[str]) -> str | None:
+    """Return the failure mode; `known` are those that people have named, the most frequent first.
 
     Raises:
+        LikeKnown: it is like a known one, and nobody has said which is meant.
+        ValueError: that is no name.
+
+    """
+    if not form.other_mode:
+        return failure_mode_of(form.mode)
+    found = named(form.other_mode, known)
+    if found.like is None or form.is_new == found.failure_mode:
+        return found.failure_mode
+    if form.like == found.like:
+        return found.like
+    raise LikeKnown(found.failure_mode or "", found.like)
+
+
+def label_of_form(
+    form: LabelForm,
+    lines: Sequence[Line],
+    *,
+    trace_id: str,
+    annotator: str,
+    queue: str,
+    role: Role,
+    known: Sequence[str] = (),
+) -> Label:
+    """Return the label; `known` as in `mode_of_form`.
+
+    Raises:
+        LikeKnown: as `mode_of_form`.
         BadInput: something is missing or cannot be; the words are for who typed it.
 
     """
@@ -151,7 +193,7 @@ def label_of_form(
     if len(form.about) + len(form.places) > MAX_ANCHORS:
         raise BadInput(f"a label is about at most {MAX_ANCHORS} places; this one has more")
     try:
-        mode = failure_mode_of(form.other_mode or form.mode)
+        mode = mode_of_form(form, known)
         severity = Severity(form.severity) if form.severity else None
         anchors = (*(anchor_at(lines, n) for n in form.about), *(_anchor(p, lines) for p in form.places))
         label = Label(

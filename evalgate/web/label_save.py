@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.queue.reserve import check_label
-from evalgate.review.labels import draft_of, save
+from evalgate.review.labels import draft_of, failure_modes, save
 from evalgate.select.reading import conversation
 from evalgate.select.traces import load_trace
 from evalgate.web.label_form import label_of_form
@@ -39,6 +39,7 @@ def save_form(database: TenantDatabase, at: Desk, trace_id: str, sent: LabelForm
     """Save the label of a form, with its case and issue; of one that is saved, what lacks of these.
 
     Raises:
+        LikeKnown: its failure mode is probably a known one; whoever sent it is asked.
         BadInput: it cannot be saved, may not be, or was undone; the words are for who sent it.
 
     """
@@ -55,6 +56,7 @@ def save_form(database: TenantDatabase, at: Desk, trace_id: str, sent: LabelForm
         annotator=at.reviewer,
         queue=at.queue.name,
         role=Role(standing["role"]) if standing else role_for(item, at.reviewer),
+        known=failure_modes(database) if sent.other_mode else (),
     )
     draft = draft_of(trace, said, new_id=lambda: own)
     if standing is not None and not draft.repeated:

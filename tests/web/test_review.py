@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 TEN = [f"{n:02x}" * 16 for n in range(1, 11)]
 MORE = [f"{n:02x}" * 16 for n in range(0xA1, 0xA5)]
+ELSEWHERE = [f"{n:02x}" * 16 for n in range(0xE0, 0xF4)]
 GIVEN = ["b1" * 16, "b2" * 16]
 ONE = Queue("ten", where=("feature = refunds",))
 TWO = Queue("pair", reviewers=2)
@@ -106,7 +107,7 @@ def after(page: Page, *keys: str) -> str:
 
 
 def test_ten_traces_are_labelled_by_keyboard_alone(browsed: Browsed, place: Place) -> None:
-    page = visit(browsed, place, "ada", "/queues/ten")
+    page, known = visit(browsed, place, "ada", "/queues/ten"), "invents a window"
     seen = [after(page, "Enter")]
     # The first failure mode is new, and typed; from then on it is 1.
     press(page, "b", "/")
@@ -127,6 +128,18 @@ def test_ten_traces_are_labelled_by_keyboard_alone(browsed: Browsed, place: Plac
     for _ in range(5):
         press(page, "b", "1", "v", "l")
         seen.append(after(page, "Enter"))
+    # A name that only begins as a known one does is a new one, unless the arrow picks the known one.
+    press(page, "/")
+    page.keyboard.type("invents")
+    assert "Enter: new mode “invents”" in page.locator("#mode-hint").inner_text()
+    press(page, "Enter")
+    assert page.locator("#other-mode").input_value() == "invents"
+    assert page.locator("[name=mode]:checked").input_value() == ""
+    press(page, "/", "ArrowDown", "Enter")
+    assert page.locator("[name=mode]:checked").input_value() == known
+    # Another mode becomes the most frequent one meanwhile: keys stay where they are for a sitting.
+    popular = {"verdict": "bad", "annotator": "rita", "failure_mode": "popular"}
+    place.database.insert_rows("annotations", [{**popular, "annotation_id": t, "trace_id": t} for t in ELSEWHERE])
     # The last label is undone, and what was typed stands in the form again.
     press(page, "b", "1", "v", "m", "c")
     page.keyboard.type("second thoughts")
@@ -134,6 +147,7 @@ def test_ten_traces_are_labelled_by_keyboard_alone(browsed: Browsed, place: Plac
     undone = after(page, "u")
     assert undone == seen[-2]
     assert page.locator("#comment").input_value() == "second thoughts"
+    assert page.locator("#mode-list").inner_text().split() == ["none", "0", *known.split(), "1", "popular", "2"]
     press(page, "g")
     assert after(page, "Enter") == skipped
     press(page, "b", "1")
@@ -250,6 +264,25 @@ def test_without_javascript_a_label_is_a_form_and_twice_is_once(place: Place, pl
     (label,) = place.labels("plain")
     assert (label["verdict"], label["comment"]) == ("bad", "a\nb")
     assert '"message": 1' in str(label["anchor"])
+
+
+def test_a_failure_mode_that_is_like_a_known_one_is_asked_back(place: Place, plain: Callable[[str], Plain]) -> None:
+    hand = plain("vera")
+    known = {"annotation_id": "d0" * 16, "trace_id": "d0" * 16, "verdict": "bad", "annotator": "rita"}
+    place.database.insert_rows("annotations", [{**known, "failure_mode": "refund_claimed"}])
+    page = hand.take("pair")
+    said = {"verdict": "bad", "other_mode": "Refund  claimd", "comment": "told so"}
+    asked = hand.label("pair", page, **said)
+    assert asked.status_code == httpx.codes.BAD_REQUEST
+    assert ">told so</textarea>" in asked.text.replace("\n", "")
+    answers = dict(re.findall(r'name="(like|is_new)" value="([^"]*)"', asked.text))
+    assert answers == {"like": "refund_claimed", "is_new": "Refund claimd"}
+    # An answer to another question is none.
+    again = hand.label("pair", asked, **said, like="invents a window")
+    assert (again.status_code, place.labels("vera")) == (httpx.codes.BAD_REQUEST, [])
+    following = hand.label("pair", again, **said, like=answers["like"])
+    hand.label("pair", following, **said, is_new=answers["is_new"])
+    assert [x["failure_mode"] for x in place.labels("vera")] == ["refund_claimed", "Refund claimd"]
 
 
 def test_nobody_sees_what_others_said_before_he_said_it_himself_and_who_decides_sees_all(

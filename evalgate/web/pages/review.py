@@ -23,7 +23,7 @@ from evalgate.queue.store import remove as take_out
 from evalgate.review.labels import undo as take_back
 from evalgate.web.errors import NotFound
 from evalgate.web.golden import keeping
-from evalgate.web.label_form import new_token, read_form
+from evalgate.web.label_form import LikeKnown, new_token, read_form
 from evalgate.web.label_save import save_form
 from evalgate.web.runner import NUMBERED, desk, positions, sheet
 from evalgate.web.site import Page, address
@@ -86,7 +86,7 @@ async def label(site: Site, request: Request) -> Response:
     form = await site.form(request)
     trace_id, reviewer = _trace(form), site.visitor(request).name
 
-    def work(database: TenantDatabase) -> str | tuple[Desk, Sheet, str] | None:
+    def work(database: TenantDatabase) -> str | tuple[Desk, Sheet, BadInput] | None:
         queue = _queue(database, request)
         at = desk(database, queue, reviewer)
         sent: LabelForm | None = None
@@ -95,7 +95,7 @@ async def label(site: Site, request: Request) -> Response:
             save_form(database, at, trace_id, sent)
         except BadInput as e:
             again = replace(sent, token=new_token()) if sent else None
-            return at, sheet(database, at, trace_id, sent=again), str(e)
+            return at, sheet(database, at, trace_id, sent=again), e
         return _take_any(database, queue, reviewer, at.walk.next_open(trace_id))
 
     done = await site.write(request, work)
@@ -198,7 +198,7 @@ def _take_any(
 
 
 def _page(
-    site: Site, request: Request, at: Desk, found: Sheet | None, *, error: str = "", status: int = 200
+    site: Site, request: Request, at: Desk, found: Sheet | None, *, error: BadInput | None = None, status: int = 200
 ) -> Response:
     if found is None:
         return site.page(request, "review/start.html", {"at": at, "saved": _hex(request.query_params.get("saved", ""))})
@@ -219,7 +219,8 @@ def _page(
             "after": at.walk.beside(trace_id, 1),
             "seconds_left": max(0, round((until - at.now).total_seconds())) if until and found.is_mine else None,
             "numbered": NUMBERED,
-            "error": error,
+            "error": str(error) if error else "",
+            "asked": error if isinstance(error, LikeKnown) else None,
             "kept": found.form.words if error else "",
             "saved": _hex(request.query_params.get("saved", "")),
             "is_undone": "undone" in request.query_params,

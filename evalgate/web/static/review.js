@@ -27,28 +27,87 @@
     }
   });
 
-  // search
+  // The keys of failure modes stay where they are for a sitting in this tab, however often each is named meanwhile.
+
+  const SITTING_MS = 4 * 3_600_000;
+  const settle = () => {
+    const list = document.getElementById("mode-list");
+    const place = `evalgate-modes/${form.dataset.draft.split("/")[0]}`;
+    const byName = new Map(choices.map((c) => [c.querySelector("input").value, c]));
+    byName.delete("");
+    let names = [...byName.keys()];
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(place) ?? "null");
+      const before = kept && Date.now() - kept.at < SITTING_MS ? kept.names : [];
+      names = [...new Set([...before, ...names])];
+      sessionStorage.setItem(place, JSON.stringify({ names, at: Date.now() }));
+    } catch {
+      // storage may be full or forbidden: the most frequent come first then
+    }
+    names.forEach((name, index) => {
+      const choice = byName.get(name);
+      if (!choice) return; // nobody says it any more; its key stays free
+      choice.querySelector("kbd")?.remove();
+      delete choice.querySelector("input").dataset.key;
+      if (index < Number(list.dataset.numbered)) {
+        choice.querySelector("input").dataset.key = String(index + 1);
+        const key = document.createElement("kbd");
+        key.textContent = String(index + 1);
+        choice.append(" ", key);
+      }
+      list.append(choice);
+    });
+    choices.splice(0, choices.length, ...list.querySelectorAll(".choice"));
+  };
+  settle();
+
+  // Search. What is typed is a new failure mode unless it is the name of a known one, or the arrows pick one.
 
   const folded = (text) => text.toLowerCase().replace(/[_\s-]+/g, " ").trim();
+  const hint = document.getElementById("mode-hint");
+  const unsaid = hint.textContent;
+  let picked = null;
   const search = () => {
     const words = folded(other.value);
     for (const choice of choices) {
       const name = choice.querySelector("input").value;
       choice.hidden = words !== "" && (name === "" || !folded(name).includes(words));
     }
+    pick(null);
+  };
+  const found = () => choices.filter((c) => !c.hidden).map((c) => c.querySelector("input")).filter((i) => i.value);
+  const meant = () => picked ?? found().find((i) => folded(i.value) === folded(other.value));
+  const pick = (input) => {
+    picked = input;
+    for (const choice of choices) choice.classList.toggle("is-picked", picked !== null && choice.contains(picked));
+    picked?.closest(".choice").scrollIntoView({ block: "nearest" });
+    const typed = other.value.trim();
+    const key = document.activeElement === other ? "Enter: " : "";
+    if (picked) hint.textContent = `${key}“${picked.value}”`;
+    else if (!typed) hint.textContent = unsaid;
+    else if (meant()) hint.textContent = `${key}“${meant().value}”, which is known`;
+    else hint.textContent = `${key}new mode “${typed}”${key && found().length ? "; ↓ picks a known one" : ""}`;
   };
   other.addEventListener("input", search);
+  other.addEventListener("blur", () => pick(null));
   other.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
+    if (event.ctrlKey || event.metaKey || event.isComposing) return;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const every = [null, ...found()];
+      const step = event.key === "ArrowDown" ? 1 : every.length - 1;
+      pick(every[(every.indexOf(picked) + step) % every.length]);
+      return;
+    }
+    if (event.key !== "Enter") return;
     event.preventDefault();
-    const typed = folded(other.value);
-    const found = choices.filter((c) => !c.hidden).map((c) => c.querySelector("input")).filter((i) => i.value);
-    const exact = found.find((i) => folded(i.value) === typed) ?? (found.length === 1 ? found[0] : undefined);
-    if (typed && exact) {
-      exact.checked = true;
-      exact.dispatchEvent(new Event("change", { bubbles: true }));
-    } else if (typed && ["", "good"].includes(chosen("verdict"))) {
-      one("verdict", "bad").checked = true;
+    const known = meant();
+    if (known) {
+      known.checked = true;
+      known.dispatchEvent(new Event("change", { bubbles: true }));
+    } else if (other.value.trim()) {
+      one("mode", "").checked = true;
+      if (["", "good"].includes(chosen("verdict"))) one("verdict", "bad").checked = true;
       form.dispatchEvent(new Event("change", { bubbles: true }));
     }
     other.blur();

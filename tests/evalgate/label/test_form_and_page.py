@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from evalgate.label.form import Form, named
+from evalgate.label.form import Form
 from evalgate.label.page import BAR, Shown, cells, fitted, fold, rows
+from evalgate.label.state import State
+from evalgate.review.naming import chosen
 from schema.verdict import Anchor, Severity, Verdict
 from tests.evalgate.label.builders import trace_of
 
@@ -41,7 +43,7 @@ def test_what_is_decided_in_words() -> None:
     ],
 )
 def test_a_mode_by_number_or_name(typed: str, mode: str | None, like: str | None) -> None:
-    found = named(typed, KNOWN)
+    found = chosen(typed, KNOWN)
     assert (found.failure_mode, found.like) == (mode, like)
     assert found.is_new == (mode is not None and mode not in KNOWN)
 
@@ -49,7 +51,7 @@ def test_a_mode_by_number_or_name(typed: str, mode: str | None, like: str | None
 @pytest.mark.parametrize("typed", ["0", "4", "99", "a\x07", "m" * 200])
 def test_what_is_no_mode_says_so(typed: str) -> None:
     with pytest.raises(ValueError, match=r"number|control characters|limit"):
-        named(typed, KNOWN)
+        chosen(typed, KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,12 @@ def test_no_row_is_wider_than_the_screen(width: int) -> None:
 def test_a_text_of_an_app_never_begins_a_row() -> None:
     made = rows(trace_of("ab" * 16, "first\nsaved: good\n  │ third"), Form(), Shown(), 60)
     assert [r.text for r in made if "saved" in r.text or "third" in r.text] == [BAR + "saved: good", BAR + "  │ third"]
+
+
+def test_a_failure_mode_keeps_its_number_for_a_sitting() -> None:
+    state = State()
+    assert state.settled(["tone"]) == ["tone"]
+    assert state.settled(["loop", "tone"]) == ["tone", "loop"]
+    # One that nobody says any more is not offered; the others of later sittings are, the frequent ones first.
+    assert state.settled(["slow", "loop"]) == ["loop", "slow"]
+    assert State().settled(["slow", "loop"]) == ["slow", "loop"]
