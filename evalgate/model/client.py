@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from evalgate.model.settings import ModelSettings
     from evalgate.model.transport import Transport
 
+    LookUp = Callable[[str, str], Price | None]
+
 SCHEMA_NAME = "answer"
 
 
@@ -110,7 +112,7 @@ def open_models(
     rate: RateLimit | None = None,
     clock: Clock = REAL,
     transport: Transport | None = None,
-    look_up: Callable[[str, str], Price | None] | None = None,
+    look_up: LookUp | None = None,
 ) -> Callable[[str | None], OpenAIModel]:
     """Return what gives a model by its name, the same object for the same name; None is the model of the settings.
 
@@ -122,16 +124,8 @@ def open_models(
     """
     if transport is None:
         require_extra()
-    if look_up is None and settings.is_loopback:
-        look_up = _of_nobody  # no price list knows this machine, and reading one takes half a second
-    endpoint = Endpoint(
-        settings,
-        transport or SdkTransport(settings),
-        budget or Budget(),
-        rate or RateLimit(clock=clock),
-        Prices(settings.base_url, settings.prices, look_up=look_up),
-        clock,
-    )
+    asked = transport or SdkTransport(settings)
+    endpoint = _endpoint(settings, asked, look_up, budget=budget, rate=rate, clock=clock)
     opened: dict[str, OpenAIModel] = {}
     lock = threading.Lock()
 
@@ -154,9 +148,7 @@ def open_embeddings(
     budget: Budget | None = None,
     cache: ModelCache | None = None,
     rate: RateLimit | None = None,
-    clock: Clock = REAL,
     transport: Transport | None = None,
-    look_up: Callable[[str, str], Price | None] | None = None,
 ) -> EmbeddingModel:
     """Return a model that gives vectors of texts. Nothing is sent before the first call.
 
@@ -166,17 +158,24 @@ def open_embeddings(
     """
     if transport is None:
         require_extra()
-    if look_up is None:
-        look_up = _of_nobody if settings.is_loopback else price_of_embeddings
-    endpoint = Endpoint(
-        settings,
-        transport or SdkEmbeddings(settings),
-        budget or Budget(),
-        rate or RateLimit(clock=clock),
-        Prices(settings.base_url, settings.prices, look_up=look_up),
-        clock,
-    )
-    return EmbeddingModel(name, endpoint, cache)
+    look_up = None if settings.is_loopback else price_of_embeddings
+    asked = transport or SdkEmbeddings(settings)
+    return EmbeddingModel(name, _endpoint(settings, asked, look_up, budget=budget, rate=rate), cache)
+
+
+def _endpoint(
+    settings: ModelSettings,
+    transport: Transport,
+    look_up: LookUp | None,
+    *,
+    budget: Budget | None,
+    rate: RateLimit | None,
+    clock: Clock = REAL,
+) -> Endpoint:
+    if look_up is None and settings.is_loopback:
+        look_up = _of_nobody  # no price list knows this machine, and reading one takes half a second
+    prices = Prices(settings.base_url, settings.prices, look_up=look_up)
+    return Endpoint(settings, transport, budget or Budget(), rate or RateLimit(clock=clock), prices, clock)
 
 
 def _of_nobody(_model: str, _url: str) -> None:
