@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from schema.alignment import DEFAULT_POLICY, Permission, Reason
-from schema.verdict import Verdict
+from evalgate.align.usable import lacking_words, usable
+from evalgate.review.disputes import DECIDE
+from schema.alignment import Permission, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from evalgate.align.standing import Standing
     from schema.case import Case
-
-ENOUGH_TO_GENERATE: Final = 10
-"""Labels of one failure mode that suffice for a first evaluator; 10 to 20 is the advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +23,9 @@ class Gap:
 
     standing: Standing
     bad: int
-    """Cases labelled with it."""
+    """Examples of it: cases labelled with it that an evaluator can be made from."""
     good: int
-    """Cases labelled good, of any feature."""
+    """Examples of good answers, of any feature."""
     todo: str
     """What to do next, with the command."""
 
@@ -58,34 +56,51 @@ class Coverage:
         return covered / total if total else None
 
 
-def cover(standings: Iterable[Standing], cases: Sequence[Case] | None, options: str = "") -> Coverage:
+def cover(
+    standings: Iterable[Standing],
+    cases: Sequence[Case] | None,
+    options: str = "",
+    *,
+    disputed: Mapping[str, int] = MappingProxyType({}),
+) -> Coverage:
     """Return what is covered of the active issues.
 
     `cases`: labelled ones, None where nobody has them at hand. `options`: what commands must be told to read them.
+    `disputed`: traces on which reviewers differ, by failure mode that one of them names; none of them is in `cases`.
     """
     active = [s for s in standings if s.issue.is_active]
-    bad = Counter(c.failure_mode for c in cases or () if c.verdict is Verdict.BAD)
-    good = sum(c.verdict is Verdict.GOOD for c in cases or ())
-    gaps = [
-        Gap(s, of_mode, good, _todo(s, of_mode, good, options, counted=cases is not None))
-        for s in active
-        if not s.is_covered
-        for of_mode in [bad[s.issue.failure_mode]]
-    ]
-    gaps.sort(key=lambda g: (-g.standing.issue.occurrences, g.standing.issue.id))
-    return Coverage(tuple(s for s in active if s.is_covered), tuple(gaps))
+    there = usable(cases or ())
+    gaps = []
+    for standing in active:
+        if not standing.is_covered:
+            mode = standing.issue.failure_mode
+            bad, good = there.count(mode)
+            lacks = None if cases is None else _lacks(bad, good, disputed.get(mode, 0))
+            gaps.append(Gap(standing, bad, good, _todo(standing, options, lacks)))
+    return coverage_of(standings=[s for s in active if s.is_covered], gaps=gaps)
 
 
-def _todo(standing: Standing, bad: int, good: int, options: str, *, counted: bool) -> str:
+def coverage_of(standings: Iterable[Standing], gaps: Iterable[Gap]) -> Coverage:
+    """Return coverage out of issues that are covered, and gaps."""
+    ordered = sorted(gaps, key=lambda g: (-g.standing.issue.occurrences, g.standing.issue.id))
+    return Coverage(tuple(standings), tuple(ordered))
+
+
+def _lacks(bad: int, good: int, disputed: int) -> str | None:
+    """Return what people have to say before an evaluator can be made; None: nothing."""
+    words = lacking_words(bad, good)
+    if words is None:
+        return None
+    if disputed:
+        return f"settle {disputed} on which reviewers differ: {DECIDE}. Then {words}, if that is not enough"
+    return f"{words}: evalgate label"
+
+
+def _todo(standing: Standing, options: str, lacks: str | None) -> str:
     """Return the next step of an issue without a trusted evaluator."""
     generate = f"evalgate evals generate --issue {standing.issue.id}{options}"
     if not standing.evaluators:
-        least = DEFAULT_POLICY.min_per_class
-        if counted and bad < ENOUGH_TO_GENERATE:
-            return f"label {ENOUGH_TO_GENERATE - bad} more bad ones ({bad} so far): evalgate label"
-        if counted and good < least:
-            return f"label {least - good} more good answers ({good} so far): evalgate label"
-        return generate
+        return lacks or generate
     nearest = max(standing.evaluators, key=lambda t: (t.grant.permission is Permission.MONITOR, t.grant.mcc or -1))
     name, given = nearest.spec.id, nearest.grant
     if given.reason is Reason.NOT_MEASURED:

@@ -15,7 +15,7 @@ from evalgate.errors import BadInput
 from evalgate.issues.agreement import read_agreement
 from evalgate.issues.read import read_recorded
 from evalgate.issues.store import ISSUES, issues_of_cases, read_issues
-from evalgate.review.disputes import disputed_items, item_of
+from evalgate.review.disputes import disputed_modes, disputes, item_of
 from evalgate.terminal import count_of
 
 if TYPE_CHECKING:
@@ -47,8 +47,15 @@ class Known:
     """What is odd about the cases, in sentences without their full stops."""
     sightings: Mapping[str, Sequence[Sighting]] | None = None
     """Labelled traces by failure mode; None where it is not the database."""
+    disputed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Traces on which reviewers differ, by failure mode that one of them names; none of them is among the cases."""
     agreement: Mapping[str, Agreement] = field(default_factory=lambda: MappingProxyType({}))
     """How far people agree with each other, by failure mode; only the database has what each of them said."""
+
+    @property
+    def labelled(self) -> tuple[Case, ...] | None:
+        """The cases; None where nobody has them at hand to count them: there is the snapshot of issues alone."""
+        return self.cases if self.sightings is not None else self.cases or None
 
     @property
     def options(self) -> str:
@@ -84,7 +91,7 @@ def read_known(datasets: Sequence[str], dsn: str | None, tenant: str | None, *, 
 
 def known_of(database: TenantDatabase, recorded: Recorded) -> Known:
     """Return what the database knows; cases about which reviewers differ are left out, as of a golden dataset."""
-    disputed = disputed_items(database)
+    disputed = disputes(database)
     cases = tuple(r.case for r in recorded.cases)
     agreed = tuple(c for c in cases if item_of(c) not in disputed)
     return Known(
@@ -93,6 +100,7 @@ def known_of(database: TenantDatabase, recorded: Recorded) -> Known:
         "the database",
         remarks=tuple(_disputed(len(cases) - len(agreed))),
         agreement=read_agreement(database),
+        disputed=disputed_modes(disputed),
         sightings=recorded.sightings,
     )
 

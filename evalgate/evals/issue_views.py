@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from evalgate.align.coverage import cover
+from evalgate.align.coverage import cover, coverage_of
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.evals.overview import Overview, look, look_at, reads_database
@@ -24,9 +24,9 @@ from schema.alignment import DEFAULT_POLICY
 from schema.issue import IssueStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from evalgate.align.coverage import Gap
+    from evalgate.align.coverage import Coverage, Gap
     from evalgate.align.standing import Standing, Trusted
     from evalgate.database import TenantDatabase
     from evalgate.issues.lifecycle import Transition
@@ -71,6 +71,8 @@ class IssueView:
     """By run, the latest first."""
     next: str | None
     """What to do about it, with the command."""
+    gap: Gap | None = None
+    """What it lacks, where it is active and has no evaluator that is trusted with it."""
     words: tuple[str, ...] = ()
     """Others that labels say for its failure mode."""
 
@@ -157,8 +159,8 @@ def _views(  # noqa: PLR0917 - everything that was read
     days: int,
     now: datetime,
 ) -> list[IssueView]:
-    labelled = found.known.cases if found.known.sightings is not None else found.known.cases or None
-    gaps = {g.standing.issue.id: g for g in cover(found.standings, labelled, found.known.options).gaps}
+    covered = cover(found.standings, found.known.labelled, found.known.options, disputed=found.known.disputed)
+    gaps = {g.standing.issue.id: g for g in covered.gaps}
     cases = {c.case_id: c for c in found.known.cases}
     decided = dict(_decided(folder / LAST_REPORT))
     views = []
@@ -185,10 +187,17 @@ def _views(  # noqa: PLR0917 - everything that was read
                 evaluators=standing.evaluators,
                 gate_history=tuple(_gate_lines(issue, found.runs, decided)),
                 next=next_step(standing, gaps.get(issue.id)),
+                gap=gaps.get(issue.id),
                 words=known.aliases(issue.failure_mode),
             )
         )
     return sorted(views, key=lambda v: order(v.standing, is_rising=v.occurrences.is_rising))
+
+
+def coverage_of_views(views: Iterable[IssueView]) -> Coverage:
+    """Return what is covered of the active issues of which these are views."""
+    active = [v for v in views if v.issue.is_active]
+    return coverage_of([v.standing for v in active if v.gap is None], [v.gap for v in active if v.gap is not None])
 
 
 def order(standing: Standing, *, is_rising: bool = False) -> tuple[bool, int, bool, int, int]:

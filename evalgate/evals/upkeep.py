@@ -45,8 +45,7 @@ def coverage(
     """Tell which active issues have an evaluator that may block, and what the others lack."""
     terminal = Terminal()
     found = known.look()
-    # Where there is only the snapshot, nobody has the labels at hand to count them.
-    covered = cover(found.standings, found.known.cases or None, found.known.options)
+    covered = cover(found.standings, found.known.labelled, found.known.options, disputed=found.known.disputed)
     if json:
         terminal.emit(_coverage_json(covered))
     else:

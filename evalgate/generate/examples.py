@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalgate.align.clusters import cluster
 from evalgate.align.labelled import Labelled
+from evalgate.align.usable import said
 from schema.hashing import short_hash
 from schema.run import observed_output
 from schema.verdict import Verdict
@@ -105,12 +106,12 @@ def choose_examples(
             left_out["another failure mode"] += 1
     labels: dict[tuple[str | None, str, str], set[bool]] = {}
     for case, output, bad in kept:
-        labels.setdefault(_said(case, output), set()).add(bad)
-    agreed = [k for k in kept if len(labels[_said(k[0], k[1])]) == 1]
+        labels.setdefault(said(case, output), set()).add(bad)
+    agreed = [k for k in kept if len(labels[said(k[0], k[1])]) == 1]
     left_out["labelled both ways"] = len(kept) - len(agreed)
     same: dict[tuple[str | None, str, str], list[tuple[Case, Output, bool]]] = {}
     for each in agreed:
-        same.setdefault(_said(each[0], each[1]), []).append(each)
+        same.setdefault(said(each[0], each[1]), []).append(each)
     left_out["the same as another"] = len(agreed) - len(same)
     names = cluster([group[0][0] for group in same.values()])
     items = tuple(
@@ -139,7 +140,3 @@ def clusters_of(examples: Sequence[Example]) -> dict[str, list[int]]:
     for place, example in enumerate(examples):
         found.setdefault(example.cluster, []).append(place)
     return found
-
-
-def _said(case: Case, output: Output) -> tuple[str | None, str, str]:
-    return case.input.text, output.text, repr([(c.get("name"), c.get("arguments")) for c in output.tool_calls])

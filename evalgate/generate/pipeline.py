@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from evalgate.align.labelled import Chosen
 from evalgate.align.measure import confusion_of, judge_all
 from evalgate.align.store import append_measurement
+from evalgate.align.usable import missing
 from evalgate.errors import BadInput
 from evalgate.evaluators.load import load_evaluator
 from evalgate.evaluators.rules import RuleEvaluator
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 Judges = Callable[[], "JudgeTools"]
 """Opens the models; the same each time. Raises BadInput where something is missing."""
-LEAST_FOR_RULE = 8
-"""Labels of each class below which chance cannot be told from a pattern: four to search in, four to test."""
 WORTH_A_JUDGE = 0.1
 """MCC that a judge must bring beyond a rule: it costs money each time, and drifts with its model."""
 LEAST_FOR_JUDGE = 10
@@ -63,12 +62,13 @@ def generate(
     """
     place = request.place
     split = split_examples(examples.failure_mode, examples.items, known=known_parts(place), seed=request.seed)
+    missing_bad, missing_good = missing(examples.bad, examples.good)
     outcome = Outcome(
         examples,
         split,
         place,
-        missing_bad=max(0, LEAST_FOR_RULE - examples.bad),
-        missing_good=max(0, LEAST_FOR_RULE - examples.good),
+        missing_bad=missing_bad,
+        missing_good=missing_good,
         remarks=tuple(_remarks(examples)),
     )
     if outcome.missing_bad or outcome.missing_good:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evalgate.align.usable import lacking_words
 from evalgate.terminal import count_of, one_line
 from schema.alignment import Permission
 from schema.evaluator import EvaluatorError
@@ -34,10 +35,8 @@ def show(outcome: Outcome, terminal: Terminal) -> None:
         f"in {count_of(clusters, 'cluster')}{f' (left out: {left})' if left else ''}"
     )
     if outcome.missing_bad or outcome.missing_good:
-        wanted = [
-            f"{n} more {label}" for n, label in ((outcome.missing_bad, "bad"), (outcome.missing_good, "good")) if n
-        ]
-        terminal.say(f"Too few to hold any out: label {' and '.join(wanted)} (evalgate label), then try again.")
+        wanted = lacking_words(examples.bad, examples.good)
+        terminal.say(f"Too few to hold any out: {wanted}: evalgate label. Then try again.")
         return
     parts = (("to learn from", split.train), ("to choose by", split.validation), ("untouched, to test", split.test))
     terminal.say("split    " + ", ".join(f"{len(p)} {name} ({sum(e.bad for e in p)} bad)" for name, p in parts))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from evalgate.database import sql
 from evalgate.review.decided import is_disputed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from evalgate.database import TenantDatabase
     from schema.case import Case
@@ -29,9 +30,19 @@ def said_by_item(
     return found
 
 
+def disputes(database: TenantDatabase) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """Return the traces and spans about which reviewers differ, and nobody has decided, with what they said."""
+    return {item: labels for item, labels in said_by_item(database).items() if is_disputed(labels)}
+
+
 def disputed_items(database: TenantDatabase) -> frozenset[tuple[str, str]]:
-    """Return the traces and spans about which reviewers differ, and nobody has decided."""
-    return frozenset(item for item, labels in said_by_item(database).items() if is_disputed(labels))
+    """Return these traces and spans alone."""
+    return frozenset(disputes(database))
+
+
+def disputed_modes(found: Mapping[tuple[str, str], Iterable[Mapping[str, Any]]]) -> Mapping[str, int]:
+    """Return the number of disputes by failure mode that somebody names in them."""
+    return Counter(mode for labels in found.values() for mode in {str(r["failure_mode"]) for r in labels} if mode)
 
 
 def item_of(case: Case) -> tuple[str, str]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import RedirectResponse
 
-from evalgate.align.coverage import cover
 from evalgate.database import sql
-from evalgate.evals.issue_views import issue_views
+from evalgate.evals.issue_views import coverage_of_views, issue_views
 from evalgate.figures import percent
 from evalgate.queue.progress import progress
 from evalgate.queue.store import list_queues
@@ -97,7 +96,7 @@ async def dashboard(site: Site, request: Request) -> Response:
         return RedirectResponse(request.app.state.paths["waiting"], 303)
     guided = guidance(seen.counts)
     flagged = round(seen.traffic.flagged) if seen.traffic else 0
-    coverage = cover([v.standing for v in seen.work.issues], None)
+    coverage = coverage_of_views(seen.work.issues)
     step = next_step(_known(seen, coverage, guided, flagged))
     values = {
         "days": days,

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import RedirectResponse
 
-from evalgate.align.coverage import cover
 from evalgate.database import sql
 from evalgate.errors import BadInput
-from evalgate.evals.issue_views import issue_views
+from evalgate.evals.issue_views import coverage_of_views, issue_views
 from evalgate.issues.evidence import absence
 from evalgate.issues.lifecycle import BY_HAND, COMMANDS, WITH_REASON
 from evalgate.issues.modes import merge_issues, split_issue
@@ -114,7 +113,7 @@ async def issues(site: Site, request: Request) -> Response:
         ],
         "sort": sort,
         "sorts": SORTS,
-        "coverage": cover([v.standing for v in views], None) if views else None,
+        "coverage": coverage_of_views(views) if views else None,
         "counts": {str(s): states[s] for s in IssueStatus},
         "rising": sum(v.occurrences.is_rising for v in views if v.issue.is_active),
     }

@@ -155,7 +155,7 @@ def test_issues_and_coverage_from_files_and_then_from_the_snapshot(project: Path
     code, out, err = evalgate("evals", "coverage", "-d", "gold", "--fail-under", "0.5")
     assert (code, out.splitlines()[0]) == (1, "0 of 2 active issues covered (0 %), 0 % by occurrences")
     assert "measure window: evalgate evals align window --dataset gold" in out
-    assert "label 8 more bad ones (2 so far)" in out
+    assert "label 6 more bad answers (2 so far): evalgate label" in out
     assert "--fail-under" in err
     assert evalgate("evals", "align", "-d", "gold")[0] == 0
     code, out, _ = evalgate("evals", "coverage", "-d", "gold", "--fail-under", "0.5", "--json")

@@ -12,11 +12,14 @@ from evalgate.align.coverage import cover
 from evalgate.align.prune import Why, propose
 from evalgate.align.standing import Evidence, Standing, Trusted, last_judged, looks_for, permissions, standings
 from evalgate.align.store import append_measurement
+from evalgate.align.usable import lacking_words
+from evalgate.generate.examples import choose_examples
 from evalgate.issues.lifecycle import Judged
 from schema.alignment import Confusion, Measurement, Permission, Split, grant
 from schema.evaluator import Judge
 from schema.issue import Issue, IssueStatus
 from schema.run import Attempt, EvaluatorUsed
+from schema.verdict import Verdict
 from tests.evalgate.align.examples import MODE, ScriptedModel, bad, judge, many, rule
 from tests.evalgate.builders import attempt, result, run_of
 
@@ -160,9 +163,11 @@ def test_each_gap_says_what_to_do_next() -> None:
         (gap,) = cover([standing], None if labelled is None else many(labelled)).gaps
         return gap.todo
 
-    assert todo(stand(), 4) == "label 6 more bad ones (4 so far): evalgate label"
-    only_bad = cover([stand()], [bad(str(n)) for n in range(12)]).gaps[0].todo
-    assert only_bad == "label 5 more good answers (0 so far): evalgate label"
+    assert todo(stand(), 7) == "label 1 more bad answer (7 so far) and 1 more good answer (7 so far): evalgate label"
+    (only_bad,) = cover([stand()], [bad(str(n)) for n in range(12)]).gaps
+    assert only_bad.todo == "label 8 more good answers (0 so far): evalgate label"
+    (differing,) = cover([stand()], many(2), disputed={MODE: 3}).gaps
+    assert differing.todo.startswith("settle 3 on which reviewers differ: evalgate label --adjudicate. Then label 6")
     assert todo(stand()) == "evalgate evals generate --issue 3"
     assert todo(stand(), None) == "evalgate evals generate --issue 3", "nobody has the labels at hand"
     assert todo(stand(trusted(rule(generated=True)))) == "measure window: evalgate evals align window"
@@ -171,6 +176,16 @@ def test_each_gap_says_what_to_do_next() -> None:
     poor = todo(stand(trusted(rule(generated=True), POOR)))
     assert poor == "window agrees too little (MCC 0.28): evalgate evals generate --issue 3"
     assert todo(stand(trusted(rule(), POOR))) == "window misses 17 of 20 bad ones: evalgate evals generate --issue 3"
+
+
+def test_a_gap_counts_what_an_evaluator_can_be_made_from() -> None:
+    twice, both_ways = replace(bad("1"), case_id="case-2"), replace(bad("3"), verdict=Verdict.GOOD, failure_mode=None)
+    unseen = replace(bad("4"), observed=replace(bad("4").observed, output=None))
+    cases = [*many(5, start=20), bad("1"), twice, bad("3"), both_ways, unseen, replace(bad("5"), failure_mode="other")]
+    (gap,) = cover([stand()], cases).gaps
+    examples = choose_examples(cases, MODE)
+    assert (gap.bad, gap.good) == (examples.bad, examples.good) == (6, 5)
+    assert gap.todo == f"{lacking_words(examples.bad, examples.good)}: evalgate label"
 
 
 def test_an_evaluator_of_an_issue_that_is_over_could_go() -> None:

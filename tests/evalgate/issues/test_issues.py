@@ -130,7 +130,7 @@ def test_issues_on_the_command_line_and_beside_a_dataset(
     assert (row["failure_mode"], row["occurrences"], row["status"]) == ("tone", 1, "new")
     shown = command("issues", "show", "2")
     assert "issue 2: policy, new" in shown
-    assert "next: label 10 more bad ones (0 so far): evalgate label" in shown
+    assert "next: label 8 more bad answers (0 so far) and 8 more good answers (0 so far): evalgate label" in shown
     assert "people agree on" not in shown
     assert "people agree on 0 of 1 trace that several people labelled" in command("issues", "show", "1")
     assert "0 of 2 active issues covered" in command("evals", "coverage")
