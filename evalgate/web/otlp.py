@@ -67,14 +67,14 @@ def trace_otlp(database: TenantDatabase, trace_id: str) -> dict[str, Any]:
         BadInput: there is none.
 
     """
-    rows = database.rows(sql(__package__, "otlp_spans"), {"trace_id": trace_id})
+    rows = database.rows(sql(__package__, "sent_spans"), {"trace_id": trace_id, "span_id": ""})
     if not rows:
         raise BadInput(f"there is no trace {trace_id}. List them: evalgate traces")
     return request(rows, typed_keys())
 
 
 def request(rows: Iterable[Mapping[str, Any]], typed: Typed) -> dict[str, Any]:
-    """Return rows of `otlp_spans.sql` as a request: spans of one resource and one scope stand together."""
+    """Return rows of `sent_spans.sql` as a request: spans of one resource and one scope stand together."""
     resources: dict[str, tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]] = {}
     for row in rows:
         which = json.dumps(row["resource_attributes"], sort_keys=True)

@@ -94,10 +94,14 @@ async def signals(site: Site, request: Request) -> Response:
 async def span(site: Site, request: Request) -> Response:
     """Show one span: what its sender said, what was understood of it, and both as JSON."""
     which = {"trace_id": _asked(request), "span_id": request.path_params["span_id"].lower()}
-    rows = await site.read(request, lambda database: database.rows(sql("evalgate.web", "raw_span"), which))
-    if not rows:
-        raise NotFound(f"trace {which['trace_id'][:32]} has no span {which['span_id'][:16]}")
-    (row,) = rows
+
+    def read(database: TenantDatabase) -> dict[str, Any]:
+        sent, understood = (database.rows(sql("evalgate.web", n), which) for n in ("sent_spans", "understood_span"))
+        if not sent or not understood:
+            raise NotFound(f"trace {which['trace_id'][:32]} has no span {which['span_id'][:16]}")
+        return {**sent[0], **understood[0]}
+
+    row = await site.read(request, read)
     events = list(zip(row["event_times"], row["event_names"], row["event_attributes"], strict=True))
     links = list(zip(row["link_traces"], row["link_spans"], row["link_attributes"], strict=True))
     return site.page(

@@ -1,4 +1,4 @@
--- Every span of a trace as its sender told of it.
+-- Every span of a trace as its sender told of it, or the one that is named.
 SELECT
     lower(hex(trace_id)) AS trace_hex,
     lower(hex(span_id)) AS span_hex,
@@ -27,5 +27,5 @@ SELECT
     `links.trace_state` AS link_states,
     `links.attributes` AS link_attributes
 FROM tenant_settled_spans(tenant = {tenant:String})
-WHERE lower(hex(trace_id)) = {trace_id:String}
+WHERE lower(hex(trace_id)) = {trace_id:String} AND ({span_id:String} = '' OR lower(hex(span_id)) = {span_id:String})
 ORDER BY start_time, span_id
