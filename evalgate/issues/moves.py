@@ -145,6 +145,14 @@ def require_issue(database: TenantDatabase, number: int) -> str:
     raise BadInput(f"there is no issue {number}. Known: {known}")
 
 
+def merged_into(database: TenantDatabase, number: int) -> tuple[int, str] | None:
+    """Return (number, failure mode) of the issue that an issue was merged into; None where it was not."""
+    for row in database.rows(sql(__package__, "issues")):
+        if row["number"] == number and row["merged_into"]:
+            return int(row["merged_into"]), str(row["failure_mode"])
+    return None
+
+
 def _transition(
     number: int,
     known: Sequence[Transition],

@@ -24,7 +24,7 @@ from starlette.routing import Route
 from evalgate.errors import BadInput
 from evalgate.web.assets import Assets
 from evalgate.web.databases import Databases
-from evalgate.web.errors import NotFound
+from evalgate.web.errors import NotFound, page_words
 from evalgate.web.filters import filters, shown
 from evalgate.web.logins import Logins
 from evalgate.web.pages import all_pages
@@ -231,7 +231,7 @@ def _words(error: EvalgateError, settings: Settings) -> tuple[int, str]:
     if isinstance(error, NotFound):
         return 404, str(error)
     if isinstance(error, BadInput):
-        return 400, str(error)
+        return 400, page_words(error)
     code = getattr(error, "code", None) or getattr(error.__cause__, "code", None)
     if code in TOO_SLOW:
         limit = f"{settings.max_execution_time_s:g} s"

@@ -258,6 +258,8 @@ def test_an_issue_is_merged_into_another_and_that_is_taken_back(
     merged = {m.issue: m.labels for m in list_modes(database)}
     assert (one.issue in merged, merged[into.issue]) == (False, into.labels + one.labels)
     assert "one and the same" in visitor.get("/modes").text
+    old = visitor.get(f"/issues/{one.issue}")
+    assert (old.status_code, f'href="/issues/{into.issue}">issue {into.issue}' in old.text) == (200, True)
     change = read_taxonomy(database).changes[-1].number
     assert visitor.post("/modes/undo", data={"change": str(change)}).status_code == 303
     assert {m.issue: m.labels for m in list_modes(database)}[one.issue] == one.labels

@@ -383,6 +383,9 @@ def test_a_queue_is_made_and_changed_by_forms(place: Place, plain: Callable[[str
     assert "feature = refunds -&gt; ann" in refused.text
     assert "&lt;/textarea&gt;&lt;b&gt;look" in refused.text
     assert "<b>look" not in refused.text
+    wrong = client.post("/queues", data={**said, "name": "formed", "where": "featur = refunds"})
+    assert ("there is no field" in wrong.text, "--where" in wrong.text) == (True, False)
+    assert ("featur = refunds" in wrong.text, 'value="formed"' in wrong.text) == (True, True)
     made = client.post("/queues", data={**said, "name": "formed"})
     assert "Nothing is drawn at random" in made.text
     queue = find_queue(place.database, "formed")

@@ -13,6 +13,7 @@ from evalgate.queue.definition import Queue
 from evalgate.queue.store import change_queue
 from evalgate.signals.weights import Weights
 from evalgate.web import forms
+from evalgate.web.errors import page_words
 from evalgate.web.filling import asked_queue, check_filters, make_and_fill, points_of
 from evalgate.web.queue_form import SIGNALS, form_of, form_sent, read_queue
 from evalgate.web.site import Page, address
@@ -52,7 +53,7 @@ async def create(site: Site, request: Request) -> Response:
             queue = read_queue(sent, UNSAID)
             return queue, make_and_fill(site.folder(request), database, queue, actor)
         except BadInput as e:
-            return str(e)
+            return page_words(e)
 
     made = await site.write(request, work)
     if isinstance(made, str):
@@ -96,7 +97,7 @@ async def edit(site: Site, request: Request) -> Response:
             if wanted != known:
                 change_queue(database, wanted, actor=actor, reason=forms.text(sent, "reason"))
         except BadInput as e:
-            return known, str(e)
+            return known, page_words(e)
         return wanted, ""
 
     queue, error = await site.write(request, work)

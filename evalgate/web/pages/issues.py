@@ -16,7 +16,7 @@ from evalgate.evals.issue_views import coverage_of_views, issue_views
 from evalgate.issues.evidence import absence
 from evalgate.issues.lifecycle import BY_HAND, COMMANDS, WITH_REASON
 from evalgate.issues.modes import merge_issues, split_issue
-from evalgate.issues.moves import move
+from evalgate.issues.moves import merged_into, move
 from evalgate.issues.occurrences import Affected
 from evalgate.queue.blind import read_blind
 from evalgate.select.traces import resolve_trace
@@ -125,6 +125,9 @@ async def issue(site: Site, request: Request) -> Response:
     number = _number(request)
     most = MOST_LINES if request.query_params.get("traces") == EVERY else SHOWN_TRACES
     opened = await site.read(request, partial(_open, number=number, most=most, site=site, request=request))
+    if isinstance(opened, tuple):
+        into, mode = opened
+        return site.page(request, "issues/merged.html", {"number": number, "into": into, "mode": mode})
     view, views, more = opened.view, opened.views, opened.more
     seen = view.occurrences
     met = seen.affected or Affected()
@@ -255,11 +258,16 @@ def _views(
     return issue_views(database, site.folder(request), shelf=site.runs(request), affected_of=affected_of)
 
 
-def _open(database: TenantDatabase, *, number: int, most: int, site: Site, request: Request) -> Opened:
+def _open(
+    database: TenantDatabase, *, number: int, most: int, site: Site, request: Request
+) -> Opened | tuple[int, str]:
+    """Read an issue; of a merged one (number, failure mode) of the one that it belongs to now."""
     views = _views(database, site=site, request=request, affected_of=number)
     view = next((v for v in views if v.issue.id == number), None)
     if view is None:
-        raise NotFound(f"there is no issue {number}; it may have been merged into another. See /modes")
+        if merged := merged_into(database, number):
+            return merged
+        raise NotFound(f"there is no issue {number}")
     blind = read_blind(database, site.visitor(request).name)
     found = database.rows(sql("evalgate.web", "issue_traces"), {"failure_mode": view.issue.failure_mode})
     rows = [r for r in found if not blind.hides(r["trace_id"])]

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from evalgate.errors import BadInput
 from evalgate.options import since_time
 from evalgate.select.where import parse_where
+from evalgate.web.errors import page_words
 from evalgate.web.site import Page, address
 from evalgate.web.trace_list import Asked, Sort, came_after, latest_receipt, list_page, read_cursor
 
@@ -115,7 +116,7 @@ def conditions_of(where: Sequence[str], more: Iterable[tuple[str, str, str]]) ->
         for field, operator, value in more:
             found = found.and_(field, operator, value) if value else found
     except BadInput as e:
-        raise BadInput(str(e).replace("--where: ", "").replace("--where ", "condition ")) from None
+        raise BadInput(page_words(e)) from None
     return found
 
 
