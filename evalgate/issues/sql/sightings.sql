@@ -1,6 +1,8 @@
 -- Traces that a standing label says a failure mode of, when they began (0 where the trace has expired), and for how
--- many they stand; whose they are would cost three times as much (measured), and is asked of one issue alone. Of what one person said of one trace or span the latest counts, as it does for its
--- case; where somebody decided between several, only that. `worst` is the highest severity, 0 where nobody said.
+-- many they stand; whose they are would cost three times as much (measured), and is asked of one issue alone. Of what
+-- one person said of one trace or span the latest counts, as it does for its case; where somebody decided between
+-- several, only that. `worst` is the highest severity, 0 where nobody said; of a decision that names none the highest
+-- of those between which it was made.
 SELECT
     l.failure_mode AS failure_mode,
     l.trace_id AS trace_id,
@@ -14,17 +16,26 @@ FROM
         said.1 AS failure_mode,
         trace_id,
         toUnixTimestamp64Micro(min(said_at)) AS labelled_unix_us,
-        max(indexOf(['low', 'medium', 'high', 'critical'], said.3)) AS worst
+        max(if(severity = 0 AND decides, undecided, severity)) AS worst
     FROM
     (
         SELECT
-            trace_id,
-            role = 'adjudication' AS decides,
-            max(decides) OVER (PARTITION BY trace_id, span_id) AS decided,
-            argMax((failure_mode, verdict, severity), created_at) AS said,
-            min(created_at) AS said_at
-        FROM tenant_annotations(tenant = {tenant:String})
-        GROUP BY trace_id, span_id, if(role = 'adjudication', '', annotator), role
+            *,
+            max(decides) OVER item AS decided,
+            indexOf(['low', 'medium', 'high', 'critical'], said.3) AS severity,
+            max(if(said.2 = 'good', 0, severity)) OVER item AS undecided
+        FROM
+        (
+            SELECT
+                trace_id,
+                span_id,
+                role = 'adjudication' AS decides,
+                argMax((failure_mode, verdict, severity), created_at) AS said,
+                min(created_at) AS said_at
+            FROM tenant_annotations(tenant = {tenant:String})
+            GROUP BY trace_id, span_id, if(role = 'adjudication', '', annotator), role
+        )
+        WINDOW item AS (PARTITION BY trace_id, span_id)
     )
     WHERE said.1 != '' AND said.2 != 'good' AND decides = decided
     GROUP BY failure_mode, trace_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from evalgate.review.cases import CaseEvent, CaseStatus, list_cases, record
 from evalgate.review.labels import Draft, drafts_of, save
 from evalgate.review.numbers import issue_numbers, open_issues
 from schema.issue import IssueStatus
-from schema.verdict import Label, Severity, Verdict
+from schema.verdict import Label, Role, Severity, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,6 +147,9 @@ def test_an_issue_goes_through_its_life(traffic: Traffic, project: Path) -> None
     say(db, label_of(A, "tone", Severity.LOW), label_of(B, "tone", Severity.HIGH))
     (view,) = issue_views(db, project, now=NOW)
     assert (view.issue.status, view.issue.severity, view.transitions) == (IssueStatus.NEW, Severity.HIGH, ())
+    say(db, replace(label_of(B, "tone"), annotator="eve", role=Role.ADJUDICATION))
+    (view,) = issue_views(db, project, now=NOW)
+    assert view.issue.severity is Severity.HIGH, "a decision that names no severity takes none away"
     move(db, 1, IssueStatus.ACKNOWLEDGED, actor="bob")
     rule = "id: kind\nfailure_mode: tone\nrule: {type: not_contains, text: ' 90 '}\n"
     (project / "evals/evaluators").mkdir(parents=True)
