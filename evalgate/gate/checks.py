@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from evalgate.figures import percent
 from evalgate.gate.base import cluster_key
@@ -26,9 +26,17 @@ if TYPE_CHECKING:
     from schema.issue import Issue
     from schema.run import Result, Run
 
+MOST_LACKS: Final = 2
+"""Evaluators of which it is told what they lack to block."""
 
-def data_checks(run: Run, judged: int, policy: GatePolicy, base: Base | None = None) -> list[Check]:
-    """Return why nothing can be said of the run; none of these is ever green."""
+
+def data_checks(
+    run: Run, judged: int, policy: GatePolicy, base: Base | None = None, *, lacks: Sequence[str] = ()
+) -> list[Check]:
+    """Return why nothing can be said of the run; none of these is ever green.
+
+    `lacks`: of evaluators that may not block, what each would need.
+    """
     total = len(run.results)
     if not total:
         add = f"Add some: evalgate dataset build --name {run.dataset.name}"
@@ -56,10 +64,11 @@ def data_checks(run: Run, judged: int, policy: GatePolicy, base: Base | None = N
         )
         checks.append(_error("data:set_aside", sentence, [a.case_id for a in aside if a.case_id]))
     if not judged:
-        sentence = (
-            f"no case of {total} was judged by an evaluator that may block. "
-            "Write one for their failure modes in evals/evaluators, or give one 'applies_to: all'"
-        )
+        advice = "Write one for their failure modes in evals/evaluators, or give one 'applies_to: all'"
+        if lacks:
+            more = f"; and {len(lacks) - MOST_LACKS} more" if len(lacks) > MOST_LACKS else ""
+            advice = "; ".join(lacks[:MOST_LACKS]) + more
+        sentence = f"no case of {total} was judged by an evaluator that may block. {advice}"
         checks.append(_error("data:judged", sentence))
     return checks
 

@@ -84,8 +84,9 @@ def decide(
         for e, given in by_evaluator.items()
     }
     cure = cure_of(run, facts.base_from)
+    lacks = [words for r in results if (words := _permission_words(r, policy)) is not None]
     checks = [
-        *data_checks(run, len(verdicts), policy, base),
+        *data_checks(run, len(verdicts), policy, base, lacks=lacks),
         *facts.around,
         *(loss_checks(comparison, cure) if comparison else ()),
         *(term_checks(run, pairs, results, policy, typed=facts.typed, cure=cure) if pairs else ()),
@@ -126,7 +127,7 @@ def decide(
         weighted=weighted_share(
             (v.passed, r.provenance.sample_weight) for r in run.results if (v := verdicts.get(r.case_id)) is not None
         ),
-        missing_permission=tuple(words for r in results if (words := _permission_words(r, policy)) is not None),
+        missing_permission=tuple(lacks),
     )
 
 

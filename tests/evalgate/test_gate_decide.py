@@ -119,7 +119,10 @@ def test_agreement_with_people_is_the_permission_to_block(mcc: float | None, rol
 
 def test_evaluators_that_may_not_block_alone_are_no_proof() -> None:
     evaluators = (EvaluatorUsed("e", "1", "m", mcc_score=0.5),)
-    assert decide(run_of([result("a")], evaluators), None, POLICY).status is Status.ERROR
+    decision = decide(run_of([result("a")], evaluators), None, POLICY)
+    assert decision.status is Status.ERROR
+    assert "an evaluator that may block. e watches and does not block: " in decision.sentence
+    assert "Write one" not in decision.sentence, "there is one, and it says what it lacks"
 
 
 def test_the_weighted_rate_is_that_of_the_cases_verdicts() -> None:
