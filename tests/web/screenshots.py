@@ -34,7 +34,7 @@ from tests.web.shop import INVENTED, Shop
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, FloatRect, Page
 
 PALETTE: Final = Path(__file__).with_name("palette.js")
 IMAGES: Final = Path(__file__).resolve().parents[2] / "docs" / "images"
@@ -44,11 +44,15 @@ WIDE: Final = (1280, 860)
 NARROW: Final = (360, 740)
 MOST_HIGH: Final = 1200
 """A picture of a long page shows its beginning."""
+FETCH_MS: Final = 500
+"""Until htmx has noticed what is seen."""
+MARGIN: Final = 16
+"""Above the element that a picture begins at."""
 READY_TIMEOUT_S: Final = 60.0
 VISIBLE_TIMEOUT_S: Final = 300.0
 """The first time kernels are compiled."""
 MOST_BYTES: Final = 150_000
-NARROW_TOO: Final = frozenset({"dashboard", "review", "issue", "traces"})
+EVERY_LOOK: Final = ("light", "dark", "narrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Shot:
     path: str
     press: str = ""
     """A button to press first."""
+    at: str = ""
+    """A selector: the picture begins there, not at the top."""
+    looks: tuple[str, ...] = ("light", "dark")
+    """Names of LOOKS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +145,21 @@ def happen(folder: Path, ready: dict[str, Any]) -> list[Shot]:
     clusters = json.loads(project.run("cluster", "list", "--json"))["clusters"]
     session = next(a["value"]["stringValue"] for a in shown.spans[0]["attributes"] if "conversation" in a["key"])
     return [
-        Shot("dashboard", "/"),
-        Shot("traces", "/traces"),
+        Shot("dashboard", "/", looks=EVERY_LOOK),
+        Shot("dashboard-work", "/", at="#funnel"),
+        Shot("traces", "/traces", looks=EVERY_LOOK),
         Shot("trace", f"/traces/{shown.trace_id}"),
+        Shot("trace-calls", f"/traces/{shown.trace_id}", at="#calls"),
         Shot("sessions", "/sessions"),
         Shot("session", f"/sessions/{session}"),
         Shot("waiting", "/waiting"),
         Shot("queues", "/queues"),
-        Shot("review", f"/queues/{story.QUEUE}", press="Start"),
+        Shot("queue", f"/queues/{story.QUEUE}/edit"),
+        Shot("review", f"/queues/{story.QUEUE}", press="Start", looks=EVERY_LOOK),
+        Shot("review-form", f"/queues/{story.QUEUE}", press="Start", at="#label-form", looks=("narrow",)),
         Shot("items", f"/queues/{story.QUEUE}/items"),
         Shot("issues", "/issues?state=all"),
-        Shot("issue", f"/issues/{issue}"),
+        Shot("issue", f"/issues/{issue}", looks=EVERY_LOOK),
         Shot("modes", "/modes"),
         Shot("clusters", "/clusters"),
         Shot("cluster", f"/clusters/{clusters[0]['id']}"),
@@ -163,7 +175,7 @@ def take(url: str, shots: Sequence[Shot], out: Path) -> Iterator[str]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         for shot in shots:
-            for look in LOOKS if shot.name in NARROW_TOO else LOOKS[:2]:
+            for look in (look for look in LOOKS if look.name in shot.looks):
                 yield _picture(browser, url, shot, out / f"pages-{shot.name}-{look.name}.png", look)
         browser.close()
 
@@ -180,9 +192,7 @@ def _picture(browser: Browser, url: str, shot: Shot, path: Path, look: Look) -> 
         page.get_by_role("button", name=shot.press).click()
     page.wait_for_load_state("networkidle")
     status = answer.status if answer else 0
-    tall = max(high, min(MOST_HIGH, page.evaluate("document.documentElement.scrollHeight")))
-    page.set_viewport_size({"width": wide, "height": tall})
-    content = page.screenshot()
+    content = page.screenshot(full_page=True, clip=_clip(page, shot.at, look))
     over = page.evaluate("document.documentElement.scrollWidth") - wide
     context.close()
     content = smaller(browser, content)
@@ -190,6 +200,20 @@ def _picture(browser: Browser, url: str, shot: Shot, path: Path, look: Look) -> 
     notes = [*([f"wider than the window by {over} px"] if over > 0 else []), *said]
     notes += [f"{len(content)} bytes are too many"] if len(content) > MOST_BYTES else []
     return f"{status} {path.name} {len(content) // 1000} kB {'; '.join(notes)}"
+
+
+def _clip(page: Page, at: str, look: Look) -> FloatRect:
+    """Return the part of a page that is pictured: from its top, or from an element on, as much as is shown at most."""
+    wide, high = look.size
+    top = 0.0
+    if at:
+        # Parts that are fetched when they are seen come, and move what is below them.
+        page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+        page.wait_for_timeout(FETCH_MS)
+        page.locator(".htmx-request, .htmx-swapping, .htmx-settling").first.wait_for(state="detached")
+        top = page.locator(at).first.evaluate("e => e.getBoundingClientRect().top + window.scrollY") - MARGIN
+    room = page.evaluate("document.documentElement.scrollHeight") - top
+    return {"x": 0, "y": max(top, 0.0), "width": wide, "height": min(MOST_HIGH, max(room, 0 if at else high))}
 
 
 def smaller(browser: Browser, png: bytes) -> bytes:
