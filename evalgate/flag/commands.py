@@ -12,7 +12,7 @@ from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.model.options import ModelOptions, open_from_options, with_model_options
 from evalgate.options import Dsn, Json, Since, Tenant, since_time
-from evalgate.select.commands import NOTHING_YET
+from evalgate.select.nothing import nothing_yet
 from evalgate.select.recent import CLOCK_AHEAD
 from evalgate.select.where import parse_where
 from evalgate.terminal import Terminal, count_of, one_line
@@ -178,7 +178,7 @@ def _tell_plan(
 
 def _tell(terminal: Terminal, chosen: Chosen, done: Asked, tried: int, rate: float) -> None:
     if not chosen.asked_for:
-        terminal.say(NOTHING_YET)
+        terminal.say(nothing_yet())
         return
     if done.found:
         cells = [

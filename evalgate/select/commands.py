@@ -10,18 +10,13 @@ import typer
 
 from evalgate.database import open_database, open_tenant, whose_rows
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
+from evalgate.select.nothing import nothing_yet
 from evalgate.select.query import QueryFormat, run_query
 from evalgate.select.recent import is_bounded, most_traces, recent_hour, started_since
 from evalgate.select.show import print_list, print_trace, trace_json
 from evalgate.select.traces import count_traces, last_messages, list_traces, load_trace, resolve_trace, row_json
 from evalgate.select.where import parse_where
 from evalgate.terminal import Terminal, count_of
-
-NOTHING_YET = (
-    "No traces yet. Start the collector if it is not running (evalgate up) and point an app at it:\n"
-    "  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"
-    "  OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +69,7 @@ def traces(
         received = hour and hour.isoformat()
         terminal.emit({**counts, "shown": len(rows), "received_since": received, "rows": items})
     elif not rows and not conditions.sql:
-        terminal.say(NOTHING_YET)
+        terminal.say(nothing_yet())
     else:
         print_list(terminal, rows, asked)
         more = "" if len(rows) == totals.traces else f", {len(rows)} shown (--limit)"

@@ -12,7 +12,7 @@ import typer
 from evalgate.database import open_tenant
 from evalgate.errors import BadInput
 from evalgate.options import Dsn, Json, Since, Tenant, new_app, since_time
-from evalgate.select.commands import NOTHING_YET
+from evalgate.select.nothing import nothing_yet
 from evalgate.select.recent import CLOCK_AHEAD
 from evalgate.select.traces import resolve_trace
 from evalgate.select.where import Where, parse_where
@@ -74,7 +74,7 @@ def signals(
         terminal.emit({"traces": asked, "compared": found.population.size, "shown": len(rows), "rows": shown})
         return
     if not found.population.size and not where:
-        terminal.say(NOTHING_YET)
+        terminal.say(nothing_yet())
         return
     print_list(terminal, found, priority, rows)
     more = "" if len(rows) == asked else f", {len(rows)} shown (--limit)"
