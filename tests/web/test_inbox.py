@@ -18,6 +18,8 @@ import pytest
 
 from collector.auth.key import new_key
 from collector.auth.key_file import KeyFile
+from evalgate.cluster.behaviour import Scope as ClusterScope
+from evalgate.cluster.store import list_clusters
 from evalgate.database import TenantDatabase
 from evalgate.dataset.quarantine import add_drafts
 from evalgate.dataset.store import DATASETS, read_cases
@@ -297,6 +299,19 @@ def test_some_traces_of_an_issue_are_split_off(visitor: httpx.Client, database: 
     assert visitor.post(f"/issues/{mode.issue}/split", data=form).status_code == 303
     assert "split off" in {m.name for m in list_modes(database)}
     assert len(database.rows(sql, {"mode": mode.name})) == len(traces) - 1
+
+
+def test_a_cluster_lists_what_it_counts(visitor: httpx.Client, lived: Fortnight, database: TenantDatabase) -> None:
+    (cluster,) = (s for s in list_clusters(database, ClusterScope.FAILING) if s.cluster.id == lived.cluster)
+    of_run = "SELECT any(run_id) AS run_id FROM cluster_runs WHERE number = {number:UInt32}"
+    (run,) = database.rows(of_run, {"number": cluster.number})
+    own = {**run, "number": cluster.number, "scope": "failing", "cluster_id": lived.cluster}
+    earlier = {**own, "trace_id": "ee" * 16, "in_window": False, "sample_weight": 1.0}
+    database.insert_rows("cluster_members", [{**earlier, "start_time": datetime(2026, 1, 1, tzinfo=UTC)}])
+    told = visitor.get(f"/clusters/{lived.cluster}?traces=all").text
+    assert "1 more from before the run" in told
+    assert "Jan" not in told, "it has no bar of its own"
+    assert ">eeeeee" not in told
 
 
 def test_a_queue_is_made_of_a_cluster_once(visitor: httpx.Client, lived: Fortnight, database: TenantDatabase) -> None:

@@ -16,7 +16,7 @@ from evalgate.cluster.behaviour import Scope
 from evalgate.cluster.gaps import Covered, read_coverage
 from evalgate.cluster.plan import draft
 from evalgate.cluster.show import event_words
-from evalgate.cluster.store import find_cluster, history, list_clusters, list_runs, members
+from evalgate.cluster.store import find_cluster, history, latest_run, list_clusters, members
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.places import EVALUATORS
@@ -80,6 +80,8 @@ class Opened:
     plan: Plan | None
     lines: tuple[TraceLine, ...]
     total: int
+    earlier: int
+    """Labelled traces from before the run's window that are like these; they count nowhere else."""
     standing: frozenset[str]
     events: tuple[str, ...]
     chart: Chart | None
@@ -142,7 +144,7 @@ async def make_queue(site: Site, request: Request) -> Response:
 
 
 def _list(database: TenantDatabase, *, scope: Scope, evaluators: Path) -> Listed:
-    run = next((r for r in list_runs(database) if r.scope is scope), None)
+    run = latest_run(database, scope)
     if run is None:
         return Listed(None, (), (), {}, None)
     found = list_clusters(database, scope)
@@ -165,7 +167,8 @@ def _open(database: TenantDatabase, *, cluster_id: int, most: int, evaluators: P
         stored = find_cluster(database, cluster_id)
     except BadInput as e:
         raise NotFound(str(e)) from None
-    rows = members(database, cluster_id, stored.number)
+    every = members(database, cluster_id, stored.number)
+    rows = [r for r in every if r["in_window"]]
     coverage = read_coverage(database, stored.scope, load_specs(evaluators))
     covered = next((c for c in (*coverage.gaps, *coverage.covered) if c.stored.cluster.id == cluster_id), None)
     standing = [str(r["trace_id"]) for r in rows if r["representative"]]
@@ -175,6 +178,7 @@ def _open(database: TenantDatabase, *, cluster_id: int, most: int, evaluators: P
         plan=draft(covered, standing) if covered else None,
         lines=tuple(read_lines(database, [str(r["trace_id"]) for r in rows[:most]])),
         total=len(rows),
+        earlier=len(every) - len(rows),
         standing=frozenset(standing),
         events=tuple(event_words(e) for e in history(database, cluster_id)),
         chart=_by_day(rows),
@@ -183,7 +187,7 @@ def _open(database: TenantDatabase, *, cluster_id: int, most: int, evaluators: P
 
 
 def _novel(database: TenantDatabase, *, scope: Scope) -> tuple[Run | None, list[TraceLine], int]:
-    run = next((r for r in list_runs(database) if r.scope is scope), None)
+    run = latest_run(database, scope)
     if run is None:
         return None, [], 0
     rows = [r for r in members(database, 0, run.number) if r["in_window"]]
