@@ -111,6 +111,12 @@ class Desk:
         return sum(t not in self.walk.labelled for t in self.walk.order)
 
     @property
+    def decide_count(self) -> int:
+        """How many of these reviewers differ on: his label is the decision."""
+        disputed = {i.trace_id for i in self.items if i.is_disputed}
+        return sum(t in disputed and t not in self.walk.labelled for t in self.walk.order)
+
+    @property
     def segments(self) -> list[tuple[str, str, int]]:
         """Return (state, words, items) of what is not removed."""
         return [(str(state), words, self.counts[state]) for state, words in STATE_WORDS.items()]

@@ -296,10 +296,14 @@ def test_nobody_sees_what_others_said_before_he_said_it_himself_and_who_decides_
     assert "as mary sees it" in first.client.get(f"/traces/{trace_id}").text
     hidden = second.client.get(f"/traces/{trace_id}").text
     assert "Others have labelled this trace" in hidden
+    modes = place.database.rows("SELECT number FROM issues WHERE failure_mode = 'mary''s mode'")
+    assert "1 is still under blind review" in second.client.get(f"/issues/{modes[0]['number']}").text
     page = second.take("pair", trace_id)
     assert "as mary sees it" not in hidden + page.text
     second.label("pair", page, verdict="good", comment="as lise sees it")
     assert "as mary sees it" not in second.client.get(f"/traces/{trace_id}").text
+    told = third.client.get("/queues/pair").text
+    assert re.search(r"For you, emmy: \d+ to label, \d+ to decide", told), told
     page = third.take("pair", trace_id)
     assert "They differ: you decide" in page.text
     assert "as mary sees it" in page.text

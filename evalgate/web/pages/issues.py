@@ -87,6 +87,8 @@ class Opened:
     lines: list[TraceLine]
     more: int
     """Traces that are not shown."""
+    hidden: int
+    """Traces that show it and of which the visitor may know nothing yet."""
     cases: tuple[tuple[str, str | None], ...]
     """(id, trace id where it has one), without those of traces of which the visitor may know nothing yet."""
     absence: Absence | None
@@ -140,6 +142,7 @@ async def issue(site: Site, request: Request) -> Response:
         "lines": opened.lines,
         "absence": opened.absence,
         "more": more,
+        "hidden": opened.hidden,
         "can_show_more": bool(more) and most < MOST_LINES,
         "evaluators": view.evaluators,
         "gate": view.gate_history[:SHOWN_RUNS],
@@ -277,7 +280,7 @@ def _open(
     cases = tuple((c, made_of.get(c)) for c in view.issue.cases if c not in hidden)
     lines = read_lines(database, [str(r["trace_id"]) for r in rows[:most]])
     gone = absence(database, view.issue) if view.issue.is_over else None
-    return Opened(view, views, lines, max(0, len(rows) - most), cases, gone)
+    return Opened(view, views, lines, max(0, len(rows) - most), len(found) - len(rows), cases, gone)
 
 
 def _fits(view: IssueView, state: str) -> bool:
