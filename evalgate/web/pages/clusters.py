@@ -53,6 +53,7 @@ EACH: Final = 3
 """Representatives of a cluster in the list."""
 DAY_US: Final = 86_400_000_000
 MOST_DAYS: Final = 60
+MAX_ID_DIGITS: Final = 10
 MOST_WAITING: Final = 100
 """Items of a queue that is made of a cluster."""
 
@@ -226,7 +227,7 @@ def _names(cluster_id: int) -> Iterator[str]:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**32:
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_ID_DIGITS and 0 < int(text) < 2**32):
         raise NotFound(f"{text[:40]!r} is no cluster: they have numbers")
     return int(text)
 
