@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from evalgate.review.anchors import locate
-from evalgate.select.reading import conversation
 from evalgate.terminal import UNSAFE, clean
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from evalgate.review.anchors import Place
     from evalgate.select.reading import Line
-    from evalgate.select.traces import Trace
     from schema.verdict import Anchor
 
 FOLD_CHARS: Final = 1_200
@@ -93,11 +91,6 @@ class View:
     def left_out(self) -> int:
         """How many lines are not shown."""
         return self.total - len(self.lines)
-
-
-def view_of(trace: Trace, anchors: Sequence[Anchor] = (), *, is_whole: bool = False) -> View:
-    """Return the conversation of a trace with these anchors marked; `is_whole`: uncut."""
-    return view(conversation(trace), anchors, is_whole=is_whole)
 
 
 def view(lines: Sequence[Line], anchors: Sequence[Anchor] = (), *, is_whole: bool = False) -> View:

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 MAX_NUMBER_CHARS = 12
 
 
-def text(form: FormData, name: str) -> str:
-    """Return what stands in a field, "" where it is missing."""
+def typed(form: FormData, name: str) -> str:
+    """Return what stands in a field as it was typed, "" where it is missing."""
     value = form.get(name, "")
-    return value.strip() if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
+
+
+def text(form: FormData, name: str) -> str:
+    """Return what stands in a field without the space around it, "" where it is missing."""
+    return typed(form, name).strip()
 
 
 def lines(form: FormData, name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from evalgate.errors import BadInput
 from evalgate.review.anchors import anchor_at
 from evalgate.review.naming import named
+from evalgate.web import forms
 from evalgate.web.conversation import recorded, shown
 from schema.verdict import MAX_ANCHORS, Label, Role, Severity, Verdict, failure_mode_of
 
@@ -126,22 +127,22 @@ def read_form(form: FormData) -> LabelForm:
         BadInput: it is no form of ours.
 
     """
-    token = _text(form, "token")
+    token = forms.typed(form, "token")
     if not TOKEN.fullmatch(token):
         raise BadInput("this form is not complete: open the item again")
     about = [str(v) for v in form.getlist("about")]
     return LabelForm(
         token=token,
-        verdict=_text(form, "verdict"),
-        mode=_text(form, "mode"),
-        other_mode=_text(form, "other_mode").strip(),
-        severity=_text(form, "severity"),
-        comment=_text(form, "comment").strip(),
-        corrected_output=_text(form, "corrected_output"),
+        verdict=forms.typed(form, "verdict"),
+        mode=forms.typed(form, "mode"),
+        other_mode=forms.typed(form, "other_mode").strip(),
+        severity=forms.typed(form, "severity"),
+        comment=forms.typed(form, "comment").strip(),
+        corrected_output=forms.typed(form, "corrected_output"),
         about=tuple(dict.fromkeys(int(v) for v in about if v.isascii() and v.isdigit() and len(v) < 10)),
         places=tuple(dict.fromkeys(str(v) for v in form.getlist("place"))),
-        like=_text(form, "like"),
-        is_new=_text(form, "is_new"),
+        like=forms.typed(form, "like"),
+        is_new=forms.typed(form, "is_new"),
     )
 
 
@@ -223,8 +224,3 @@ def _anchor(value: str, lines: Sequence[Line]) -> Anchor:
         raise ValueError(f"the conversation has {len(lines)} messages; there is no number {message + 1}")
     text = lines[message].text
     return anchor_at(lines, message, recorded(text, start), recorded(text, end))
-
-
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name, "")
-    return value if isinstance(value, str) else ""

@@ -55,8 +55,3 @@ class Logins:
     def end(self, login: str) -> None:
         """Forget a login."""
         self._held.pop(login, None)
-
-    def end_all_of(self, key: str) -> None:
-        """Forget all logins with a key."""
-        for login in [i for i, (_, held) in self._held.items() if held == key]:
-            del self._held[login]

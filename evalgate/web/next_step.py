@@ -40,7 +40,6 @@ class Known:
     """What there is to label."""
     flagged: int = 0
     labelled: int = 0
-    queues: Sequence[str] = ()
 
 
 def next_step(known: Known) -> NextStep:

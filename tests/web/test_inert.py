@@ -16,7 +16,7 @@ from evalgate.web.application import templates as templates_of
 from evalgate.web.assets import Assets
 from evalgate.web.calls import KINDS, NAMES, Calls
 from evalgate.web.content import content_of
-from evalgate.web.label_form import LabelForm
+from evalgate.web.label_form import LabelForm, LikeKnown
 from evalgate.web.runner import Desk, Part, Sheet, Walk
 from evalgate.web.separated import separated
 from evalgate.web.site import Visitor
@@ -91,7 +91,7 @@ def test_what_a_trace_says_is_text_on_its_page_and_beside_the_form() -> None:
         values = {"place": 1, "of": 1, "before": None, "after": None, "seconds_left": 3, "numbered": 9}
         runner = rendered(
             templates, "review/runner.html", at=desk, sheet=sheet, content=content, row=trace.row, error=text,
-            saved="", is_undone=False, **values,
+            saved="", is_undone=False, asked=LikeKnown(text, text), **values,
         )  # fmt: skip
         assert wrong_in(runner) == [], text
         shown += holds(_words(page), [text]) + holds(_words(runner), [text])

@@ -18,6 +18,7 @@ from evalgate.queue.blind import read_blind
 from evalgate.review.cases import CaseEvent, CaseStatus, by_id, list_cases, record
 from evalgate.review.disputes import DECIDE, disputed_items, item_of
 from evalgate.review.promotion import check_promotion, is_own
+from evalgate.web import forms
 from evalgate.web.errors import NotFound
 from evalgate.web.site import Page, address
 from schema.draft import Approval
@@ -208,7 +209,7 @@ def _name(folder: Path, text: str) -> str:
 
 
 def _reason(form: FormData) -> str:
-    reason = str(form.get("reason", "")).strip()
+    reason = forms.text(form, "reason")
     if not reason:
         raise BadInput("say why these are good cases; it is kept with them")
     return reason

@@ -9,13 +9,13 @@ from starlette.responses import RedirectResponse
 
 from evalgate.errors import BadInput
 from evalgate.issues.modes import list_modes, merge_issues, read_taxonomy, rename_mode, suggest_merges, undo_change
+from evalgate.web import forms
 from evalgate.web.site import Page, address
 from schema.identity import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from starlette.datastructures import FormData
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -48,7 +48,7 @@ async def rename(site: Site, request: Request) -> Response:
     """Call a mode something else."""
     form = await site.form(request)
     actor = site.visitor(request).name
-    old, new, reason = (_text(form, name) for name in ("mode", "name", "reason"))
+    old, new, reason = (forms.text(form, name) for name in ("mode", "name", "reason"))
     await site.write(request, lambda database: rename_mode(database, old, new, actor=actor, reason=reason))
     return _back(request)
 
@@ -57,8 +57,8 @@ async def merge(site: Site, request: Request) -> Response:
     """Let the labels of one issue belong to another."""
     form = await site.form(request)
     actor = site.visitor(request).name
-    number, into = number_of(_text(form, "issue")), number_of(_text(form, "into"))
-    reason = _text(form, "reason")
+    number, into = number_of(forms.text(form, "issue")), number_of(forms.text(form, "into"))
+    reason = forms.text(form, "reason")
     if number == into:
         raise BadInput("choose two different failure modes")
     await site.write(request, lambda database: merge_issues(database, number, into, actor=actor, reason=reason))
@@ -69,7 +69,7 @@ async def undo(site: Site, request: Request) -> Response:
     """Take a change back."""
     form = await site.form(request)
     actor = site.visitor(request).name
-    number, reason = number_of(_text(form, "change")), _text(form, "reason")
+    number, reason = number_of(forms.text(form, "change")), forms.text(form, "reason")
     await site.write(request, lambda database: undo_change(database, number, actor=actor, reason=reason))
     return _back(request)
 
@@ -90,10 +90,6 @@ def _read(database: TenantDatabase) -> Named:
     known = read_taxonomy(database)
     found = list_modes(database, known)
     return Named(found, suggest_merges(found)[:MOST_SUGGESTIONS], known.changes[::-1][:MOST_CHANGES])
-
-
-def _text(form: FormData, name: str) -> str:
-    return str(form.get(name, "")).strip()
 
 
 def _back(request: Request) -> Response:

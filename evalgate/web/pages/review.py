@@ -18,10 +18,11 @@ from evalgate.errors import BadInput
 from evalgate.queue.items import find_item
 from evalgate.queue.reserve import extend as keep
 from evalgate.queue.reserve import release, take
-from evalgate.queue.store import find_queue
 from evalgate.queue.store import remove as take_out
 from evalgate.review.labels import undo as take_back
+from evalgate.web import forms
 from evalgate.web.errors import NotFound
+from evalgate.web.filling import asked_queue
 from evalgate.web.golden import keeping
 from evalgate.web.label_form import LikeKnown, new_token, read_form
 from evalgate.web.label_save import save_form
@@ -51,7 +52,7 @@ async def run(site: Site, request: Request) -> Response:
     name = site.visitor(request).name
 
     def read(database: TenantDatabase) -> tuple[Desk, Sheet | None, str]:
-        at = desk(database, _queue(database, request), name)
+        at = desk(database, asked_queue(database, request), name)
         which = asked or (at.mine.trace_id if at.mine else "")
         try:
             return at, sheet(database, at, which, is_whole=is_whole) if which else None, ""
@@ -69,10 +70,10 @@ async def run(site: Site, request: Request) -> Response:
 async def take_next(site: Site, request: Request) -> Response:
     """Reserve the item that is named, else the next one."""
     form = await site.form(request)
-    wanted, reviewer = _hex(_text(form, "to")), site.visitor(request).name
+    wanted, reviewer = _hex(forms.text(form, "to")), site.visitor(request).name
 
     def work(database: TenantDatabase) -> str | None:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         if wanted and reviewer in find_item(database, queue, wanted).labelled_by:
             return wanted  # his own label: it can be read, and said differently, without a reservation
         item = take(database, queue, reviewer, trace_id=wanted or None)
@@ -87,7 +88,7 @@ async def label(site: Site, request: Request) -> Response:
     trace_id, reviewer = _trace(form), site.visitor(request).name
 
     def work(database: TenantDatabase) -> str | tuple[Desk, Sheet, BadInput] | None:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         at = desk(database, queue, reviewer)
         sent: LabelForm | None = None
         try:
@@ -113,7 +114,7 @@ async def skip(site: Site, request: Request) -> Response:
     trace_id, reviewer = _trace(form), site.visitor(request).name
 
     def work(database: TenantDatabase) -> str | None:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         following = desk(database, queue, reviewer).walk.next_open(trace_id)
         if following is None:
             raise BadInput("there is no other item that you may take now; release this one if you want to stop")
@@ -127,7 +128,7 @@ async def give_back(site: Site, request: Request) -> Response:
     """Give the item back and stop."""
     form = await site.form(request)
     trace_id, reviewer = _trace(form), site.visitor(request).name
-    await site.write(request, lambda database: release(database, _queue(database, request), trace_id, reviewer))
+    await site.write(request, lambda database: release(database, asked_queue(database, request), trace_id, reviewer))
     return _to(request, None)
 
 
@@ -137,9 +138,9 @@ async def remove(site: Site, request: Request) -> Response:
     trace_id, reviewer = _trace(form), site.visitor(request).name
 
     def work(database: TenantDatabase) -> str | None:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         following = desk(database, queue, reviewer).walk.next_open(trace_id)
-        take_out(database, queue, trace_id, actor=reviewer, reason=_text(form, "reason"))
+        take_out(database, queue, trace_id, actor=reviewer, reason=forms.text(form, "reason"))
         return _take_any(database, queue, reviewer, following)
 
     return _to(request, await site.write(request, work))
@@ -148,10 +149,10 @@ async def remove(site: Site, request: Request) -> Response:
 async def undo(site: Site, request: Request) -> Response:
     """Undo the label of this reviewer that is named by its trace, else his last one in the queue; go back to it."""
     form = await site.form(request)
-    wanted, reviewer = _hex(_text(form, "of")), site.visitor(request).name
+    wanted, reviewer = _hex(forms.text(form, "of")), site.visitor(request).name
 
     def work(database: TenantDatabase) -> str:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         (undone, *_) = take_back(database, 1, reviewer, queue=queue.name, trace_id=wanted or None)
         trace_id = undone.label.trace_id
         _take_any(database, queue, reviewer, trace_id, only=True)
@@ -169,7 +170,7 @@ async def extend(site: Site, request: Request) -> Response:
     trace_id, reviewer = _trace(form), site.visitor(request).name
 
     def work(database: TenantDatabase) -> dict[str, object]:
-        queue = _queue(database, request)
+        queue = asked_queue(database, request)
         try:
             keep(database, queue, trace_id, reviewer)
         except BadInput as e:
@@ -229,28 +230,16 @@ def _page(
     )
 
 
-def _queue(database: TenantDatabase, request: Request) -> Queue:
-    try:
-        return find_queue(database, str(request.path_params["name"]))
-    except BadInput as e:
-        raise NotFound(str(e)) from None
-
-
 def _to(request: Request, trace_id: str | None, **query: str) -> Response:
     where = {"trace": trace_id, **query}
     return RedirectResponse(address(request, "queue", where, name=request.path_params["name"]), 303)
 
 
 def _trace(form: FormData) -> str:
-    trace_id = _hex(_text(form, "trace"))
+    trace_id = _hex(forms.text(form, "trace"))
     if len(trace_id) != 32:
         raise BadInput("this form is not complete: open the item again")
     return trace_id
-
-
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name, "")
-    return value if isinstance(value, str) else ""
 
 
 def _hex(text: str) -> str:
