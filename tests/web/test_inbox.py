@@ -177,6 +177,10 @@ def look_at(browsed: Browsed, axe_source: str) -> None:
     assert not serious(page.evaluate(CONTRAST))
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    for tab in page.locator("header [aria-current]").all():
+        at = tab.bounding_box()
+        assert at is not None
+        assert at["x"] + at["width"] <= 360
 
 
 def visitor_named(lived: Fortnight, name: str) -> httpx.Client:
@@ -237,6 +241,7 @@ def test_a_mode_is_renamed_and_the_change_taken_back(visitor: httpx.Client, data
     mode = list_modes(database)[0]
     assert visitor.post("/modes/rename", data={"mode": mode.name, "name": "<b>renamed</b>"}).status_code == 303
     page = visitor.get("/modes").text
+    assert 'href="/issues" aria-current="page"' in page
     assert "&lt;b&gt;renamed&lt;/b&gt;" in page
     assert "<b>renamed" not in page
     change = read_taxonomy(database).changes[-1].number
