@@ -18,7 +18,7 @@ from evalgate.gate.settings import GateSettings, read_settings
 from evalgate.issues.modes import lineage_of, read_taxonomy
 from evalgate.issues.moves import histories
 from evalgate.issues.occurrences import SHOWN_DAYS, Occurrences, affected, count_occurrences
-from evalgate.issues.taxonomy import Taxonomy
+from evalgate.issues.taxonomy import Action, Taxonomy
 from evalgate.places import LAST_REPORT
 from schema.alignment import DEFAULT_POLICY
 from schema.issue import IssueStatus
@@ -211,14 +211,29 @@ def find_view(views: Sequence[IssueView], number: int, source: str = "the databa
     """Return the view of one issue.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or it was merged into another.
 
     """
     for view in views:
         if view.issue.id == number:
             return view
+    if (into := _keeper(views, number)) is not None:
+        own = into.issue
+        raise BadInput(
+            f"issue {number} was merged into issue {own.id} ({own.failure_mode}). See: evalgate issues show {own.id}"
+        )
     known = ", ".join(f"{v.issue.id} {v.issue.failure_mode}" for v in views[:10]) or "none"
     raise BadInput(f"there is no issue {number} in {source}. Known: {known}")
+
+
+def _keeper(views: Iterable[IssueView], number: int) -> IssueView | None:
+    """Return the issue that one was merged into; None: it was not."""
+    return next((v for v in views if any(_merges(c, number) for c in v.lineage)), None)
+
+
+def _merges(change: Change, number: int) -> bool:
+    is_merge = change.action is Action.MERGED and not change.is_undone
+    return is_merge and any(r.from_issue == number for r in change.rows)
 
 
 def next_step(standing: Standing, gap: Gap | None) -> str | None:

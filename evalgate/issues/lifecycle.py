@@ -130,6 +130,13 @@ class Facts:
     """Of an issue that is over: what was seen since."""
 
 
+TO_VERIFIED: Final = (
+    "The way there: an evaluator that may block makes it covered (evalgate evals generate --issue {number}), a run in "
+    "which its cases pass makes it fixed (evalgate run)"
+)
+"""By what an issue comes to where somebody can verify it."""
+
+
 def allowed(from_status: IssueStatus, to_status: IssueStatus) -> bool:
     """Tell whether a person may move an issue so."""
     return to_status in BY_HAND[from_status]
@@ -146,8 +153,14 @@ def check_move(number: int, from_status: IssueStatus, to_status: IssueStatus, re
         raise BadInput(f"issue {number} is {to_status} already")
     if not allowed(from_status, to_status):
         can = [f"evalgate issues {COMMANDS[s]} {number}" for s in IssueStatus if s in BY_HAND[from_status]]
+        way = (
+            f". {TO_VERIFIED.format(number=number)}"
+            if to_status is VERIFIED and from_status in (NEW, ACKNOWLEDGED)
+            else ""
+        )
         raise BadInput(
-            f"issue {number} is {from_status}: it cannot become {to_status} by hand. Possible now: {', '.join(can)}"
+            f"issue {number} is {from_status}: it cannot become {to_status} by hand. "
+            f"Possible now: {', '.join(can)}{way}"
         )
     if to_status in WITH_REASON and not reason.strip():
         raise BadInput(

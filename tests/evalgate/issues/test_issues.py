@@ -25,6 +25,7 @@ from evalgate.issues.store import read_issues
 from evalgate.review.cases import CaseEvent, CaseStatus, list_cases, record
 from evalgate.review.labels import Draft, drafts_of, save
 from evalgate.review.numbers import issue_numbers, open_issues
+from schema.case import case_id_of
 from schema.issue import IssueStatus
 from schema.verdict import Label, Role, Severity, Verdict
 
@@ -135,7 +136,7 @@ def test_issues_on_the_command_line_and_beside_a_dataset(
     assert "people agree on" not in shown
     assert "people agree on 0 of 1 trace that several people labelled" in command("issues", "show", "1")
     assert "0 of 2 active issues covered" in command("evals", "coverage")
-    command("cases", "promote", "--all", "--actor", "ann")
+    command("cases", "promote", case_id_of(A, ""), "--actor", "ann")
     command("dataset", "build", "--name", "d")
     assert [(i.id, i.failure_mode) for i in read_issues(project / "evals/issues.jsonl")] == [(1, "tone"), (2, "policy")]
 
@@ -286,6 +287,8 @@ def test_issues_and_modes_on_the_command_line(
     merged = command("issues", "merge", "2", "1", "--actor", "bob", "--reason", "one and the same")
     assert "issue 2 (Tone!) was merged into issue 1 (tone): one and the same" in merged
     assert "1 case says so now" in merged
+    gone = command("issues", "show", "2", code=2)
+    assert "issue 2 was merged into issue 1 (tone). See: evalgate issues show 1" in gone
     renamed = command("modes", "rename", "tone", "unkind: tone", "--write", "--actor", "bob")
     assert 'kind.yaml line 2: failure_mode: tone  # how we speak\nnow: failure_mode: "unkind: tone"  # how' in renamed
     assert file.read_text() == RULE.replace("tone ", '"unkind: tone" ')

@@ -46,7 +46,8 @@ def test_what_is_not_allowed_says_what_is() -> None:
     with pytest.raises(BadInput, match="issue 3 is new: it cannot become verified by hand") as caught:
         check_move(3, NEW, VERIFIED, "it is gone")
     named = "evalgate issues acknowledge 3, evalgate issues archive 3, evalgate issues ignore 3"
-    assert str(caught.value).endswith(named)
+    assert f"Possible now: {named}. The way there: an evaluator that may block makes it covered" in str(caught.value)
+    assert "evalgate evals generate --issue 3" in str(caught.value)
     with pytest.raises(BadInput, match="is archived already"):
         check_move(3, ARCHIVED, ARCHIVED, "x")
     with pytest.raises(BadInput, match="--reason"):
