@@ -10,6 +10,7 @@ from evalgate.cluster.store import find_cluster
 from evalgate.database import sql
 from evalgate.errors import BadInput
 from evalgate.queue.blind import read_blind
+from evalgate.queue.store import list_queues
 from evalgate.review.cases import list_cases
 from evalgate.review.numbers import issue_numbers
 from evalgate.select.traces import load_trace
@@ -53,6 +54,8 @@ class TraceView:
     issues: Mapping[str, int]
     """The number of each failure mode that a visible label names."""
     clusters: tuple[InCluster, ...]
+    queues: tuple[str, ...]
+    """Open queues that hold it."""
 
 
 def read_view(
@@ -77,7 +80,13 @@ def read_view(
         cases=() if blind.hides(trace_id) else tuple(cases),
         issues={mode: numbers[mode] for mode in sorted(modes) if mode in numbers},
         clusters=tuple(_clusters(database, trace_id)),
+        queues=_queues(database, trace_id),
     )
+
+
+def _queues(database: TenantDatabase, trace_id: str) -> tuple[str, ...]:
+    holding = {str(row["queue"]) for row in database.rows(sql(__package__, "queues_of"), {"trace_id": trace_id})}
+    return tuple(q.name for q in list_queues(database) if q.is_open and q.name in holding) if holding else ()
 
 
 def _clusters(database: TenantDatabase, trace_id: str) -> Iterator[InCluster]:

@@ -73,7 +73,9 @@ def test_what_a_trace_says_is_text_on_its_page_and_beside_the_form() -> None:
         trace = trace_of(text)
         content = content_of(trace, Blind())
         calls = Calls((), dict.fromkeys(KINDS, 1), None, 0, 0)
-        view = TraceView(content, waterfall(trace.spans), calls, (), {text: 1}, (InCluster("failing", 1, text),))
+        view = TraceView(
+            content, waterfall(trace.spans), calls, (), {text: 1}, (InCluster("failing", 1, text),), ("ten",)
+        )
         names = dict(zip(KINDS, NAMES, strict=True))
         page = rendered(templates, "trace/page.html", view=view, content=content, row=trace.row, token_names=names)
         assert wrong_in(page) == [], text

@@ -317,6 +317,8 @@ def test_the_page_of_a_trace_is_found_by_the_beginning_of_its_id(place: Place) -
     with place.served.client(follow_redirects=True) as client:
         page = client.get("/traces/0101")
         assert page.url.path == f"/traces/{TEN[0]}"
+        assert f'href="/queues/ten?trace={TEN[0]}">Label it in ten' in page.text
+        assert "Label it in ten" not in client.get(f"/traces/{MORE[0]}").text
         for words in (
             "Can I return my shoes?",
             "You have 90 days.",
