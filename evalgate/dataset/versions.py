@@ -178,8 +178,10 @@ def compare(folder: Path, name: str, before: str | None = None, after: str = NOW
         older = known[known.index(new) + 1 :]
         old = next((k for k in older if k.told.version != new.told.version and k.cases is not None), None)
         if old is None:
+            file = DATASETS / f"{name}.jsonl"
+            first = "" if new.told.commit else f": commit {file} now, and what changes after that is told"
             raise BadInput(
-                f"{name}: nothing older than {new.told.name} can be read. Versions are read from git commits"
+                f"{name}: nothing older than {new.told.name} can be read. Versions are read from git commits{first}"
             )
     else:
         old = _find(known, name, before)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evalgate.database import TenantDatabase
-    from evalgate.review.labels import Draft
+    from evalgate.review.labels import Draft, Saved
     from evalgate.terminal import Terminal
 
 MAX_FAULTS_SHOWN = 20
@@ -68,7 +68,14 @@ def import_labels(
     repeated = f", {saved.repeated} there already" if saved.repeated else ""
     terminal.say(f"{count_of(saved.labels, 'label')} saved{repeated}")
     if saved.cases:
-        terminal.say(f"{count_of(len(saved.cases), 'case')} quarantined until promoted")
+        terminal.say(f"{count_of(len(saved.cases), 'case')} quarantined until promoted{_others(saved)}")
     if saved.without_case:
         words = "makes no case: its trace holds" if saved.without_case == 1 else "make no case: their traces hold"
         terminal.say(f"{count_of(saved.without_case, 'label')} {words} no input that could be sent again")
+
+
+def _others(saved: Saved) -> str:
+    """Say why there are fewer cases than labels, where there are."""
+    if len(saved.cases) >= saved.labels - saved.without_case:
+        return ""
+    return ": several labels of a trace make one case, and a label that changes nothing of a case makes none"

@@ -61,7 +61,7 @@ def print_queues(terminal: Terminal, rows: Iterable[tuple[Queue, Progress]]) -> 
     cells = [
         (
             q.name,
-            "" if q.is_open else "closed",
+            "open" if q.is_open else "closed",
             str(p.open),
             str(p.done),
             str(p.this_week),
@@ -70,7 +70,7 @@ def print_queues(terminal: Terminal, rows: Iterable[tuple[Queue, Progress]]) -> 
         )
         for q, p in rows
     ]
-    fits = {"filters": Fit.WORDS, "open": Fit.WHOLE}
+    fits = {"filters": Fit.WORDS, "state": Fit.WHOLE}
     terminal.table(("queue", "state", "to do", "done", "labels in 7 days", "reviewers", "filters"), cells, fits=fits)
 
 

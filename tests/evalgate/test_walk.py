@@ -314,7 +314,7 @@ def test_figures_of_labelling_on_the_command_line(
     lines.append({"trace_id": A, "verdict": "good", "annotator": "eve"})
     (project / "labels.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines), "utf-8")
     imported = command("label", "--from", "labels.jsonl")
-    assert "5 labels saved" in imported
+    assert "5 labels saved\n2 cases quarantined until promoted: several labels of a trace make one case" in imported
     assert "golden dataset: 1 case in evals/golden/labels.jsonl (1 new)\nnext: evalgate cases list" in imported
 
     told = json.loads(command("agreement", "--json"))

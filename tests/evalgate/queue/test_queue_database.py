@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -252,6 +253,7 @@ def test_the_commands(eight: TenantDatabase, dsn: str, project: Path, capsys: py
     assert "1 trace removed" in ask("remove", "first", IDS[0][:6], "--reason", "a test account")
     assert "queue first changed" in ask("edit", "first", "--size", "7", "--clear", "where")
     assert "the queue is full: 7 wait" in ask("fill", "first")
+    assert re.search(r"^first +open +7 ", ask("list"), re.MULTILINE)
     told = json.loads(ask("list", "--json"))["queues"][0]
     assert (told["progress"]["waiting"], told["progress"]["removed"], told["where"]) == (7, 1, [])
     assert "there is no signal 'looops'" in ask("edit", "first", "--signal", "looops", code=2)
