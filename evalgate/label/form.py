@@ -9,7 +9,6 @@ from evalgate.terminal import one_line
 from schema.verdict import Label, Role, Verdict
 
 if TYPE_CHECKING:
-
     from schema.verdict import Anchor, Severity
 
 
