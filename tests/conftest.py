@@ -24,8 +24,6 @@ BOTH_ENGINES = {
     "clickhouse/test_export.py",
     "clickhouse/test_migrate.py",
     "evalgate/test_cli.py",
-    "evalgate/test_labels.py",
-    "evalgate/test_traces.py",
     "settle/test_corpus.py",
 }
 """Modules whose tests run on the embedded engine and on the server in every run; those of others have the same

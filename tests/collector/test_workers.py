@@ -230,6 +230,7 @@ def _posted(http: str, span_id: int) -> bool:
 
 
 @pytest.mark.server
+@pytest.mark.thorough
 def test_workers_whose_parent_is_killed_drain_and_end(tmp_path: Path, clickhouse_server: str) -> None:
     dsn = f"{clickhouse_server}/workers_{os.getpid()}_orphans"
     connect(dsn, create_database=True).close()
@@ -252,6 +253,7 @@ def _is_alive(pid: int) -> bool:
 
 
 @pytest.mark.server
+@pytest.mark.thorough
 def test_grpc_is_shared_too_and_each_worker_takes_its_part(tmp_path: Path, clickhouse_server: str) -> None:
     dsn = f"{clickhouse_server}/workers_{os.getpid()}_grpc"
     connect(dsn, create_database=True).close()
@@ -276,7 +278,7 @@ def test_grpc_is_shared_too_and_each_worker_takes_its_part(tmp_path: Path, click
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (2, 1),
+        pytest.param(2, 1, marks=pytest.mark.thorough),
         pytest.param(3, 1, marks=pytest.mark.thorough),
         pytest.param(3, 2, marks=pytest.mark.thorough),
         pytest.param(1, 2, marks=pytest.mark.thorough),

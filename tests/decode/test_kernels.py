@@ -278,7 +278,10 @@ def test_an_empty_value_is_an_attribute_without_one() -> None:
 
 @pytest.mark.parametrize(
     ("switch", "arguments"),
-    [("NUMBA_DISABLE_JIT", ["--seconds", "4", "--files", "8"]), ("NUMBA_BOUNDSCHECK", ["--seconds", "4"])],
+    [
+        ("NUMBA_DISABLE_JIT", ["--seconds", "4", "--files", "8"]),
+        pytest.param("NUMBA_BOUNDSCHECK", ["--seconds", "4"], marks=pytest.mark.thorough),
+    ],
 )
 def test_the_same_source_runs_with(switch: str, arguments: list[str], pytestconfig: pytest.Config) -> None:
     cache = pytestconfig.cache

@@ -62,9 +62,8 @@ def test_the_demo_leaves_nothing_behind(walked: tuple[subprocess.CompletedProces
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize(
-    "reached", [pytest.param("evalgate up --grpc-port", marks=pytest.mark.thorough), "evalgate traces --flagged"]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("reached", ["evalgate up --grpc-port", "evalgate traces --flagged"])
 def test_a_demo_that_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, reached: str) -> None:
     process = subprocess.Popen(
         [sys.executable, *DEMO],

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
-import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -92,7 +91,6 @@ def annotate(collector: Collector, number: int) -> None:
         database.insert_rows("case_events", [{**event, "body": body}])
 
 
-@pytest.mark.quick
 def test_nothing_of_her_is_left_and_all_of_him_is(
     launch: Launch, store: str, record_property: Callable[[str, object], None]
 ) -> None:

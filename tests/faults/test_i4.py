@@ -13,7 +13,6 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.faults.content import await_rows, post
@@ -30,7 +29,6 @@ ATTRIBUTES = 30_000
 """About the most that a receiver takes of one span: 200 000 fields, nested ones included."""
 
 
-@pytest.mark.quick
 def test_what_is_too_large_is_cut_dropped_and_counted(
     launch: Launch, record_property: Callable[[str, object], None]
 ) -> None:

@@ -12,8 +12,6 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.faults.harness import Producer, conserve, until
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 DEADLINE_S = 30.0
 
 
-@pytest.mark.quick
 def test_it_refuses_drains_and_ends(launch: Launch, store: str, record_property: Callable[[str, object], None]) -> None:
     # Held up in the thread that inserts, the delivery lasts until readiness was seen to be off.
     collector = launch(dsn=store)

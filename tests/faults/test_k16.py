@@ -105,9 +105,7 @@ def forwarded(one: Backend) -> dict[int, set[str]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "place", [pytest.param(p, marks=pytest.mark.quick if i == 3 else ()) for i, p in enumerate(PLACES)]
-)
+@pytest.mark.parametrize("place", PLACES)
 def test_no_decision_flips(launch: Launch, place: str, record_property: Callable[[str, object], None]) -> None:
     with backend() as one:
         collector = launch(config=sidecar_config(one.url)).start(failpoints=place)

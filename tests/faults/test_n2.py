@@ -13,7 +13,6 @@ import random
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
@@ -107,7 +106,6 @@ def without(row: Tree, names: set[str]) -> Tree:
     return {name: value for name, value in row.items() if name not in names}
 
 
-@pytest.mark.quick
 def test_every_order_ends_in_the_same_trace(
     launch: Launch, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

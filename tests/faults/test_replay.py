@@ -41,7 +41,6 @@ def states(collector: Collector) -> dict[str, int]:
     return {row["state"]: int(row["n"]) for row in collector.rows(STATES)}
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "place", [pytest.param("journal.before_sync", marks=pytest.mark.thorough), "journal.after_sync"]
 )

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.faults.harness import Producer, conserve, until
 from tests.faults.harness.producer import Requests
 from tests.faults.harness.wall_clock import WallClock
@@ -33,7 +31,6 @@ FROM spans WHERE hex(trace_id) LIKE {run:String} ORDER BY sequence
 """
 
 
-@pytest.mark.quick
 def test_while_spans_come_in(launch: Launch, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     clock = WallClock(tmp_path)
     collector = launch(environment=clock.environment).start()

@@ -245,6 +245,7 @@ def world(tmp_path: Path, embedded_dsn: str) -> World:
     return World(tmp_path / "journal", embedded_dsn)
 
 
+@pytest.mark.thorough
 def test_what_was_sent_is_in_one_state_each_after_kills_poison_and_replays(world: World) -> None:
     for _ in range(3):
         run(world.live(35, kills=world.kills + 2))

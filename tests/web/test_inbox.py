@@ -392,7 +392,9 @@ def test_nobody_promotes_a_draft_of_his_own(visitor: httpx.Client, lived: Fortni
     assert "case-own" not in known
 
 
-@pytest.mark.parametrize("path", ["/datasets/nonesuch", "/datasets/..%2Fissues", "/clusters/7x", "/issues/0x1"])
+@pytest.mark.parametrize(
+    "path", ["/datasets/nonesuch", "/datasets/..%2Fissues", "/clusters/7x", "/clusters/" + "9" * 5000, "/issues/0x1"]
+)
 def test_what_is_not_there_is_not_found(visitor: httpx.Client, path: str) -> None:
     assert visitor.get(path).status_code == 404
 

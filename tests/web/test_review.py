@@ -285,6 +285,7 @@ def test_a_failure_mode_that_is_like_a_known_one_is_asked_back(place: Place, pla
     assert [x["failure_mode"] for x in place.labels("vera")] == ["refund_claimed", "Refund claimd"]
 
 
+@pytest.mark.thorough
 def test_nobody_sees_what_others_said_before_he_said_it_himself_and_who_decides_sees_all(
     place: Place, plain: Callable[[str], Plain]
 ) -> None:

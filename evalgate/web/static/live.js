@@ -1,4 +1,5 @@
-// New rows on top: htmx asks every two seconds, this decides whether it may, and keeps the list from growing for ever.
+// What is live: htmx asks every few seconds, this decides whether it may, and keeps the list from growing for ever. What
+// somebody is in with the keyboard is not replaced.
 "use strict";
 (() => {
   const MOST_ROWS = 500;
@@ -11,7 +12,8 @@
 
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (event.detail.elt.dataset.live === undefined && event.detail.elt.id !== "tail") return;
-    if (state.paused || document.hidden) event.preventDefault();
+    const isUsed = event.detail.elt.contains(document.activeElement);
+    if (state.paused || document.hidden || isUsed) event.preventDefault();
   });
   document.addEventListener("htmx:afterSwap", () => {
     const rows = document.getElementById("rows");

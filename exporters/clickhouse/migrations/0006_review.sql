@@ -119,6 +119,10 @@ FROM
 )
 WHERE a_undone = 0;
 
+-- Labels that were taken back: a form that comes again after that must not put one back.
+CREATE OR REPLACE VIEW undone_annotations AS
+SELECT tenant, annotation_id, created_at, trace_id, annotator FROM annotations WHERE undone = 1;
+
 CREATE TABLE IF NOT EXISTS case_events
 (
     tenant LowCardinality(String),

@@ -19,9 +19,7 @@ CREATE OR REPLACE VIEW tenant_annotations AS
 SELECT * FROM annotations_latest WHERE tenant = {tenant:String};
 
 CREATE OR REPLACE VIEW tenant_undone_annotations AS
-SELECT tenant, annotation_id, created_at, trace_id, annotator
-FROM annotations
-WHERE undone = 1 AND tenant = {tenant:String};
+SELECT * FROM undone_annotations WHERE tenant = {tenant:String};
 
 CREATE OR REPLACE VIEW tenant_cases AS SELECT * FROM cases WHERE tenant = {tenant:String};
 
