@@ -1,4 +1,4 @@
-"""In a browser: new traces appear on top by themselves, a person can pause them, and choose colours."""
+"""In a browser: new traces and sessions appear by themselves, a person can pause them, and choose colours."""
 
 from __future__ import annotations
 
@@ -50,6 +50,12 @@ def test_new_traces_come_on_top_until_one_pauses_them(embedded_folder: Path, tmp
         page.get_by_role("button", name="Pause").click()
         assert page.evaluate(NEXT_ASKED) is True
         sync_api.expect(page.get_by_role("status")).to_have_text("paused")
+
+        page.goto(f"{served.url}/sessions")
+        began = page.locator("#found .what a")
+        sync_api.expect(began).to_have_count(2)
+        send(dsn, 3, "the third")
+        sync_api.expect(began.first).to_have_text("the third", timeout=DEADLINE_MS)
 
         page.emulate_media(color_scheme="light")
         assert _background(browsed) == "rgb(251, 251, 250)"
