@@ -238,7 +238,7 @@ def _week(guided: Guidance) -> Chart:
     week = guided.week
     left = max(0, week.enough - week.done)
     parts = [Segment("reviewed this week", week.done, "done"), Segment("to go", left, "waiting")]
-    return segments("week", f"{count_of(week.done, 'trace')} of {week.enough} this week", parts, number)
+    return segments("week", f"{count_of(week.done, 'trace')} this week; {week.enough} are enough", parts, number)
 
 
 def short(value: float) -> str:
